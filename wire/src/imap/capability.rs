@@ -1,0 +1,109 @@
+//! What is offered before login, and what must not be offered after it.
+
+/// How private a client's connection is, which decides what it is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Privacy {
+    /// No TLS, and no login without it.
+    Clear,
+    /// No TLS, but the operator lets this network log in without it.
+    ClearAllowed,
+    /// Under TLS.
+    Tls,
+}
+
+/// The capabilities offered before login. A fixed list, because the user's host is not known yet.
+pub fn before_login(privacy: Privacy) -> &'static str {
+    match privacy {
+        Privacy::Clear => "IMAP4rev1 LITERAL- SASL-IR ID ENABLE STARTTLS LOGINDISABLED",
+        Privacy::ClearAllowed => "IMAP4rev1 LITERAL- SASL-IR ID ENABLE STARTTLS AUTH=PLAIN AUTH=LOGIN",
+        Privacy::Tls => "IMAP4rev1 LITERAL- SASL-IR ID ENABLE AUTH=PLAIN AUTH=LOGIN",
+    }
+}
+
+/// Whether a logged-in client may see the capability `name`.
+///
+/// Hidden is what would lead around the routing: a change of TLS or of the user, referrals to other hosts,
+/// and compression, which blinds the framing.
+pub fn is_shown(name: &[u8]) -> bool {
+    let hidden = [&b"STARTTLS"[..], b"LOGINDISABLED", b"UNAUTHENTICATE"];
+    let starts = |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|n| n.eq_ignore_ascii_case(prefix));
+    let ends = |suffix: &[u8]| {
+        name.len() >= suffix.len() && name[name.len() - suffix.len()..].eq_ignore_ascii_case(suffix)
+    };
+    !(hidden.iter().any(|h| name.eq_ignore_ascii_case(h))
+        || starts(b"AUTH=")
+        || starts(b"COMPRESS=")
+        || ends(b"-REFERRALS"))
+}
+
+/// Appends to `out` those of the space-separated `names` that may be shown, each behind a space.
+pub fn scrub(names: &[u8], out: &mut Vec<u8>) {
+    for name in names.split(|b| *b == b' ').filter(|name| !name.is_empty() && is_shown(name)) {
+        out.push(b' ');
+        out.extend_from_slice(name);
+    }
+}
+
+/// Whether `names` lists `wanted`.
+pub fn lists(names: &[u8], wanted: &str) -> bool {
+    names.split(|b| *b == b' ').any(|name| name.eq_ignore_ascii_case(wanted.as_bytes()))
+}
+
+/// The same line with its capabilities scrubbed, where `line` (without line end) is one that lists them: an
+/// untagged `CAPABILITY` or a status response with the code `[CAPABILITY …]`.
+pub fn scrub_line(line: &[u8]) -> Option<Vec<u8>> {
+    let mut words = line.splitn(3, |b| *b == b' ');
+    let (first, second) = (words.next()?, words.next()?);
+    let rest = words.next().unwrap_or_default();
+    let head = first.len() + 1 + second.len();
+    if first == b"*" && second.eq_ignore_ascii_case(b"CAPABILITY") {
+        let mut out = line[..head].to_vec();
+        scrub(rest, &mut out);
+        return Some(out);
+    }
+    let names = code_names(rest)?;
+    let mut out = line[..head].to_vec();
+    out.extend_from_slice(b" [CAPABILITY");
+    scrub(names, &mut out);
+    out.extend_from_slice(&rest[CODE.len() + names.len()..]);
+    Some(out)
+}
+
+const CODE: &[u8] = b"[CAPABILITY";
+
+/// The names inside `[CAPABILITY …]` at the beginning of a status response's text.
+pub fn code_names(text: &[u8]) -> Option<&[u8]> {
+    let (code, rest) = text.split_at_checked(CODE.len())?;
+    let inside = &rest[..memchr::memchr(b']', rest)?];
+    (code.eq_ignore_ascii_case(CODE) && (inside.is_empty() || inside[0] == b' ')).then_some(inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines() {
+        for (line, expected) in [
+            (
+                "* CAPABILITY IMAP4rev1 STARTTLS AUTH=PLAIN COMPRESS=DEFLATE IDLE login-referrals UNAUTHENTICATE",
+                Some("* CAPABILITY IMAP4rev1 IDLE"),
+            ),
+            ("a OK [CAPABILITY IMAP4rev1 LOGINDISABLED IDLE] done", Some("a OK [CAPABILITY IMAP4rev1 IDLE] done")),
+            ("* ok [capability AUTH=X] hello", Some("* ok [CAPABILITY] hello")),
+            ("a OK [CAPABILITYX IDLE] done", None),
+            ("a OK done [CAPABILITY STARTTLS]", None),
+            ("* LIST () \"/\" INBOX", None),
+            ("", None),
+        ] {
+            assert_eq!(scrub_line(line.as_bytes()).as_deref(), expected.map(str::as_bytes), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_offered_before_login() {
+        assert!(before_login(Privacy::Clear).contains("LOGINDISABLED"));
+        assert!(!before_login(Privacy::Clear).contains("AUTH="));
+        assert!(!before_login(Privacy::Tls).contains("STARTTLS"));
+    }
+}

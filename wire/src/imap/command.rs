@@ -1,0 +1,393 @@
+//! Splits what a client sends before login into whole commands.
+//!
+//! Lines and literals are split and capped first and interpreted afterwards, so the octets of a literal can
+//! never be read as a command. A command that will not be taken is skipped without being kept.
+
+use super::literal::{Announced, announced};
+use crate::secret::SecretBuf;
+use memchr::memchr3;
+use std::ops::Range;
+use zeroize::Zeroizing;
+
+/// Longest command line in octets, literals apart.
+pub const LINE_CAP: usize = 8 * 1024;
+/// Longest line of a SASL exchange in octets, and of `AUTHENTICATE` with an initial response.
+pub const SASL_LINE_CAP: usize = 16 * 1024;
+/// Most octets of literals in one command.
+pub const LITERALS_CAP: usize = 16 * 1024;
+/// Largest non-synchronizing literal in octets (RFC 7888 section 5, `LITERAL-`).
+pub const NON_SYNC_CAP: u64 = 4096;
+/// Longest tag in octets.
+pub const TAG_CAP: usize = 64;
+/// Most octets that an [`Assembler`] holds; [`Assembler::room`] says how many more it takes.
+pub const BUFFER_CAP: usize = 32 * 1024;
+
+/// What the owner of the assembler says about a literal before a single octet of it is read.
+pub type LiteralPolicy<'a> = &'a dyn Fn(Head<'_>) -> LiteralVerdict;
+
+/// How many literals a command may have, or why it may have none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LiteralVerdict {
+    /// Up to so many literals.
+    UpTo(usize),
+    /// The command is refused whatever the literal holds.
+    Refuse(Refusal),
+}
+
+/// Why a command was skipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Not to be said before TLS.
+    PrivacyRequired,
+    /// Too many literals, too many octets in them, or none allowed here.
+    Literals,
+    /// Braces that are no literal.
+    MalformedLiteral,
+}
+
+/// Why nothing more can be read from this client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fatal {
+    /// A line over its cap.
+    LineTooLong,
+    /// A non-synchronizing literal too large to be skipped.
+    LiteralTooLarge,
+    /// NUL or a bare CR in a line.
+    ControlOctet,
+}
+
+/// The first words of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head<'a> {
+    /// The tag where it is one that may be echoed (RFC 9051 `tag`, at most [`TAG_CAP`] octets).
+    pub tag: Option<&'a [u8]>,
+    /// The word behind the tag, as it was typed.
+    pub verb: &'a [u8],
+}
+
+/// Reads tag and verb from the beginning of a line.
+pub fn head(line: &[u8]) -> Head<'_> {
+    let mut words = line.splitn(3, |b| *b == b' ');
+    let tag = words.next().unwrap_or_default();
+    let verb = words.next().unwrap_or_default();
+    let valid = !tag.is_empty() && tag.len() <= TAG_CAP && tag.iter().all(|b| is_tag_char(*b));
+    Head { tag: valid.then_some(tag), verb }
+}
+
+/// `tag = 1*<any ASTRING-CHAR except "+">`.
+fn is_tag_char(b: u8) -> bool {
+    b != b'+' && super::args::is_astring_char(b)
+}
+
+/// One whole command, without its last line end.
+pub struct Command {
+    pub(super) bytes: Zeroizing<Vec<u8>>,
+    pub(super) literals: Vec<Range<usize>>,
+}
+
+impl Command {
+    /// Tag and verb.
+    pub fn head(&self) -> Head<'_> {
+        let first_line = memchr::memchr2(b'\r', b'\n', &self.bytes).unwrap_or(self.bytes.len());
+        head(self.bytes.get(..first_line).unwrap_or_default())
+    }
+}
+
+/// What the bytes so far amount to.
+pub enum Step {
+    /// Nothing yet: feed more.
+    Need,
+    /// A synchronizing literal was announced and is welcome: send a continuation.
+    Continue,
+    /// A command is complete.
+    Command(Command),
+    /// A command was skipped.
+    Refused {
+        /// Its tag, where it may be echoed.
+        tag: Option<Vec<u8>>,
+        /// Why.
+        why: Refusal,
+    },
+    /// The stream cannot be followed any further.
+    Fatal {
+        /// The tag of the command that broke it, where it may be echoed.
+        tag: Option<Vec<u8>>,
+        /// Why.
+        why: Fatal,
+    },
+}
+
+enum State {
+    /// Looking for the end of a line that begins at `line_start`.
+    Line,
+    /// A literal ends at this offset.
+    Literal { end: usize },
+    /// The command is being skipped: `remaining` octets of a literal, then the rest of its line.
+    Skip { tag: Option<Vec<u8>>, why: Refusal, remaining: u64 },
+}
+
+/// The splitter. Offsets count from the beginning of `buf`.
+pub struct Assembler {
+    buf: SecretBuf,
+    /// Where the command at hand begins; everything before has been handed out.
+    start: usize,
+    /// Where its current line begins.
+    line_start: usize,
+    /// Everything before has been looked at.
+    scan: usize,
+    literals: Vec<Range<usize>>,
+    state: State,
+}
+
+impl Default for Assembler {
+    fn default() -> Self {
+        Self {
+            buf: SecretBuf::default(),
+            start: 0,
+            line_start: 0,
+            scan: 0,
+            literals: Vec::new(),
+            state: State::Line,
+        }
+    }
+}
+
+impl Assembler {
+    /// How many octets may be fed now; 0 until what is held has been worked off.
+    pub fn room(&self) -> usize {
+        BUFFER_CAP.saturating_sub(self.buf.len() - self.start)
+    }
+
+    /// Appends what came from the client. The caller keeps to [`Assembler::room`].
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.compact();
+        self.buf.extend(bytes);
+    }
+
+    /// Whether every octet has been handed out: nothing waits behind the last command.
+    pub fn is_drained(&self) -> bool {
+        self.buf.len() == self.start
+    }
+
+    /// Gives up the octets that have not been handed out.
+    pub fn into_leftover(mut self) -> SecretBuf {
+        self.compact();
+        std::mem::take(&mut self.buf)
+    }
+
+    /// The next step of the command at hand.
+    pub fn step(&mut self, policy: LiteralPolicy<'_>) -> Step {
+        loop {
+            match &mut self.state {
+                State::Literal { end } => {
+                    if self.buf.len() < *end {
+                        return Step::Need;
+                    }
+                    self.scan = *end;
+                    self.line_start = *end;
+                    self.state = State::Line;
+                }
+                State::Skip { remaining, .. } if *remaining > 0 => {
+                    let held = (self.buf.len() - self.start) as u64;
+                    let skipped = held.min(*remaining);
+                    *remaining -= skipped;
+                    let more_to_come = *remaining > 0;
+                    self.hand_out(self.start + skipped as usize);
+                    if more_to_come {
+                        return Step::Need;
+                    }
+                }
+                State::Skip { .. } => match self.skip_line() {
+                    Some(step) => return step,
+                    None => continue,
+                },
+                State::Line => match self.line(policy) {
+                    Some(step) => return step,
+                    None => continue,
+                },
+            }
+        }
+    }
+
+    /// One line of a SASL exchange, without its line end.
+    ///
+    /// # Errors
+    /// [`Fatal::LineTooLong`] past [`SASL_LINE_CAP`].
+    pub fn sasl_line(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, Fatal> {
+        let unread = self.buf.get(self.scan..).unwrap_or_default();
+        let Some(lf) = memchr::memchr(b'\n', unread) else {
+            self.scan = self.buf.len();
+            let too_long = self.buf.len() - self.start > SASL_LINE_CAP;
+            return if too_long { Err(Fatal::LineTooLong) } else { Ok(None) };
+        };
+        let end = self.scan + lf;
+        if end - self.start > SASL_LINE_CAP {
+            return Err(Fatal::LineTooLong);
+        }
+        let line = without_cr(self.buf.get(self.start..end).unwrap_or_default());
+        let line = Zeroizing::new(line.to_vec());
+        self.hand_out(end + 1);
+        Ok(Some(line))
+    }
+
+    /// Works on one line of a command that is kept. `None`: look again, the state has moved on.
+    fn line(&mut self, policy: LiteralPolicy<'_>) -> Option<Step> {
+        let end = match self.find_line_end() {
+            Ok(Some(end)) => end,
+            Ok(None) => return Some(Step::Need),
+            Err(why) => return Some(self.fatal(why)),
+        };
+        let line = without_cr(self.buf.get(self.line_start..end).unwrap_or_default());
+        match announced(line) {
+            Announced::Nothing => Some(Step::Command(self.take_command(end))),
+            Announced::Malformed { sync: true } => Some(self.refuse_at(end, Refusal::MalformedLiteral)),
+            Announced::Malformed { sync: false } => Some(self.fatal(Fatal::LiteralTooLarge)),
+            Announced::Literal { size, sync } => self.literal(policy, end, size, sync),
+        }
+    }
+
+    fn literal(&mut self, policy: LiteralPolicy<'_>, end: usize, size: u64, sync: bool) -> Option<Step> {
+        if !sync && size > NON_SYNC_CAP {
+            return Some(self.fatal(Fatal::LiteralTooLarge));
+        }
+        let held: usize = self.literals.iter().map(ExactSizeIterator::len).sum();
+        let refusal = match policy(self.head()) {
+            LiteralVerdict::Refuse(why) => Some(why),
+            LiteralVerdict::UpTo(most) if self.literals.len() >= most => Some(Refusal::Literals),
+            LiteralVerdict::UpTo(_) if size > (LITERALS_CAP - held) as u64 => Some(Refusal::Literals),
+            LiteralVerdict::UpTo(_) => None,
+        };
+        match (refusal, sync) {
+            // The client waits for an answer and sends nothing of the literal: the command ends here.
+            (Some(why), true) => Some(self.refuse_at(end, why)),
+            (Some(why), false) => {
+                let tag = self.head().tag.map(<[u8]>::to_vec);
+                self.hand_out(end + 1);
+                self.state = State::Skip { tag, why, remaining: size };
+                None
+            }
+            (None, _) => {
+                let from = end + 1;
+                let to = from + size as usize;
+                self.literals.push(from..to);
+                self.state = State::Literal { end: to };
+                sync.then_some(Step::Continue)
+            }
+        }
+    }
+
+    /// Works on one line of a command that is being skipped.
+    fn skip_line(&mut self) -> Option<Step> {
+        let end = match self.find_line_end() {
+            Ok(Some(end)) => end,
+            Ok(None) => return Some(Step::Need),
+            Err(why) => return Some(self.fatal(why)),
+        };
+        let line = without_cr(self.buf.get(self.line_start..end).unwrap_or_default());
+        let announced = announced(line);
+        self.hand_out(end + 1);
+        match announced {
+            Announced::Literal { size, sync: false } if size <= NON_SYNC_CAP => {
+                if let State::Skip { remaining, .. } = &mut self.state {
+                    *remaining = size;
+                }
+                None
+            }
+            Announced::Literal { sync: false, .. } | Announced::Malformed { sync: false } => {
+                Some(self.fatal(Fatal::LiteralTooLarge))
+            }
+            Announced::Nothing
+            | Announced::Literal { sync: true, .. }
+            | Announced::Malformed { sync: true } => match std::mem::replace(&mut self.state, State::Line) {
+                State::Skip { tag, why, .. } => Some(Step::Refused { tag, why }),
+                State::Line | State::Literal { .. } => None,
+            },
+        }
+    }
+
+    /// The offset of the LF that ends the line at hand.
+    fn find_line_end(&mut self) -> Result<Option<usize>, Fatal> {
+        let end = loop {
+            let unread = self.buf.get(self.scan..).unwrap_or_default();
+            let Some(found) = memchr3(b'\n', b'\r', 0, unread) else {
+                self.scan = self.buf.len();
+                break None;
+            };
+            let at = self.scan + found;
+            match (self.buf.get(at), self.buf.get(at + 1)) {
+                (Some(b'\n'), _) => break Some(at),
+                (Some(b'\r'), Some(b'\n')) => self.scan = at + 1,
+                (Some(b'\r'), None) => {
+                    self.scan = at;
+                    break None;
+                }
+                _ => return Err(Fatal::ControlOctet),
+            }
+        };
+        let in_literals: usize = self.literals.iter().map(ExactSizeIterator::len).sum();
+        let octets = end.unwrap_or(self.buf.len()) - self.start - in_literals;
+        if octets > self.line_cap() { Err(Fatal::LineTooLong) } else { Ok(end) }
+    }
+
+    fn line_cap(&self) -> usize {
+        let sasl = self.head().verb.eq_ignore_ascii_case(b"AUTHENTICATE");
+        if sasl { SASL_LINE_CAP } else { LINE_CAP }
+    }
+
+    fn head(&self) -> Head<'_> {
+        // No longer than tag, space and the longest verb: a long line costs the same as a short one.
+        let beginning = self.start..self.buf.len().min(self.start + TAG_CAP + 32);
+        let line = self.buf.get(beginning).unwrap_or_default();
+        let first_line = memchr::memchr2(b'\r', b'\n', line).unwrap_or(line.len());
+        head(line.get(..first_line).unwrap_or_default())
+    }
+
+    fn take_command(&mut self, end: usize) -> Command {
+        let bytes = without_cr(self.buf.get(self.start..end).unwrap_or_default());
+        let bytes = Zeroizing::new(bytes.to_vec());
+        let start = self.start;
+        let literals = self.literals.drain(..).map(|l| l.start - start..l.end - start).collect();
+        self.hand_out(end + 1);
+        Command { bytes, literals }
+    }
+
+    fn refuse_at(&mut self, end: usize, why: Refusal) -> Step {
+        let tag = self.head().tag.map(<[u8]>::to_vec);
+        self.hand_out(end + 1);
+        Step::Refused { tag, why }
+    }
+
+    fn fatal(&self, why: Fatal) -> Step {
+        Step::Fatal { tag: self.head().tag.map(<[u8]>::to_vec), why }
+    }
+
+    fn hand_out(&mut self, to: usize) {
+        self.start = to;
+        self.line_start = to;
+        self.scan = to;
+        self.literals.clear();
+    }
+
+    /// Moves what is left to the front. Done once a read, not once a command, so that a thousand tiny
+    /// commands in one buffer cost no more than their octets.
+    fn compact(&mut self) {
+        if self.start == 0 {
+            return;
+        }
+        let gone = self.start;
+        self.buf.discard(gone);
+        self.start = 0;
+        self.line_start -= gone;
+        self.scan -= gone;
+        for literal in &mut self.literals {
+            *literal = literal.start - gone..literal.end - gone;
+        }
+        if let State::Literal { end } = &mut self.state {
+            *end -= gone;
+        }
+    }
+}
+
+fn without_cr(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}

@@ -1,0 +1,417 @@
+//! The server's side before login: greeting to claim.
+//!
+//! A [`Preauth`] eats what the client sends and answers it, until the client claims to be someone, asks for
+//! TLS, or is to be closed. It knows no user and no host.
+
+use super::args::{Args, BadArgument};
+use super::capability::{self, Privacy};
+use super::command::{Assembler, Command, Fatal, Head, LiteralVerdict, Refusal, Step as Piece};
+use super::id::{self, ClientId};
+use super::reply::{self, Code};
+use super::sasl::{self, Credential, Mechanism};
+use crate::secret::{Secret, SecretBuf};
+
+/// Invalid commands after which the connection ends.
+const INVALID_CAP: u8 = 3;
+/// Most literals in LOGIN; it has use for two.
+const LOGIN_LITERALS: usize = 4;
+/// Most literals in ID.
+const ID_LITERALS: usize = 64;
+
+/// Who a client claims to be, and what is needed to answer it.
+#[derive(Debug)]
+pub struct Claim {
+    /// The tag that waits for an answer.
+    pub tag: Vec<u8>,
+    /// How the credential came.
+    pub mechanism: Mechanism,
+    /// The credential, unproven.
+    pub credential: Credential,
+    /// What the client said of itself with ID.
+    pub client_id: ClientId,
+    /// Whether the client has asked for CAPABILITY on this connection and would miss it after login.
+    pub asked_capability: bool,
+}
+
+/// Proof that not one plaintext octet waits behind STARTTLS (RFC 9051 section 6.2.1). TLS on the plaintext
+/// port begins only with it, and only [`Preauth::step`] makes it.
+#[derive(Debug)]
+pub struct PlainDrained(());
+
+/// Why the conversation ends before login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseCause {
+    /// The client said LOGOUT.
+    Logout,
+    /// Too many invalid commands.
+    TooManyInvalid,
+    /// A line over its cap.
+    LineTooLong,
+    /// A non-synchronizing literal over its cap.
+    LiteralTooLarge,
+    /// NUL or bare CR.
+    ControlOctet,
+    /// The client speaks HTTP.
+    Http,
+    /// Octets waited behind STARTTLS.
+    BytesBehindStartTls,
+}
+
+/// What came of the octets so far. Answers are in `out` and are to be sent before anything else is done.
+#[derive(Debug)]
+pub enum Step {
+    /// Nothing yet: feed more.
+    Need,
+    /// Something was answered; there may be more to do.
+    Answered,
+    /// The client is to be given TLS; this conversation is over.
+    StartTls(PlainDrained),
+    /// The client claims to be someone. It waits until [`Preauth::refuse`] or until it is handed over.
+    Claim(Box<Claim>),
+    /// Nothing more is to be read.
+    Close(CloseCause),
+}
+
+enum Mode {
+    Commands,
+    Sasl { tag: Vec<u8>, awaited: Awaited },
+}
+
+enum Awaited {
+    PlainMessage,
+    LoginUser,
+    LoginPassword { user: Vec<u8> },
+}
+
+/// The conversation before login.
+pub struct Preauth {
+    assembler: Assembler,
+    privacy: Privacy,
+    mode: Mode,
+    invalid: u8,
+    asked_capability: bool,
+    client_id: ClientId,
+}
+
+/// Appends the greeting of a server called `name`.
+pub fn greet(privacy: Privacy, name: &str, out: &mut Vec<u8>) {
+    let capabilities = capability::before_login(privacy);
+    reply::line(None, &format!("OK [CAPABILITY {capabilities}] {name} ready"), out);
+}
+
+impl Preauth {
+    /// A conversation in which nothing has been said.
+    pub fn new(privacy: Privacy) -> Self {
+        Self {
+            assembler: Assembler::default(),
+            privacy,
+            mode: Mode::Commands,
+            invalid: 0,
+            asked_capability: false,
+            client_id: ClientId::default(),
+        }
+    }
+
+    /// How many octets may be fed now.
+    pub fn room(&self) -> usize {
+        self.assembler.room()
+    }
+
+    /// Takes what came from the client, at most [`Preauth::room`] octets.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.assembler.feed(bytes);
+    }
+
+    /// What the client sent behind its login command, for the backend.
+    pub fn into_leftover(self) -> SecretBuf {
+        self.assembler.into_leftover()
+    }
+
+    /// Answers a claim with `tag NO [code]`; the conversation goes on.
+    pub fn refuse(&mut self, claim: &Claim, code: Code, out: &mut Vec<u8>) {
+        reply::no(&claim.tag, code, out);
+    }
+
+    /// Works on the next command.
+    pub fn step(&mut self, out: &mut Vec<u8>) -> Step {
+        match std::mem::replace(&mut self.mode, Mode::Commands) {
+            Mode::Commands => self.command_step(out),
+            Mode::Sasl { tag, awaited } => self.sasl_step(tag, awaited, out),
+        }
+    }
+
+    fn command_step(&mut self, out: &mut Vec<u8>) -> Step {
+        let privacy = self.privacy;
+        match self.assembler.step(&|head| literal_policy(privacy, head)) {
+            Piece::Need => Step::Need,
+            Piece::Continue => {
+                out.extend_from_slice(b"+ OK\r\n");
+                Step::Answered
+            }
+            Piece::Command(command) => self.command(&command, out),
+            Piece::Refused { tag, why: Refusal::PrivacyRequired } => {
+                reply::no(tag.as_deref().unwrap_or(b"*"), Code::PrivacyRequired, out);
+                Step::Answered
+            }
+            Piece::Refused { tag, why: Refusal::Literals } => {
+                self.invalid(tag.as_deref(), "Literal not accepted.", out)
+            }
+            Piece::Refused { tag, why: Refusal::MalformedLiteral } => {
+                self.invalid(tag.as_deref(), "Malformed literal.", out)
+            }
+            Piece::Fatal { tag, why } => self.fatal(tag.as_deref(), why, out),
+        }
+    }
+
+    fn command(&mut self, command: &Command, out: &mut Vec<u8>) -> Step {
+        if is_http(&command.bytes) {
+            return Step::Close(CloseCause::Http);
+        }
+        let Head { tag, verb } = command.head();
+        let Some(tag) = tag else { return self.invalid(None, "Invalid tag.", out) };
+        let no_arguments = Args::new(command).end();
+        match verb.to_ascii_uppercase().as_slice() {
+            b"LOGIN" => self.login(tag, command, out),
+            b"AUTHENTICATE" => self.authenticate(tag, command, out),
+            b"ID" => self.id(tag, command, out),
+            b"ENABLE" => self.enable(tag, command, out),
+            b"CAPABILITY" | b"NOOP" | b"LOGOUT" | b"STARTTLS" if no_arguments.is_err() => {
+                self.invalid(Some(tag), "No arguments expected.", out)
+            }
+            b"CAPABILITY" => {
+                self.asked_capability = true;
+                let capabilities = capability::before_login(self.privacy);
+                reply::line(None, &format!("CAPABILITY {capabilities}"), out);
+                reply::line(Some(tag), "OK Capability completed.", out);
+                Step::Answered
+            }
+            b"NOOP" => {
+                reply::line(Some(tag), "OK Nothing done.", out);
+                Step::Answered
+            }
+            b"LOGOUT" => {
+                reply::line(None, "BYE Logging out.", out);
+                reply::line(Some(tag), "OK Logout completed.", out);
+                Step::Close(CloseCause::Logout)
+            }
+            b"STARTTLS" => self.start_tls(tag, out),
+            known if NEEDS_LOGIN.contains(&known) => {
+                reply::line(Some(tag), "BAD Log in first.", out);
+                Step::Answered
+            }
+            _ => self.invalid(Some(tag), "Unknown command.", out),
+        }
+    }
+
+    fn start_tls(&mut self, tag: &[u8], out: &mut Vec<u8>) -> Step {
+        if self.privacy == Privacy::Tls {
+            return self.invalid(Some(tag), "TLS is already active.", out);
+        }
+        if !self.assembler.is_drained() {
+            reply::line(Some(tag), "BAD Nothing may follow STARTTLS before TLS.", out);
+            return Step::Close(CloseCause::BytesBehindStartTls);
+        }
+        reply::line(Some(tag), "OK Begin TLS negotiation now.", out);
+        Step::StartTls(PlainDrained(()))
+    }
+
+    fn login(&mut self, tag: &[u8], command: &Command, out: &mut Vec<u8>) -> Step {
+        if self.privacy == Privacy::Clear {
+            reply::no(tag, Code::PrivacyRequired, out);
+            return Step::Answered;
+        }
+        let parsed = (|| {
+            let mut args = Args::new(command);
+            args.space()?;
+            let user = args.astring()?.into_owned();
+            args.space()?;
+            let password = Secret::from(args.astring()?.into_owned());
+            args.end()?;
+            Ok::<_, BadArgument>(Credential { authorize_as: Vec::new(), user, password })
+        })();
+        match parsed {
+            Ok(credential) => self.claim(tag.to_vec(), Mechanism::Login, credential),
+            Err(BadArgument) => self.invalid(Some(tag), "LOGIN takes a user and a password.", out),
+        }
+    }
+
+    fn authenticate(&mut self, tag: &[u8], command: &Command, out: &mut Vec<u8>) -> Step {
+        if self.privacy == Privacy::Clear {
+            reply::no(tag, Code::PrivacyRequired, out);
+            return Step::Answered;
+        }
+        let parsed = (|| {
+            let mut args = Args::new(command);
+            args.space()?;
+            let mechanism = args.word()?;
+            let initial = match args.end() {
+                Ok(()) => None,
+                Err(BadArgument) => {
+                    args.space()?;
+                    let initial = args.word()?;
+                    args.end()?;
+                    Some(initial)
+                }
+            };
+            Ok::<_, BadArgument>((mechanism, initial))
+        })();
+        let Ok((name, initial)) = parsed else {
+            return self.invalid(Some(tag), "AUTHENTICATE takes a mechanism.", out);
+        };
+        let awaited = match Mechanism::offered(name) {
+            Some(Mechanism::SaslPlain) => Awaited::PlainMessage,
+            Some(Mechanism::SaslLogin) => Awaited::LoginUser,
+            Some(Mechanism::Login) | None => {
+                reply::line(Some(tag), "NO Unsupported authentication mechanism.", out);
+                return Step::Answered;
+            }
+        };
+        match initial {
+            // An initial response of no octets is written as "=" (RFC 4959 section 3).
+            Some(b"=") => self.sasl_message(tag.to_vec(), awaited, b"", out),
+            Some(initial) => self.sasl_message(tag.to_vec(), awaited, initial, out),
+            None => self.prompt(tag.to_vec(), awaited, out),
+        }
+    }
+
+    fn prompt(&mut self, tag: Vec<u8>, awaited: Awaited, out: &mut Vec<u8>) -> Step {
+        out.extend_from_slice(match awaited {
+            Awaited::PlainMessage => b"+ \r\n",
+            Awaited::LoginUser => b"+ VXNlcm5hbWU6\r\n",
+            Awaited::LoginPassword { .. } => b"+ UGFzc3dvcmQ6\r\n",
+        });
+        self.mode = Mode::Sasl { tag, awaited };
+        Step::Answered
+    }
+
+    fn sasl_step(&mut self, tag: Vec<u8>, awaited: Awaited, out: &mut Vec<u8>) -> Step {
+        match self.assembler.sasl_line() {
+            Ok(None) => {
+                self.mode = Mode::Sasl { tag, awaited };
+                Step::Need
+            }
+            Ok(Some(line)) if line.as_slice() == b"*" => {
+                reply::line(Some(&tag), "BAD Authentication cancelled.", out);
+                Step::Answered
+            }
+            Ok(Some(line)) => self.sasl_message(tag, awaited, &line, out),
+            Err(why) => self.fatal(Some(&tag), why, out),
+        }
+    }
+
+    fn sasl_message(&mut self, tag: Vec<u8>, awaited: Awaited, line: &[u8], out: &mut Vec<u8>) -> Step {
+        let Some(message) = sasl::decode(line) else {
+            reply::line(Some(&tag), "BAD Invalid base64.", out);
+            return Step::Answered;
+        };
+        match awaited {
+            Awaited::PlainMessage => match sasl::parse_plain(&message) {
+                Some(credential) => self.claim(tag, Mechanism::SaslPlain, credential),
+                None => {
+                    reply::line(Some(&tag), "BAD Malformed PLAIN message.", out);
+                    Step::Answered
+                }
+            },
+            Awaited::LoginUser => {
+                self.prompt(tag, Awaited::LoginPassword { user: message.to_vec() }, out)
+            }
+            Awaited::LoginPassword { user } => {
+                let password = Secret::copy_of(&message);
+                let credential = Credential { authorize_as: Vec::new(), user, password };
+                self.claim(tag, Mechanism::SaslLogin, credential)
+            }
+        }
+    }
+
+    fn claim(&mut self, tag: Vec<u8>, mechanism: Mechanism, credential: Credential) -> Step {
+        Step::Claim(Box::new(Claim {
+            tag,
+            mechanism,
+            credential,
+            client_id: self.client_id.clone(),
+            asked_capability: self.asked_capability,
+        }))
+    }
+
+    fn id(&mut self, tag: &[u8], command: &Command, out: &mut Vec<u8>) -> Step {
+        match id::parse(command) {
+            Ok(id) => {
+                self.client_id = id;
+                reply::line(None, r#"ID ("name" "usher")"#, out);
+                reply::line(Some(tag), "OK ID completed.", out);
+                Step::Answered
+            }
+            Err(BadArgument) => self.invalid(Some(tag), "Malformed ID.", out),
+        }
+    }
+
+    /// Nothing can be enabled before login, and asking is no error (RFC 5161 section 3.1).
+    fn enable(&mut self, tag: &[u8], command: &Command, out: &mut Vec<u8>) -> Step {
+        let mut args = Args::new(command);
+        if args.space().and_then(|()| args.word()).is_err() {
+            return self.invalid(Some(tag), "ENABLE takes capabilities.", out);
+        }
+        reply::line(None, "ENABLED", out);
+        reply::line(Some(tag), "OK Nothing enabled.", out);
+        Step::Answered
+    }
+
+    fn invalid(&mut self, tag: Option<&[u8]>, text: &str, out: &mut Vec<u8>) -> Step {
+        self.invalid += 1;
+        if self.invalid >= INVALID_CAP {
+            reply::line(None, "BYE Too many invalid commands.", out);
+            return Step::Close(CloseCause::TooManyInvalid);
+        }
+        reply::line(tag, &format!("BAD {text}"), out);
+        Step::Answered
+    }
+
+    fn fatal(&mut self, tag: Option<&[u8]>, why: Fatal, out: &mut Vec<u8>) -> Step {
+        match why {
+            Fatal::LineTooLong => {
+                reply::line(None, "BYE Line too long.", out);
+                Step::Close(CloseCause::LineTooLong)
+            }
+            Fatal::LiteralTooLarge => {
+                reply::line(None, "BYE [TOOBIG] Literal too large.", out);
+                Step::Close(CloseCause::LiteralTooLarge)
+            }
+            Fatal::ControlOctet => {
+                reply::line(tag, "BAD NUL or bare CR in a command.", out);
+                Step::Close(CloseCause::ControlOctet)
+            }
+        }
+    }
+}
+
+/// Commands of IMAP that make sense only after login: a client out of step, not one that talks nonsense.
+const NEEDS_LOGIN: [&[u8]; 32] = [
+    b"APPEND", b"CHECK", b"CLOSE", b"COMPRESS", b"COPY", b"CREATE", b"DELETE", b"EXAMINE", b"EXPUNGE",
+    b"FETCH", b"GETACL", b"GETMETADATA", b"GETQUOTA", b"GETQUOTAROOT", b"IDLE", b"LIST", b"LSUB", b"MOVE",
+    b"NAMESPACE", b"NOTIFY", b"RENAME", b"SEARCH", b"SELECT", b"SORT", b"STATUS", b"STORE", b"SUBSCRIBE",
+    b"THREAD", b"UID", b"UNAUTHENTICATE", b"UNSELECT", b"UNSUBSCRIBE",
+];
+
+fn literal_policy(privacy: Privacy, head: Head<'_>) -> LiteralVerdict {
+    if head.verb.eq_ignore_ascii_case(b"LOGIN") {
+        match privacy {
+            // Not one octet of a password is asked for that could not be used.
+            Privacy::Clear => LiteralVerdict::Refuse(Refusal::PrivacyRequired),
+            Privacy::ClearAllowed | Privacy::Tls => LiteralVerdict::UpTo(LOGIN_LITERALS),
+        }
+    } else if head.verb.eq_ignore_ascii_case(b"ID") {
+        LiteralVerdict::UpTo(ID_LITERALS)
+    } else {
+        LiteralVerdict::UpTo(0)
+    }
+}
+
+/// Whether a line is the beginning of an HTTP request: another protocol led here (ALPACA), or a scanner.
+fn is_http(line: &[u8]) -> bool {
+    let methods = [
+        &b"GET "[..], b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"PATCH ", b"OPTIONS ", b"CONNECT ", b"TRACE ",
+        b"PRI ",
+    ];
+    let Some(target) = methods.iter().find_map(|method| line.strip_prefix(*method)) else { return false };
+    target.starts_with(b"/") || memchr::memmem::find(target, b" HTTP/").is_some()
+}

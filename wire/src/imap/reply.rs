@@ -1,0 +1,242 @@
+//! Status responses (RFC 9051 section 7.1): the few that usher says, and reading those of a backend.
+
+use super::capability;
+
+/// Response codes (RFC 5530, RFC 9051) that usher says on its own behalf or passes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// Wrong user or password, told apart by nobody.
+    AuthenticationFailed,
+    /// The password is right but acting as that user is not allowed.
+    AuthorizationFailed,
+    /// The password has expired.
+    Expired,
+    /// Not without TLS.
+    PrivacyRequired,
+    /// The user should ask the operator.
+    ContactAdmin,
+    /// A host or the directory is out.
+    Unavailable,
+    /// Too many sessions.
+    Limit,
+    /// The mailbox is in use.
+    InUse,
+    /// The server failed.
+    ServerBug,
+}
+
+impl Code {
+    /// The atom inside the brackets.
+    pub fn atom(self) -> &'static str {
+        match self {
+            Self::AuthenticationFailed => "AUTHENTICATIONFAILED",
+            Self::AuthorizationFailed => "AUTHORIZATIONFAILED",
+            Self::Expired => "EXPIRED",
+            Self::PrivacyRequired => "PRIVACYREQUIRED",
+            Self::ContactAdmin => "CONTACTADMIN",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Limit => "LIMIT",
+            Self::InUse => "INUSE",
+            Self::ServerBug => "SERVERBUG",
+        }
+    }
+
+    /// The text for a client: what it means, nothing of what is inside.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::AuthenticationFailed => "Authentication failed.",
+            Self::AuthorizationFailed => "Not allowed to act as this user.",
+            Self::Expired => "The password has expired.",
+            Self::PrivacyRequired => "Log in only under TLS.",
+            Self::ContactAdmin => "Ask your administrator.",
+            Self::Unavailable => "Temporarily unavailable, try again later.",
+            Self::Limit => "Too many connections.",
+            Self::InUse => "The mailbox is in use.",
+            Self::ServerBug => "Internal error.",
+        }
+    }
+
+    fn from_atom(atom: &[u8]) -> Option<Self> {
+        let all = [
+            Self::AuthenticationFailed,
+            Self::AuthorizationFailed,
+            Self::Expired,
+            Self::PrivacyRequired,
+            Self::ContactAdmin,
+            Self::Unavailable,
+            Self::Limit,
+            Self::InUse,
+            Self::ServerBug,
+        ];
+        all.into_iter().find(|code| atom.eq_ignore_ascii_case(code.atom().as_bytes()))
+    }
+}
+
+/// Appends `tag NO [CODE] text`.
+pub fn no(tag: &[u8], code: Code, out: &mut Vec<u8>) {
+    out.extend_from_slice(tag);
+    out.extend_from_slice(format!(" NO [{}] {}\r\n", code.atom(), code.text()).as_bytes());
+}
+
+/// Appends `* BYE [CODE] text`.
+pub fn bye(code: Code, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("* BYE [{}] {}\r\n", code.atom(), code.text()).as_bytes());
+}
+
+/// Appends a line of `tag` (or `*`) and `rest`.
+pub(super) fn line(tag: Option<&[u8]>, rest: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(tag.unwrap_or(b"*"));
+    out.push(b' ');
+    out.extend_from_slice(rest.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `OK`, `NO`, `BAD`, `BYE` or `PREAUTH`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// Done.
+    Ok,
+    /// Refused.
+    No,
+    /// Not understood.
+    Bad,
+    /// The server closes.
+    Bye,
+    /// Logged in without having been asked.
+    Preauth,
+}
+
+/// One line of a server, read as far as usher needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerLine<'a> {
+    /// A status response, untagged when `tag` is `*`.
+    Status {
+        /// The tag or `*`.
+        tag: &'a [u8],
+        /// Its condition.
+        condition: Condition,
+        /// What follows: a response code in brackets, text.
+        text: &'a [u8],
+    },
+    /// `* CAPABILITY` and its names.
+    Capability(&'a [u8]),
+    /// `+`, the continuation.
+    Continuation(&'a [u8]),
+    /// Any other untagged response.
+    Untagged,
+    /// None of these.
+    Garbage,
+}
+
+/// Reads `line`, which comes without its line end.
+pub fn parse_server_line(line: &[u8]) -> ServerLine<'_> {
+    if let Some(rest) = line.strip_prefix(b"+") {
+        return match rest.first() {
+            None | Some(b' ') => ServerLine::Continuation(rest.get(1..).unwrap_or_default()),
+            Some(_) => ServerLine::Garbage,
+        };
+    }
+    let mut words = line.splitn(3, |b| *b == b' ');
+    let (Some(tag), Some(word)) = (words.next(), words.next()) else { return ServerLine::Garbage };
+    let text = words.next().unwrap_or_default();
+    if let Some(condition) = condition(word) {
+        return ServerLine::Status { tag, condition, text };
+    }
+    match tag {
+        b"*" if word.eq_ignore_ascii_case(b"CAPABILITY") => ServerLine::Capability(text),
+        b"*" => ServerLine::Untagged,
+        _ => ServerLine::Garbage,
+    }
+}
+
+fn condition(word: &[u8]) -> Option<Condition> {
+    let words = [
+        (&b"OK"[..], Condition::Ok),
+        (b"NO", Condition::No),
+        (b"BAD", Condition::Bad),
+        (b"BYE", Condition::Bye),
+        (b"PREAUTH", Condition::Preauth),
+    ];
+    words.into_iter().find(|(name, _)| word.eq_ignore_ascii_case(name)).map(|(_, condition)| condition)
+}
+
+/// What a backend's refusal of a login says to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// The user is told so; with an outage's codes the backend counts as out instead.
+    Tell(Code),
+    /// The backend says that it cannot serve now.
+    Outage(Code),
+}
+
+/// Maps the text of a backend's tagged `NO`. Nothing of it but a known code goes on: no referral, no alert.
+pub fn map_refusal(text: &[u8]) -> Refused {
+    let code = text
+        .strip_prefix(b"[")
+        .and_then(|rest| rest.split(|b| matches!(b, b']' | b' ')).next())
+        .and_then(Code::from_atom);
+    match code {
+        // PRIVACYREQUIRED speaks of usher's own leg: a fault of the configuration, not of the user.
+        Some(code @ (Code::Unavailable | Code::ServerBug | Code::PrivacyRequired)) => Refused::Outage(code),
+        Some(code) => Refused::Tell(code),
+        None => Refused::Tell(Code::AuthenticationFailed),
+    }
+}
+
+/// The client's own tagged line for a login that the backend took, its capabilities scrubbed.
+pub fn login_ok(tag: &[u8], text: &[u8], out: &mut Vec<u8>) {
+    let mut line = tag.to_vec();
+    line.extend_from_slice(b" OK ");
+    let names = capability::code_names(text);
+    match (names, text.first()) {
+        (Some(_), _) => {
+            line.extend_from_slice(text);
+            line = capability::scrub_line(&line).unwrap_or(line);
+        }
+        // An alert or a referral is the backend's, said before anything is proven of it to the client.
+        (None, Some(b'[') | None) => line.extend_from_slice(b"Logged in."),
+        (None, Some(_)) => line.extend_from_slice(text),
+    }
+    out.extend_from_slice(&line);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals() {
+        for (text, expected) in [
+            ("[AUTHENTICATIONFAILED] x", Refused::Tell(Code::AuthenticationFailed)),
+            ("no code", Refused::Tell(Code::AuthenticationFailed)),
+            ("[REFERRAL imap://x] y", Refused::Tell(Code::AuthenticationFailed)),
+            ("[ALERT] y", Refused::Tell(Code::AuthenticationFailed)),
+            ("[limit] y", Refused::Tell(Code::Limit)),
+            ("[UNAVAILABLE] y", Refused::Outage(Code::Unavailable)),
+            ("", Refused::Tell(Code::AuthenticationFailed)),
+        ] {
+            assert_eq!(map_refusal(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn server_lines() {
+        use ServerLine as L;
+        let status = |tag, condition, text| L::Status { tag, condition, text };
+        for (line, expected) in [
+            (&b"* OK hello"[..], status(b"*", Condition::Ok, b"hello")),
+            (b"a1 no [X] y", status(b"a1", Condition::No, b"[X] y")),
+            (b"* BYE", status(b"*", Condition::Bye, b"")),
+            (b"* CAPABILITY IMAP4rev1", L::Capability(b"IMAP4rev1")),
+            (b"* 3 EXISTS", L::Untagged),
+            (b"+", L::Continuation(b"")),
+            (b"+ go on", L::Continuation(b"go on")),
+            (b"+OK POP3", L::Garbage),
+            (b"SSH-2.0-x", L::Garbage),
+            (b"", L::Garbage),
+        ] {
+            assert_eq!(parse_server_line(line), expected, "{line:?}");
+        }
+    }
+}

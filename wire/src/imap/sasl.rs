@@ -1,0 +1,141 @@
+//! SASL (RFC 4422) as far as usher speaks it: PLAIN (RFC 4616) and LOGIN.
+
+use crate::secret::Secret;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+/// How a client gave its credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mechanism {
+    /// The IMAP command `LOGIN`.
+    Login,
+    /// `AUTHENTICATE PLAIN`.
+    SaslPlain,
+    /// `AUTHENTICATE LOGIN`.
+    SaslLogin,
+}
+
+impl Mechanism {
+    /// The name for logs: a word of a closed set.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Login => "login-command",
+            Self::SaslPlain => "PLAIN",
+            Self::SaslLogin => "LOGIN",
+        }
+    }
+
+    /// The mechanism that a client asked for with `AUTHENTICATE`; none for one that is not offered.
+    pub fn offered(name: &[u8]) -> Option<Self> {
+        if name.eq_ignore_ascii_case(b"PLAIN") {
+            Some(Self::SaslPlain)
+        } else if name.eq_ignore_ascii_case(b"LOGIN") {
+            Some(Self::SaslLogin)
+        } else {
+            None
+        }
+    }
+}
+
+/// Who a client says it is, unproven. User names are octets as they came: nothing has judged them yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// Whom to act as (`authzid`); empty when it is the one who logs in.
+    pub authorize_as: Vec<u8>,
+    /// Who logs in (`authcid`).
+    pub user: Vec<u8>,
+    /// The password.
+    pub password: Secret,
+}
+
+impl Credential {
+    /// The name that decides the route: `authzid` where there is one.
+    pub fn acting_user(&self) -> &[u8] {
+        if self.authorize_as.is_empty() { &self.user } else { &self.authorize_as }
+    }
+
+    /// The message of SASL PLAIN, or nothing where a NUL in it would change its meaning.
+    pub fn plain_message(&self) -> Option<Zeroizing<Vec<u8>>> {
+        let parts = [self.authorize_as.as_slice(), &self.user, self.password.reveal()];
+        if parts.iter().any(|part| part.contains(&0)) {
+            return None;
+        }
+        let length = parts.iter().map(|part| part.len()).sum::<usize>() + 2;
+        let mut message = Zeroizing::new(Vec::with_capacity(length));
+        for (i, part) in parts.iter().enumerate() {
+            if i > 0 {
+                message.push(0);
+            }
+            message.extend_from_slice(part);
+        }
+        Some(message)
+    }
+}
+
+/// Reads a PLAIN message: exactly two NULs, a user and a password that are not empty.
+pub fn parse_plain(message: &[u8]) -> Option<Credential> {
+    let mut parts = message.split(|b| *b == 0);
+    let (authorize_as, user, password) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() || user.is_empty() {
+        return None;
+    }
+    Some(Credential {
+        authorize_as: authorize_as.to_vec(),
+        user: user.to_vec(),
+        password: Secret::copy_of(password),
+    })
+}
+
+/// Decodes one base64 line of an exchange; `None` when it is not canonical base64 (RFC 4648 section 4).
+pub fn decode(line: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let mut decoded = Zeroizing::new(vec![0; line.len() / 4 * 3 + 3]);
+    let length = STANDARD.decode_slice(line, &mut decoded).ok()?;
+    decoded.truncate(length);
+    Some(decoded)
+}
+
+/// Encodes a message as one base64 line, without a line end.
+pub fn encode(message: &[u8]) -> Zeroizing<String> {
+    let mut encoded = Zeroizing::new(String::with_capacity(message.len().div_ceil(3) * 4));
+    STANDARD.encode_string(message, &mut encoded);
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn plain_wants_exactly_two_nuls() {
+        for (message, good) in [
+            (&b"\0anna\0secret"[..], true),
+            (b"boss\0anna\0secret", true),
+            (b"anna\0secret", false),
+            (b"\0anna\0sec\0ret", false),
+            (b"\0\0secret", false),
+            (b"", false),
+        ] {
+            assert_eq!(parse_plain(message).is_some(), good, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_password() {
+        let credential = parse_plain(b"\0anna\0hunter2").unwrap();
+        assert!(!format!("{credential:?}").contains("hunter2"));
+        assert!(!format!("{credential:?}").contains("104, 117"));
+    }
+
+    proptest! {
+        #[test]
+        fn plain_round_trip(a in "[^\0]{0,20}", u in "[^\0]{1,20}", p in "[^\0]{0,20}") {
+            let message = format!("{a}\0{u}\0{p}");
+            let credential = parse_plain(message.as_bytes()).unwrap();
+            let sent = credential.plain_message().unwrap();
+            prop_assert_eq!(sent.as_slice(), message.as_bytes());
+            prop_assert_eq!(decode(encode(&sent).as_bytes()).unwrap().as_slice(), message.as_bytes());
+        }
+    }
+}

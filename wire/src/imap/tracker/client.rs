@@ -1,0 +1,330 @@
+//! From the client to the backend: whole commands are followed, a few are answered here.
+
+use super::super::args::is_astring_char;
+use super::super::command::{Assembler, Head, LiteralVerdict, Step as Piece, head};
+use super::super::id;
+use super::super::literal::{Announced, LONGEST_ANNOUNCEMENT, announced};
+use super::{ANSWERS_CAP, Fault, HEAD_CAP, Moved, OPEN_CAP, Out, Tracker};
+use memchr::{memchr, memchr3};
+
+/// Where the client's side stands.
+pub(super) enum Client {
+    /// At the beginning of a command.
+    LineStart,
+    /// Within a line of a command that goes through.
+    InLine,
+    /// The same of IDLE.
+    InIdleLine,
+    /// Within a literal.
+    Literal { remaining: u64 },
+    /// A synchronizing literal waits for the backend's word.
+    AwaitingContinuation { size: u64 },
+    /// IDLE was sent; whether the next line is DONE or a command is the backend's word.
+    IdleAsked,
+    /// In IDLE: the next line is DONE.
+    Idling,
+    /// Within a command that is answered here: `remaining` octets of a literal, then the rest of the line.
+    Swallowing { answer: Vec<u8>, remaining: u64 },
+    /// Its answer waits until those before it have been given.
+    Refusing { answer: Vec<u8> },
+    /// Within an ID command, which goes on without what only a proxy may say.
+    Id(Box<Assembler>),
+}
+
+/// The end of a line, or what there is of it.
+enum Line {
+    /// So many octets are certain to be no part of an announcement; the line goes on behind them.
+    Part(usize),
+    /// The line ends: octets without and with its line end.
+    End { bare: usize, whole: usize },
+}
+
+impl Tracker {
+    /// Takes what came from the client and says what goes to the backend.
+    ///
+    /// # Errors
+    /// A [`Fault`] of the client's; nothing more of it may be sent on.
+    pub fn client<'a>(&mut self, input: &'a [u8]) -> Result<Moved<'a>, Fault> {
+        // Everything before `through` goes on as it is.
+        let mut through = 0;
+        loop {
+            let rest = input.get(through..).unwrap_or_default();
+            match &mut self.client {
+                Client::Literal { remaining } => {
+                    let run = usize::try_from(*remaining).unwrap_or(usize::MAX).min(rest.len());
+                    *remaining -= run as u64;
+                    through += run;
+                    if *remaining > 0 {
+                        break;
+                    }
+                    self.client = Client::InLine;
+                }
+                Client::InLine | Client::InIdleLine => match line(rest)? {
+                    Line::Part(certain) => {
+                        through += certain;
+                        break;
+                    }
+                    Line::End { bare, whole } => {
+                        self.line_ended(rest.get(..bare).unwrap_or_default())?;
+                        through += whole;
+                        if bare + 1 == whole {
+                            // A bare LF: what one backend takes for a line end is text to another.
+                            let mut mended = input.get(..through - 1).unwrap_or_default().to_vec();
+                            mended.extend_from_slice(b"\r\n");
+                            return Ok(Moved { taken: through, out: Out::Insert(mended) });
+                        }
+                    }
+                },
+                Client::LineStart => {
+                    let Some(beginning) = beginning(rest) else { break };
+                    if self.open.len() >= OPEN_CAP || self.answers.len() >= ANSWERS_CAP {
+                        break;
+                    }
+                    self.begin_command(beginning);
+                }
+                _ if through > 0 => break,
+                Client::AwaitingContinuation { .. } | Client::IdleAsked => break,
+                Client::Swallowing { .. } => return self.swallow(rest),
+                Client::Refusing { answer } => {
+                    if !self.open.is_empty() {
+                        break;
+                    }
+                    self.answers.append(answer);
+                    self.client = Client::LineStart;
+                }
+                Client::Idling => return self.idling(rest),
+                Client::Id(_) => return self.id(rest),
+            }
+        }
+        match input.get(..through) {
+            Some(forward) if through > 0 => Ok(Moved { taken: through, out: Out::Forward(forward) }),
+            _ => Ok(Moved::STUCK),
+        }
+    }
+
+    fn begin_command(&mut self, beginning: &[u8]) {
+        let Head { tag, verb } = head(beginning);
+        let Some(tag) = tag else {
+            self.client = swallowing(b"*", "BAD Invalid tag.");
+            return;
+        };
+        let only_a_tag = tag.len() == beginning.len();
+        if !only_a_tag && (verb.is_empty() || !verb.iter().all(|b| is_verb_char(*b))) {
+            self.client = swallowing(tag, "BAD Invalid command.");
+            return;
+        }
+        self.client = match verb.to_ascii_uppercase().as_slice() {
+            b"UNAUTHENTICATE" | b"COMPRESS" => swallowing(tag, "NO Not available here."),
+            b"ID" => Client::Id(Box::default()),
+            b"IDLE" => {
+                self.open.push_back(tag.into());
+                Client::InIdleLine
+            }
+            _ => {
+                self.open.push_back(tag.into());
+                Client::InLine
+            }
+        };
+    }
+
+    /// A line of a command that goes through has ended; `line` is its end at least.
+    fn line_ended(&mut self, line: &[u8]) -> Result<(), Fault> {
+        let idle = matches!(self.client, Client::InIdleLine);
+        self.client = match announced(line) {
+            Announced::Literal { size, sync: true } => Client::AwaitingContinuation { size },
+            Announced::Literal { size, sync: false } if self.non_sync => Client::Literal { remaining: size },
+            Announced::Literal { sync: false, .. } | Announced::Malformed { sync: false } => {
+                return Err(Fault::AmbiguousLiteral);
+            }
+            Announced::Malformed { sync: true } if ends_in_number(line) => return Err(Fault::AmbiguousLiteral),
+            Announced::Malformed { sync: true } | Announced::Nothing if idle => Client::IdleAsked,
+            Announced::Malformed { sync: true } | Announced::Nothing => Client::LineStart,
+        };
+        Ok(())
+    }
+
+    fn swallow<'a>(&mut self, input: &'a [u8]) -> Result<Moved<'a>, Fault> {
+        let Client::Swallowing { answer, remaining } = &mut self.client else { return Ok(Moved::STUCK) };
+        if *remaining > 0 {
+            let run = usize::try_from(*remaining).unwrap_or(usize::MAX).min(input.len());
+            *remaining -= run as u64;
+            return Ok(Moved { taken: run, out: Out::Nothing });
+        }
+        match line(input)? {
+            Line::Part(certain) => Ok(Moved { taken: certain, out: Out::Nothing }),
+            Line::End { bare, whole } => {
+                match announced(input.get(..bare).unwrap_or_default()) {
+                    Announced::Literal { size, sync: false } => *remaining = size,
+                    Announced::Malformed { sync: false } => return Err(Fault::AmbiguousLiteral),
+                    Announced::Nothing
+                    | Announced::Literal { sync: true, .. }
+                    | Announced::Malformed { sync: true } => {
+                        self.client = Client::Refusing { answer: std::mem::take(answer) };
+                    }
+                }
+                Ok(Moved { taken: whole, out: Out::Nothing })
+            }
+        }
+    }
+
+    /// In IDLE only DONE goes on. Whatever else a client says there is answered at once and never reaches
+    /// the backend, which might take it for the end of IDLE and what follows for commands.
+    fn idling<'a>(&mut self, input: &'a [u8]) -> Result<Moved<'a>, Fault> {
+        if self.answers.len() >= ANSWERS_CAP {
+            return Ok(Moved::STUCK);
+        }
+        let Some(lf) = memchr(b'\n', input) else {
+            return if input.len() > HEAD_CAP { Err(Fault::Endless) } else { Ok(Moved::STUCK) };
+        };
+        let line = input.get(..lf).unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.eq_ignore_ascii_case(b"DONE") {
+            self.client = Client::LineStart;
+            return Ok(Moved { taken: lf + 1, out: Out::Insert(b"DONE\r\n".to_vec()) });
+        }
+        let tag = head(line).tag.unwrap_or(b"*");
+        self.answers.extend_from_slice(tag);
+        self.answers.extend_from_slice(b" BAD Expected DONE.\r\n");
+        Ok(Moved { taken: lf + 1, out: Out::Nothing })
+    }
+
+    fn id<'a>(&mut self, input: &'a [u8]) -> Result<Moved<'a>, Fault> {
+        let Client::Id(assembler) = &mut self.client else { return Ok(Moved::STUCK) };
+        // Up to a line end and no further: a command ends with a line, and what follows is not its own.
+        let most = assembler.room().min(input.len());
+        let input = input.get(..most).unwrap_or_default();
+        let taken = memchr(b'\n', input).map_or(input.len(), |lf| lf + 1);
+        assembler.feed(input.get(..taken).unwrap_or_default());
+        let out = match assembler.step(&|_| LiteralVerdict::UpTo(64)) {
+            Piece::Need => Out::Nothing,
+            Piece::Continue => {
+                self.answers.extend_from_slice(b"+ OK\r\n");
+                Out::Nothing
+            }
+            Piece::Fatal { .. } => return Err(Fault::Endless),
+            Piece::Refused { tag, .. } => {
+                self.client = refusing(tag.as_deref().unwrap_or(b"*"), "BAD Malformed ID.");
+                Out::Nothing
+            }
+            Piece::Command(command) => {
+                let tag = command.head().tag.unwrap_or(b"*");
+                match id::parse(&command) {
+                    Ok(pairs) => {
+                        let mut line = tag.to_vec();
+                        line.extend_from_slice(b" ID ");
+                        id::write(&pairs, &[], &mut line);
+                        line.extend_from_slice(b"\r\n");
+                        self.open.push_back(tag.into());
+                        self.client = Client::LineStart;
+                        Out::Insert(line)
+                    }
+                    Err(_) => {
+                        self.client = refusing(tag, "BAD Malformed ID.");
+                        Out::Nothing
+                    }
+                }
+            }
+        };
+        Ok(Moved { taken, out })
+    }
+
+    /// The backend has sent a continuation.
+    pub(super) fn continued(&mut self) {
+        match self.client {
+            Client::AwaitingContinuation { size } => self.client = Client::Literal { remaining: size },
+            Client::IdleAsked => self.client = Client::Idling,
+            _ => {}
+        }
+    }
+
+    /// The backend has answered the command `tag`.
+    pub(super) fn completed(&mut self, tag: &[u8]) {
+        let Some(at) = self.open.iter().position(|open| &**open == tag) else { return };
+        self.open.remove(at);
+        // Only the youngest command can be waiting for a continuation or be in IDLE.
+        let youngest_answered = at == self.open.len();
+        if self.open.is_empty() {
+            self.open.shrink_to_fit();
+        }
+        match self.client {
+            Client::AwaitingContinuation { .. } | Client::IdleAsked | Client::Idling if youngest_answered => {
+                self.client = Client::LineStart;
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the client's next octets wait for the backend or for own answers to be said.
+    pub fn client_waits(&self) -> bool {
+        match self.client {
+            Client::AwaitingContinuation { .. } | Client::IdleAsked => true,
+            Client::Refusing { .. } => !self.open.is_empty(),
+            Client::LineStart => self.open.len() >= OPEN_CAP || self.answers.len() >= ANSWERS_CAP,
+            Client::Idling => self.answers.len() >= ANSWERS_CAP,
+            _ => false,
+        }
+    }
+}
+
+fn answer(tag: &[u8], text: &str) -> Vec<u8> {
+    [tag, b" ", text.as_bytes(), b"\r\n"].concat()
+}
+
+fn swallowing(tag: &[u8], text: &str) -> Client {
+    Client::Swallowing { answer: answer(tag, text), remaining: 0 }
+}
+
+fn refusing(tag: &[u8], text: &str) -> Client {
+    Client::Refusing { answer: answer(tag, text) }
+}
+
+/// Enough of a line to read tag and verb; `None` when more is needed.
+fn beginning(input: &[u8]) -> Option<&[u8]> {
+    let head = input.get(..HEAD_CAP).unwrap_or(input);
+    match memchr(b'\n', head) {
+        Some(lf) => {
+            let line = head.get(..lf).unwrap_or_default();
+            Some(line.strip_suffix(b"\r").unwrap_or(line))
+        }
+        None if head.len() == HEAD_CAP => Some(head),
+        None => None,
+    }
+}
+
+/// Follows a command line to its end. Octets that may belong to an announcement or to a line end stay
+/// unjudged until the rest has come.
+fn line(input: &[u8]) -> Result<Line, Fault> {
+    let mut from = 0;
+    loop {
+        let unread = input.get(from..).unwrap_or_default();
+        let Some(found) = memchr3(b'\n', b'\r', 0, unread) else { break };
+        let at = from + found;
+        match (input.get(at), input.get(at + 1)) {
+            (Some(b'\n'), _) => {
+                let bare = if at > 0 && input.get(at - 1) == Some(&b'\r') { at - 1 } else { at };
+                return Ok(Line::End { bare, whole: at + 1 });
+            }
+            (Some(b'\r'), Some(b'\n')) => from = at + 1,
+            (Some(b'\r'), None) => break,
+            _ => return Err(Fault::ControlOctet),
+        }
+    }
+    let tail = input.iter().rposition(|b| !matches!(b, b'0'..=b'9' | b'+' | b'}' | b'\r'));
+    let unjudged = match tail {
+        Some(at) if input.get(at) == Some(&b'{') => input.len() - at,
+        _ if input.last() == Some(&b'\r') => 1,
+        _ => 0,
+    };
+    if unjudged > LONGEST_ANNOUNCEMENT { Err(Fault::AmbiguousLiteral) } else { Ok(Line::Part(input.len() - unjudged)) }
+}
+
+/// Whether the braces at the end of `line` hold nothing but digits, too many of them.
+fn ends_in_number(line: &[u8]) -> bool {
+    let inside = line.strip_suffix(b"}").unwrap_or(line);
+    let digits = inside.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    digits > 0 && inside.len() > digits && inside[inside.len() - digits - 1] == b'{'
+}
+
+fn is_verb_char(b: u8) -> bool {
+    is_astring_char(b) && b != b'"'
+}

@@ -1,0 +1,127 @@
+//! Both directions of an IMAP connection after login, followed just closely enough.
+//!
+//! From the server's side the tracker knows where responses end, so that something may be said between two
+//! of them. From the client's side it knows tags, literals and IDLE, so that a command which would lead
+//! around the routing is answered here and never reaches the backend. It keeps no octets: what cannot be
+//! judged yet stays with the caller, who offers it again with what follows it.
+
+mod client;
+mod server;
+
+use client::Client;
+use server::Server;
+use std::collections::VecDeque;
+
+/// Most octets that either direction leaves with the caller for want of more: one capability line.
+pub const UNJUDGED_CAP: usize = 8 * 1024;
+/// Octets of a line that are enough to know its kind.
+const HEAD_CAP: usize = 96;
+/// Commands without an answer, beyond which the client's next ones wait.
+const OPEN_CAP: usize = 256;
+/// Octets of own answers, beyond which the client's next commands wait.
+const ANSWERS_CAP: usize = 4096;
+
+/// What goes on to the other side.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Out<'a> {
+    /// Nothing.
+    Nothing,
+    /// These octets of the input, as they are.
+    Forward(&'a [u8]),
+    /// These octets in place of what was taken.
+    Insert(Vec<u8>),
+}
+
+/// One step: `taken` octets of the input are done with. A step that takes nothing and puts out nothing
+/// means that more input is needed, or that the other direction has to move first.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Moved<'a> {
+    /// Octets done with.
+    pub taken: usize,
+    /// What goes on.
+    pub out: Out<'a>,
+}
+
+impl Moved<'_> {
+    const STUCK: Self = Moved { taken: 0, out: Out::Nothing };
+
+    /// Whether nothing moved.
+    pub fn is_stuck(&self) -> bool {
+        *self == Self::STUCK
+    }
+}
+
+/// What a peer did that ends the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The client: NUL or a bare CR in a command line.
+    ControlOctet,
+    /// The client: digits of a literal that no server reads alike, or a non-synchronizing literal that the
+    /// backend does not offer. What the backend would take for a command could not be known.
+    AmbiguousLiteral,
+    /// The client: an endless line where a short one is due, or a broken ID.
+    Endless,
+    /// The backend: a capability line over [`UNJUDGED_CAP`].
+    CapabilitiesTooLong,
+}
+
+impl Fault {
+    /// A word of a closed set, for logs and labels.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ControlOctet => "control-octet",
+            Self::AmbiguousLiteral => "ambiguous-literal",
+            Self::Endless => "endless-line",
+            Self::CapabilitiesTooLong => "capabilities-too-long",
+        }
+    }
+}
+
+/// The tags of the commands that wait for their answer, oldest first.
+type Open = VecDeque<Box<[u8]>>;
+
+/// The state of both directions.
+pub struct Tracker {
+    client: Client,
+    server: Server,
+    open: Open,
+    /// Own answers to the client, to be said at the next response end.
+    answers: Vec<u8>,
+    /// Whether the backend offers non-synchronizing literals.
+    non_sync: bool,
+}
+
+impl Tracker {
+    /// A connection on which the client has just been told that it is logged in.
+    ///
+    /// `capabilities` are the backend's after login, space-separated.
+    pub fn new(capabilities: &[u8]) -> Self {
+        let lists = |name| super::capability::lists(capabilities, name);
+        Self {
+            client: Client::LineStart,
+            server: Server::LineStart,
+            open: VecDeque::new(),
+            answers: Vec::new(),
+            non_sync: lists("LITERAL+") || lists("LITERAL-") || lists("IMAP4rev2"),
+        }
+    }
+
+    /// Whether the server's side is between two responses: the only place to say something.
+    pub fn at_boundary(&self) -> bool {
+        self.server.at_boundary()
+    }
+
+    /// Whether nothing is under way: the session is in IDLE, or no command waits for its answer.
+    pub fn is_quiet(&self) -> bool {
+        match self.client {
+            Client::Idling => true,
+            Client::LineStart => self.open.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Own answers that are due now. Empty unless the server's side is between two responses.
+    pub fn take_answers(&mut self) -> Vec<u8> {
+        if self.at_boundary() { std::mem::take(&mut self.answers) } else { Vec::new() }
+    }
+}

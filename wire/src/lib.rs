@@ -1,0 +1,8 @@
+//! The protocols as bytes and values.
+//!
+//! Everything here is sans-io: bytes go in, values and bytes come out. Nothing in this crate may know a
+//! socket, a clock or a runtime; every buffer has a cap that holds whatever the peer sends.
+
+pub mod imap;
+pub mod proxy_header;
+pub mod secret;

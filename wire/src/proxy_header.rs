@@ -1,0 +1,206 @@
+//! The PROXY protocol, versions 1 and 2, both ways.
+//!
+//! The header format is the `proxy-header` crate's; here is how many octets to read for it, so that not one
+//! octet of what follows is taken, and what an answer means.
+
+use proxy_header::{ParseConfig, ProxiedAddress, ProxyHeader, Tlv};
+use std::net::SocketAddr;
+
+/// Longest header that is read, in octets: addresses and any sane set of TLVs.
+const HEADER_CAP: usize = 2048;
+/// Longest version 1 line in octets, with its CRLF.
+const V1_CAP: usize = 107;
+const V2_SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
+
+/// The addresses of the connection that a header speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// A proxied connection: where it came from and where it went.
+    Proxied {
+        /// The client.
+        source: SocketAddr,
+        /// The address it connected to.
+        destination: SocketAddr,
+    },
+    /// The sender speaks for itself (`LOCAL`, `UNKNOWN`): the peer's own address counts.
+    Local,
+}
+
+/// The header is none, is broken, or is longer than any sane one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadHeader;
+
+/// Reads one header without taking an octet too many.
+#[derive(Default)]
+pub struct Reader {
+    header: Vec<u8>,
+}
+
+/// What a [`Reader`] wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Read at most so many octets (at least one) and feed them.
+    Need(usize),
+    /// The header is complete.
+    Done(Told),
+}
+
+impl Reader {
+    /// Takes octets: no more than were asked for.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.header.extend_from_slice(bytes);
+    }
+
+    /// What comes next.
+    ///
+    /// # Errors
+    /// [`BadHeader`] as soon as the octets cannot become a header.
+    pub fn progress(&self) -> Result<Progress, BadHeader> {
+        let have = self.header.len();
+        let signed = have.min(V2_SIGNATURE.len());
+        if self.header[..signed] == V2_SIGNATURE[..signed] {
+            let total = match self.header.get(14..16) {
+                Some(length) => 16 + usize::from(u16::from_be_bytes([length[0], length[1]])),
+                None => return Ok(Progress::Need(16 - have)),
+            };
+            if total > HEADER_CAP {
+                return Err(BadHeader);
+            }
+            return if have < total { Ok(Progress::Need(total - have)) } else { self.parse() };
+        }
+        let word = b"PROXY ";
+        if self.header[..have.min(word.len())] != word[..have.min(word.len())] {
+            return Err(BadHeader);
+        }
+        match self.header.last() {
+            Some(b'\n') => self.parse(),
+            _ if have >= V1_CAP => Err(BadHeader),
+            // The shortest line is "PROXY UNKNOWN\r\n"; behind it one octet at a time, so that none is
+            // taken from what follows.
+            _ if have < 15 => Ok(Progress::Need(15 - have)),
+            _ => Ok(Progress::Need(1)),
+        }
+    }
+
+    fn parse(&self) -> Result<Progress, BadHeader> {
+        let (header, used) =
+            ProxyHeader::parse(&self.header, ParseConfig::default()).map_err(|_| BadHeader)?;
+        if used != self.header.len() || header.tlvs().any(|tlv| tlv.is_err()) {
+            return Err(BadHeader);
+        }
+        Ok(Progress::Done(match header.proxied_address() {
+            Some(a) => Told::Proxied { source: a.source, destination: a.destination },
+            None => Told::Local,
+        }))
+    }
+}
+
+/// Which version is sent to a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// The text line.
+    V1,
+    /// The binary header.
+    V2,
+}
+
+/// Appends the header for a client at `source` that connected to `destination`.
+///
+/// A v4-mapped address is written as IPv4. Where one end is IPv4 and the other IPv6, both are written as
+/// IPv6. `unique_id` goes into version 2 alone, as the TLV `UNIQUE_ID`.
+pub fn write(version: Version, source: SocketAddr, destination: SocketAddr, unique_id: &str, out: &mut Vec<u8>) {
+    let (source, destination) = one_family(source, destination);
+    let mut header = ProxyHeader::with_address(ProxiedAddress::stream(source, destination));
+    let written = match version {
+        Version::V1 => header.encode_v1(out),
+        Version::V2 => {
+            header.append_tlv(Tlv::UniqueId(unique_id.as_bytes().into()));
+            header.encode_v2(out)
+        }
+    };
+    debug_assert!(written.is_ok(), "two stream addresses of one family always encode");
+}
+
+fn one_family(source: SocketAddr, destination: SocketAddr) -> (SocketAddr, SocketAddr) {
+    let plain = |a: SocketAddr| SocketAddr::new(a.ip().to_canonical(), a.port());
+    let mapped = |a: SocketAddr| match a {
+        SocketAddr::V4(v4) => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
+        v6 => v6,
+    };
+    let (source, destination) = (plain(source), plain(destination));
+    if source.is_ipv4() == destination.is_ipv4() {
+        (source, destination)
+    } else {
+        (mapped(source), mapped(destination))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Feeds `stream` as asked and tells what came out and how many octets were taken.
+    fn read(stream: &[u8]) -> (Result<Told, BadHeader>, usize) {
+        let mut reader = Reader::default();
+        let mut taken = 0;
+        loop {
+            match reader.progress() {
+                Err(bad) => return (Err(bad), taken),
+                Ok(Progress::Done(told)) => return (Ok(told), taken),
+                Ok(Progress::Need(most)) => {
+                    let Some(next) = stream.get(taken..(taken + most).min(stream.len())) else { panic!() };
+                    if next.is_empty() {
+                        return (Err(BadHeader), taken);
+                    }
+                    reader.feed(next);
+                    taken += next.len();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_read() {
+        let proxied = Told::Proxied {
+            source: "192.0.2.1:5000".parse().unwrap(),
+            destination: "192.0.2.2:993".parse().unwrap(),
+        };
+        assert_eq!(read(b"PROXY TCP4 192.0.2.1 192.0.2.2 5000 993\r\nabc"), (Ok(proxied), 41));
+        assert_eq!(read(b"PROXY UNKNOWN\r\nabc"), (Ok(Told::Local), 15));
+        assert_eq!(read(b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00abc"), (Ok(Told::Local), 16));
+        for bad in [
+            &b"a LOGIN x y\r\n"[..],
+            b"\x16\x03\x01\x02\x00",
+            b"PROXY TCP4 nonsense\r\n",
+            b"PROXY TCP4 192.0.2.1 192.0.2.2 5000 99999\r\n",
+            // A TLV that says it is longer than the header.
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0f\x7f\0\0\x01\x7f\0\0\x01\0\x01\0\x02\x05\x00\x09",
+            // A length far beyond any header.
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff",
+        ] {
+            assert_eq!(read(bad).0, Err(BadHeader), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn written_is_read(source: [u8; 4], destination: [u8; 4], sp: u16, dp: u16, v2: bool, mapped: bool) {
+            let source_ip = std::net::Ipv4Addr::from(source);
+            let told = SocketAddr::from((source, sp));
+            let given = if mapped { SocketAddr::from((source_ip.to_ipv6_mapped(), sp)) } else { told };
+            let destination = SocketAddr::from((destination, dp));
+            let mut out = Vec::new();
+            write(if v2 { Version::V2 } else { Version::V1 }, given, destination, "id", &mut out);
+            let length = out.len();
+            out.extend_from_slice(b"* OK hello\r\n");
+            prop_assert_eq!(read(&out), (Ok(Told::Proxied { source: told, destination }), length));
+        }
+
+        #[test]
+        fn nothing_makes_it_panic_or_grow(bytes in proptest::collection::vec(any::<u8>(), 0..4096)) {
+            let (_, taken) = read(&bytes);
+            prop_assert!(taken <= HEADER_CAP);
+        }
+    }
+}

@@ -58,7 +58,7 @@ impl Reader {
     pub fn progress(&self) -> Result<Progress, BadHeader> {
         let have = self.header.len();
         let signed = have.min(V2_SIGNATURE.len());
-        if self.header[..signed] == V2_SIGNATURE[..signed] {
+        if signed > 0 && self.header[..signed] == V2_SIGNATURE[..signed] {
             let total = match self.header.get(14..16) {
                 Some(length) => 16 + usize::from(u16::from_be_bytes([length[0], length[1]])),
                 None => return Ok(Progress::Need(16 - have)),

@@ -443,7 +443,7 @@ mod tests {
     #[test]
     fn odd_octets_never_stand_on_a_command_line() {
         let (mut login, sent) = begin("IMAP4rev1", &credential(b"anna\r\nx DELETE INBOX", "pä".as_bytes()));
-        assert_eq!(sent, "L LOGIN {21}\r\n");
+        assert_eq!(sent, "L LOGIN {20}\r\n");
         let mut out = SecretBuf::default();
         login.feed(b"+ ok\r\n");
         login.step(&mut out).unwrap();

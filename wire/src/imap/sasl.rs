@@ -135,7 +135,9 @@ mod tests {
             let credential = parse_plain(message.as_bytes()).unwrap();
             let sent = credential.plain_message().unwrap();
             prop_assert_eq!(sent.as_slice(), message.as_bytes());
-            prop_assert_eq!(decode(encode(&sent).as_bytes()).unwrap().as_slice(), message.as_bytes());
+            let encoded = encode(&sent);
+            let decoded = decode(encoded.as_bytes()).unwrap();
+            prop_assert_eq!(decoded.as_slice(), message.as_bytes());
         }
     }
 }

@@ -1,0 +1,50 @@
+//! What is looked up: a user, a tenant or a domain.
+
+use std::fmt;
+
+/// The version of the rules by which keys are normalised. Stored beside the keys: other rules would make
+/// other keys of the same names.
+pub const NORMALISATION: u32 = 1;
+
+/// Longest key in octets of UTF-8: 64 of a local part, `@`, 255 of a domain.
+pub const KEY_CAP: usize = 320;
+
+/// The normalised name of an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ArchiveKey {
+    /// `anna@example.com`, or a bare `anna` of no domain.
+    User(String),
+    /// A tenant, `acme`.
+    Tenant(String),
+    /// All users of `example.com` that have no entry of their own.
+    Domain(String),
+}
+
+impl ArchiveKey {
+    /// The name without its kind.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::User(name) | Self::Tenant(name) | Self::Domain(name) => name,
+        }
+    }
+
+    /// The keys under which the archive of this one may be found, most specific first.
+    pub fn candidates(&self) -> impl Iterator<Item = ArchiveKey> {
+        let domain = match self {
+            Self::User(user) => user.rsplit_once('@').map(|(_, domain)| Self::Domain(domain.to_owned())),
+            Self::Tenant(_) | Self::Domain(_) => None,
+        };
+        std::iter::once(self.clone()).chain(domain)
+    }
+}
+
+impl fmt::Display for ArchiveKey {
+    /// As the command line writes it: `anna@example.com`, `tenant:acme`, `@example.com`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(user) => f.write_str(user),
+            Self::Tenant(tenant) => write!(f, "tenant:{tenant}"),
+            Self::Domain(domain) => write!(f, "@{domain}"),
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! `[[certificate]]`. Whether the files are good is judged where they are read.
+
+use super::Faults;
+use crate::raw::{Place, Section};
+use crate::snapshot::Certificate;
+
+pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Vec<Certificate> {
+    let sections = file.many("certificate", faults);
+    sections.into_iter().filter_map(|section| one(section, faults)).collect()
+}
+
+fn one(mut section: Section<'_>, faults: &mut Faults) -> Option<Certificate> {
+    let span = section.span.clone();
+    let chain: Option<Place<String>> = section.required("chain", "\"/etc/usher/mail.example.com.pem\"", faults);
+    let key: Option<Place<String>> = section.required("key", "\"/etc/usher/mail.example.com.key\"", faults);
+    section.finish(faults);
+    Some(Certificate { chain: chain?.value.into(), key: key?.value.into(), span })
+}

@@ -1,0 +1,63 @@
+//! `[[domain]]`.
+
+use super::{Faults, is_host_name};
+use crate::domains::{DefaultFor, Domains};
+use crate::raw::{Place, Section};
+
+pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Domains {
+    let mut domains = Domains::default();
+    for section in file.many("domain", faults) {
+        one(section, &mut domains, faults);
+    }
+    domains
+}
+
+fn one(mut section: Section<'_>, domains: &mut Domains, faults: &mut Faults) {
+    let name: Option<Place<String>> = section.required("name", "\"example.com\"", faults);
+    let aliases: Vec<_> =
+        section.list("aliases", faults).iter().filter_map(|alias| alias.text(faults)).collect();
+    let mut separators = vec!['@'];
+    for item in section.list("separators", faults) {
+        let Some(text) = item.text(faults) else { continue };
+        let mut chars = text.value.chars();
+        match (chars.next(), chars.next()) {
+            (Some(one), None) if one.is_ascii_punctuation() && !matches!(one, '.' | '-' | '_') => separators.push(one),
+            _ => faults.push(text.fault("not a separator", "write one sign such as \"#\" or \"%\"")),
+        }
+    }
+    let default_for: Vec<_> =
+        section.list("default_for", faults).iter().filter_map(|way| way.text(faults)).collect();
+    section.finish(faults);
+    let Some(name) = name else { return };
+    for alias in std::iter::once(&name).chain(&aliases) {
+        let is_name = alias.value.split('.').all(|label| !label.is_empty()) && !alias.value.contains(['@', ' ']);
+        if !is_name {
+            faults.push(alias.fault("not a domain", "write a domain such as \"example.com\""));
+        } else if !domains.add(&alias.value, &name.value, &separators) {
+            let what = format!("the domain \"{}\" is there twice", alias.value.escape_debug());
+            faults.push(alias.fault(what, "remove one of the two, or a user could have two homes"));
+        }
+    }
+    for way in default_for {
+        let parsed = match way.value.as_str() {
+            "any" => Some(DefaultFor::Any),
+            other => match other.parse::<std::net::IpAddr>() {
+                Ok(address) => Some(DefaultFor::Local(address.to_canonical())),
+                Err(_) if is_host_name(other) => Some(DefaultFor::ServerName(other.to_ascii_lowercase())),
+                Err(_) => None,
+            },
+        };
+        match parsed {
+            None => faults.push(way.fault(
+                "not a way in which names arrive",
+                "write \"any\", an address of this server, or a name that clients ask for (SNI)",
+            )),
+            Some(parsed) => {
+                if !domains.add_default(parsed, &name.value) {
+                    let what = format!("bare names of \"{}\" have two domains", way.value.escape_debug());
+                    faults.push(way.fault(what, "keep it in one [[domain]] only"));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `[[instance_host]]`.
+
+use super::{Faults, is_host_name, unique};
+use crate::fault::Fault;
+use crate::raw::{Place, Section};
+use crate::snapshot::{BackendTls, ClientAddress, ImapEndpoint, InstanceHost, LoginAs, Pin};
+use std::collections::HashMap;
+
+/// Two during rotation; more would be pins nobody remembers.
+const PINS_CAP: usize = 2;
+const IMAP: &str = "{ address = \"10.0.0.11:993\", tls = \"implicit\" }";
+const FINGERPRINT: &str = "write \"sha256:\" and the 64 hexadecimal digits of the certificate's SHA-256, \
+     or \"spki-sha256:\" and those of its public key's";
+
+pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Vec<InstanceHost> {
+    let mut seen = HashMap::new();
+    let sections = file.many("instance_host", faults);
+    sections.into_iter().filter_map(|section| one(section, &mut seen, faults)).collect()
+}
+
+fn one(mut section: Section<'_>, seen: &mut HashMap<String, ()>, faults: &mut Faults) -> Option<InstanceHost> {
+    let name: Option<Place<String>> = section.required("name", "\"ih1.example.com\"", faults);
+    if let Some(name) = &name {
+        if is_host_name(&name.value) {
+            unique(seen, name.value.to_ascii_lowercase(), name, "the instance host", faults);
+        } else {
+            faults.push(name.fault("`name` is not a host name", "write a name such as \"ih1.example.com\""));
+        }
+    }
+    let imap = section.required_table("imap", IMAP, faults);
+    let imap = imap.and_then(|imap| endpoint(imap, faults));
+    let written = section.list("fingerprints", faults);
+    let mut pins = Vec::new();
+    for item in &written {
+        let Some(text) = item.text(faults) else { continue };
+        match pin(&text.value) {
+            Some(pin) => pins.push(pin),
+            None => faults.push(text.fault("not a fingerprint", FINGERPRINT)),
+        }
+    }
+    if let Some(third) = written.get(PINS_CAP) {
+        let instead = "keep the certificate in use and the one to come";
+        faults.push(Fault::new(third.span.clone(), "more than two fingerprints", instead));
+    }
+    if let (Some(ImapEndpoint { tls: BackendTls::None, .. }), Some(first)) = (&imap, written.first()) {
+        let what = "fingerprints without TLS are never checked";
+        let instead = "write `tls = \"implicit\"` or `tls = \"starttls\"`, or remove the fingerprints";
+        faults.push(Fault::new(first.span.clone(), what, instead));
+    }
+    let words = [("typed", LoginAs::Typed), ("canonical", LoginAs::Canonical)];
+    let login_as = section.word("login_as", &words, faults);
+    let max_sessions = section.optional("max_sessions", faults);
+    section.finish(faults);
+    Some(InstanceHost {
+        name: name?.value.to_ascii_lowercase(),
+        imap: imap?,
+        pins,
+        login_as: login_as.unwrap_or(LoginAs::Typed),
+        max_sessions: max_sessions.map(|most| most.value),
+    })
+}
+
+fn endpoint(mut section: Section<'_>, faults: &mut Faults) -> Option<ImapEndpoint> {
+    let address: Option<Place<String>> = section.required("address", "\"10.0.0.11:993\"", faults);
+    if let Some(address) = address.as_ref().filter(|address| !is_host_and_port(&address.value)) {
+        let instead = "write a host and a port such as \"10.0.0.11:993\" or \"ih1.example.com:993\"";
+        faults.push(address.fault("`address` is no host with a port", instead));
+    }
+    let words = [("implicit", BackendTls::Implicit), ("starttls", BackendTls::StartTls), ("none", BackendTls::None)];
+    let has_tls: Option<Place<String>> = section.required("tls", "\"implicit\"", faults);
+    let tls = has_tls.and_then(|_| section.word("tls", &words, faults));
+    let words = [
+        ("none", ClientAddress::None),
+        ("proxy-v1", ClientAddress::ProxyV1),
+        ("proxy-v2", ClientAddress::ProxyV2),
+        ("imap-id", ClientAddress::ImapId),
+    ];
+    let client_address = section.word("client_address", &words, faults).unwrap_or(ClientAddress::None);
+    section.finish(faults);
+    Some(ImapEndpoint { address: address?.value, tls: tls?, client_address })
+}
+
+fn is_host_and_port(address: &str) -> bool {
+    if address.parse::<std::net::SocketAddr>().is_ok_and(|address| address.port() != 0) {
+        return true;
+    }
+    match address.rsplit_once(':') {
+        Some((host, port)) => is_host_name(host) && port.parse::<u16>().is_ok_and(|port| port != 0),
+        None => false,
+    }
+}
+
+/// Reads a fingerprint; colons between the digits, as openssl prints them, are fine.
+fn pin(written: &str) -> Option<Pin> {
+    let (kind, digits) = written.split_once(':')?;
+    let digits: Vec<u8> = digits.bytes().filter(|b| *b != b':').collect();
+    let mut fingerprint = [0; 32];
+    if digits.len() != 64 {
+        return None;
+    }
+    for (octet, pair) in fingerprint.iter_mut().zip(digits.chunks(2)) {
+        let pair = std::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'))?;
+        *octet = u8::from_str_radix(pair, 16).ok()?;
+    }
+    match kind {
+        "sha256" => Some(Pin::Certificate(fingerprint)),
+        "spki-sha256" => Some(Pin::Key(fingerprint)),
+        _ => None,
+    }
+}

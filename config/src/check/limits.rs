@@ -1,0 +1,55 @@
+//! `[limits]`: each has a default.
+
+use super::Faults;
+use crate::raw::Section;
+use crate::snapshot::Limits;
+use std::time::Duration;
+
+pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Limits {
+    let mut limits = defaults();
+    let Some(mut section) = file.single("limits", faults) else { return limits };
+    for (key, limit) in [
+        ("proxy_header", &mut limits.proxy_header),
+        ("tls_handshake", &mut limits.tls_handshake),
+        ("silence_before_login", &mut limits.silence_before_login),
+        ("before_login", &mut limits.before_login),
+        ("idle", &mut limits.idle),
+        ("stalled", &mut limits.stalled),
+        ("goodbye_window", &mut limits.goodbye_window),
+        ("farewell", &mut limits.farewell),
+        ("backend_connect", &mut limits.backend_connect),
+        ("backend_login", &mut limits.backend_login),
+        ("retry", &mut limits.retry),
+        ("tcp_keepalive", &mut limits.tcp_keepalive),
+        ("tcp_unreachable", &mut limits.tcp_unreachable),
+    ] {
+        if let Some(written) = section.optional(key, faults) {
+            *limit = written.value;
+        }
+    }
+    if let Some(written) = section.optional("held_logins", faults) {
+        limits.held_logins = written.value;
+    }
+    section.finish(faults);
+    limits
+}
+
+fn defaults() -> Limits {
+    let s = Duration::from_secs;
+    Limits {
+        proxy_header: s(3),
+        tls_handshake: s(10),
+        silence_before_login: s(60),
+        before_login: s(180),
+        idle: s(31 * 60),
+        stalled: s(90),
+        held_logins: 2000,
+        goodbye_window: s(30),
+        farewell: s(2),
+        backend_connect: s(5),
+        backend_login: s(30),
+        retry: s(1),
+        tcp_keepalive: s(60),
+        tcp_unreachable: s(90),
+    }
+}

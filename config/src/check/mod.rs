@@ -1,0 +1,107 @@
+//! From tables to checked values: one file a section, and all faults at once.
+
+mod certificate;
+mod domain;
+mod host;
+mod limits;
+mod listener;
+mod server;
+
+use crate::fault::Fault;
+use crate::raw::{Item, Place, Section};
+use crate::snapshot::{LogFormat, Snapshot};
+use ipnet::IpNet;
+use std::collections::HashMap;
+use toml::de::DeTable;
+
+type Faults = Vec<Fault>;
+
+/// Syntax errors shown at most: behind the first, others are often its echo.
+const SYNTAX_SHOWN: usize = 3;
+
+pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        let fault = |error: &toml::de::Error| {
+            let span = error.span().unwrap_or(0..0);
+            Fault::new(span, error.message().to_owned(), "this is not TOML; look at the quotes and brackets here")
+        };
+        return Err(errors.iter().take(SYNTAX_SHOWN).map(fault).collect());
+    }
+    let mut faults = Faults::new();
+    let mut file = Section::new("the file", document.get_ref(), 0..0);
+    let server = server::check(&mut file, &mut faults);
+    let log = log(&mut file, &mut faults);
+    let listeners = listener::check(&mut file, &mut faults);
+    let certificates = certificate::check(&mut file, &mut faults);
+    let hosts = host::check(&mut file, &mut faults);
+    let limits = limits::check(&mut file, &mut faults);
+    let domains = domain::check(&mut file, &mut faults);
+    directory(&mut file, &mut faults);
+    file.finish(&mut faults);
+    match server {
+        Some(server) if faults.is_empty() => {
+            Ok(Snapshot { server, log, listeners, certificates, hosts, limits, domains })
+        }
+        _ => {
+            faults.sort_by_key(|fault| fault.span.start);
+            Err(faults)
+        }
+    }
+}
+
+fn log(file: &mut Section<'_>, faults: &mut Faults) -> LogFormat {
+    let Some(mut section) = file.single("log", faults) else { return LogFormat::Text };
+    let format = section.word("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)], faults);
+    section.finish(faults);
+    format.unwrap_or(LogFormat::Text)
+}
+
+fn directory(file: &mut Section<'_>, faults: &mut Faults) {
+    if let Some(mut section) = file.single("directory", faults) {
+        section.word("source", &[("embedded", ())], faults);
+        section.finish(faults);
+    }
+}
+
+/// A list of networks.
+fn networks(items: &[Item<'_>], faults: &mut Faults) -> Vec<IpNet> {
+    let mut networks = Vec::new();
+    for item in items {
+        let Some(text) = item.text(faults) else { continue };
+        match text.value.parse().or_else(|_| text.value.parse().map(|ip: std::net::IpAddr| IpNet::from(ip))) {
+            Ok(network) => networks.push(network),
+            Err(_) => faults.push(text.fault(
+                "not a network",
+                "write a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", or one address",
+            )),
+        }
+    }
+    networks
+}
+
+/// A host name by its form: labels of letters, digits and hyphens (RFC 1123 section 2.1), or an address.
+fn is_host_name(name: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+/// Tells a fault when `value` was there before.
+fn unique<T: std::hash::Hash + Eq>(
+    seen: &mut HashMap<T, ()>,
+    value: T,
+    place: &Place<String>,
+    what: &str,
+    faults: &mut Faults,
+) {
+    if seen.insert(value, ()).is_some() {
+        let shown = place.value.escape_debug();
+        faults.push(place.fault(format!("{what} \"{shown}\" is there twice"), "remove one of the two"));
+    }
+}

@@ -1,0 +1,32 @@
+//! `[server]`.
+
+use super::{Faults, is_host_name};
+use crate::fault::Fault;
+use crate::raw::{Place, Section};
+use crate::snapshot::{OutageReply, Server};
+use std::time::Duration;
+
+pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Option<Server> {
+    let Some(mut section) = file.single("server", faults) else {
+        let instead = "add `[server]` with `name` and `state_dir`; `usher init` writes an example";
+        faults.push(Fault::new(0..0, "there is no [server]", instead));
+        return None;
+    };
+    let name: Option<Place<String>> = section.required("name", "\"mail.example.com\"", faults);
+    if let Some(name) = name.as_ref().filter(|name| !is_host_name(&name.value)) {
+        faults.push(name.fault("`name` is not a host name", "write a name such as \"mail.example.com\""));
+    }
+    let state_dir: Option<Place<String>> = section.required("state_dir", "\"/var/lib/usher\"", faults);
+    let drain_deadline = section.optional("drain_deadline", faults);
+    let login_wait = section.optional("login_wait", faults);
+    let words = [("bye", OutageReply::Bye), ("no", OutageReply::No)];
+    let outage_reply = section.word("outage_reply", &words, faults);
+    section.finish(faults);
+    Some(Server {
+        name: name?.value,
+        state_dir: state_dir?.value.into(),
+        drain_deadline: drain_deadline.map_or(Duration::from_secs(600), |d| d.value),
+        login_wait: login_wait.map_or(Duration::from_secs(15), |d| d.value),
+        outage_reply: outage_reply.unwrap_or(OutageReply::Bye),
+    })
+}

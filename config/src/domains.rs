@@ -1,0 +1,200 @@
+//! From the name that somebody types to the key of their archive: normalised once, here and nowhere else.
+
+use crate::archive_key::{ArchiveKey, KEY_CAP};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use unicode_normalization::UnicodeNormalization;
+
+/// Where a bare name, one without a domain, belongs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum DefaultFor {
+    /// Everywhere else.
+    Any,
+    /// On connections to this address of usher's.
+    Local(IpAddr),
+    /// On TLS connections that asked for this name (SNI).
+    ServerName(String),
+}
+
+/// The domains that the operator has configured.
+#[derive(Debug, Clone, Default)]
+pub struct Domains {
+    /// Names and aliases, with the separators that stand before them.
+    known: HashMap<String, Known>,
+    defaults: HashMap<DefaultFor, String>,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    name: String,
+    separators: Vec<char>,
+}
+
+/// How a name came in, for bare ones.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Arrival<'a> {
+    /// The address of usher's that the client connected to.
+    pub local: Option<IpAddr>,
+    /// The name it asked for with SNI.
+    pub server_name: Option<&'a str>,
+}
+
+impl Domains {
+    /// Adds a name or alias of the domain `name`. False when it is known already.
+    pub(crate) fn add(&mut self, alias: &str, name: &str, separators: &[char]) -> bool {
+        let known = Known { name: fold(name), separators: separators.to_vec() };
+        self.known.insert(fold(alias), known).is_none()
+    }
+
+    /// Makes `name` the domain of bare names that arrive so. False when another one is already.
+    pub(crate) fn add_default(&mut self, default_for: DefaultFor, name: &str) -> bool {
+        self.defaults.insert(default_for, fold(name)).is_none()
+    }
+
+    /// The key of the user who calls themself `typed`; `None` for a name that no archive can have.
+    ///
+    /// Names are UTF-8 without control characters and at most [`KEY_CAP`] octets; NFC and lower case are one
+    /// with what was typed, look-alikes are not.
+    pub fn user(&self, typed: &[u8], arrival: Arrival<'_>) -> Option<ArchiveKey> {
+        let name = normalise(typed)?;
+        if let Some((local, domain)) = self.split(&name) {
+            return key(format!("{local}@{domain}")).map(ArchiveKey::User);
+        }
+        match self.default_domain(arrival) {
+            Some(domain) => key(format!("{name}@{domain}")).map(ArchiveKey::User),
+            None => Some(ArchiveKey::User(name)),
+        }
+    }
+
+    /// The key that an operator writes: `anna@example.com` or `@example.com`.
+    pub fn written(&self, written: &str) -> Option<ArchiveKey> {
+        match written.strip_prefix('@') {
+            Some(domain) => {
+                let domain = normalise(domain.as_bytes()).filter(|domain| !domain.contains('@'))?;
+                Some(ArchiveKey::Domain(self.name_of(domain)))
+            }
+            None => self.user(written.as_bytes(), Arrival::default()),
+        }
+    }
+
+    /// Splits at the last separator that stands before a known domain, else at the last `@`.
+    fn split<'n>(&'n self, name: &'n str) -> Option<(&'n str, &'n str)> {
+        for (at, separator) in name.char_indices().rev() {
+            let domain = &name[at + separator.len_utf8()..];
+            if let Some(known) = self.known.get(domain)
+                && known.separators.contains(&separator)
+            {
+                return Some((&name[..at], known.name.as_str())).filter(|(local, _)| !local.is_empty());
+            }
+        }
+        name.rsplit_once('@').filter(|(local, domain)| !local.is_empty() && !domain.is_empty())
+    }
+
+    fn name_of(&self, domain: String) -> String {
+        self.known.get(&domain).map_or(domain, |known| known.name.clone())
+    }
+
+    fn default_domain(&self, arrival: Arrival<'_>) -> Option<&String> {
+        let server_name = arrival.server_name.map(|name| DefaultFor::ServerName(fold(name)));
+        let local = arrival.local.map(|address| DefaultFor::Local(address.to_canonical()));
+        [server_name, local, Some(DefaultFor::Any)].into_iter().flatten().find_map(|way| self.defaults.get(&way))
+    }
+}
+
+fn normalise(typed: &[u8]) -> Option<String> {
+    let typed = std::str::from_utf8(typed).ok()?;
+    // Before the work that a longer name would make, and again after it: lower case may be longer.
+    if typed.len() > KEY_CAP || typed.chars().any(char::is_control) {
+        return None;
+    }
+    key(fold(typed))
+}
+
+fn fold(text: &str) -> String {
+    // Lower case may come out decomposed, so NFC is last.
+    text.nfc().flat_map(char::to_lowercase).nfc().collect()
+}
+
+fn key(name: String) -> Option<String> {
+    let ends_with_at = name.starts_with('@') || name.ends_with('@');
+    (!name.is_empty() && name.len() <= KEY_CAP && !ends_with_at && name.trim() == name).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn domains() -> Domains {
+        let mut domains = Domains::default();
+        assert!(domains.add("example.com", "example.com", &['@', '#', '%']));
+        assert!(domains.add("example.org", "example.com", &['@']));
+        assert!(domains.add_default(DefaultFor::Any, "example.com"));
+        assert!(domains.add_default(DefaultFor::ServerName("imap.other.net".into()), "other.net"));
+        assert!(domains.add_default(DefaultFor::Local([192, 0, 2, 1].into()), "local.net"));
+        domains
+    }
+
+    #[test]
+    fn users() {
+        for (typed, expected) in [
+            ("anna@example.com", Some("anna@example.com")),
+            ("Anna@EXAMPLE.com", Some("anna@example.com")),
+            ("anna@example.org", Some("anna@example.com")),
+            ("anna#example.com", Some("anna@example.com")),
+            ("anna%example.com", Some("anna@example.com")),
+            ("anna#example.org", Some("anna#example.org@example.com")),
+            ("anna@elsewhere.net", Some("anna@elsewhere.net")),
+            ("a@b@example.com", Some("a@b@example.com")),
+            ("anna", Some("anna@example.com")),
+            ("ANNA\u{308}", Some("annä@example.com")),
+            ("\u{430}nna@example.com", Some("\u{430}nna@example.com")),
+            ("%{x}*\"@example.com", Some("%{x}*\"@example.com")),
+            ("anna\r\nx", None),
+            ("anna\0", None),
+            ("", None),
+            ("@example.com", None),
+            ("anna@", None),
+            (" anna", None),
+        ] {
+            let key = domains().user(typed.as_bytes(), Arrival::default());
+            assert_eq!(key.as_ref().map(ArchiveKey::name), expected, "{typed:?}");
+        }
+        assert_eq!(domains().user(&[b'a'; KEY_CAP + 1], Arrival::default()), None);
+        assert_eq!(domains().user(b"\xff\xfe", Arrival::default()), None);
+    }
+
+    #[test]
+    fn bare_names() {
+        let by = |arrival| domains().user(b"anna", arrival).unwrap().name().to_owned();
+        let local = Some("::ffff:192.0.2.1".parse().unwrap());
+        assert_eq!(by(Arrival { local, server_name: None }), "anna@local.net");
+        assert_eq!(by(Arrival { local, server_name: Some("IMAP.other.net") }), "anna@other.net");
+        assert_eq!(by(Arrival { local: None, server_name: Some("x") }), "anna@example.com");
+        assert_eq!(Domains::default().user(b"anna", Arrival::default()).unwrap().name(), "anna");
+    }
+
+    #[test]
+    fn what_operators_write() {
+        assert_eq!(domains().written("@Example.ORG"), Some(ArchiveKey::Domain("example.com".into())));
+        assert_eq!(domains().written("@"), None);
+        assert_eq!(domains().written("Anna"), Some(ArchiveKey::User("anna@example.com".into())));
+    }
+
+    proptest! {
+        /// A key is its own key: normalising twice changes nothing, or moves would miss their user.
+        #[test]
+        fn normalised_once_is_for_good(typed in "\\PC{0,40}(@|#)?(example\\.(com|org)|[a-zA-ZÀ-ž.]{0,10})") {
+            if let Some(key) = domains().user(typed.as_bytes(), Arrival::default()) {
+                prop_assert_eq!(domains().user(key.name().as_bytes(), Arrival::default()), Some(key.clone()));
+            }
+        }
+
+        #[test]
+        fn any_octets_are_judged(typed in proptest::collection::vec(any::<u8>(), 0..400)) {
+            if let Some(key) = domains().user(&typed, Arrival::default()) {
+                prop_assert!(!key.name().chars().any(char::is_control));
+            }
+        }
+    }
+}

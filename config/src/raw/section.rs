@@ -1,0 +1,194 @@
+//! Reads the keys of one table, gathers faults, and at the end names the keys nobody asked for.
+
+use super::value::{FromValue, Place};
+use crate::fault::Fault;
+use std::ops::Range;
+use toml::de::{DeTable, DeValue};
+
+/// Faults gathered so far.
+pub(crate) type Faults = Vec<Fault>;
+
+/// One table of the file while its keys are read.
+pub(crate) struct Section<'t> {
+    name: String,
+    table: &'t DeTable<'t>,
+    pub(crate) span: Range<usize>,
+    known: Vec<&'static str>,
+}
+
+/// One element of an array, whatever it is.
+pub(crate) struct Item<'t> {
+    value: &'t DeValue<'t>,
+    pub(crate) span: Range<usize>,
+}
+
+impl<'t> Section<'t> {
+    /// The table called `name` in messages.
+    pub(crate) fn new(name: impl Into<String>, table: &'t DeTable<'t>, span: Range<usize>) -> Self {
+        Self { name: name.into(), table, span, known: Vec::new() }
+    }
+
+    /// A value that may be missing.
+    pub(crate) fn optional<T: FromValue>(&mut self, key: &'static str, faults: &mut Faults) -> Option<Place<T>> {
+        let (value, span) = self.get(key)?;
+        match T::from_value(value) {
+            Some(value) => Some(Place { value, span }),
+            None => {
+                let what = format!("`{key}` in {} cannot be read", self.name);
+                faults.push(Fault::new(span, what, T::EXPECTED));
+                None
+            }
+        }
+    }
+
+    /// A value that must be there.
+    pub(crate) fn required<T: FromValue>(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        faults: &mut Faults,
+    ) -> Option<Place<T>> {
+        self.demand(key, example, faults);
+        self.optional(key, faults)
+    }
+
+    fn demand(&mut self, key: &'static str, example: &str, faults: &mut Faults) {
+        if self.get(key).is_none() {
+            let what = format!("{} has no `{key}`", self.name);
+            faults.push(Fault::new(self.span.clone(), what, format!("add `{key} = {example}`")));
+        }
+    }
+
+    /// A value of a closed set of words.
+    pub(crate) fn word<T: Copy>(
+        &mut self,
+        key: &'static str,
+        words: &[(&str, T)],
+        faults: &mut Faults,
+    ) -> Option<T> {
+        let written: Place<String> = self.optional(key, faults)?;
+        let found = words.iter().find(|(word, _)| *word == written.value).map(|(_, value)| *value);
+        if found.is_none() {
+            let list: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            let what = format!("`{key}` in {} cannot be \"{}\"", self.name, written.value.escape_debug());
+            faults.push(written.fault(what, format!("write one of {}", list.join(", "))));
+        }
+        found
+    }
+
+    /// The elements of a list; none where the key is missing.
+    pub(crate) fn list(&mut self, key: &'static str, faults: &mut Faults) -> Vec<Item<'t>> {
+        match self.get(key) {
+            None => Vec::new(),
+            Some((DeValue::Array(items), _)) => {
+                items.iter().map(|item| Item { value: item.get_ref(), span: item.span() }).collect()
+            }
+            Some((_, span)) => {
+                let what = format!("`{key}` in {} is not a list", self.name);
+                faults.push(Fault::new(span, what, format!("write `{key} = [\"…\"]`")));
+                Vec::new()
+            }
+        }
+    }
+
+    /// An inner table that must be there.
+    pub(crate) fn required_table(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        faults: &mut Faults,
+    ) -> Option<Section<'t>> {
+        self.demand(key, example, faults);
+        self.table(key, example, faults)
+    }
+
+    /// An inner table.
+    pub(crate) fn table(&mut self, key: &'static str, example: &str, faults: &mut Faults) -> Option<Section<'t>> {
+        let inner = format!("`{key}` of {}", self.name);
+        match self.get(key)? {
+            (DeValue::Table(table), span) => Some(Self::new(inner, table, span)),
+            (_, span) => {
+                let what = format!("`{key}` in {} is not a table", self.name);
+                faults.push(Fault::new(span, what, format!("write `{key} = {example}`")));
+                None
+            }
+        }
+    }
+
+    /// A section that stands once, `[key]`.
+    pub(crate) fn single(&mut self, key: &'static str, faults: &mut Faults) -> Option<Section<'t>> {
+        match self.get(key)? {
+            (DeValue::Table(table), span) => Some(Self::new(format!("[{key}]"), table, span)),
+            (_, span) => {
+                faults.push(Fault::new(span, format!("[{key}] stands once"), format!("write `[{key}]`")));
+                None
+            }
+        }
+    }
+
+    /// A section that may stand many times, `[[key]]`.
+    pub(crate) fn many(&mut self, key: &'static str, faults: &mut Faults) -> Vec<Section<'t>> {
+        let wrong = |span| {
+            Fault::new(span, format!("[[{key}]] is a list of sections"), format!("write `[[{key}]]`, in double brackets"))
+        };
+        match self.get(key) {
+            None => Vec::new(),
+            Some((DeValue::Array(items), _)) => items
+                .iter()
+                .filter_map(|item| match item.get_ref() {
+                    DeValue::Table(table) => Some(Self::new(format!("[[{key}]]"), table, item.span())),
+                    _ => {
+                        faults.push(wrong(item.span()));
+                        None
+                    }
+                })
+                .collect(),
+            Some((_, span)) => {
+                faults.push(wrong(span));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Names the keys that nobody has asked for.
+    pub(crate) fn finish(self, faults: &mut Faults) {
+        for key in self.table.keys() {
+            let written = key.get_ref();
+            if self.known.iter().any(|known| known == written) {
+                continue;
+            }
+            let nearest = self.known.iter().max_by(|a, b| {
+                let similar = |known: &str| strsim::jaro_winkler(known, written);
+                similar(a).total_cmp(&similar(b))
+            });
+            let instead = match nearest {
+                Some(near) if strsim::jaro_winkler(near, written) > 0.8 => {
+                    format!("did you mean `{near}`?")
+                }
+                _ => format!("known here: {}", self.known.join(", ")),
+            };
+            let what = format!("unknown key `{}` in {}", written.escape_debug(), self.name);
+            faults.push(Fault::new(key.span(), what, instead));
+        }
+    }
+
+    fn get(&mut self, key: &'static str) -> Option<(&'t DeValue<'t>, Range<usize>)> {
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
+        self.table.get(key).map(|value| (value.get_ref(), value.span()))
+    }
+}
+
+impl Item<'_> {
+    /// The element as a text.
+    pub(crate) fn text(&self, faults: &mut Faults) -> Option<Place<String>> {
+        match String::from_value(self.value) {
+            Some(value) => Some(Place { value, span: self.span.clone() }),
+            None => {
+                faults.push(Fault::new(self.span.clone(), "not a text", String::EXPECTED));
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Single values: how they are written, and what to say where they are not.
+
+use crate::fault::Fault;
+use std::ops::Range;
+use std::time::Duration;
+use toml::de::DeValue;
+
+/// A value and where it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Place<T> {
+    pub(crate) value: T,
+    pub(crate) span: Range<usize>,
+}
+
+impl<T> Place<T> {
+    /// A fault at this value.
+    pub(crate) fn fault(&self, what: impl Into<String>, instead: impl Into<String>) -> Fault {
+        Fault::new(self.span.clone(), what, instead)
+    }
+}
+
+/// Something that a value of the file can be read as.
+pub(crate) trait FromValue: Sized {
+    /// What to write, with an example.
+    const EXPECTED: &'static str;
+
+    fn from_value(value: &DeValue<'_>) -> Option<Self>;
+}
+
+impl FromValue for String {
+    const EXPECTED: &'static str = "write a text in double quotes";
+
+    fn from_value(value: &DeValue<'_>) -> Option<Self> {
+        match value {
+            DeValue::String(text) => Some(text.to_string()),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for bool {
+    const EXPECTED: &'static str = "write true or false";
+
+    fn from_value(value: &DeValue<'_>) -> Option<Self> {
+        match value {
+            DeValue::Boolean(b) => Some(*b),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for u32 {
+    const EXPECTED: &'static str = "write a whole number from 1 to 4294967295, without quotes";
+
+    fn from_value(value: &DeValue<'_>) -> Option<Self> {
+        match value {
+            DeValue::Integer(number) if number.radix() == 10 => {
+                number.as_str().replace('_', "").parse().ok().filter(|n| *n > 0)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for Duration {
+    const EXPECTED: &'static str = "write a time such as \"250ms\", \"5s\", \"10m\" or \"12h\"";
+
+    fn from_value(value: &DeValue<'_>) -> Option<Self> {
+        let DeValue::String(text) = value else { return None };
+        let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
+        let (number, unit) = text.split_at(unit_at);
+        let number: u64 = number.parse().ok()?;
+        let millis = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60 * 1000,
+            "h" => 60 * 60 * 1000,
+            "d" => 24 * 60 * 60 * 1000,
+            _ => return None,
+        };
+        let millis = number.checked_mul(millis)?;
+        // A year is longer than any deadline here makes sense; beyond, sums of deadlines could overflow.
+        (1..=365 * 24 * 60 * 60 * 1000).contains(&millis).then(|| Duration::from_millis(millis))
+    }
+}

@@ -1,0 +1,100 @@
+//! What operators get wrong, and that they are told all of it.
+
+fn faults(text: &str) -> Vec<(usize, String)> {
+    match usher_config::load(text) {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults.iter().map(|fault| (fault.line(text), fault.what.clone())).collect(),
+    }
+}
+
+const GOOD: &str = r#"
+[server]
+name = "mail.example.com"
+state_dir = "/var/lib/usher"
+[[listener]]
+protocol = "imaps"
+address = "[::]:993"
+[[instance_host]]
+name = "ih1.example.com"
+imap = { address = "10.0.0.11:993", tls = "implicit" }
+"#;
+
+#[test]
+fn every_fault_is_told_at_once_with_its_line() {
+    let text = r#"
+[server]
+nmae = "mail.example.com"
+state_dir = 5
+[[listener]]
+protocol = "imapz"
+address = "993"
+[[instance_host]]
+name = "ih1"
+imap = { address = "10.0.0.11", tls = "implicit", client_address = "xclient" }
+fingerprints = ["sha256:12"]
+[[instance_host]]
+name = "IH1"
+imap = { address = "10.0.0.11:143", tls = "none" }
+max_sessions = 0
+[limits]
+idle = "31 minutes"
+[admin]
+"#;
+    let told = faults(text);
+    let lines: Vec<usize> = told.iter().map(|(line, _)| *line).collect();
+    assert_eq!(lines, [2, 3, 4, 6, 7, 10, 10, 11, 13, 15, 17, 18], "{told:#?}");
+}
+
+#[test]
+fn a_good_file_has_none() {
+    assert_eq!(faults(GOOD), []);
+}
+
+#[test]
+fn one_fault_each() {
+    for (line, expected) in [
+        ("[[listener]]\nprotocol = \"imap\"\naddress = \"[::]:993\"", "twice"),
+        ("[[listener]]\nprotocol = \"imaps\"\naddress = \"[::]:1\"\nplaintext_from = [\"::/0\"]", "implicit"),
+        ("[[listener]]\nprotocol = \"imap\"\naddress = \"[::]:1\"\nproxy_protocol = {}", "no sender"),
+        ("[[listener]]\nprotocol = \"imap\"\naddress = \"[::]:1\"\nplaintext_from = [\"x\"]", "network"),
+        ("[[domain]]\nname = \"a.com\"\n[[domain]]\nname = \"A.com\"", "twice"),
+        ("[[domain]]\nname = \"a.com\"\ndefault_for = [\"any\", \"any\"]", "two domains"),
+        ("[[domain]]\nname = \"a.com\"\nseparators = [\"##\"]", "separator"),
+        ("[directory]\nsource = \"postgres\"", "postgres"),
+        ("[limits]\nidle = \"0s\"", "`idle`"),
+        ("[https]\narray = \"cas\"", "unknown key `https`"),
+        (
+            "[[instance_host]]\nname = \"x\"\nimap = { address = \"x:1\", tls = \"none\" }\nfingerprints = [\"sha256:aa\"]",
+            "fingerprint",
+        ),
+        ("[[instance_host]]\nname = \"x\"", "no `imap`"),
+        ("[[certificate]]\nchain = \"x\"", "no `key`"),
+        ("[server", ""),
+    ] {
+        let told = faults(&format!("{GOOD}{line}\n"));
+        assert!(told.iter().any(|(_, what)| what.contains(expected)), "{line}: {told:?}");
+    }
+}
+
+#[test]
+fn the_nearest_known_key_is_named() {
+    let text = GOOD.replace("state_dir", "statedir");
+    let faults = usher_config::load(&text).unwrap_err();
+    assert!(faults.iter().any(|fault| fault.instead == "did you mean `state_dir`?"), "{faults:?}");
+    let shown = usher_config::fault::render("usher.toml", &text, &faults, false);
+    assert!(shown.contains("usher.toml:4"), "{shown}");
+}
+
+proptest::proptest! {
+    /// Whatever a file holds, it is judged.
+    #[test]
+    fn nothing_makes_it_panic(cut in 0usize..2000, junk in "\\PC{0,20}") {
+        let template = usher_config::template::TEMPLATE;
+        let at = (0..=cut.min(template.len())).rev().find(|at| template.is_char_boundary(*at)).unwrap_or(0);
+        let text = format!("{}{junk}{}", &template[..at], &template[at..]);
+        if let Err(faults) = usher_config::load(&text) {
+            proptest::prop_assert!(!faults.is_empty());
+            usher_config::fault::render("x", &text, &faults, false);
+        }
+    }
+}

@@ -1,1 +1,12 @@
-//! placeholder
+//! Who holds what, who is fit to be asked, and how to reach them.
+//!
+//! Knows no client, no listener and no metric: what happens here is told to an [`Observer`], which the
+//! program gives.
+
+pub mod connect;
+pub mod directory;
+pub mod observer;
+pub mod roster;
+pub mod state;
+
+pub use observer::Observer;

@@ -97,7 +97,10 @@ impl Domains {
     fn default_domain(&self, arrival: Arrival<'_>) -> Option<&String> {
         let server_name = arrival.server_name.map(|name| DefaultFor::ServerName(fold(name)));
         let local = arrival.local.map(|address| DefaultFor::Local(address.to_canonical()));
-        [server_name, local, Some(DefaultFor::Any)].into_iter().flatten().find_map(|way| self.defaults.get(&way))
+        [server_name, local, Some(DefaultFor::Any)]
+            .into_iter()
+            .flatten()
+            .find_map(|way| self.defaults.get(&way))
     }
 }
 

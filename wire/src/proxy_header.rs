@@ -108,7 +108,13 @@ pub enum Version {
 ///
 /// A v4-mapped address is written as IPv4. Where one end is IPv4 and the other IPv6, both are written as
 /// IPv6. `unique_id` goes into version 2 alone, as the TLV `UNIQUE_ID`.
-pub fn write(version: Version, source: SocketAddr, destination: SocketAddr, unique_id: &str, out: &mut Vec<u8>) {
+pub fn write(
+    version: Version,
+    source: SocketAddr,
+    destination: SocketAddr,
+    unique_id: &str,
+    out: &mut Vec<u8>,
+) {
     let (source, destination) = one_family(source, destination);
     let mut header = ProxyHeader::with_address(ProxiedAddress::stream(source, destination));
     let written = match version {

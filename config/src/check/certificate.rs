@@ -11,7 +11,8 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Vec<Certific
 
 fn one(mut section: Section<'_>, faults: &mut Faults) -> Option<Certificate> {
     let span = section.span.clone();
-    let chain: Option<Place<String>> = section.required("chain", "\"/etc/usher/mail.example.com.pem\"", faults);
+    let chain: Option<Place<String>> =
+        section.required("chain", "\"/etc/usher/mail.example.com.pem\"", faults);
     let key: Option<Place<String>> = section.required("key", "\"/etc/usher/mail.example.com.key\"", faults);
     section.finish(faults);
     Some(Certificate { chain: chain?.value.into(), key: key?.value.into(), span })

@@ -21,7 +21,9 @@ fn one(mut section: Section<'_>, domains: &mut Domains, faults: &mut Faults) {
         let Some(text) = item.text(faults) else { continue };
         let mut chars = text.value.chars();
         match (chars.next(), chars.next()) {
-            (Some(one), None) if one.is_ascii_punctuation() && !matches!(one, '.' | '-' | '_') => separators.push(one),
+            (Some(one), None) if one.is_ascii_punctuation() && !matches!(one, '.' | '-' | '_') => {
+                separators.push(one)
+            }
             _ => faults.push(text.fault("not a separator", "write one sign such as \"#\" or \"%\"")),
         }
     }
@@ -30,7 +32,8 @@ fn one(mut section: Section<'_>, domains: &mut Domains, faults: &mut Faults) {
     section.finish(faults);
     let Some(name) = name else { return };
     for alias in std::iter::once(&name).chain(&aliases) {
-        let is_name = alias.value.split('.').all(|label| !label.is_empty()) && !alias.value.contains(['@', ' ']);
+        let is_name =
+            alias.value.split('.').all(|label| !label.is_empty()) && !alias.value.contains(['@', ' ']);
         if !is_name {
             faults.push(alias.fault("not a domain", "write a domain such as \"example.com\""));
         } else if !domains.add(&alias.value, &name.value, &separators) {

@@ -18,7 +18,11 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Vec<Instance
     sections.into_iter().filter_map(|section| one(section, &mut seen, faults)).collect()
 }
 
-fn one(mut section: Section<'_>, seen: &mut HashMap<String, ()>, faults: &mut Faults) -> Option<InstanceHost> {
+fn one(
+    mut section: Section<'_>,
+    seen: &mut HashMap<String, ()>,
+    faults: &mut Faults,
+) -> Option<InstanceHost> {
     let name: Option<Place<String>> = section.required("name", "\"ih1.example.com\"", faults);
     if let Some(name) = &name {
         if is_host_name(&name.value) {
@@ -66,7 +70,8 @@ fn endpoint(mut section: Section<'_>, faults: &mut Faults) -> Option<ImapEndpoin
         let instead = "write a host and a port such as \"10.0.0.11:993\" or \"ih1.example.com:993\"";
         faults.push(address.fault("`address` is no host with a port", instead));
     }
-    let words = [("implicit", BackendTls::Implicit), ("starttls", BackendTls::StartTls), ("none", BackendTls::None)];
+    let words =
+        [("implicit", BackendTls::Implicit), ("starttls", BackendTls::StartTls), ("none", BackendTls::None)];
     let has_tls: Option<Place<String>> = section.required("tls", "\"implicit\"", faults);
     let tls = has_tls.and_then(|_| section.word("tls", &words, faults));
     let words = [

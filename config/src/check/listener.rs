@@ -19,7 +19,11 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Vec<Listener
     sections.into_iter().filter_map(|section| one(section, &mut seen, faults)).collect()
 }
 
-fn one(mut section: Section<'_>, seen: &mut HashMap<SocketAddr, ()>, faults: &mut Faults) -> Option<Listener> {
+fn one(
+    mut section: Section<'_>,
+    seen: &mut HashMap<SocketAddr, ()>,
+    faults: &mut Faults,
+) -> Option<Listener> {
     let span = section.span.clone();
     let words = [("imap", Protocol::Imap), ("imaps", Protocol::Imaps)];
     let has_protocol: Option<Place<String>> = section.required("protocol", "\"imaps\"", faults);
@@ -43,18 +47,24 @@ fn one(mut section: Section<'_>, seen: &mut HashMap<SocketAddr, ()>, faults: &mu
         && let Some(first) = plaintext.first()
     {
         let what = "`plaintext_from` makes no sense where TLS is implicit";
-        faults.push(Fault::new(first.span.clone(), what, "move it to the listener with `protocol = \"imap\"`"));
+        faults.push(Fault::new(
+            first.span.clone(),
+            what,
+            "move it to the listener with `protocol = \"imap\"`",
+        ));
     }
-    let proxy_from = section.table("proxy_protocol", "{ from = [\"10.0.0.0/8\"] }", faults).map(|mut inner| {
-        let span = inner.span.clone();
-        let from = networks(&inner.list("from", faults), faults);
-        inner.finish(faults);
-        if from.is_empty() {
-            let instead = "write `proxy_protocol = { from = [\"10.0.0.0/8\"] }` with the load balancer's network";
-            faults.push(Fault::new(span, "`proxy_protocol` names no sender that is trusted", instead));
-        }
-        from
-    });
+    let proxy_from =
+        section.table("proxy_protocol", "{ from = [\"10.0.0.0/8\"] }", faults).map(|mut inner| {
+            let span = inner.span.clone();
+            let from = networks(&inner.list("from", faults), faults);
+            inner.finish(faults);
+            if from.is_empty() {
+                let instead =
+                    "write `proxy_protocol = { from = [\"10.0.0.0/8\"] }` with the load balancer's network";
+                faults.push(Fault::new(span, "`proxy_protocol` names no sender that is trusted", instead));
+            }
+            from
+        });
     let strict_sni = section.optional("strict_sni", faults).is_some_and(|strict| strict.value);
     section.finish(faults);
     Some(Listener { protocol: protocol?, address: address?, plaintext_from, proxy_from, strict_sni, span })

@@ -24,7 +24,11 @@ pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
     if !errors.is_empty() {
         let fault = |error: &toml::de::Error| {
             let span = error.span().unwrap_or(0..0);
-            Fault::new(span, error.message().to_owned(), "this is not TOML; look at the quotes and brackets here")
+            Fault::new(
+                span,
+                error.message().to_owned(),
+                "this is not TOML; look at the quotes and brackets here",
+            )
         };
         return Err(errors.iter().take(SYNTAX_SHOWN).map(fault).collect());
     }

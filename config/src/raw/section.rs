@@ -29,7 +29,11 @@ impl<'t> Section<'t> {
     }
 
     /// A value that may be missing.
-    pub(crate) fn optional<T: FromValue>(&mut self, key: &'static str, faults: &mut Faults) -> Option<Place<T>> {
+    pub(crate) fn optional<T: FromValue>(
+        &mut self,
+        key: &'static str,
+        faults: &mut Faults,
+    ) -> Option<Place<T>> {
         let (value, span) = self.get(key)?;
         match T::from_value(value) {
             Some(value) => Some(Place { value, span }),
@@ -103,7 +107,12 @@ impl<'t> Section<'t> {
     }
 
     /// An inner table.
-    pub(crate) fn table(&mut self, key: &'static str, example: &str, faults: &mut Faults) -> Option<Section<'t>> {
+    pub(crate) fn table(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        faults: &mut Faults,
+    ) -> Option<Section<'t>> {
         let inner = format!("`{key}` of {}", self.name);
         match self.get(key)? {
             (DeValue::Table(table), span) => Some(Self::new(inner, table, span)),
@@ -129,7 +138,11 @@ impl<'t> Section<'t> {
     /// A section that may stand many times, `[[key]]`.
     pub(crate) fn many(&mut self, key: &'static str, faults: &mut Faults) -> Vec<Section<'t>> {
         let wrong = |span| {
-            Fault::new(span, format!("[[{key}]] is a list of sections"), format!("write `[[{key}]]`, in double brackets"))
+            Fault::new(
+                span,
+                format!("[[{key}]] is a list of sections"),
+                format!("write `[[{key}]]`, in double brackets"),
+            )
         };
         match self.get(key) {
             None => Vec::new(),

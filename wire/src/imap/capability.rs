@@ -89,7 +89,10 @@ mod tests {
                 "* CAPABILITY IMAP4rev1 STARTTLS AUTH=PLAIN COMPRESS=DEFLATE IDLE login-referrals UNAUTHENTICATE",
                 Some("* CAPABILITY IMAP4rev1 IDLE"),
             ),
-            ("a OK [CAPABILITY IMAP4rev1 LOGINDISABLED IDLE] done", Some("a OK [CAPABILITY IMAP4rev1 IDLE] done")),
+            (
+                "a OK [CAPABILITY IMAP4rev1 LOGINDISABLED IDLE] done",
+                Some("a OK [CAPABILITY IMAP4rev1 IDLE] done"),
+            ),
             ("* ok [capability AUTH=X] hello", Some("* ok [CAPABILITY] hello")),
             ("a OK [CAPABILITYX IDLE] done", None),
             ("a OK done [CAPABILITY STARTTLS]", None),

@@ -430,7 +430,10 @@ mod tests {
     #[test]
     fn login_forms() {
         let anna = credential(b"anna", b"se\"cret");
-        assert_eq!(begin("IMAP4rev1 AUTH=PLAIN SASL-IR", &anna).1, "L AUTHENTICATE PLAIN AGFubmEAc2UiY3JldA==\r\n");
+        assert_eq!(
+            begin("IMAP4rev1 AUTH=PLAIN SASL-IR", &anna).1,
+            "L AUTHENTICATE PLAIN AGFubmEAc2UiY3JldA==\r\n"
+        );
         let (mut login, sent) = begin("IMAP4rev1 AUTH=PLAIN", &anna);
         assert_eq!(sent, "L AUTHENTICATE PLAIN\r\n");
         login.feed(b"+ \r\n");

@@ -312,9 +312,7 @@ impl Preauth {
                     Step::Answered
                 }
             },
-            Awaited::LoginUser => {
-                self.prompt(tag, Awaited::LoginPassword { user: message.to_vec() }, out)
-            }
+            Awaited::LoginUser => self.prompt(tag, Awaited::LoginPassword { user: message.to_vec() }, out),
             Awaited::LoginPassword { user } => {
                 let password = Secret::copy_of(&message);
                 let credential = Credential { authorize_as: Vec::new(), user, password };
@@ -386,10 +384,38 @@ impl Preauth {
 
 /// Commands of IMAP that make sense only after login: a client out of step, not one that talks nonsense.
 const NEEDS_LOGIN: [&[u8]; 32] = [
-    b"APPEND", b"CHECK", b"CLOSE", b"COMPRESS", b"COPY", b"CREATE", b"DELETE", b"EXAMINE", b"EXPUNGE",
-    b"FETCH", b"GETACL", b"GETMETADATA", b"GETQUOTA", b"GETQUOTAROOT", b"IDLE", b"LIST", b"LSUB", b"MOVE",
-    b"NAMESPACE", b"NOTIFY", b"RENAME", b"SEARCH", b"SELECT", b"SORT", b"STATUS", b"STORE", b"SUBSCRIBE",
-    b"THREAD", b"UID", b"UNAUTHENTICATE", b"UNSELECT", b"UNSUBSCRIBE",
+    b"APPEND",
+    b"CHECK",
+    b"CLOSE",
+    b"COMPRESS",
+    b"COPY",
+    b"CREATE",
+    b"DELETE",
+    b"EXAMINE",
+    b"EXPUNGE",
+    b"FETCH",
+    b"GETACL",
+    b"GETMETADATA",
+    b"GETQUOTA",
+    b"GETQUOTAROOT",
+    b"IDLE",
+    b"LIST",
+    b"LSUB",
+    b"MOVE",
+    b"NAMESPACE",
+    b"NOTIFY",
+    b"RENAME",
+    b"SEARCH",
+    b"SELECT",
+    b"SORT",
+    b"STATUS",
+    b"STORE",
+    b"SUBSCRIBE",
+    b"THREAD",
+    b"UID",
+    b"UNAUTHENTICATE",
+    b"UNSELECT",
+    b"UNSUBSCRIBE",
 ];
 
 fn literal_policy(privacy: Privacy, head: Head<'_>) -> LiteralVerdict {
@@ -409,7 +435,15 @@ fn literal_policy(privacy: Privacy, head: Head<'_>) -> LiteralVerdict {
 /// Whether a line is the beginning of an HTTP request: another protocol led here (ALPACA), or a scanner.
 fn is_http(line: &[u8]) -> bool {
     let methods = [
-        &b"GET "[..], b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"PATCH ", b"OPTIONS ", b"CONNECT ", b"TRACE ",
+        &b"GET "[..],
+        b"HEAD ",
+        b"POST ",
+        b"PUT ",
+        b"DELETE ",
+        b"PATCH ",
+        b"OPTIONS ",
+        b"CONNECT ",
+        b"TRACE ",
         b"PRI ",
     ];
     let Some(target) = methods.iter().find_map(|method| line.strip_prefix(*method)) else { return false };

@@ -120,7 +120,8 @@ impl Tracker {
                 self.open.push_back(tag.into());
                 Client::InIdleLine
             }
-            _ => {
+            other => {
+                self.logged_out |= other == b"LOGOUT";
                 self.open.push_back(tag.into());
                 Client::InLine
             }
@@ -136,7 +137,9 @@ impl Tracker {
             Announced::Literal { sync: false, .. } | Announced::Malformed { sync: false } => {
                 return Err(Fault::AmbiguousLiteral);
             }
-            Announced::Malformed { sync: true } if ends_in_number(line) => return Err(Fault::AmbiguousLiteral),
+            Announced::Malformed { sync: true } if ends_in_number(line) => {
+                return Err(Fault::AmbiguousLiteral);
+            }
             Announced::Malformed { sync: true } | Announced::Nothing if idle => Client::IdleAsked,
             Announced::Malformed { sync: true } | Announced::Nothing => Client::LineStart,
         };
@@ -315,7 +318,11 @@ fn line(input: &[u8]) -> Result<Line, Fault> {
         _ if input.last() == Some(&b'\r') => 1,
         _ => 0,
     };
-    if unjudged > LONGEST_ANNOUNCEMENT { Err(Fault::AmbiguousLiteral) } else { Ok(Line::Part(input.len() - unjudged)) }
+    if unjudged > LONGEST_ANNOUNCEMENT {
+        Err(Fault::AmbiguousLiteral)
+    } else {
+        Ok(Line::Part(input.len() - unjudged))
+    }
 }
 
 /// Whether the braces at the end of `line` hold nothing but digits, too many of them.

@@ -89,6 +89,10 @@ pub struct Tracker {
     answers: Vec<u8>,
     /// Whether the backend offers non-synchronizing literals.
     non_sync: bool,
+    /// The backend has said BYE.
+    said_bye: bool,
+    /// The client has said LOGOUT.
+    logged_out: bool,
 }
 
 impl Tracker {
@@ -102,6 +106,8 @@ impl Tracker {
             server: Server::LineStart,
             open: VecDeque::new(),
             answers: Vec::new(),
+            said_bye: false,
+            logged_out: false,
             non_sync: lists("LITERAL+") || lists("LITERAL-") || lists("IMAP4rev2"),
         }
     }
@@ -109,6 +115,16 @@ impl Tracker {
     /// Whether the server's side is between two responses: the only place to say something.
     pub fn at_boundary(&self) -> bool {
         self.server.at_boundary()
+    }
+
+    /// Whether the backend has said BYE, so that nobody else needs to.
+    pub fn said_bye(&self) -> bool {
+        self.said_bye
+    }
+
+    /// Whether the client has said LOGOUT, so that the end is its wish.
+    pub fn logged_out(&self) -> bool {
+        self.logged_out
     }
 
     /// Whether nothing is under way: the session is in IDLE, or no command waits for its answer.

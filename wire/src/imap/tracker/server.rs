@@ -2,7 +2,7 @@
 
 use super::super::capability::scrub_line;
 use super::super::literal::{Announced, LONGEST_ANNOUNCEMENT, announced};
-use super::super::reply::{ServerLine, parse_server_line};
+use super::super::reply::{Condition, ServerLine, parse_server_line};
 use super::{Fault, HEAD_CAP, Moved, Out, Tracker, UNJUDGED_CAP};
 use memchr::memchr;
 
@@ -95,6 +95,7 @@ impl Tracker {
                         return self.scrubbed(rest);
                     }
                     self.server = kind(head);
+                    self.said_bye |= is_bye(head);
                 }
             }
         }
@@ -106,7 +107,11 @@ impl Tracker {
 
     fn scrubbed<'a>(&mut self, input: &'a [u8]) -> Result<Moved<'a>, Fault> {
         let Some(lf) = memchr(b'\n', input) else {
-            return if input.len() > UNJUDGED_CAP { Err(Fault::CapabilitiesTooLong) } else { Ok(Moved::STUCK) };
+            return if input.len() > UNJUDGED_CAP {
+                Err(Fault::CapabilitiesTooLong)
+            } else {
+                Ok(Moved::STUCK)
+            };
         };
         let line = input.get(..lf).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -137,6 +142,11 @@ fn kind(head: &[u8]) -> Server {
     }
 }
 
+fn is_bye(head: &[u8]) -> bool {
+    let head = head.strip_suffix(b"\r").unwrap_or(head);
+    matches!(parse_server_line(head), ServerLine::Status { tag: b"*", condition: Condition::Bye, .. })
+}
+
 /// Whether a line that begins with `head` lists capabilities.
 fn lists_capabilities(head: &[u8]) -> bool {
     match parse_server_line(head) {
@@ -158,4 +168,3 @@ fn unjudged(input: &[u8]) -> usize {
         _ => 0,
     }
 }
-

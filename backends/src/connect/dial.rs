@@ -1,0 +1,50 @@
+//! The TCP connection.
+
+use super::{Cause, ConnectFault, Deadlines, Stage};
+use socket2::{SockRef, TcpKeepalive};
+use std::time::Duration;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, timeout_at};
+
+/// Keepalive probes without an answer before the peer counts as gone.
+const PROBES: u32 = 3;
+
+/// Connects to `address` (`host:port`), trying each address that a name has until `until`.
+pub(super) async fn dial(
+    address: &str,
+    deadlines: &Deadlines,
+    until: Instant,
+) -> Result<TcpStream, ConnectFault> {
+    let late = |stage| ConnectFault::at(stage, Cause::TimedOut);
+    let found = timeout_at(until, lookup_host(address)).await.map_err(|_| late(Stage::Resolve))?;
+    let mut fault = ConnectFault::at(Stage::Resolve, std::io::Error::from(std::io::ErrorKind::NotFound));
+    for address in found.map_err(|error| ConnectFault::at(Stage::Resolve, error))? {
+        match timeout_at(until, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                keep_alive(&stream, deadlines.keepalive, deadlines.unreachable)
+                    .map_err(|error| ConnectFault::at(Stage::Dial, error))?;
+                return Ok(stream);
+            }
+            Ok(Err(error)) => fault = ConnectFault::at(Stage::Dial, error),
+            Err(_) => return Err(late(Stage::Dial)),
+        }
+    }
+    Err(fault)
+}
+
+/// Sets what every connection of usher's has: no delay, keepalive from `idle` on, and an end after
+/// `unreachable` without a sign of the peer.
+///
+/// # Errors
+/// The system's, for a socket that is gone already.
+pub fn keep_alive(stream: &TcpStream, idle: Duration, unreachable: Duration) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let interval = unreachable.saturating_sub(idle).div_f64(f64::from(PROBES)).max(Duration::from_secs(1));
+    let keepalive = TcpKeepalive::new()
+        .with_time(idle.max(Duration::from_secs(1)))
+        .with_interval(interval)
+        .with_retries(PROBES);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(unreachable))
+}

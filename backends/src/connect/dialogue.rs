@@ -1,0 +1,268 @@
+//! Speaks with a backend from its greeting to its answer to a login.
+
+use super::{BackendStream, Cause, ConnectFault, Deadlines, OnBehalf, Stage, tls};
+use crate::roster::Host;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use usher_config::snapshot::{BackendTls, ClientAddress};
+use usher_wire::imap::id::ClientId;
+use usher_wire::imap::login::{Accepted, BackendDrained, Fault, Login, LoginStep, Opening, OpeningStep};
+use usher_wire::imap::reply::{Code, Refused};
+use usher_wire::imap::sasl::Credential;
+use usher_wire::proxy_header::{self, Version};
+use usher_wire::secret::SecretBuf;
+
+/// Octets read at a time before login.
+const READ: usize = 2048;
+/// How long a backend may take to hear that it is not needed any more.
+const LOGOUT: Duration = Duration::from_millis(200);
+
+/// A backend that is the one that is meant, and waits for a login.
+pub struct Ready {
+    stream: BackendStream,
+    /// Its capabilities before login, space-separated.
+    pub capabilities: Vec<u8>,
+}
+
+/// A backend that took the login.
+pub struct LoggedIn {
+    /// The connection.
+    pub stream: BackendStream,
+    /// What it said.
+    pub accepted: Accepted,
+}
+
+/// What a backend said to a login.
+pub enum LoginOutcome {
+    /// The claim is proven.
+    Accepted(Box<LoggedIn>),
+    /// It is not; the client is told this.
+    Refused(Code),
+}
+
+/// From the TCP connection to a backend that waits for a login.
+pub(super) async fn open(
+    mut tcp: TcpStream,
+    host: &Host,
+    on_behalf: OnBehalf<'_>,
+    until: Instant,
+) -> Result<Ready, ConnectFault> {
+    send_proxy_header(&mut tcp, host.config.imap.client_address, on_behalf, until).await?;
+    let stream = match (&host.tls, host.config.imap.tls) {
+        (Some(config), BackendTls::Implicit) => {
+            BackendStream::Tls(tls::handshake(tcp, host, config, until).await?)
+        }
+        (Some(config), BackendTls::StartTls) => {
+            let mut stream = BackendStream::Plain(tcp);
+            let proof = start_tls(&mut stream, until).await?;
+            return upgraded(stream, proof, host, config, until).await;
+        }
+        (None, _) | (Some(_), BackendTls::None) => BackendStream::Plain(tcp),
+    };
+    ready(stream, Opening::new(false), Vec::new(), until).await
+}
+
+async fn send_proxy_header(
+    tcp: &mut TcpStream,
+    how: ClientAddress,
+    on_behalf: OnBehalf<'_>,
+    until: Instant,
+) -> Result<(), ConnectFault> {
+    let version = match how {
+        ClientAddress::ProxyV1 => Version::V1,
+        ClientAddress::ProxyV2 => Version::V2,
+        ClientAddress::None | ClientAddress::ImapId => return Ok(()),
+    };
+    let mut header = Vec::new();
+    proxy_header::write(version, on_behalf.source, on_behalf.destination, on_behalf.session, &mut header);
+    in_time(Stage::ProxyHeader, until, tcp.write_all(&header)).await
+}
+
+async fn start_tls(stream: &mut BackendStream, until: Instant) -> Result<BackendDrained, ConnectFault> {
+    let mut opening = Opening::new(true);
+    match drive(stream, &mut opening, Vec::new(), until).await? {
+        OpeningStep::StartTls(proof) => Ok(proof),
+        OpeningStep::Need | OpeningStep::Ready(_) => {
+            Err(ConnectFault::at(Stage::Greeting, Cause::Protocol(Fault::OutOfStep)))
+        }
+    }
+}
+
+async fn upgraded(
+    stream: BackendStream,
+    _proof: BackendDrained,
+    host: &Host,
+    config: &std::sync::Arc<rustls::ClientConfig>,
+    until: Instant,
+) -> Result<Ready, ConnectFault> {
+    let BackendStream::Plain(tcp) = stream else {
+        return Err(ConnectFault::at(Stage::Greeting, Cause::Protocol(Fault::OutOfStep)));
+    };
+    let stream = BackendStream::Tls(tls::handshake(tcp, host, config, until).await?);
+    let mut out = Vec::new();
+    let opening = Opening::under_tls(&mut out);
+    ready(stream, opening, out, until).await
+}
+
+async fn ready(
+    mut stream: BackendStream,
+    mut opening: Opening,
+    out: Vec<u8>,
+    until: Instant,
+) -> Result<Ready, ConnectFault> {
+    match drive(&mut stream, &mut opening, out, until).await? {
+        OpeningStep::Ready(capabilities) => Ok(Ready { stream, capabilities }),
+        OpeningStep::Need | OpeningStep::StartTls(_) => {
+            Err(ConnectFault::at(Stage::Greeting, Cause::Protocol(Fault::OutOfStep)))
+        }
+    }
+}
+
+/// Sends `out` and goes on until the opening has come to something.
+async fn drive(
+    stream: &mut BackendStream,
+    opening: &mut Opening,
+    mut out: Vec<u8>,
+    until: Instant,
+) -> Result<OpeningStep, ConnectFault> {
+    loop {
+        if !out.is_empty() {
+            send(stream, &out, Stage::Greeting, until).await?;
+            out.clear();
+        }
+        let mut buf = [0; READ];
+        let read = receive(stream, &mut buf, Stage::Greeting, until).await?;
+        opening.feed(buf.get(..read).unwrap_or_default());
+        let step = opening.step(&mut out);
+        match step.map_err(|fault| ConnectFault::at(Stage::Greeting, Cause::Protocol(fault)))? {
+            OpeningStep::Need => {}
+            done => return Ok(done),
+        }
+    }
+}
+
+impl Ready {
+    /// Passes `credential` on.
+    ///
+    /// # Errors
+    /// [`ConnectFault`] when the backend gives no clear answer or says that it cannot serve: that is an
+    /// outage, not a wrong password.
+    pub async fn log_in(
+        mut self,
+        host: &Host,
+        credential: &Credential,
+        client_id: &ClientId,
+        on_behalf: OnBehalf<'_>,
+        deadlines: &Deadlines,
+    ) -> Result<LoginOutcome, ConnectFault> {
+        let until = Instant::now() + deadlines.login;
+        let protocol = |fault| ConnectFault::at(Stage::Login, Cause::Protocol(fault));
+        let told = Told::new(on_behalf);
+        let own_id =
+            if host.config.imap.client_address == ClientAddress::ImapId { told.fields() } else { vec![] };
+        let mut out = SecretBuf::default();
+        let begun = Login::begin(&self.capabilities, credential, client_id, &own_id, &mut out);
+        let mut login = begun.map_err(protocol)?;
+        loop {
+            if !out.is_empty() {
+                send(&mut self.stream, &out, Stage::Login, until).await?;
+                out = SecretBuf::default();
+            }
+            let mut buf = [0; READ];
+            let read = receive(&mut self.stream, &mut buf, Stage::Login, until).await?;
+            login.feed(buf.get(..read).unwrap_or_default());
+            match login.step(&mut out).map_err(protocol)? {
+                LoginStep::Need => {}
+                LoginStep::Accepted(accepted) => {
+                    return Ok(LoginOutcome::Accepted(Box::new(LoggedIn { stream: self.stream, accepted })));
+                }
+                LoginStep::Refused(refused) => {
+                    self.leave().await;
+                    return match refused {
+                        Refused::Tell(code) => Ok(LoginOutcome::Refused(code)),
+                        Refused::Outage(code) => {
+                            Err(ConnectFault::at(Stage::Login, Cause::Unavailable(code.atom())))
+                        }
+                    };
+                }
+            }
+        }
+    }
+
+    /// Says goodbye; whether it is heard does not matter.
+    async fn leave(mut self) {
+        let until = Instant::now() + LOGOUT;
+        if send(&mut self.stream, b"O LOGOUT\r\n", Stage::Login, until).await.is_ok() {
+            let _ = timeout_at(until, self.stream.shutdown()).await;
+        }
+    }
+}
+
+/// The client's address in the words of IMAP ID, as Dovecot reads them.
+struct Told<'a> {
+    source: (String, String),
+    destination: (String, String),
+    session: &'a str,
+}
+
+impl<'a> Told<'a> {
+    fn new(on_behalf: OnBehalf<'a>) -> Self {
+        let words = |address: std::net::SocketAddr| {
+            (address.ip().to_canonical().to_string(), address.port().to_string())
+        };
+        Self {
+            source: words(on_behalf.source),
+            destination: words(on_behalf.destination),
+            session: on_behalf.session,
+        }
+    }
+
+    fn fields(&self) -> Vec<(&str, &str)> {
+        vec![
+            ("x-originating-ip", &self.source.0),
+            ("x-originating-port", &self.source.1),
+            ("x-connected-ip", &self.destination.0),
+            ("x-connected-port", &self.destination.1),
+            ("x-session-id", self.session),
+        ]
+    }
+}
+
+async fn send(
+    stream: &mut BackendStream,
+    bytes: &[u8],
+    stage: Stage,
+    until: Instant,
+) -> Result<(), ConnectFault> {
+    in_time(stage, until, async {
+        stream.write_all(bytes).await?;
+        stream.flush().await
+    })
+    .await
+}
+
+async fn receive(
+    stream: &mut BackendStream,
+    buf: &mut [u8],
+    stage: Stage,
+    until: Instant,
+) -> Result<usize, ConnectFault> {
+    match in_time(stage, until, stream.read(buf)).await? {
+        0 => Err(ConnectFault::at(stage, Cause::Closed)),
+        read => Ok(read),
+    }
+}
+
+async fn in_time<T>(
+    stage: Stage,
+    until: Instant,
+    work: impl Future<Output = std::io::Result<T>>,
+) -> Result<T, ConnectFault> {
+    match timeout_at(until, work).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(ConnectFault::at(stage, error)),
+        Err(_) => Err(ConnectFault::at(stage, Cause::TimedOut)),
+    }
+}

@@ -1,0 +1,186 @@
+//! TLS towards backends: by pins, or by the system's roots and the host's name.
+
+use super::{Cause, ConnectFault, Stage};
+use crate::Observer;
+use crate::roster::Host;
+use aws_lc_rs::digest;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use usher_config::snapshot::{InstanceHost, Pin};
+use x509_parser::parse_x509_certificate;
+
+/// Why no TLS towards a host can be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The system has no roots to verify a host without pins by.
+    #[error("instance host {host} has no fingerprints, and the system has no root certificates: {why}")]
+    NoRoots {
+        /// The host.
+        host: String,
+        /// What the system said.
+        why: String,
+    },
+    /// rustls' word.
+    #[error("instance host {host}: {source}")]
+    Rustls {
+        /// The host.
+        host: String,
+        /// Why.
+        source: Error,
+    },
+}
+
+/// The configuration for one host and its pins.
+///
+/// # Errors
+/// [`TlsError`], for a host without pins.
+pub fn client_config(
+    host: &InstanceHost,
+    observer: &Arc<dyn Observer>,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let provider = Arc::new(default_provider());
+    let verifier: Arc<dyn ServerCertVerifier> = if host.pins.is_empty() {
+        by_roots(host, &provider)?
+    } else {
+        Arc::new(PinVerifier {
+            host: host.name.clone(),
+            pins: host.pins.clone(),
+            algorithms: provider.signature_verification_algorithms,
+            told_of_expiry: AtomicBool::new(false),
+            observer: observer.clone(),
+        })
+    };
+    let rustls = |source| TlsError::Rustls { host: host.name.clone(), source };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(rustls)?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+fn by_roots(
+    host: &InstanceHost,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().map_err(|error| {
+        let why = found.errors.first().map_or_else(|| error.to_string(), ToString::to_string);
+        TlsError::NoRoots { host: host.name.clone(), why }
+    })
+}
+
+/// Takes the pinned certificates and no others. The handshake's signature is checked as ever: who has the
+/// certificate must have its key.
+struct PinVerifier {
+    host: String,
+    pins: Vec<Pin>,
+    algorithms: WebPkiSupportedAlgorithms,
+    told_of_expiry: AtomicBool,
+    observer: Arc<dyn Observer>,
+}
+
+impl fmt::Debug for PinVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PinVerifier({})", self.host)
+    }
+}
+
+impl ServerCertVerifier for PinVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let parsed = parse_x509_certificate(end_entity).ok();
+        let matches = |pin: &Pin| match (pin, &parsed) {
+            (Pin::Certificate(pin), _) => sha256(end_entity) == *pin,
+            (Pin::Key(pin), Some((_, certificate))) => sha256(certificate.public_key().raw) == *pin,
+            (Pin::Key(_), None) => false,
+        };
+        if !self.pins.iter().any(matches) {
+            return Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure));
+        }
+        if let Some((_, certificate)) = parsed {
+            let not_after = certificate.validity().not_after.timestamp();
+            let expired = not_after < i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+            if expired && !self.told_of_expiry.swap(true, Ordering::Relaxed) {
+                self.observer.pinned_certificate_expired(&self.host, not_after);
+            }
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// Makes TLS over `tcp`.
+pub(super) async fn handshake(
+    tcp: TcpStream,
+    host: &Host,
+    config: &Arc<ClientConfig>,
+    until: Instant,
+) -> Result<Box<TlsStream<TcpStream>>, ConnectFault> {
+    let name = ServerName::try_from(host.config.name.clone())
+        .map_err(|error| ConnectFault::at(Stage::Tls, Cause::Tls(error.to_string())))?;
+    let connecting = TlsConnector::from(config.clone()).connect(name, tcp).into_fallible();
+    match timeout_at(until, connecting).await {
+        Err(_) => Err(ConnectFault::at(Stage::Tls, Cause::TimedOut)),
+        Ok(Ok(stream)) => Ok(Box::new(stream)),
+        Ok(Err((error, _))) => Err(ConnectFault::at(Stage::Tls, cause(error))),
+    }
+}
+
+fn cause(error: std::io::Error) -> Cause {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    match tls {
+        Some(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)) => Cause::Pin,
+        Some(tls) => Cause::Tls(tls.to_string()),
+        None => Cause::Io(error),
+    }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut octets = [0; 32];
+    octets.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    octets
+}

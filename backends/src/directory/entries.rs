@@ -1,0 +1,203 @@
+//! Single entries: look up, set, remove, walk through.
+
+use super::{Directory, DirectoryError};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+use usher_config::ArchiveKey;
+
+/// The directory's answer for one login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// The instance host's name.
+    pub host: String,
+    /// The key that was found: the user's own, or the domain's.
+    pub found_by: ArchiveKey,
+}
+
+/// One entry, with its history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What is looked up.
+    pub key: ArchiveKey,
+    /// The instance host's name.
+    pub host: String,
+    /// When it was set, in seconds since 1970.
+    pub set_at: i64,
+    /// By whom.
+    pub set_by: String,
+}
+
+const ENTRIES: &str = "SELECT e.kind, e.key, h.name, c.at, c.by FROM entry e \
+     JOIN host h ON h.id = e.host JOIN change c ON c.id = e.change";
+
+impl Directory {
+    /// Where the archive of `key` is: under its own name or under that of its domain. `None`: nowhere.
+    ///
+    /// Microseconds, so it may be called where sessions run.
+    ///
+    /// # Errors
+    /// When the file cannot be read: nothing is known then, not that the key is nowhere.
+    pub fn look_up(&self, key: &ArchiveKey) -> Result<Option<Placement>, DirectoryError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT h.name FROM entry e JOIN host h ON h.id = e.host WHERE e.kind = ?1 AND e.key = ?2",
+            )?;
+            for candidate in key.candidates() {
+                let found = statement
+                    .query_row((kind(&candidate), candidate.name()), |row| row.get::<_, String>(0))
+                    .optional()?;
+                if let Some(host) = found {
+                    return Ok(Some(Placement { host, found_by: candidate }));
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    /// The entry of exactly this key.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn get(&self, key: &ArchiveKey) -> Result<Option<Entry>, DirectoryError> {
+        self.with(|connection| {
+            let mut statement =
+                connection.prepare_cached(&format!("{ENTRIES} WHERE e.kind = ?1 AND e.key = ?2"))?;
+            Ok(statement.query_row((kind(key), key.name()), entry).optional()?)
+        })
+    }
+
+    /// Puts `key` on `host`, for good once this returns. `by` says who wants it.
+    ///
+    /// Returns the host it was on before.
+    ///
+    /// # Errors
+    /// When the file cannot be written; nothing has changed then.
+    pub fn set(&self, key: &ArchiveKey, host: &str, by: &str) -> Result<Option<String>, DirectoryError> {
+        self.with(|connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let before = host_of(&transaction, key)?;
+            let host = host_id(&transaction, host)?;
+            let change = new_change(&transaction, by, Some(key))?;
+            transaction.execute(
+                "INSERT INTO entry (kind, key, host, change) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (kind, key) DO UPDATE SET host = excluded.host, change = excluded.change",
+                (kind(key), key.name(), host, change),
+            )?;
+            transaction.commit()?;
+            Ok(before)
+        })
+    }
+
+    /// Removes `key`. Returns the host it was on.
+    ///
+    /// # Errors
+    /// When the file cannot be written; nothing has changed then.
+    pub fn remove(&self, key: &ArchiveKey, by: &str) -> Result<Option<String>, DirectoryError> {
+        self.with(|connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let before = host_of(&transaction, key)?;
+            if before.is_some() {
+                new_change(&transaction, by, Some(key))?;
+                transaction
+                    .execute("DELETE FROM entry WHERE kind = ?1 AND key = ?2", (kind(key), key.name()))?;
+            }
+            transaction.commit()?;
+            Ok(before)
+        })
+    }
+
+    /// Writes every user and domain as `user,host` lines, which an import takes again.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the output cannot be written.
+    pub fn export(&self, out: impl Write) -> Result<(), DirectoryError> {
+        let failed =
+            |error: csv::Error| DirectoryError::Io { path: "the output".into(), source: error.into() };
+        let mut csv = csv::Writer::from_writer(out);
+        let mut written = csv.write_record(["user", "host"]);
+        self.scan(None, |entry| {
+            if written.is_ok() {
+                written = csv.write_record([entry.key.to_string(), entry.host]);
+            }
+            written.is_ok()
+        })?;
+        written.map_err(failed)?;
+        csv.flush().map_err(|source| DirectoryError::Io { path: "the output".into(), source })
+    }
+
+    /// Shows `visit` every entry in the order of keys, those on `host` only where one is named, until it
+    /// returns false.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn scan(
+        &self,
+        host: Option<&str>,
+        mut visit: impl FnMut(Entry) -> bool,
+    ) -> Result<(), DirectoryError> {
+        self.with(|connection| {
+            let mut statement = connection
+                .prepare(&format!("{ENTRIES} WHERE ?1 IS NULL OR h.name = ?1 ORDER BY e.kind, e.key"))?;
+            let mut rows = statement.query([host])?;
+            while let Some(row) = rows.next()? {
+                if !visit(entry(row)?) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
+    Ok(Entry {
+        key: key_of(row.get(0)?, row.get(1)?),
+        host: row.get(2)?,
+        set_at: row.get(3)?,
+        set_by: row.get(4)?,
+    })
+}
+
+/// How a key's kind is stored.
+pub(super) fn kind(key: &ArchiveKey) -> u8 {
+    match key {
+        ArchiveKey::User(_) => 0,
+        ArchiveKey::Tenant(_) => 1,
+        ArchiveKey::Domain(_) => 2,
+    }
+}
+
+/// The key that is stored so.
+pub(super) fn key_of(kind: u8, name: String) -> ArchiveKey {
+    match kind {
+        0 => ArchiveKey::User(name),
+        1 => ArchiveKey::Tenant(name),
+        _ => ArchiveKey::Domain(name),
+    }
+}
+
+fn host_of(connection: &Connection, key: &ArchiveKey) -> Result<Option<String>, DirectoryError> {
+    let sql = "SELECT h.name FROM entry e JOIN host h ON h.id = e.host WHERE e.kind = ?1 AND e.key = ?2";
+    Ok(connection.query_row(sql, (kind(key), key.name()), |row| row.get(0)).optional()?)
+}
+
+/// The number of the host called `name`, given one where it has none.
+pub(super) fn host_id(connection: &Connection, name: &str) -> Result<i64, DirectoryError> {
+    connection.execute("INSERT INTO host (name) VALUES (?1) ON CONFLICT (name) DO NOTHING", [name])?;
+    Ok(connection.query_row("SELECT id FROM host WHERE name = ?1", [name], |row| row.get(0))?)
+}
+
+/// Writes down a change of `key`, or of many at once.
+pub(super) fn new_change(
+    connection: &Connection,
+    by: &str,
+    key: Option<&ArchiveKey>,
+) -> Result<i64, DirectoryError> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+    connection.execute(
+        "INSERT INTO change (at, by, kind, key) VALUES (?1, ?2, ?3, ?4)",
+        (now, by, key.map(kind), key.map(ArchiveKey::name)),
+    )?;
+    Ok(connection.last_insert_rowid())
+}

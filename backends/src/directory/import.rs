@@ -1,0 +1,309 @@
+//! Import from CSV: streamed into a staging file, judged there, and swapped in as a whole.
+
+use super::entries::{host_id, key_of, kind};
+use super::merge::{self, Staged};
+use super::{Directory, DirectoryError};
+use rusqlite::Connection;
+use std::collections::HashMap;
+use std::fs::{File, TryLockError};
+use std::io::Read;
+use std::path::Path;
+use usher_config::ArchiveKey;
+use usher_config::domains::Domains;
+
+/// Rows between two reports of progress.
+const REPORT_EVERY: u64 = 8192;
+
+/// How to import.
+pub struct ImportOptions<'a> {
+    /// How names become keys.
+    pub domains: &'a Domains,
+    /// Whether a host of this name exists.
+    pub is_host: &'a dyn Fn(&str) -> bool,
+    /// Move users that are elsewhere, and leave out the lines that cannot be taken.
+    pub replace: bool,
+    /// Who imports.
+    pub by: &'a str,
+}
+
+/// A line that stands in the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// Its number, counted from 1.
+    pub line: u64,
+    /// What is the matter.
+    pub kind: ConflictKind,
+}
+
+/// What is the matter with a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConflictKind {
+    /// It is not `user,host`.
+    Malformed(String),
+    /// No host has this name.
+    UnknownHost(String),
+    /// The file puts this user on another host too.
+    TwoHosts {
+        /// The user.
+        user: ArchiveKey,
+        /// The line that says otherwise.
+        other_line: u64,
+    },
+    /// The directory has this user on another host.
+    Elsewhere {
+        /// The user.
+        user: ArchiveKey,
+        /// The host in the directory.
+        host: String,
+    },
+}
+
+impl std::fmt::Display for Conflict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}: ", self.line)?;
+        match &self.kind {
+            ConflictKind::Malformed(why) => write!(f, "malformed: {why}"),
+            ConflictKind::UnknownHost(host) => write!(f, "unknown host {host:?}"),
+            ConflictKind::TwoHosts { user, other_line } => {
+                write!(f, "{user} is on another host in line {other_line}")
+            }
+            ConflictKind::Elsewhere { user, host } => write!(f, "{user} is on {host} already"),
+        }
+    }
+}
+
+/// What an import is busy with, for a progress bar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImportPhase {
+    /// Reading lines; so many octets are read.
+    Reading(u64),
+    /// Sorting; so many of so many rows.
+    Sorting(u64, u64),
+    /// Writing; so many of so many rows.
+    Writing(u64, u64),
+}
+
+/// What an import came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// Whether anything was swapped in.
+    pub done: bool,
+    /// Keys in the file that could be taken.
+    pub keys: u64,
+    /// Keys that were not in the directory.
+    pub added: u64,
+    /// Keys that were on another host.
+    pub moved: u64,
+    /// Lines in the way.
+    pub conflicts: u64,
+    /// Of those, lines that no `replace` can take.
+    pub left_out: u64,
+}
+
+/// Who hears of conflicts and progress.
+pub(super) struct Listener<'a> {
+    pub(super) conflict: &'a mut dyn FnMut(&Conflict),
+    pub(super) progress: &'a mut dyn FnMut(ImportPhase),
+    pub(super) tally: Imported,
+}
+
+impl Listener<'_> {
+    pub(super) fn conflict(&mut self, line: u64, kind: ConflictKind) {
+        self.tally.conflicts += 1;
+        if !matches!(kind, ConflictKind::Elsewhere { .. }) {
+            self.tally.left_out += 1;
+        }
+        (self.conflict)(&Conflict { line, kind });
+    }
+}
+
+impl Directory {
+    /// Imports `user,host` lines. Every conflict is told; unless there is none, or `replace` is given,
+    /// nothing changes. Readers see all of it or nothing, and other writers wait for one chunk at most.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written, or another import is under way; nothing has changed then.
+    pub fn import(
+        &self,
+        source: impl Read,
+        options: &ImportOptions<'_>,
+        conflict: &mut dyn FnMut(&Conflict),
+        progress: &mut dyn FnMut(ImportPhase),
+    ) -> Result<Imported, DirectoryError> {
+        let _lock = self.lock_imports()?;
+        let mut listener = Listener { conflict, progress, tally: Imported::default() };
+        let staging = Staging::open(&self.path)?;
+        self.with(|connection| {
+            read(connection, &staging.0, source, options, &mut listener)?;
+            let staged = sort(&staging.0, &mut listener)?;
+            listener.tally.keys = staged.rows;
+            if listener.tally.left_out == 0 || options.replace {
+                let staged = Staged { connection: &staging.0, ..staged };
+                merge::merge(connection, &staged, options, &mut listener)?;
+            } else {
+                // Not to be applied, but every conflict is told.
+                merge::tell_elsewhere(connection, &staged, &mut listener)?;
+            }
+            Ok(listener.tally)
+        })
+    }
+
+    fn lock_imports(&self) -> Result<File, DirectoryError> {
+        let path = self.path.with_extension("import.lock");
+        let io = |source| DirectoryError::Io { path: path.clone(), source };
+        let file = File::create(&path).map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(DirectoryError::ImportUnderWay),
+            Err(TryLockError::Error(source)) => Err(io(source)),
+        }
+    }
+}
+
+/// A file of its own, so that staging ten million rows neither locks nor grows the directory. It has no name
+/// once it is open: it goes with the process, however that ends.
+struct Staging(Connection);
+
+impl Staging {
+    fn open(directory: &Path) -> Result<Self, DirectoryError> {
+        let path = directory.with_extension("import");
+        let io = |source| DirectoryError::Io { path: path.clone(), source };
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(io(source)),
+            _ => {}
+        }
+        let connection = Connection::open(&path)?;
+        connection.execute_batch(
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
+             CREATE TABLE rows (kind INTEGER, key TEXT, host INTEGER, line INTEGER);
+             CREATE TABLE sorted (kind INTEGER, key TEXT, host INTEGER, line INTEGER,
+                                  PRIMARY KEY (kind, key)) WITHOUT ROWID;",
+        )?;
+        std::fs::remove_file(&path).map_err(io)?;
+        Ok(Self(connection))
+    }
+}
+
+/// Reads the lines into `rows`.
+fn read(
+    directory: &Connection,
+    staging: &Connection,
+    source: impl Read,
+    options: &ImportOptions<'_>,
+    listener: &mut Listener<'_>,
+) -> Result<(), DirectoryError> {
+    let mut hosts: HashMap<String, Option<i64>> = HashMap::new();
+    let mut csv =
+        csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(source);
+    let mut record = csv::ByteRecord::new();
+    let mut read_rows = 0;
+    staging.execute_batch("BEGIN")?;
+    let mut insert = staging.prepare("INSERT INTO rows VALUES (?1, ?2, ?3, ?4)")?;
+    loop {
+        match csv.read_byte_record(&mut record) {
+            Ok(false) => break,
+            Ok(true) => {}
+            Err(error) => match error.into_kind() {
+                csv::ErrorKind::Io(source) => {
+                    return Err(DirectoryError::Io { path: "the file to be imported".into(), source });
+                }
+                other => {
+                    listener.conflict(csv.position().line(), ConflictKind::Malformed(format!("{other:?}")));
+                    continue;
+                }
+            },
+        }
+        let line = record.position().map_or(0, csv::Position::line);
+        match parse(&record, options) {
+            Ok(None) => {}
+            Ok(Some((key, host))) => {
+                if !hosts.contains_key(host) {
+                    let known = (options.is_host)(host);
+                    let id = if known { Some(host_id(directory, host)?) } else { None };
+                    hosts.insert(host.to_owned(), id);
+                }
+                match hosts.get(host).copied().flatten() {
+                    Some(id) => {
+                        insert.execute((kind(&key), key.name(), id, line))?;
+                    }
+                    None => listener.conflict(line, ConflictKind::UnknownHost(host.to_owned())),
+                }
+            }
+            Err(why) => listener.conflict(line, ConflictKind::Malformed(why)),
+        }
+        read_rows += 1;
+        if read_rows % REPORT_EVERY == 0 {
+            (listener.progress)(ImportPhase::Reading(csv.position().byte()));
+        }
+    }
+    drop(insert);
+    staging.execute_batch("COMMIT")?;
+    Ok(())
+}
+
+/// Reads one record; `None` for the header line.
+fn parse<'r>(
+    record: &'r csv::ByteRecord,
+    options: &ImportOptions<'_>,
+) -> Result<Option<(ArchiveKey, &'r str)>, String> {
+    if record.len() != 2 {
+        return Err(format!("{} fields instead of 2 (user,host)", record.len()));
+    }
+    let text = |at: usize| std::str::from_utf8(record.get(at).unwrap_or_default());
+    let (Ok(user), Ok(host)) = (text(0), text(1)) else { return Err("not UTF-8".to_owned()) };
+    let first = record.position().is_some_and(|position| position.record() == 0);
+    if first && user.eq_ignore_ascii_case("user") && host.eq_ignore_ascii_case("host") {
+        return Ok(None);
+    }
+    match options.domains.written(user) {
+        Some(key) => Ok(Some((key, host))),
+        None => Err(format!("no archive can be named {user:?}")),
+    }
+}
+
+/// Sorts `rows` into `sorted`, one row a key; a key on two hosts is a conflict and left out.
+fn sort<'s>(staging: &'s Connection, listener: &mut Listener<'_>) -> Result<Staged<'s>, DirectoryError> {
+    let total: u64 = staging.query_row("SELECT count(*) FROM rows", [], |row| row.get(0))?;
+    staging.execute_batch("BEGIN")?;
+    let mut kept = 0;
+    {
+        let mut insert = staging.prepare("INSERT INTO sorted VALUES (?1, ?2, ?3, ?4)")?;
+        let mut select =
+            staging.prepare("SELECT kind, key, host, line FROM rows ORDER BY kind, key, line")?;
+        let mut rows = select.query([])?;
+        let mut at_hand: Option<(u8, String, i64, u64)> = None;
+        let mut ambiguous = false;
+        let mut seen = 0;
+        loop {
+            let next: Option<(u8, String, i64, u64)> = match rows.next()? {
+                Some(row) => Some((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+                None => None,
+            };
+            if let (Some(first), Some(next)) = (&at_hand, &next)
+                && (first.0, &first.1) == (next.0, &next.1)
+            {
+                if first.2 != next.2 {
+                    ambiguous = true;
+                    let user = key_of(next.0, next.1.clone());
+                    listener.conflict(next.3, ConflictKind::TwoHosts { user, other_line: first.3 });
+                }
+                continue;
+            }
+            if let Some(row) = at_hand.filter(|_| !ambiguous) {
+                insert.execute(row)?;
+                kept += 1;
+            }
+            seen += 1;
+            if seen % REPORT_EVERY == 0 {
+                (listener.progress)(ImportPhase::Sorting(seen, total));
+            }
+            ambiguous = false;
+            match next {
+                Some(next) => at_hand = Some(next),
+                None => break,
+            }
+        }
+    }
+    staging.execute_batch("COMMIT; DROP TABLE rows")?;
+    Ok(Staged { connection: staging, rows: kept })
+}

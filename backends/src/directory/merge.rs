@@ -1,0 +1,255 @@
+//! Brings staged rows into the directory: a few in one transaction, many by building the next table beside
+//! the one in use and swapping the two.
+
+use super::DirectoryError;
+use super::entries::{key_of, new_change};
+use super::import::{ConflictKind, ImportOptions, ImportPhase, Listener};
+use super::schema::entry_table;
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+/// Up to so many rows, one transaction takes well under a second.
+const AT_ONCE: u64 = 50_000;
+/// Rows written between two chances for other writers.
+const CHUNK: usize = 20_000;
+
+/// The sorted rows of an import.
+pub(super) struct Staged<'s> {
+    pub(super) connection: &'s Connection,
+    pub(super) rows: u64,
+}
+
+/// One row of either table: kind, key, host, change, attributes.
+type Row = (u8, String, i64, i64, Option<String>);
+
+/// A row of the import: kind, key, host, line.
+type StagedRow = (u8, String, i64, u64);
+
+/// Tells every staged key that the directory has elsewhere. Returns how many there are and how many staged
+/// keys the directory has at all.
+pub(super) fn tell_elsewhere(
+    directory: &Connection,
+    staged: &Staged<'_>,
+    listener: &mut Listener<'_>,
+) -> Result<(u64, u64), DirectoryError> {
+    let (mut elsewhere, mut there) = (0, 0);
+    let empty: bool = directory.query_row("SELECT NOT EXISTS (SELECT 1 FROM entry)", [], |row| row.get(0))?;
+    if empty {
+        return Ok((0, 0));
+    }
+    let mut find = directory.prepare(
+        "SELECT h.id, h.name FROM entry e JOIN host h ON h.id = e.host WHERE e.kind = ?1 AND e.key = ?2",
+    )?;
+    let mut select =
+        staged.connection.prepare("SELECT kind, key, host, line FROM sorted ORDER BY kind, key")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let (kind, key, host, line): StagedRow = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        let found: Option<(i64, String)> =
+            find.query_row((kind, &key), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        if let Some((id, name)) = found {
+            there += 1;
+            if id != host {
+                elsewhere += 1;
+                listener.conflict(line, ConflictKind::Elsewhere { user: key_of(kind, key), host: name });
+            }
+        }
+    }
+    Ok((elsewhere, there))
+}
+
+/// Applies the staged rows, unless a key is elsewhere and must not be moved.
+pub(super) fn merge(
+    directory: &mut Connection,
+    staged: &Staged<'_>,
+    options: &ImportOptions<'_>,
+    listener: &mut Listener<'_>,
+) -> Result<(), DirectoryError> {
+    if staged.rows <= AT_ONCE {
+        let transaction = directory.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let (elsewhere, there) = tell_elsewhere(&transaction, staged, listener)?;
+        if elsewhere > 0 && !options.replace {
+            return Ok(());
+        }
+        let change = new_change(&transaction, options.by, None)?;
+        insert_all(&transaction, staged, change, listener)?;
+        transaction.commit()?;
+        finish(listener, staged, elsewhere, there);
+        return Ok(());
+    }
+    let (elsewhere, there) = tell_elsewhere(directory, staged, listener)?;
+    if elsewhere > 0 && !options.replace {
+        return Ok(());
+    }
+    let change = begin_next(directory, options.by)?;
+    fill_next(directory, staged, change, listener)?;
+    if swap(directory, staged, change, options, listener)? {
+        finish(listener, staged, elsewhere, there);
+    }
+    // What is dropped is the table that is not in use: the former one, or the next one that was given up.
+    directory.execute_batch("DROP TABLE IF EXISTS entry_former; DROP TABLE IF EXISTS entry_next;")?;
+    Ok(())
+}
+
+fn finish(listener: &mut Listener<'_>, staged: &Staged<'_>, elsewhere: u64, there: u64) {
+    listener.tally.done = true;
+    listener.tally.moved = elsewhere;
+    listener.tally.added = staged.rows - there;
+}
+
+fn insert_all(
+    directory: &Connection,
+    staged: &Staged<'_>,
+    change: i64,
+    listener: &mut Listener<'_>,
+) -> Result<(), DirectoryError> {
+    let mut upsert = directory.prepare(
+        "INSERT INTO entry (kind, key, host, change) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (kind, key) DO UPDATE SET host = excluded.host, change = excluded.change
+         WHERE host <> excluded.host",
+    )?;
+    let mut select =
+        staged.connection.prepare("SELECT kind, key, host, line FROM sorted ORDER BY kind, key")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        upsert.execute((row.get::<_, u8>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?, change))?;
+    }
+    (listener.progress)(ImportPhase::Writing(staged.rows, staged.rows));
+    Ok(())
+}
+
+/// Makes the next table and writes the change down: whatever is changed from here on is replayed.
+fn begin_next(directory: &mut Connection, by: &str) -> Result<i64, DirectoryError> {
+    let transaction = directory.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch("DROP TABLE IF EXISTS entry_next; DROP TABLE IF EXISTS entry_former;")?;
+    transaction.execute_batch(&entry_table("entry_next"))?;
+    let change = new_change(&transaction, by, None)?;
+    transaction.commit()?;
+    Ok(change)
+}
+
+/// Merges the table in use and the staged rows into the next table, chunk by chunk.
+fn fill_next(
+    directory: &mut Connection,
+    staged: &Staged<'_>,
+    change: i64,
+    listener: &mut Listener<'_>,
+) -> Result<(), DirectoryError> {
+    let present: u64 = directory.query_row("SELECT count(*) FROM entry", [], |row| row.get(0))?;
+    let total = present + staged.rows;
+    let mut select =
+        staged.connection.prepare("SELECT kind, key, host, line FROM sorted ORDER BY kind, key")?;
+    let mut staged_rows = select.query([])?;
+    let mut next_staged = || -> Result<Option<Row>, DirectoryError> {
+        Ok(match staged_rows.next()? {
+            Some(row) => Some((row.get(0)?, row.get(1)?, row.get(2)?, change, None)),
+            None => None,
+        })
+    };
+    let mut new = next_staged()?;
+    let mut written = 0;
+    // The last key that was read of the table in use. Read by chunks: one long read would keep the
+    // write-ahead log from being emptied meanwhile.
+    let mut after: (u8, String) = (0, String::new());
+    let mut old_ended = false;
+    while !old_ended || new.is_some() {
+        let transaction = directory.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let old = if old_ended { Vec::new() } else { chunk_after(&transaction, &after)? };
+        old_ended = old.len() < CHUNK;
+        let last = old.last().map(|row| (row.0, row.1.clone()));
+        {
+            let mut insert = transaction.prepare("INSERT INTO entry_next VALUES (?1, ?2, ?3, ?4, ?5)")?;
+            for row in old {
+                while let Some(staged) = new.take_if(|new| (new.0, &new.1) < (row.0, &row.1)) {
+                    insert.execute(staged)?;
+                    written += 1;
+                    new = next_staged()?;
+                }
+                match new.take_if(|new| (new.0, &new.1) == (row.0, &row.1)) {
+                    Some(staged) => {
+                        let kept = staged.2 == row.2;
+                        let (host, change) = if kept { (row.2, row.3) } else { (staged.2, staged.3) };
+                        insert.execute((row.0, row.1, host, change, row.4))?;
+                        new = next_staged()?;
+                    }
+                    None => {
+                        insert.execute(row)?;
+                    }
+                }
+                written += 1;
+            }
+            if old_ended {
+                for _ in 0..CHUNK {
+                    let Some(staged) = new.take() else { break };
+                    insert.execute(staged)?;
+                    written += 1;
+                    new = next_staged()?;
+                }
+            }
+        }
+        transaction.commit()?;
+        if let Some(last) = last {
+            after = last;
+        }
+        (listener.progress)(ImportPhase::Writing(written, total));
+    }
+    Ok(())
+}
+
+fn chunk_after(directory: &Connection, after: &(u8, String)) -> Result<Vec<Row>, DirectoryError> {
+    let mut select = directory.prepare_cached(
+        "SELECT kind, key, host, change, attributes FROM entry
+         WHERE (kind, key) > (?1, ?2) ORDER BY kind, key LIMIT ?3",
+    )?;
+    let rows = select.query_map((after.0, &after.1, CHUNK), |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Replays what was changed meanwhile and puts the next table into use. False when a key has come to be
+/// elsewhere meanwhile and must not be moved.
+fn swap(
+    directory: &mut Connection,
+    staged: &Staged<'_>,
+    change: i64,
+    options: &ImportOptions<'_>,
+    listener: &mut Listener<'_>,
+) -> Result<bool, DirectoryError> {
+    let transaction = directory.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    {
+        let mut select =
+            transaction.prepare("SELECT DISTINCT kind, key FROM change WHERE id > ?1 AND key IS NOT NULL")?;
+        let mut rows = select.query([change])?;
+        let mut find_staged =
+            staged.connection.prepare("SELECT host, line FROM sorted WHERE kind = ?1 AND key = ?2")?;
+        while let Some(row) = rows.next()? {
+            let (kind, key): (u8, String) = (row.get(0)?, row.get(1)?);
+            let now: Option<(i64, String)> = transaction
+                .query_row(
+                    "SELECT h.id, h.name FROM entry e JOIN host h ON h.id = e.host
+                     WHERE e.kind = ?1 AND e.key = ?2",
+                    (kind, &key),
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
+                .optional()?;
+            let wanted: Option<(i64, u64)> =
+                find_staged.query_row((kind, &key), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+            if let (Some((host, line)), Some((id, name))) = (wanted, now)
+                && host != id
+                && !options.replace
+            {
+                listener.conflict(line, ConflictKind::Elsewhere { user: key_of(kind, key), host: name });
+                return Ok(false);
+            }
+            transaction.execute("DELETE FROM entry_next WHERE kind = ?1 AND key = ?2", (kind, &key))?;
+            transaction.execute(
+                "INSERT INTO entry_next SELECT * FROM entry WHERE kind = ?1 AND key = ?2",
+                (kind, &key),
+            )?;
+        }
+    }
+    transaction
+        .execute_batch("ALTER TABLE entry RENAME TO entry_former; ALTER TABLE entry_next RENAME TO entry;")?;
+    transaction.commit()?;
+    Ok(true)
+}

@@ -1,0 +1,77 @@
+//! Which instance host holds an archive key.
+//!
+//! The embedded form: one SQLite file that other processes may read and write while usher serves from it.
+
+mod entries;
+mod import;
+mod merge;
+mod schema;
+
+pub use entries::{Entry, Placement};
+pub use import::{Conflict, ConflictKind, ImportOptions, ImportPhase, Imported};
+
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// What went wrong with the directory. For operators, never for clients.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// SQLite's word.
+    #[error("{0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The file was written by another version of usher.
+    #[error("{path}: {what}")]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// How it differs.
+        what: String,
+    },
+    /// A file beside the directory, or the file to be imported, could not be used.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another import is under way.
+    #[error("another import is under way; wait for it to end")]
+    ImportUnderWay,
+}
+
+/// The embedded directory.
+pub struct Directory {
+    path: PathBuf,
+    /// Connections that are not in use. A look-up takes microseconds, so there are never more of them than
+    /// threads that look up.
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Directory {
+    /// Opens `directory.db` in `state_dir`, making it where there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or was written by a version that this one does not know.
+    pub fn open(state_dir: &Path) -> Result<Self, DirectoryError> {
+        let path = state_dir.join("directory.db");
+        let connection = schema::open(&path)?;
+        Ok(Self { path, idle: Mutex::new(vec![connection]) })
+    }
+
+    /// Runs `work` on a connection of its own.
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, DirectoryError>,
+    ) -> Result<T, DirectoryError> {
+        let idle = || self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut connection = match idle().pop() {
+            Some(connection) => connection,
+            None => schema::open(&self.path)?,
+        };
+        let result = work(&mut connection);
+        idle().push(connection);
+        result
+    }
+}

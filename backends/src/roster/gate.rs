@@ -1,0 +1,93 @@
+//! A door that counts: whether it is closed and how many are inside is one truth, in one atomic.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const CLOSED: u64 = 1 << 63;
+
+/// Why there is no way in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shut {
+    /// An operator holds the host.
+    Held,
+    /// It has as many sessions as it may have.
+    Full,
+}
+
+/// The door. Once it is closed nobody comes in, so that a count of zero behind a closed door is final.
+#[derive(Default)]
+pub struct Gate(AtomicU64);
+
+impl Gate {
+    /// Goes in, unless the door is closed or `most` are inside.
+    ///
+    /// # Errors
+    /// [`Shut`]; the count is as before.
+    pub fn enter(&self, most: Option<u32>) -> Result<(), Shut> {
+        let step = |now: u64| {
+            let free = most.is_none_or(|most| now < u64::from(most));
+            (now & CLOSED == 0 && free).then_some(now + 1)
+        };
+        match self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, step) {
+            Ok(_) => Ok(()),
+            Err(now) if now & CLOSED != 0 => Err(Shut::Held),
+            Err(_) => Err(Shut::Full),
+        }
+    }
+
+    /// Goes out. Only who came in may do so, once.
+    pub fn leave(&self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Closes the door behind those who are inside.
+    pub fn close(&self) {
+        self.0.fetch_or(CLOSED, Ordering::AcqRel);
+    }
+
+    /// How many are inside.
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.0.load(Ordering::Acquire) & !CLOSED).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_enters_a_closed_gate_and_all_leave_it() {
+        let gate = Gate::default();
+        let entered = std::thread::scope(|scope| {
+            let walkers: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut entered = 0;
+                        while gate.enter(None).is_ok() {
+                            entered += 1;
+                            if entered % 2 == 0 {
+                                gate.leave();
+                                gate.leave();
+                            }
+                            if entered == 10_001 {
+                                gate.close();
+                            }
+                        }
+                        entered % 2
+                    })
+                })
+                .collect();
+            walkers.into_iter().map(|walker| walker.join().unwrap()).sum::<u32>()
+        });
+        assert_eq!(gate.count(), entered);
+        assert_eq!(gate.enter(None), Err(Shut::Held));
+    }
+
+    #[test]
+    fn a_full_gate_lets_in_after_one_has_left() {
+        let gate = Gate::default();
+        gate.enter(Some(1)).unwrap();
+        assert_eq!(gate.enter(Some(1)), Err(Shut::Full));
+        gate.leave();
+        assert_eq!(gate.enter(Some(1)), Ok(()));
+    }
+}

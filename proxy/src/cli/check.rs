@@ -1,0 +1,21 @@
+//! `usher check`: the file, and the certificates it names.
+
+use super::{ConfigArgument, Exit, colour, tell};
+
+pub(super) fn check(argument: &ConfigArgument) -> Exit {
+    let config = match argument.load() {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    if let Err(error) = config.certificates(colour()) {
+        return tell(&error);
+    }
+    let snapshot = &config.snapshot;
+    println!(
+        "{}: no faults; {} listeners, {} instance hosts",
+        argument.config.display(),
+        snapshot.listeners.len(),
+        snapshot.hosts.len()
+    );
+    Exit::Done
+}

@@ -1,0 +1,154 @@
+//! The conversation before login: reads, answers, keeps the deadlines, and takes each claim to its host.
+
+use super::connection::{Door, Ended};
+use super::farewell;
+use super::handover::{self, Handover, Joined};
+use crate::session::{By, Cause, Stage};
+use crate::tls::ClientStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout_at};
+use usher_config::snapshot::OutageReply;
+use usher_wire::imap::capability::Privacy;
+use usher_wire::imap::preauth::{CloseCause, PlainDrained, Preauth, Step, greet};
+use usher_wire::imap::reply::{self, Code};
+
+/// Octets read at a time.
+const READ: usize = 2048;
+/// Octets of answers that are gathered before they are sent.
+const GATHER: usize = 8 * 1024;
+
+/// What the conversation led to.
+pub(crate) enum Next {
+    /// The client wants TLS.
+    StartTls(ClientStream, PlainDrained),
+    /// Its host took it.
+    Joined(Box<Joined>),
+}
+
+/// Talks with a client until it is joined with its host or wants TLS. `until` is when it must have logged in;
+/// the time that a login waits for its host is added to it.
+pub(crate) async fn converse(
+    door: &Door,
+    mut stream: ClientStream,
+    privacy: Privacy,
+    until: &mut Instant,
+) -> Result<Next, Ended> {
+    let limits = &door.shared.snapshot.limits;
+    let mut preauth = Preauth::new(privacy);
+    let mut out = Vec::new();
+    // After STARTTLS there is no second greeting (RFC 9051 section 6.2.1).
+    if matches!(stream, ClientStream::Plain(_)) || is_implicit(door) {
+        greet(privacy, &door.shared.snapshot.server.name, &mut out);
+    }
+    loop {
+        let step = preauth.step(&mut out);
+        if !matches!(step, Step::Answered) || out.len() >= GATHER {
+            send(door, &mut stream, &mut out, *until).await?;
+        }
+        match step {
+            Step::Answered => {}
+            Step::Need => {
+                let silent = Instant::now() + limits.silence_before_login;
+                let mut buf = [0; READ];
+                let most = preauth.room().min(READ);
+                let read = tokio::select! {
+                    read = timeout_at(silent.min(*until), stream.read(&mut buf[..most])) => read,
+                    () = door.shared.stopped() => {
+                        return Err(end(door, stream, Cause::Stopping, By::Operator).await);
+                    }
+                };
+                match read {
+                    Ok(Ok(0)) => return Err(Ended::new(By::Client, Stage::Preauth, Cause::Closed)),
+                    Ok(Ok(read)) => preauth.feed(&buf[..read]),
+                    Ok(Err(error)) => return Err(Ended::broken(Stage::Preauth, &error)),
+                    Err(_) => {
+                        let cause = if silent < *until { Cause::Idle } else { Cause::TooLong };
+                        return Err(end(door, stream, cause, By::Usher).await);
+                    }
+                }
+            }
+            Step::StartTls(proof) => return Ok(Next::StartTls(stream, proof)),
+            Step::Close(why) => {
+                // Nothing is said to a client of another protocol that could be taken for an answer to it.
+                farewell(stream, b"", limits.farewell).await;
+                return Err(closed(why));
+            }
+            Step::Claim(claim) => {
+                let begun = Instant::now();
+                let handed = Box::pin(handover::hand_over(door, &claim, preauth, stream)).await?;
+                *until += begun.elapsed();
+                (preauth, stream) = match handed {
+                    Handover::Joined(joined) => return Ok(Next::Joined(joined)),
+                    Handover::Refused(code, mut preauth, stream) => {
+                        preauth.refuse(&claim, code, &mut out);
+                        (preauth, stream)
+                    }
+                    Handover::Outage(mut preauth, stream) => match door.shared.snapshot.server.outage_reply {
+                        OutageReply::Bye => {
+                            return Err(end(door, stream, Cause::Unavailable, By::Usher).await);
+                        }
+                        OutageReply::No => {
+                            preauth.refuse(&claim, Code::Unavailable, &mut out);
+                            (preauth, stream)
+                        }
+                    },
+                    Handover::Held(stream) => {
+                        return Err(end(door, stream, Cause::Unavailable, By::Operator).await);
+                    }
+                };
+            }
+        }
+    }
+}
+
+fn is_implicit(door: &Door) -> bool {
+    door.config().protocol == usher_config::snapshot::Protocol::Imaps
+}
+
+async fn send(
+    door: &Door,
+    stream: &mut ClientStream,
+    out: &mut Vec<u8>,
+    until: Instant,
+) -> Result<(), Ended> {
+    if out.is_empty() {
+        return Ok(());
+    }
+    let until = until.max(Instant::now() + door.shared.snapshot.limits.farewell);
+    let sending = async {
+        stream.write_all(out).await?;
+        stream.flush().await
+    };
+    match timeout_at(until, sending).await {
+        Ok(Ok(())) => {
+            out.clear();
+            Ok(())
+        }
+        Ok(Err(error)) => Err(Ended::broken(Stage::Preauth, &error)),
+        Err(_) => Err(Ended::new(By::Usher, Stage::Preauth, Cause::Stalled)),
+    }
+}
+
+/// Says goodbye with the words that fit the cause.
+async fn end(door: &Door, stream: ClientStream, cause: Cause, by: By) -> Ended {
+    let mut bye = Vec::new();
+    match cause {
+        Cause::Idle | Cause::TooLong => bye.extend_from_slice(b"* BYE Waited too long for a login.\r\n"),
+        _ => reply::bye(Code::Unavailable, &mut bye),
+    }
+    farewell(stream, &bye, door.shared.snapshot.limits.farewell).await;
+    Ended::new(by, Stage::Preauth, cause)
+}
+
+fn closed(why: CloseCause) -> Ended {
+    let (by, cause) = match why {
+        CloseCause::Logout => (By::Client, Cause::Logout),
+        CloseCause::TooManyInvalid => (By::Usher, Cause::Protocol("too-many-invalid")),
+        CloseCause::LineTooLong => (By::Usher, Cause::Protocol("line-too-long")),
+        CloseCause::LiteralTooLarge => (By::Usher, Cause::Protocol("literal-too-large")),
+        CloseCause::ControlOctet => (By::Usher, Cause::Protocol("control-octet")),
+        CloseCause::Http => (By::Usher, Cause::Protocol("http")),
+        CloseCause::BytesBehindStartTls => (By::Usher, Cause::Protocol("bytes-behind-starttls")),
+    };
+    Ended::new(by, Stage::Preauth, cause)
+}

@@ -1,0 +1,146 @@
+//! From the checked snapshot to what sessions use: certificates and keys read, sockets bound. Any fault here
+//! stops the start, and the operator hears of all of them.
+
+use crate::listen;
+use crate::tls::{self, CertificateError, Certificates, Loaded, ServerConfigs};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use usher_config::snapshot::Certificate;
+use usher_config::{Fault, Snapshot};
+
+/// What is wrong with a configuration, as it is shown to the operator.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file has faults; the text shows them all.
+    #[error("{0}")]
+    Faults(String),
+}
+
+/// A configuration and the text that it came from.
+pub(crate) struct Config {
+    path: PathBuf,
+    text: String,
+    pub(crate) snapshot: Snapshot,
+}
+
+impl Config {
+    /// Reads and checks `path`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every fault of the file.
+    pub(crate) fn load(path: &Path, colour: bool) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        match usher_config::load(&text) {
+            Ok(snapshot) => Ok(Self { path: path.to_owned(), text, snapshot }),
+            Err(faults) => Err(faults_of(path, &text, &faults, colour)),
+        }
+    }
+
+    /// Reads the certificates that the file names; none where it names none.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every certificate that cannot be used.
+    pub(crate) fn certificates(&self, colour: bool) -> Result<Vec<Loaded>, ConfigError> {
+        let mut faults = Vec::new();
+        let mut loaded = Vec::new();
+        for Certificate { chain, key, span } in &self.snapshot.certificates {
+            match tls::load(chain, key) {
+                Ok(certificate) => {
+                    warn_of_expiry(&certificate, chain);
+                    loaded.push(certificate);
+                }
+                Err(error) => {
+                    let instead = match error {
+                        CertificateError::Io { .. } => "name files that usher may read",
+                        CertificateError::Content { .. } => {
+                            "name a chain and its own key, both PEM, the server's certificate first"
+                        }
+                    };
+                    faults.push(Fault::new(span.clone(), error.to_string(), instead));
+                }
+            }
+        }
+        if faults.is_empty() { Ok(loaded) } else { Err(self.faults(&faults, colour)) }
+    }
+
+    /// Binds every listener.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every address that cannot be had.
+    pub(crate) fn sockets(&self, colour: bool) -> Result<Vec<TcpListener>, ConfigError> {
+        let mut faults = Vec::new();
+        let mut sockets = Vec::new();
+        for listener in &self.snapshot.listeners {
+            match listen::bind(listener.address) {
+                Ok(socket) => sockets.push(socket),
+                Err(error) => {
+                    let what = format!("cannot listen on {}: {error}", listener.address);
+                    let instead = "stop what listens there, choose another address, or allow usher its port";
+                    faults.push(Fault::new(listener.span.clone(), what, instead));
+                }
+            }
+        }
+        if faults.is_empty() { Ok(sockets) } else { Err(self.faults(&faults, colour)) }
+    }
+
+    fn faults(&self, faults: &[Fault], colour: bool) -> ConfigError {
+        faults_of(&self.path, &self.text, faults, colour)
+    }
+}
+
+fn faults_of(path: &Path, text: &str, faults: &[Fault], colour: bool) -> ConfigError {
+    ConfigError::Faults(usher_config::fault::render(&path.display().to_string(), text, faults, colour))
+}
+
+fn warn_of_expiry(certificate: &Loaded, chain: &Path) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    if certificate.not_after < i64::try_from(now).unwrap_or(i64::MAX) {
+        tracing::warn!(chain = %chain.display(), "the certificate has expired; clients will refuse it");
+    }
+}
+
+/// Why there is no TLS towards clients.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TlsSetupError {
+    /// The self-signed certificate could not be made or kept.
+    #[error(transparent)]
+    SelfSigned(#[from] CertificateError),
+    /// rustls' word.
+    #[error(transparent)]
+    Rustls(#[from] rustls::Error),
+}
+
+/// Builds TLS towards clients from what was read; without any, from a self-signed certificate.
+///
+/// # Errors
+/// When the self-signed certificate cannot be made or kept, or TLS cannot be set up.
+pub(crate) fn server_configs(
+    snapshot: &Snapshot,
+    loaded: Vec<Loaded>,
+) -> Result<ServerConfigs, TlsSetupError> {
+    let mut loaded = loaded.into_iter();
+    let first = match loaded.next() {
+        Some(first) => first,
+        None => {
+            let (made, chain) =
+                tls::load_or_make_self_signed(&snapshot.server.state_dir, &snapshot.server.name)?;
+            tracing::warn!(
+                chain = %chain.display(),
+                "no [[certificate]] is configured: serving a self-signed one, which mail clients will warn about"
+            );
+            made
+        }
+    };
+    Ok(tls::server_configs(&Arc::new(Certificates::new(first, loaded)))?)
+}

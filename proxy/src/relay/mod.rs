@@ -1,0 +1,55 @@
+//! Moves octets both ways after login, past the tracker that keeps the framing.
+//!
+//! Holds no buffer while nothing flows: each worker thread has one, which its sessions use in turn. Whatever
+//! cannot be passed on at once is kept in a leg, and nothing more is read for that leg until it has gone.
+
+mod end;
+mod leg;
+mod pump;
+
+pub(crate) use end::End;
+
+use crate::imap::Door;
+use crate::imap::farewell;
+use crate::session::{By, Session};
+use crate::tls::ClientStream;
+use end::LastWords;
+use pump::Pump;
+use tokio::time::timeout;
+use usher_backends::connect::BackendStream;
+use usher_wire::imap::tracker::Tracker;
+
+/// Everything that a relay begins with.
+pub(crate) struct Streams {
+    pub(crate) client: ClientStream,
+    pub(crate) backend: BackendStream,
+    pub(crate) tracker: Tracker,
+    /// What the client is told first: that it is logged in.
+    pub(crate) to_client: Vec<u8>,
+    /// What the client sent behind its login.
+    pub(crate) from_client: Vec<u8>,
+    /// What the backend sent behind its OK.
+    pub(crate) from_backend: Vec<u8>,
+}
+
+/// Relays until either side or an order ends it.
+pub(crate) async fn run(door: &Door, session: &Session, streams: Box<Streams>) -> End {
+    let mut pump = Pump::new(session, *streams);
+    let end = std::future::poll_fn(|cx| pump.poll(cx)).await;
+    let patience = door.shared.snapshot.limits.farewell;
+    match (end.last_words, end.ended.by) {
+        // Bare: what the client has seen ends in the middle, and it should know.
+        (LastWords::None, _) => {}
+        (last_words, By::Backend | By::Client) => {
+            let mut words = Some(last_words.words());
+            let rest = std::future::poll_fn(|cx| pump.poll_rest(cx, &mut words));
+            let _ = timeout(patience, rest).await;
+        }
+        (last_words, By::Usher | By::Operator) => {
+            let (client, unsent) = pump.into_client();
+            let words = [unsent.as_slice(), last_words.words()].concat();
+            Box::pin(farewell(client, &words, patience)).await;
+        }
+    }
+    end
+}

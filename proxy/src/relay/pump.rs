@@ -1,0 +1,292 @@
+//! The relay itself: one hand-written state machine, polled when either side or an order wakes it.
+
+use super::Streams;
+use super::end::{End, LastWords};
+use super::leg::Leg;
+use crate::imap::Ended;
+use crate::session::{By, Cause, Order, Session, Stage};
+use crate::tls::ClientStream;
+use std::cell::RefCell;
+use std::io;
+use std::task::{Context, Poll};
+use usher_backends::connect::BackendStream;
+use usher_wire::imap::tracker::{Fault, Out, Tracker};
+
+/// Octets read at a time: a TLS record.
+const READ: usize = 16 * 1024;
+/// Reads of one side in one turn, so that a fast transfer leaves the worker to others.
+const TURN: usize = 8;
+
+thread_local! {
+    /// What all sessions of a worker thread read into; nothing of it outlives a poll.
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
+}
+
+/// Both legs and what is known of them.
+pub(crate) struct Pump<'s> {
+    session: &'s Session,
+    client: Leg<ClientStream>,
+    backend: Leg<BackendStream>,
+    tracker: Tracker,
+}
+
+/// Why a direction stopped for good.
+enum Broken {
+    Client(io::Error),
+    Backend(io::Error),
+    Fault(By, Fault),
+}
+
+/// What a direction did.
+enum Moved {
+    /// Nothing to do until something wakes it.
+    Waits,
+    /// It moved, and has had its turn.
+    Turn,
+}
+
+impl<'s> Pump<'s> {
+    pub(crate) fn new(session: &'s Session, streams: Streams) -> Self {
+        Self {
+            session,
+            client: Leg::new(streams.client, streams.from_client, streams.to_client),
+            backend: Leg::new(streams.backend, streams.from_backend, Vec::new()),
+            tracker: streams.tracker,
+        }
+    }
+
+    /// After the backend's end: the client has been told, and what it still says goes to the backend, until
+    /// it has nothing more to say.
+    pub(crate) fn poll_rest(
+        &mut self,
+        cx: &mut Context<'_>,
+        last_words: &mut Option<&'static [u8]>,
+    ) -> Poll<()> {
+        if let Some(words) = last_words.take()
+            && self.client.send(cx, words).is_err()
+        {
+            return Poll::Ready(());
+        }
+        if let Poll::Ready(Err(_)) = self.client.poll_close(cx) {
+            return Poll::Ready(());
+        }
+        while !self.client.ended {
+            match BUFFER.with_borrow_mut(|buf| self.up(cx, buf)) {
+                Ok(Moved::Turn) => {}
+                Ok(Moved::Waits) => return Poll::Pending,
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// The client's stream and what it has not been sent.
+    pub(crate) fn into_client(self) -> (ClientStream, Vec<u8>) {
+        self.client.into_parts()
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let order = self.session.order(cx.waker());
+        if let Order::End | Order::Stalled = order {
+            return Poll::Ready(self.ordered(order));
+        }
+        let stop = order != Order::None;
+        for _ in 0..TURN {
+            let moved = BUFFER.with_borrow_mut(|buf| {
+                let up = self.up(cx, buf)?;
+                let down = self.down(cx, buf, stop)?;
+                Ok((up, down))
+            });
+            let (up, down) = match moved {
+                Ok(moved) => moved,
+                Err(broken) => return Poll::Ready(self.broken(broken)),
+            };
+            if stop && self.tracker.at_boundary() {
+                return Poll::Ready(self.ordered(order));
+            }
+            if let Some(end) = self.ended(cx) {
+                return Poll::Ready(end);
+            }
+            if let (Moved::Waits, Moved::Waits) = (up, down) {
+                self.session.note_blocked(self.client.is_blocked() || self.backend.is_blocked());
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// From the client to the backend.
+    fn up(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Result<Moved, Broken> {
+        if self.backend.poll_flush(cx).map_err(Broken::Backend)?.is_pending() {
+            return Ok(Moved::Waits);
+        }
+        let mut moved = Moved::Waits;
+        if !self.client.unread.is_empty() {
+            let unread = std::mem::take(&mut self.client.unread);
+            let taken = self.judge_client(cx, &unread)?;
+            (self.client.unread, moved) = rest_of(unread, taken);
+        }
+        if self.client.ended || self.tracker.client_waits() || self.backend.is_blocked() {
+            return Ok(moved);
+        }
+        match self.client.poll_read(cx, buf).map_err(Broken::Client)? {
+            Poll::Pending => Ok(moved),
+            Poll::Ready(read) => {
+                self.session.note_activity();
+                let input = buf.get(..read).unwrap_or_default();
+                if self.client.unread.is_empty() {
+                    let taken = self.judge_client(cx, input)?;
+                    self.client.unread.extend_from_slice(input.get(taken..).unwrap_or_default());
+                } else {
+                    self.client.unread.extend_from_slice(input);
+                }
+                Ok(Moved::Turn)
+            }
+        }
+    }
+
+    /// Passes on what the tracker lets through; returns how many octets are done with.
+    fn judge_client(&mut self, cx: &mut Context<'_>, input: &[u8]) -> Result<usize, Broken> {
+        let mut taken = 0;
+        loop {
+            let rest = input.get(taken..).unwrap_or_default();
+            let moved = self.tracker.client(rest).map_err(|fault| Broken::Fault(By::Client, fault))?;
+            let stuck = moved.is_stuck();
+            taken += moved.taken;
+            match moved.out {
+                Out::Nothing => {}
+                Out::Forward(bytes) => self.backend.send(cx, bytes).map_err(Broken::Backend)?,
+                Out::Insert(bytes) => self.backend.send(cx, &bytes).map_err(Broken::Backend)?,
+            }
+            if stuck {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// From the backend to the client.
+    fn down(&mut self, cx: &mut Context<'_>, buf: &mut [u8], stop: bool) -> Result<Moved, Broken> {
+        let answers = self.tracker.take_answers();
+        if !answers.is_empty() {
+            self.client.send(cx, &answers).map_err(Broken::Client)?;
+        }
+        if self.client.poll_flush(cx).map_err(Broken::Client)?.is_pending() {
+            return Ok(Moved::Waits);
+        }
+        let mut moved = if answers.is_empty() { Moved::Waits } else { Moved::Turn };
+        if !self.backend.unread.is_empty() {
+            let unread = std::mem::take(&mut self.backend.unread);
+            let taken = self.judge_backend(cx, &unread, stop)?;
+            let unread = rest_of(unread, taken);
+            self.backend.unread = unread.0;
+            if let Moved::Turn = unread.1 {
+                moved = Moved::Turn;
+            }
+        }
+        if self.backend.ended || self.client.is_blocked() || (stop && self.tracker.at_boundary()) {
+            return Ok(moved);
+        }
+        match self.backend.poll_read(cx, buf).map_err(Broken::Backend)? {
+            Poll::Pending => Ok(moved),
+            Poll::Ready(read) => {
+                self.session.note_activity();
+                let input = buf.get(..read).unwrap_or_default();
+                if self.backend.unread.is_empty() {
+                    let taken = self.judge_backend(cx, input, stop)?;
+                    self.backend.unread.extend_from_slice(input.get(taken..).unwrap_or_default());
+                } else {
+                    self.backend.unread.extend_from_slice(input);
+                }
+                Ok(Moved::Turn)
+            }
+        }
+    }
+
+    fn judge_backend(&mut self, cx: &mut Context<'_>, input: &[u8], stop: bool) -> Result<usize, Broken> {
+        let mut taken = 0;
+        loop {
+            let rest = input.get(taken..).unwrap_or_default();
+            let moved = self.tracker.server(rest, stop).map_err(|fault| Broken::Fault(By::Backend, fault))?;
+            let stuck = moved.is_stuck();
+            taken += moved.taken;
+            match moved.out {
+                Out::Nothing => {}
+                Out::Forward(bytes) => self.client.send(cx, bytes).map_err(Broken::Client)?,
+                Out::Insert(bytes) => self.client.send(cx, &bytes).map_err(Broken::Client)?,
+            }
+            if stuck {
+                let answers = self.tracker.take_answers();
+                if answers.is_empty() {
+                    return Ok(taken);
+                }
+                self.client.send(cx, &answers).map_err(Broken::Client)?;
+            }
+        }
+    }
+
+    /// Passes half-closes on, and says whether both sides have ended.
+    fn ended(&mut self, cx: &mut Context<'_>) -> Option<End> {
+        if self.backend.ended {
+            if self.client.is_blocked() {
+                return None;
+            }
+            // A clean end between two responses; the client is told, unless the backend has done so.
+            let clean = self.tracker.at_boundary() && self.backend.unread.is_empty();
+            let last_words = match (clean, self.tracker.said_bye()) {
+                (true, true) => LastWords::Clean,
+                (true, false) if !self.client.ended => LastWords::Bye,
+                (true, false) => LastWords::Clean,
+                (false, _) => LastWords::None,
+            };
+            let by = if self.client.ended || self.tracker.logged_out() { By::Client } else { By::Backend };
+            return Some(self.end(Ended::new(by, Stage::Relay, Cause::Closed), last_words));
+        }
+        // What is left of the client's last line, if anything, will never be judged.
+        if self.client.ended && !self.tracker.client_waits() && !self.backend.is_blocked() {
+            return match self.backend.poll_close(cx) {
+                Poll::Ready(Err(error)) => Some(self.broken(Broken::Backend(error))),
+                Poll::Ready(Ok(())) | Poll::Pending => None,
+            };
+        }
+        None
+    }
+
+    fn broken(&self, broken: Broken) -> End {
+        let boundary = if self.tracker.at_boundary() { LastWords::Bye } else { LastWords::None };
+        match broken {
+            Broken::Client(error) => {
+                self.end(Ended::new(By::Client, Stage::Relay, Cause::of(&error)), LastWords::None)
+            }
+            Broken::Backend(error) => {
+                self.end(Ended::new(By::Backend, Stage::Relay, Cause::of(&error)), boundary)
+            }
+            Broken::Fault(by, fault) => {
+                self.end(Ended::new(by, Stage::Relay, Cause::Protocol(fault.name())), boundary)
+            }
+        }
+    }
+
+    fn ordered(&self, order: Order) -> End {
+        let boundary = if self.tracker.at_boundary() { LastWords::Bye } else { LastWords::None };
+        let (by, cause) = match order {
+            Order::None | Order::Idle => (By::Usher, Cause::Idle),
+            Order::Stalled => (By::Usher, Cause::Stalled),
+            Order::Goodbye | Order::End => (By::Operator, Cause::Stopping),
+        };
+        self.end(Ended::new(by, Stage::Relay, cause), boundary)
+    }
+
+    fn end(&self, ended: Ended, last_words: LastWords) -> End {
+        End { ended, from_client: self.client.total, from_backend: self.backend.total, last_words }
+    }
+}
+
+/// What is left of `unread` once `taken` octets are done with, and whether that is any less.
+fn rest_of(unread: Vec<u8>, taken: usize) -> (Vec<u8>, Moved) {
+    match taken {
+        0 => (unread, Moved::Waits),
+        // A new vector, so that one that was filled once does not stay large.
+        _ => (unread.get(taken..).unwrap_or_default().to_vec(), Moved::Turn),
+    }
+}

@@ -1,0 +1,165 @@
+//! Certificates: read, checked, and chosen by the name that a client asks for (SNI).
+
+use rcgen::{CertificateParams, KeyPair};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use std::collections::HashMap;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// Why a certificate cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CertificateError {
+    /// A file cannot be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{path}: {what}")]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is the matter.
+        what: String,
+    },
+}
+
+/// A certificate with its key and the names it is good for.
+pub(crate) struct Loaded {
+    key: Arc<CertifiedKey>,
+    names: Vec<String>,
+    /// The end of its validity, in seconds since 1970.
+    pub(crate) not_after: i64,
+}
+
+/// All certificates.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    default: Arc<CertifiedKey>,
+    by_name: HashMap<String, Arc<CertifiedKey>>,
+}
+
+impl Certificates {
+    /// The first is the default; a name that two have is the first one's.
+    pub(crate) fn new(first: Loaded, others: impl IntoIterator<Item = Loaded>) -> Self {
+        let mut certificates = Self { default: first.key.clone(), by_name: HashMap::new() };
+        for loaded in std::iter::once(first).chain(others) {
+            for name in loaded.names {
+                certificates.by_name.entry(name).or_insert_with(|| loaded.key.clone());
+            }
+        }
+        certificates
+    }
+
+    /// Chooses among them; `strict`: nothing for a name that none has.
+    pub(crate) fn resolver(self: &Arc<Self>, strict: bool) -> Arc<dyn ResolvesServerCert> {
+        Arc::new(Resolver { certificates: self.clone(), strict })
+    }
+
+    fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
+        let exact = self.by_name.get(name);
+        // A wildcard stands for the leftmost label alone (RFC 9525 section 6.3).
+        exact
+            .or_else(|| name.split_once('.').and_then(|(_, parent)| self.by_name.get(&format!("*.{parent}"))))
+    }
+}
+
+#[derive(Debug)]
+struct Resolver {
+    certificates: Arc<Certificates>,
+    strict: bool,
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let found = match hello.server_name() {
+            Some(name) => self.certificates.find(&name.to_ascii_lowercase()),
+            None => Some(&self.certificates.default),
+        };
+        match found {
+            Some(key) => Some(key.clone()),
+            None if self.strict => None,
+            None => Some(self.certificates.default.clone()),
+        }
+    }
+}
+
+/// Reads a chain and its key.
+///
+/// # Errors
+/// When a file cannot be read, holds no PEM, or the two do not belong together.
+pub(crate) fn load(chain: &Path, key: &Path) -> Result<Loaded, CertificateError> {
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|source| CertificateError::Io { path: path.to_owned(), source })
+    };
+    let content = |path: &Path, what: String| CertificateError::Content { path: path.to_owned(), what };
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&read(chain)?)
+        .collect::<Result<_, _>>()
+        .map_err(|error| content(chain, format!("not PEM: {error}")))?;
+    let Some(leaf) = certificates.first() else {
+        return Err(content(chain, "holds no certificate; expected PEM, the server's own first".to_owned()));
+    };
+    let (names, not_after) =
+        read_leaf(leaf).ok_or_else(|| content(chain, "the first certificate cannot be read".to_owned()))?;
+    let private = PrivateKeyDer::from_pem_slice(&read(key)?)
+        .map_err(|error| content(key, format!("holds no private key in PEM: {error}")))?;
+    let certified = CertifiedKey::from_der(certificates, private, &default_provider())
+        .map_err(|error| content(key, format!("does not belong to {}: {error}", chain.display())))?;
+    Ok(Loaded { key: Arc::new(certified), names, not_after })
+}
+
+fn read_leaf(leaf: &CertificateDer<'_>) -> Option<(Vec<String>, i64)> {
+    let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
+    let alternative = certificate.subject_alternative_name().ok()??;
+    let names = alternative.value.general_names.iter().filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        _ => None,
+    });
+    Some((names.collect(), certificate.validity().not_after.timestamp()))
+}
+
+/// The self-signed certificate for `name` in `state_dir`, made where there is none yet. The second value
+/// says where it is.
+///
+/// # Errors
+/// When its files cannot be read or written.
+pub(crate) fn load_or_make_self_signed(
+    state_dir: &Path,
+    name: &str,
+) -> Result<(Loaded, PathBuf), CertificateError> {
+    let chain = state_dir.join(format!("self-signed-{name}.pem"));
+    let key = state_dir.join(format!("self-signed-{name}.key"));
+    if !chain.exists() {
+        let failed =
+            |error: rcgen::Error| CertificateError::Content { path: chain.clone(), what: error.to_string() };
+        let pair = KeyPair::generate().map_err(failed)?;
+        let mut params = CertificateParams::new(vec![name.to_owned()]).map_err(failed)?;
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.not_after = rcgen::date_time_ymd(2099, 1, 1);
+        let certificate = params.self_signed(&pair).map_err(failed)?;
+        // The key first: a chain without its key would be found at the next start.
+        write(&key, &pair.serialize_pem(), 0o600)?;
+        write(&chain, &certificate.pem(), 0o644)?;
+    }
+    Ok((load(&chain, &key)?, chain))
+}
+
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), CertificateError> {
+    let io = |source| CertificateError::Io { path: path.to_owned(), source };
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path).map_err(io)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)
+}

@@ -1,0 +1,42 @@
+//! TLS towards clients: certificates by name, tickets, and the handshake within its deadline.
+
+mod certificates;
+mod handshake;
+mod stream;
+
+pub(crate) use certificates::{CertificateError, Certificates, Loaded, load, load_or_make_self_signed};
+pub(crate) use handshake::{HandshakeFault, accept, upgrade};
+pub(crate) use stream::ClientStream;
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
+use rustls::server::NoServerSessionStorage;
+use std::sync::Arc;
+
+/// The server configurations of one set of certificates.
+pub(crate) struct ServerConfigs {
+    /// Hands the default certificate to clients that ask for an unknown name.
+    pub(crate) lenient: Arc<ServerConfig>,
+    /// Refuses them.
+    pub(crate) strict: Arc<ServerConfig>,
+}
+
+/// Builds the configurations: TLS 1.2 and 1.3, ALPN `imap`, and tickets under one set of keys, which rotate
+/// every six hours and live in memory only.
+///
+/// # Errors
+/// rustls', when the system gives no randomness.
+pub(crate) fn server_configs(certificates: &Arc<Certificates>) -> Result<ServerConfigs, rustls::Error> {
+    let ticketer = Ticketer::new()?;
+    let build = |strict| {
+        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(certificates.resolver(strict));
+        config.alpn_protocols = vec![b"imap".to_vec()];
+        config.ticketer = ticketer.clone();
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok::<_, rustls::Error>(Arc::new(config))
+    };
+    Ok(ServerConfigs { lenient: build(false)?, strict: build(true)? })
+}

@@ -1,1 +1,13 @@
-//! placeholder
+//! What proves usher from outside: a sample archive, certificates, a scripted client and a scripted backend,
+//! and usher itself as a process of its own.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)] // a harness that cannot go on says so
+#![allow(missing_docs)] // names of a harness that only tests read
+
+pub mod address;
+pub mod archive;
+pub mod certificate;
+pub mod client;
+pub mod runtime;
+pub mod scripted;
+pub mod usher;

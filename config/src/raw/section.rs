@@ -175,7 +175,7 @@ impl<'t> Section<'t> {
                 similar(a).total_cmp(&similar(b))
             });
             let instead = match nearest {
-                Some(near) if strsim::jaro_winkler(near, written) > 0.8 => {
+                Some(near) if strsim::jaro_winkler(near, written) > 0.85 => {
                     format!("did you mean `{near}`?")
                 }
                 _ => format!("known here: {}", self.known.join(", ")),

@@ -1,0 +1,276 @@
+//! usher as a process of its own, under a configuration made for the test.
+
+use crate::address;
+use crate::certificate::Certificate;
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Longer than anything here takes on a slow machine; a test that waits so long has failed.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A configuration in the making.
+pub struct Setup {
+    pub dir: TempDir,
+    pub ip: IpAddr,
+    pub certificate: Arc<Certificate>,
+    server: String,
+    imap: String,
+    imaps: String,
+    rest: String,
+    wrapper: Vec<String>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Setup {
+    /// Listeners on an address of its own, a certificate for `mail.test`, no hosts, and short deadlines.
+    pub fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            ip: address::own(),
+            certificate: Certificate::for_names(&["mail.test"]),
+            server: "login_wait = \"2s\"\ndrain_deadline = \"1s\"\n".to_owned(),
+            imap: String::new(),
+            imaps: String::new(),
+            rest: "[[domain]]\nname = \"example.com\"\ndefault_for = [\"any\"]\n".to_owned(),
+            wrapper: Vec::new(),
+        }
+    }
+
+    /// Replaces the keys of `[server]` beyond name and state.
+    pub fn server(mut self, keys: &str) -> Self {
+        self.server = format!("{keys}\n");
+        self
+    }
+
+    /// Adds keys to the STARTTLS listener.
+    pub fn imap(mut self, keys: &str) -> Self {
+        self.imap.push_str(keys);
+        self
+    }
+
+    /// Adds keys to the implicit-TLS listener.
+    pub fn imaps(mut self, keys: &str) -> Self {
+        self.imaps.push_str(keys);
+        self
+    }
+
+    /// Adds sections.
+    pub fn section(mut self, text: &str) -> Self {
+        self.rest.push_str(text);
+        self.rest.push('\n');
+        self
+    }
+
+    /// Adds `[limits]`.
+    pub fn limits(self, keys: &str) -> Self {
+        self.section(&format!("[limits]\n{keys}"))
+    }
+
+    /// Adds a host; `imap` are the keys of its endpoint beyond the address, `keys` those of the host.
+    pub fn host(self, name: &str, address: SocketAddr, imap: &str, keys: &str) -> Self {
+        self.section(&format!(
+            "[[instance_host]]\nname = \"{name}\"\nimap = {{ address = \"{address}\", {imap} }}\n{keys}"
+        ))
+    }
+
+    /// Runs usher by another program, such as `prlimit`.
+    pub fn wrapped(mut self, words: &[&str]) -> Self {
+        self.wrapper = words.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// The address of a port of this test.
+    pub fn at(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.ip, port)
+    }
+
+    fn write(&self) -> PathBuf {
+        let (chain, key) = self.certificate.write(self.dir.path(), "usher");
+        let text = format!(
+            "[server]\nname = \"mail.test\"\nstate_dir = {:?}\n{}\n\
+             [[listener]]\nprotocol = \"imap\"\naddress = \"{}\"\n{}\n\
+             [[listener]]\nprotocol = \"imaps\"\naddress = \"{}\"\n{}\n\
+             [[certificate]]\nchain = {chain:?}\nkey = {key:?}\n{}",
+            self.dir.path().join("state"),
+            self.server,
+            self.at(IMAP),
+            self.imap,
+            self.at(IMAPS),
+            self.imaps,
+            self.rest,
+        );
+        let path = self.dir.path().join("usher.toml");
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Puts users on hosts.
+    pub fn users(self, users: &[(&str, &str)]) -> Self {
+        let config = self.write();
+        let csv: String = users.iter().map(|(user, host)| format!("{user},{host}\n")).collect();
+        let path = self.dir.path().join("users.csv");
+        std::fs::write(&path, csv).unwrap();
+        let output =
+            command(&["user", "--config", config.to_str().unwrap(), "import", path.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        self
+    }
+
+    /// Starts usher and waits until it serves.
+    pub fn start(self) -> Usher {
+        let config = self.write();
+        let mut words = self.wrapper.clone();
+        words.push(binary().to_str().unwrap().to_owned());
+        let child = Command::new(&words[0])
+            .args(&words[1..])
+            .args(["serve", "--config"])
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("usher starts");
+        let usher = Usher::new(self, child, config);
+        usher.wait_for_log("serving");
+        usher
+    }
+}
+
+/// The STARTTLS port.
+pub const IMAP: u16 = 1143;
+/// The implicit-TLS port.
+pub const IMAPS: u16 = 1993;
+
+type Lines = Arc<(Mutex<Vec<String>>, Condvar)>;
+
+/// A running usher, killed when it is dropped.
+pub struct Usher {
+    pub setup: Setup,
+    child: Child,
+    config: PathBuf,
+    log: Lines,
+}
+
+impl Usher {
+    fn new(setup: Setup, mut child: Child, config: PathBuf) -> Self {
+        let log = Lines::default();
+        let stderr = child.stderr.take().expect("standard error is piped");
+        let lines = log.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                lines.0.lock().unwrap().push(line);
+                lines.1.notify_all();
+            }
+        });
+        Self { setup, child, config, log }
+    }
+
+    /// The STARTTLS listener.
+    pub fn imap(&self) -> SocketAddr {
+        self.setup.at(IMAP)
+    }
+
+    /// The implicit-TLS listener.
+    pub fn imaps(&self) -> SocketAddr {
+        self.setup.at(IMAPS)
+    }
+
+    /// Waits for a log line that holds `pattern`, and returns it.
+    pub fn wait_for_log(&self, pattern: &str) -> String {
+        let until = Instant::now() + DEADLINE;
+        let mut lines = self.log.0.lock().unwrap();
+        loop {
+            if let Some(line) = lines.iter().find(|line| line.contains(pattern)) {
+                return line.clone();
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "no {pattern:?} in the log:\n{}", lines.join("\n"));
+            lines = self.log.1.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+
+    /// All log lines so far.
+    pub fn log(&self) -> String {
+        self.log.0.lock().unwrap().join("\n")
+    }
+
+    /// Runs `usher user` on its directory.
+    pub fn user(&self, words: &[&str]) -> Output {
+        let config = self.config.to_str().unwrap();
+        command(&[&["user", "--config", config], words].concat())
+    }
+
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, signal).expect("usher takes signals");
+    }
+
+    /// Waits until it has ended.
+    pub fn wait(&mut self) -> ExitStatus {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < until, "usher does not end:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Resident memory in octets.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+}
+
+impl Drop for Usher {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the log of usher:\n{}", self.log());
+        }
+    }
+}
+
+/// Runs usher with these arguments.
+pub fn command(arguments: &[&str]) -> Output {
+    Command::new(binary()).args(arguments).stdin(Stdio::null()).output().expect("usher runs")
+}
+
+/// The program, built as the tests are.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        // …/target/PROFILE/deps/test
+        let test = std::env::current_exe().unwrap();
+        let profile =
+            test.ancestors().find(|dir| !dir.ends_with("deps") && dir.join("deps").is_dir()).unwrap();
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--package", "usher"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success(), "usher is built");
+        profile.join("usher")
+    })
+}

@@ -188,10 +188,15 @@ impl Usher {
 
     /// Waits for a log line that holds `pattern`, and returns it.
     pub fn wait_for_log(&self, pattern: &str) -> String {
+        self.wait_for_logs(pattern, 1)
+    }
+
+    /// Waits for the `count`th log line that holds `pattern`, and returns it.
+    pub fn wait_for_logs(&self, pattern: &str, count: usize) -> String {
         let until = Instant::now() + DEADLINE;
         let mut lines = self.log.0.lock().unwrap();
         loop {
-            if let Some(line) = lines.iter().find(|line| line.contains(pattern)) {
+            if let Some(line) = lines.iter().filter(|line| line.contains(pattern)).nth(count - 1) {
                 return line.clone();
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -266,7 +271,7 @@ pub fn binary() -> &'static Path {
         let profile =
             test.ancestors().find(|dir| !dir.ends_with("deps") && dir.join("deps").is_dir()).unwrap();
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "usher"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        build.args(["build", "--quiet", "--workspace", "--bin", "usher"]).current_dir(env!("CARGO_MANIFEST_DIR"));
         if profile.ends_with("release") {
             build.arg("--release");
         }

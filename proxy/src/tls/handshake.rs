@@ -1,7 +1,7 @@
 //! The handshake with a client.
 
 use super::ClientStream;
-use rustls::ServerConfig;
+use rustls::{InvalidMessage, ServerConfig};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -36,7 +36,7 @@ pub(crate) async fn accept(
         Err(_) => Err(HandshakeFault::TimedOut),
         Ok(Ok(stream)) => Ok(ClientStream::Tls(Box::new(stream))),
         Ok(Err((error, tcp))) => {
-            let _ = timeout(farewell, after_alert(tcp)).await;
+            let _ = timeout(farewell, after_alert(tcp, &error)).await;
             Err(HandshakeFault::Failed(error))
         }
     }
@@ -56,8 +56,17 @@ pub(crate) async fn upgrade(
     accept(tcp, config, until, farewell).await
 }
 
+/// A fatal `decode_error` in the clear (RFC 8446 section 6.2), as there are no keys yet.
+const DECODE_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
+
 /// Lets the client read its alert: closing over octets that were not read would reset the connection.
-async fn after_alert(mut tcp: TcpStream) {
+async fn after_alert(mut tcp: TcpStream, error: &std::io::Error) {
+    let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    // The one fault of a ClientHello for which rustls gives up without an alert.
+    let mute = Some(&rustls::Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge));
+    if cause == mute && tcp.write_all(&DECODE_ERROR).await.is_err() {
+        return;
+    }
     if tcp.shutdown().await.is_ok() {
         let mut scrap = [0; 1024];
         while matches!(tcp.read(&mut scrap).await, Ok(read) if read > 0) {}

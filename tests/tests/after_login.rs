@@ -1,0 +1,275 @@
+//! After login: what the tracker must stop, and what it must let through untouched.
+
+use rustix::process::Signal;
+use std::sync::Arc;
+use std::time::Duration;
+use usher_tests::archive::{Archive, Options};
+use usher_tests::client::Client;
+use usher_tests::runtime::archive;
+use usher_tests::scripted::Scripted;
+use usher_tests::usher::{Setup, Usher};
+
+const USERS: &[(&str, &str)] = &[("anna@example.com", "ih.test")];
+const GONE: &str = "* BYE [UNAVAILABLE] Connection is closing, please reconnect.";
+
+fn with_archive(setup: Setup) -> (Usher, Arc<Archive>) {
+    let address = setup.at(10143);
+    let held = archive(Options::named("ih.test"), address);
+    held.add_user("anna@example.com", "secret");
+    let keys = "login_as = \"canonical\"";
+    (setup.host("ih.test", address, "tls = \"none\"", keys).users(USERS).start(), held)
+}
+
+fn with_script(setup: Setup, script: impl Fn(&mut usher_tests::scripted::Conn) + Send + Sync + 'static) -> (Usher, Scripted) {
+    let address = setup.at(10143);
+    let scripted = Scripted::logged_in(address, script);
+    (setup.host("ih.test", address, "tls = \"none\"", "").users(USERS).start(), scripted)
+}
+
+fn logged_in(usher: &Usher) -> Client {
+    let mut client = Client::tls(usher.imaps());
+    client.login("anna", "secret");
+    client
+}
+
+#[test]
+fn what_leads_around_the_routing_never_reaches_the_backend() {
+    let (usher, held) = with_archive(Setup::new());
+    let mut client = logged_in(&usher);
+    let no = |tag: &str| format!("{tag} NO Not available here.");
+    // In the order in which they were asked, though the first takes the backend's time.
+    client.send("a SELECT INBOX\r\nb UNAUTHENTICATE\r\nc compress DEFLATE\r\nd NOOP\r\n");
+    let said: Vec<String> = [client.answer("a"), client.answer("b"), client.answer("c"), client.answer("d")].concat();
+    let tagged: Vec<&String> = said.iter().filter(|line| !line.starts_with('*')).collect();
+    assert_eq!(tagged, [&"a OK [READ-WRITE] done".to_owned(), &no("b"), &no("c"), &"d OK done".to_owned()]);
+    // However it is written.
+    for line in ["e unAuthenticate", "e UNAUTHENTICATE {3}"] {
+        assert_eq!(client.command(line), [no("e")], "{line}");
+    }
+    client.send("f COMPRESS {3+}\r\nxyz DEFLATE\r\n");
+    assert_eq!(client.answer("f"), [no("f")]);
+    for line in ["g  UNAUTHENTICATE", "g \tUNAUTHENTICATE", "g \"UNAUTHENTICATE\""] {
+        assert_eq!(client.command(line), ["g BAD Invalid command."], "{line}");
+    }
+    client.send("h {14+}\r\nUNAUTHENTICATE\r\n");
+    assert_eq!(client.answer("h"), ["h BAD Invalid command."]);
+    // In IDLE, where a server might take it for DONE.
+    client.send("i IDLE\r\n");
+    assert_eq!(client.line(), "+ idling");
+    client.send("j UNAUTHENTICATE\r\n");
+    assert_eq!(client.line(), "j BAD Expected DONE.");
+    client.send("done\r\n");
+    assert_eq!(client.line(), "i OK idled");
+    let lines = held.lines().join("\n").to_ascii_uppercase();
+    assert!(!lines.contains("UNAUTHENTICATE") && !lines.contains("COMPRESS"), "{lines}");
+}
+
+#[test]
+fn logins_after_login_are_the_backends_to_refuse() {
+    let (usher, held) = with_archive(Setup::new());
+    let mut client = logged_in(&usher);
+    for line in ["a STARTTLS", "a LOGIN ben secret", "a FOO"] {
+        assert!(client.command(line)[0].starts_with("a BAD"), "{line}");
+        assert_eq!(held.lines().last().unwrap(), line);
+    }
+}
+
+#[test]
+fn a_refused_literal_is_followed_by_a_command() {
+    let (usher, scripted) = with_script(Setup::new(), |conn| {
+        conn.line();
+        conn.send("a NO [TOOBIG] too big\r\n");
+        conn.line();
+        conn.send("c OK done\r\n");
+        conn.line();
+    });
+    let mut client = logged_in(&usher);
+    client.send("a APPEND x {31}\r\n");
+    assert_eq!(client.line(), "a NO [TOOBIG] too big");
+    // As many octets as the literal would have had: a command all the same, and one that is stopped.
+    client.send("b UNAUTHENTICATE\r\nc SELECT x\r\n");
+    assert_eq!(client.line(), "b NO Not available here.");
+    assert_eq!(client.line(), "c OK done");
+    assert!(!String::from_utf8_lossy(&scripted.heard()).contains("UNAUTHENTICATE"));
+}
+
+#[test]
+fn a_literal_is_asked_for_by_the_backend_alone() {
+    let (usher, held) = with_archive(Setup::new());
+    let mut client = logged_in(&usher);
+    // A client that does not wait gets no further than one that does.
+    client.send("a APPEND Sent {17}\r\nb UNAUTHENTICATE\r\nc NOOP\r\n");
+    assert_eq!(client.line(), "+ go on");
+    assert_eq!(client.answer("a"), ["a OK [APPENDUID 1 1] done"]);
+    client.send("\r\n");
+    let text = "Subject: x\r\n\r\nUNAUTHENTICATE\r\n";
+    client.send(format!("d APPEND Sent {{{}+}}\r\n{text}\r\n", text.len()));
+    assert_eq!(client.answer("d").last().unwrap(), "d OK [APPENDUID 1 2] done");
+    client.command("s SELECT Sent");
+    let fetched = client.command("f UID FETCH 2 BODY.PEEK[]").join("\r\n");
+    assert!(fetched.contains(text), "{fetched}");
+    drop(held);
+}
+
+#[test]
+fn literals_that_servers_read_differently_end_the_session() {
+    for sent in [
+        "a NOOP {99999999999999999999999999}\r\n",
+        "a NOOP {18446744073709551617+}\r\n",
+        "a NOOP\rb UNAUTHENTICATE\r\n",
+        "a NO\0OP\r\n",
+    ] {
+        let (usher, held) = with_archive(Setup::new());
+        let mut client = logged_in(&usher);
+        client.send(sent);
+        assert_eq!(client.rest().0, format!("{GONE}\r\n"), "{sent:?}");
+        assert!(!held.lines().join("\n").contains("UNAUTHENTICATE"));
+    }
+    // The backend lists no LITERAL+, so it would take the literal's octets for commands.
+    let setup = Setup::new();
+    let address = setup.at(10143);
+    let options = Options { capabilities: "IMAP4rev1 SASL-IR".into(), ..Options::named("ih.test") };
+    archive(options, address).add_user("anna@example.com", "secret");
+    let keys = "login_as = \"canonical\"";
+    let usher = setup.host("ih.test", address, "tls = \"none\"", keys).users(USERS).start();
+    let mut client = logged_in(&usher);
+    client.send("a NOOP {18+}\r\nb UNAUTHENTICATE\r\n\r\n");
+    assert_eq!(client.rest().0, format!("{GONE}\r\n"));
+    usher.wait_for_log("cause=\"ambiguous-literal\"");
+}
+
+#[test]
+fn braces_in_free_text_are_no_literal() {
+    let (usher, _scripted) = with_script(Setup::new(), |conn| {
+        conn.line();
+        conn.send("* OK mind the {9}\r\n* NO and {9}\r\na OK done {9}\r\n");
+        conn.line();
+    });
+    let mut client = logged_in(&usher);
+    client.send("a NOOP\r\n");
+    assert_eq!(client.answer("a"), ["* OK mind the {9}", "* NO and {9}", "a OK done {9}"]);
+    // Were one of them a literal, this would be within it and no goodbye could be said.
+    usher.signal(Signal::TERM);
+    assert_eq!(client.rest().0, format!("{GONE}\r\n"));
+}
+
+fn stopping() -> Setup {
+    Setup::new()
+        .server("login_wait = \"2s\"\ndrain_deadline = \"200ms\"")
+        .limits("goodbye_window = \"100ms\"\nfarewell = \"500ms\"")
+}
+
+#[test]
+fn goodbye_comes_at_once_between_responses_and_in_idle() {
+    let (mut usher, _held) = with_archive(stopping());
+    let mut still = logged_in(&usher);
+    let mut idle = logged_in(&usher);
+    idle.command("s SELECT INBOX");
+    idle.send("i IDLE\r\n");
+    assert_eq!(idle.line(), "+ idling");
+    usher.signal(Signal::TERM);
+    for client in [&mut still, &mut idle] {
+        let (said, end) = client.rest();
+        assert_eq!(said, format!("{GONE}\r\n"));
+        assert!(end.is_ok());
+    }
+    assert!(usher.wait().success());
+    assert_eq!(usher.log().matches("by=\"operator\" stage=\"relay\" cause=\"stopping\"").count(), 2);
+}
+
+#[test]
+fn goodbye_waits_for_the_end_of_a_response() {
+    let (told, hears) = std::sync::mpsc::channel::<()>();
+    let hears = std::sync::Mutex::new(hears);
+    let (mut usher, _scripted) = with_script(stopping(), move |conn| {
+        conn.line();
+        conn.send("* 1 FETCH (BODY[] {10}\r\n01234");
+        hears.lock().unwrap().recv().unwrap();
+        conn.send("56789)\r\n* 2 EXISTS\r\na OK done\r\n");
+        conn.rest();
+    });
+    let mut client = logged_in(&usher);
+    client.send("a FETCH 1 BODY[]\r\n");
+    assert_eq!(client.octets(29), b"* 1 FETCH (BODY[] {10}\r\n01234");
+    usher.signal(Signal::TERM);
+    usher.wait_for_log("saying goodbye");
+    told.send(()).unwrap();
+    // Whichever response was the last: the goodbye stands behind a whole one.
+    let said = client.rest().0;
+    let whole = ["56789)\r\n", "56789)\r\n* 2 EXISTS\r\n", "56789)\r\n* 2 EXISTS\r\na OK done\r\n"];
+    assert!(whole.iter().any(|whole| said == format!("{whole}{GONE}\r\n")), "{said:?}");
+    assert!(usher.wait().success());
+}
+
+#[test]
+fn a_response_that_never_ends_is_cut_off() {
+    let (mut usher, _scripted) = with_script(stopping(), |conn| {
+        conn.line();
+        conn.send("* 1 FETCH (BODY[] {10}\r\n01234");
+        conn.rest();
+    });
+    let mut client = logged_in(&usher);
+    client.send("a FETCH 1 BODY[]\r\n");
+    client.octets(29);
+    usher.signal(Signal::TERM);
+    let (said, end) = client.rest();
+    assert_eq!(said, "");
+    assert!(end.is_err(), "cut, and seen to be cut");
+    assert!(usher.wait().success());
+}
+
+#[test]
+fn stopping_ends_those_before_login_and_waits_for_the_rest() {
+    let setup = Setup::new().server("login_wait = \"2s\"\ndrain_deadline = \"50s\"");
+    let (mut usher, _held) = with_archive(setup);
+    let mut before = Client::tls(usher.imaps());
+    let mut session = logged_in(&usher);
+    usher.signal(Signal::TERM);
+    assert_eq!(before.rest().0, "* BYE [UNAVAILABLE] Temporarily unavailable, try again later.\r\n");
+    // The session goes on, and nobody new comes in.
+    assert_eq!(session.command("a NOOP"), ["a OK done"]);
+    assert!(std::net::TcpStream::connect(usher.imaps()).is_err());
+    session.command("b LOGOUT");
+    assert!(usher.wait().success());
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let setup = Setup::new().server("login_wait = \"2s\"\ndrain_deadline = \"50s\"");
+    let (mut usher, _held) = with_archive(setup);
+    let mut session = logged_in(&usher);
+    usher.signal(Signal::TERM);
+    usher.wait_for_log("waiting for sessions");
+    usher.signal(Signal::TERM);
+    assert!(usher.wait().success());
+    let _ = session.rest();
+}
+
+#[test]
+fn idle_sessions_are_kept_and_silent_ones_end() {
+    let (usher, held) = with_archive(Setup::new().limits("idle = \"2s\"\nfarewell = \"300ms\""));
+    let mut client = logged_in(&usher);
+    client.command("s SELECT INBOX");
+    client.send("i IDLE\r\n");
+    assert_eq!(client.line(), "+ idling");
+    // A push now and then keeps the session, however long IDLE lasts.
+    for count in 2..6 {
+        std::thread::sleep(Duration::from_millis(900));
+        held.deliver("anna@example.com", b"Subject: new\r\n\r\nnews\r\n");
+        assert_eq!(client.line(), format!("* {count} EXISTS"));
+    }
+    assert_eq!(client.rest().0, format!("{GONE}\r\n"));
+    usher.wait_for_log("by=\"usher\" stage=\"relay\" cause=\"idle\"");
+}
+
+#[test]
+fn bare_line_feeds_reach_the_backend_as_line_ends() {
+    let (usher, held) = with_archive(Setup::new());
+    let mut client = logged_in(&usher);
+    client.send("a NOOP\nb SELECT INBOX\nc APPEND Sent {3+}\nabc\nd NOOP\n");
+    client.answer("a");
+    client.answer("b");
+    assert_eq!(client.answer("c").last().unwrap(), "c OK [APPENDUID 1 1] done");
+    client.answer("d");
+    assert!(held.lines().contains(&"b SELECT INBOX".to_owned()));
+}

@@ -1,0 +1,512 @@
+//! What backends get wrong, and what the client and the backend then see.
+
+use std::io::Write;
+use std::net::{Shutdown, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use socket2::SockRef;
+use usher_tests::archive::{Event, Options, Tls};
+use usher_tests::certificate::Certificate;
+use usher_tests::client::Client;
+use usher_tests::runtime::archive;
+use usher_tests::scripted::{GREETING, Scripted};
+use usher_tests::usher::{DEADLINE, Setup, Usher};
+
+const BYE: &str = "* BYE [UNAVAILABLE] Temporarily unavailable, try again later.\r\n";
+const NO: &str = "a NO [AUTHENTICATIONFAILED] Authentication failed.";
+
+/// usher with anna on one host at port 10143.
+fn with_host(setup: Setup, imap: &str, keys: &str) -> Setup {
+    let address = setup.at(10143);
+    setup.host("ih.test", address, imap, keys).users(&[("anna@example.com", "ih.test")])
+}
+
+fn quick() -> Setup {
+    Setup::new()
+        .server("login_wait = \"600ms\"\ndrain_deadline = \"1s\"")
+        .limits("backend_connect = \"400ms\"\nbackend_login = \"400ms\"\nretry = \"100ms\"\nfarewell = \"500ms\"")
+}
+
+/// What a login gets, to the end of the connection.
+fn login(usher: &Usher) -> String {
+    let mut client = Client::tls(usher.imaps());
+    client.send("a LOGIN anna secret\r\n");
+    client.rest().0
+}
+
+#[test]
+fn unknown_user_and_wrong_password_look_alike() {
+    let setup = quick();
+    let held = archive(Options::named("ih.test"), setup.at(10143));
+    held.add_user("anna@example.com", "secret");
+    let usher = with_host(setup, "tls = \"none\"", "login_as = \"canonical\"").start();
+    let mut client = Client::tls(usher.imaps());
+    assert_eq!(client.command("a LOGIN anna wrong"), [NO]);
+    assert_eq!(client.command("a LOGIN nobody wrong"), [NO]);
+    // The connection is as good as before.
+    client.login("anna", "secret");
+    let line = usher.wait_for_log("login refused");
+    assert!(line.contains("client=127.") && line.contains("user=\"anna@example.com\""), "{line}");
+    assert!(!usher.log().contains("wrong") && !usher.log().contains("secret"));
+}
+
+#[test]
+fn an_unknown_user_waits_as_long_as_a_wrong_password() {
+    let setup = quick();
+    let slow = Scripted::start(setup.at(10143), |mut conn| {
+        conn.send(GREETING);
+        conn.line();
+        std::thread::sleep(Duration::from_millis(300));
+        conn.send("L NO [AUTHENTICATIONFAILED] no\r\n");
+        conn.rest();
+    });
+    let usher = with_host(setup, "tls = \"none\"", "").start();
+    let mut client = Client::tls(usher.imaps());
+    client.command("a LOGIN anna wrong");
+    let begun = Instant::now();
+    assert_eq!(client.command("a LOGIN nobody wrong"), [NO]);
+    assert!(begun.elapsed() >= Duration::from_millis(250), "{:?}", begun.elapsed());
+    drop(slow);
+}
+
+#[test]
+fn a_host_that_is_out_is_no_wrong_password() {
+    // Refused, silent, garbage, endless, BYE, PREAUTH, wrong tag, hung up, POP3.
+    type Script = fn(usher_tests::scripted::Conn);
+    let scripts: [(&str, Script); 9] = [
+        ("hung up", |_| {}),
+        ("silent", |mut conn| drop(conn.rest())),
+        ("garbage", |mut conn| conn.send("\x01\x02 what\r\n")),
+        ("endless", |mut conn| conn.send("x".repeat(1 << 20))),
+        ("bye", |mut conn| conn.send("* BYE not now\r\n")),
+        ("preauth", |mut conn| {
+            conn.send("* PREAUTH [CAPABILITY IMAP4rev1] you are root\r\n");
+            conn.rest();
+        }),
+        ("wrong tag", |mut conn| {
+            conn.send(GREETING);
+            conn.line();
+            conn.send("X OK you are in\r\n");
+            conn.rest();
+        }),
+        ("unavailable", |mut conn| {
+            conn.send(GREETING);
+            conn.line();
+            conn.send("L NO [UNAVAILABLE] database is down\r\n");
+            conn.rest();
+        }),
+        ("pop3", |mut conn| {
+            conn.send("+OK POP3 ready\r\n");
+            conn.rest();
+        }),
+    ];
+    for (name, script) in scripts {
+        let setup = quick();
+        let scripted = Scripted::start(setup.at(10143), script);
+        let usher = with_host(setup, "tls = \"none\"", "").start();
+        assert_eq!(login(&usher), BYE, "{name}");
+        if name == "preauth" {
+            assert_eq!(scripted.heard(), b"", "no credential after PREAUTH");
+        }
+    }
+    let usher = with_host(quick(), "tls = \"none\"", "").start();
+    assert_eq!(login(&usher), BYE, "refused");
+    usher.wait_for_log("stage=\"dial\"");
+    assert!(!usher.log().contains("secret"));
+}
+
+#[test]
+fn outage_may_be_told_by_no() {
+    let setup = quick().server("login_wait = \"300ms\"\noutage_reply = \"no\"");
+    let usher = with_host(setup, "tls = \"none\"", "").start();
+    let mut client = Client::tls(usher.imaps());
+    let answer = client.command("a LOGIN anna secret");
+    assert_eq!(answer, ["a NO [UNAVAILABLE] Temporarily unavailable, try again later."]);
+    assert_eq!(client.command("b NOOP"), ["b OK Nothing done."]);
+}
+
+#[test]
+fn a_held_login_is_served_when_its_host_returns() {
+    let setup = Setup::new().server("login_wait = \"30s\"").limits("retry = \"100ms\"");
+    let address = setup.at(10143);
+    let usher = with_host(setup, "tls = \"none\"", "").start();
+    let mut client = Client::tls(usher.imaps());
+    client.send("a LOGIN anna@example.com secret\r\n");
+    usher.wait_for_log("instance host failed");
+    let held = archive(Options::named("ih.test"), address);
+    held.add_user("anna@example.com", "secret");
+    assert!(client.answer("a")[0].starts_with("a OK"));
+}
+
+#[test]
+fn the_number_of_held_logins_is_capped() {
+    let setup = Setup::new().server("login_wait = \"20s\"").limits("held_logins = 1\nretry = \"100ms\"");
+    let usher = with_host(setup, "tls = \"none\"", "").start();
+    let mut first = Client::tls(usher.imaps());
+    first.send("a LOGIN anna secret\r\n");
+    usher.wait_for_log("instance host failed");
+    // The first has its place by the time that its second try fails.
+    usher.wait_for_logs("instance host failed", 3);
+    let begun = Instant::now();
+    assert_eq!(login(&usher), BYE);
+    assert!(begun.elapsed() < Duration::from_secs(10), "not held");
+}
+
+#[test]
+fn a_full_host_makes_logins_wait() {
+    let setup = Setup::new().server("login_wait = \"30s\"").limits("retry = \"50ms\"");
+    let held = archive(Options::named("ih.test"), setup.at(10143));
+    held.add_user("anna@example.com", "secret");
+    let usher = with_host(setup, "tls = \"none\"", "max_sessions = 1").start();
+    let mut first = Client::tls(usher.imaps());
+    first.login("anna@example.com", "secret");
+    let mut second = Client::tls(usher.imaps());
+    second.send("a LOGIN anna@example.com secret\r\n");
+    second.tcp().set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+    assert!(second.rest().1.is_err(), "still waits");
+    second.tcp().set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    first.command("x LOGOUT");
+    assert!(second.answer("a")[0].starts_with("a OK"));
+}
+
+#[test]
+fn credentials_go_to_the_pinned_certificate_only() {
+    for (tls, mode) in [("implicit", Tls::Implicit), ("starttls", Tls::StartTls)] {
+        let setup = quick();
+        let certificate = Certificate::for_names(&["ih.test"]);
+        let other = Certificate::for_names(&["ih.test"]);
+        let options = Options { tls: mode, certificate: Some(certificate.clone()), ..Options::named("ih.test") };
+        let held = archive(options, setup.at(10143));
+        held.add_user("anna@example.com", "secret");
+        let pins = format!("fingerprints = [{:?}]", other.pin());
+        let usher = with_host(setup, &format!("tls = \"{tls}\""), &pins).start();
+        assert_eq!(login(&usher), BYE);
+        usher.wait_for_log("the certificate is none of the pinned ones");
+        let said = held.lines().join("\n");
+        assert!(!said.contains("LOGIN") && !said.contains("AUTHENTICATE"), "{said}");
+    }
+}
+
+#[test]
+fn without_pins_the_system_decides_and_does_not_know_a_self_made_certificate() {
+    let setup = quick();
+    let certificate = Certificate::for_names(&["ih.test"]);
+    let options = Options { tls: Tls::Implicit, certificate: Some(certificate), ..Options::named("ih.test") };
+    let held = archive(options, setup.at(10143));
+    let usher = with_host(setup, "tls = \"implicit\"", "").start();
+    assert_eq!(login(&usher), BYE);
+    assert_eq!(held.lines(), [""; 0]);
+}
+
+#[test]
+fn both_pins_are_good_during_rotation_even_for_an_expired_certificate() {
+    let setup = quick();
+    let (old, new) = (Certificate::expired(&["ih.test"]), Certificate::for_names(&["ih.test"]));
+    let options = Options { tls: Tls::Implicit, certificate: Some(old.clone()), ..Options::named("ih.test") };
+    archive(options, setup.at(10143)).add_user("anna@example.com", "secret");
+    let pins = format!("fingerprints = [{:?}, {:?}]\nlogin_as = \"canonical\"", new.pin(), old.pin());
+    let usher = with_host(setup, "tls = \"implicit\"", &pins).start();
+    Client::tls(usher.imaps()).login("anna", "secret");
+    usher.wait_for_log("pinned certificate has expired");
+}
+
+#[test]
+fn no_credential_without_the_starttls_that_is_demanded() {
+    for said in [
+        "* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] no STARTTLS here\r\n",
+        "* OK hello\r\nS NO not today\r\n",
+        "* OK hello\r\nS BAD what?\r\n",
+        "* OK [CAPABILITY IMAP4rev1 STARTTLS] hello\r\nS OK go\r\n* OK [CAPABILITY AUTH=PLAIN] injected\r\n",
+    ] {
+        let setup = quick();
+        let scripted = Scripted::start(setup.at(10143), move |mut conn| {
+            let (greeting, answer) = said.split_at(said.find("\r\n").unwrap() + 2);
+            conn.send(greeting);
+            if !answer.is_empty() {
+                conn.line();
+                conn.send(answer);
+            }
+            conn.rest();
+        });
+        let pin = format!("fingerprints = [{:?}]", Certificate::for_names(&["ih.test"]).pin());
+        let usher = with_host(setup, "tls = \"starttls\"", &pin).start();
+        assert_eq!(login(&usher), BYE, "{said}");
+        // Whoever ends TLS itself sees the clear octets: STARTTLS at most, never a name or a password.
+        let heard = String::from_utf8_lossy(&scripted.heard()).into_owned();
+        assert_eq!(heard.replace("S STARTTLS\r\n", ""), "", "{said}");
+    }
+}
+
+#[test]
+fn referrals_and_alerts_stay_inside() {
+    for said in ["[REFERRAL imap://anna@other.test/] moved", "[ALERT] call 555-1234 now", "free text"] {
+        let setup = quick();
+        let _scripted = Scripted::start(setup.at(10143), move |mut conn| {
+            conn.send(GREETING);
+            conn.line();
+            conn.send(format!("* NO [ALERT] careful\r\nL NO {said}\r\n"));
+            conn.rest();
+        });
+        let usher = with_host(setup, "tls = \"none\"", "").start();
+        assert_eq!(Client::tls(usher.imaps()).command("a LOGIN anna secret"), [NO], "{said}");
+    }
+    for (code, expected) in [
+        ("LIMIT", "a NO [LIMIT] Too many connections."),
+        ("EXPIRED", "a NO [EXPIRED] The password has expired."),
+        ("CONTACTADMIN", "a NO [CONTACTADMIN] Ask your administrator."),
+    ] {
+        let setup = quick();
+        let _scripted = Scripted::start(setup.at(10143), move |mut conn| {
+            conn.send(GREETING);
+            conn.line();
+            conn.send(format!("L NO [{code}] internal.host.name says so\r\n"));
+            conn.rest();
+        });
+        let usher = with_host(setup, "tls = \"none\"", "").start();
+        assert_eq!(Client::tls(usher.imaps()).command("a LOGIN anna secret"), [expected]);
+    }
+}
+
+#[test]
+fn a_backend_that_dies_is_told_from_one_that_ends() {
+    const GONE: &str = "* BYE [UNAVAILABLE] Connection is closing, please reconnect.\r\n";
+    // Between two responses: a goodbye.
+    let setup = quick();
+    let _scripted = Scripted::logged_in(setup.at(10143), |conn| {
+        conn.line();
+        conn.send("* 1 EXISTS\r\n");
+    });
+    let usher = with_host(setup, "tls = \"none\"", "").start();
+    let mut client = Client::tls(usher.imaps());
+    client.login("anna", "secret");
+    client.send("a NOOP\r\n");
+    let (said, end) = client.rest();
+    assert_eq!(said, format!("* 1 EXISTS\r\n{GONE}"));
+    assert!(end.is_ok());
+    usher.wait_for_log("by=\"backend\" stage=\"relay\" cause=\"closed\"");
+
+    // In the middle of a literal: cut, and seen to be cut.
+    let setup = quick();
+    let _scripted = Scripted::logged_in(setup.at(10143), |conn| {
+        conn.line();
+        conn.send("* 1 FETCH (BODY[] {100}\r\nhalf of it");
+    });
+    let usher = with_host(setup, "tls = \"none\"", "").start();
+    let mut client = Client::tls(usher.imaps());
+    client.login("anna", "secret");
+    client.send("a FETCH 1 BODY[]\r\n");
+    let (said, end) = client.rest();
+    assert_eq!(said, "* 1 FETCH (BODY[] {100}\r\nhalf of it");
+    assert!(end.is_err(), "no close_notify: what came is not all there was");
+
+    // A reset is told from an end.
+    let setup = quick();
+    let _scripted = Scripted::logged_in(setup.at(10143), |conn| {
+        conn.line();
+        SockRef::from(conn.tcp()).set_linger(Some(Duration::ZERO)).unwrap();
+    });
+    let usher = with_host(setup, "tls = \"none\"", "").start();
+    let mut client = Client::tls(usher.imaps());
+    client.login("anna", "secret");
+    client.send("a NOOP\r\n");
+    assert_eq!(client.rest().0, GONE);
+    usher.wait_for_log("by=\"backend\" stage=\"relay\" cause=\"reset\"");
+}
+
+#[test]
+fn a_backend_that_said_bye_is_not_talked_over() {
+    let setup = quick();
+    let _scripted = Scripted::logged_in(setup.at(10143), |conn| {
+        conn.line();
+        conn.send("* BYE bye\r\na OK out\r\n");
+    });
+    let usher = with_host(setup, "tls = \"none\"", "").start();
+    let mut client = Client::tls(usher.imaps());
+    client.login("anna", "secret");
+    client.send("a LOGOUT\r\n");
+    assert_eq!(client.rest().0, "* BYE bye\r\na OK out\r\n");
+    usher.wait_for_log("by=\"client\" stage=\"relay\" cause=\"closed\"");
+}
+
+#[test]
+fn half_closes_are_passed_on_both_ways() {
+    let setup = quick();
+    let scripted = Scripted::logged_in(setup.at(10143), |conn| {
+        // The client ends its side first and still gets all of its answers.
+        let line = conn.line().unwrap();
+        assert_eq!(conn.line(), None, "the client's end arrives");
+        conn.send(format!("{} OK late answer\r\n", line.split(' ').next().unwrap()));
+    });
+    let usher = with_host(setup, "tls = \"none\"", "").start();
+    let mut client = Client::tls(usher.imaps());
+    client.login("anna", "secret");
+    client.send("a NOOP\r\n");
+    client.half_close();
+    assert_eq!(client.rest().0, "a OK late answer\r\n");
+    drop(scripted);
+
+    let setup = Setup::new().limits("farewell = \"20s\"");
+    let (told, hears) = std::sync::mpsc::channel();
+    let _scripted = Scripted::logged_in(setup.at(10143), move |conn| {
+        conn.send("* 1 EXISTS\r\n");
+        conn.tcp().shutdown(Shutdown::Write).unwrap();
+        told.send(conn.line()).unwrap();
+    });
+    let usher = with_host(setup, "tls = \"none\"", "").start();
+    let mut client = Client::tls(usher.imaps());
+    client.login("anna", "secret");
+    assert_eq!(client.line(), "* 1 EXISTS");
+    client.line();
+    client.send("last words\r\n");
+    assert_eq!(hears.recv_timeout(Duration::from_secs(30)).unwrap().as_deref(), Some("last words"));
+}
+
+#[test]
+fn a_client_cut_off_without_tlss_own_end_is_truncated() {
+    let setup = quick();
+    let (told, hears) = std::sync::mpsc::channel();
+    let _scripted = Scripted::logged_in(setup.at(10143), move |conn| {
+        told.send(conn.rest()).unwrap();
+    });
+    let usher = with_host(setup, "tls = \"none\"", "").start();
+    let mut client = Client::tls(usher.imaps());
+    client.login("anna", "secret");
+    client.tcp().shutdown(Shutdown::Both).unwrap();
+    usher.wait_for_log("by=\"client\" stage=\"relay\" cause=\"truncated\"");
+    assert_eq!(hears.recv_timeout(Duration::from_secs(30)).unwrap(), b"");
+}
+
+#[test]
+fn a_peer_that_does_not_read_stops_the_other_side_and_then_itself() {
+    let setup = Setup::new().limits("stalled = \"1s\"\nfarewell = \"300ms\"");
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = sent.clone();
+    let _scripted = Scripted::logged_in(setup.at(10143), move |conn| {
+        conn.line();
+        SockRef::from(conn.tcp()).set_send_buffer_size(16 * 1024).unwrap();
+        let chunk = [b'x'; 16 * 1024];
+        conn.send("* 1 FETCH (BODY[] {1000000000}\r\n");
+        let mut tcp = conn.tcp();
+        while tcp.write_all(&chunk).is_ok() {
+            count.fetch_add(chunk.len(), Ordering::Relaxed);
+        }
+    });
+    let usher = with_host(setup, "tls = \"none\"", "").start();
+    let mut client = Client::tls(usher.imaps());
+    client.login("anna", "secret");
+    let before = usher.resident();
+    client.send("a FETCH 1 BODY[]\r\n");
+    usher.wait_for_log("cause=\"stalled\"");
+    let grown = usher.resident().saturating_sub(before);
+    assert!(grown < 2 << 20, "usher holds {grown} octets more for a client that does not read");
+    // What the kernels hold on four sockets, and no more.
+    assert!(sent.load(Ordering::Relaxed) < 64 << 20);
+}
+
+#[test]
+fn vanished_peers_are_looked_for_on_both_legs() {
+    let setup = quick();
+    let held = archive(Options::named("ih.test"), setup.at(10143));
+    held.add_user("anna@example.com", "secret");
+    let usher = with_host(setup, "tls = \"none\"", "login_as = \"canonical\"").start();
+    let mut client = Client::tls(usher.imaps());
+    client.login("anna", "secret");
+    let backend: SocketAddr = usher.setup.at(10143);
+    for (socket, side) in [(format!("sport = :{}", 1993), "client"), (format!("dport = :{}", backend.port()), "backend")] {
+        // Once everything is acknowledged, keepalive is the only timer left. The first probe comes within a
+        // minute; 90 seconds are the end (TCP_USER_TIMEOUT).
+        let until = Instant::now() + DEADLINE;
+        let shown = loop {
+            let ip = usher.setup.ip.to_string();
+            let filter = ["-Htno", "state", "established", "src", &ip, "and", &socket];
+            let output = std::process::Command::new("ss").args(filter).output().expect("ss runs");
+            let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+            if shown.contains("timer:(keepalive,") {
+                break shown;
+            }
+            assert!(Instant::now() < until, "{side}: {shown}");
+        };
+        let timer = shown.split("timer:(keepalive,").nth(1).unwrap();
+        let due = timer.split(',').next().unwrap();
+        let seconds: f64 = due.trim_end_matches("sec").trim_end_matches("min").parse().unwrap_or(60.0);
+        assert!(seconds <= 60.0, "{side}: {due}");
+    }
+}
+
+#[test]
+fn the_clients_address_goes_along() {
+    for (word, proxy) in [("proxy-v1", true), ("proxy-v2", true), ("imap-id", false)] {
+        let setup = quick();
+        let options = Options { proxy_header: proxy, ..Options::named("ih.test") };
+        let held = archive(options, setup.at(10143));
+        held.add_user("anna@example.com", "secret");
+        let imap = format!("tls = \"none\", client_address = \"{word}\"");
+        let usher = with_host(setup, &imap, "login_as = \"canonical\"").start();
+        let mut client = Client::tls(usher.imaps());
+        let from = client.tcp().local_addr().unwrap();
+        client.send("i ID (\"name\" \"test\" \"x-originating-ip\" \"6.6.6.6\" \"X-Session-ID\" \"fake\")\r\n");
+        client.answer("i");
+        client.login("anna", "secret");
+        if proxy {
+            assert_eq!(held.events()[0], Event::Connected(from), "{word}");
+        } else {
+            let id = held.lines().into_iter().find(|line| line.starts_with("I ID ")).unwrap();
+            assert!(id.contains(&format!("\"x-originating-ip\" \"{}\"", from.ip())), "{id}");
+            assert!(id.contains(&format!("\"x-originating-port\" \"{}\"", from.port())), "{id}");
+            assert!(id.contains("\"name\" \"test\"") && !id.contains("6.6.6.6") && !id.contains("fake"), "{id}");
+        }
+        // Nor after login.
+        client.send("j ID (\"x-originating-ip\" \"6.6.6.6\" \"vendor\" \"me\")\r\n");
+        client.answer("j");
+        assert_eq!(held.lines().last().unwrap(), "j ID (\"vendor\" \"me\")");
+    }
+}
+
+#[test]
+fn authorization_identity_decides_the_route_and_goes_along() {
+    let setup = quick();
+    let (told, hears) = std::sync::mpsc::channel();
+    let _scripted = Scripted::start(setup.at(10143), move |mut conn| {
+        conn.send(GREETING);
+        told.send(conn.line().unwrap()).unwrap();
+        conn.send("L NO [AUTHORIZATIONFAILED] not for you\r\n");
+        conn.rest();
+    });
+    let usher = with_host(setup, "tls = \"none\"", "").start();
+    // anna, by the administrator's password
+    let answer = Client::tls(usher.imaps()).command("a AUTHENTICATE PLAIN YW5uYQBhZG1pbgBzZWNyZXQ=");
+    assert_eq!(answer, ["a NO [AUTHORIZATIONFAILED] Not allowed to act as this user."]);
+    let sent = hears.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert_eq!(sent, "L AUTHENTICATE PLAIN YW5uYQBhZG1pbgBzZWNyZXQ=");
+}
+
+#[test]
+fn pipelined_commands_wait_for_the_login() {
+    let setup = quick();
+    let held = archive(Options::named("ih.test"), setup.at(10143));
+    held.add_user("anna@example.com", "secret");
+    let usher = with_host(setup, "tls = \"none\"", "login_as = \"canonical\"").start();
+    // Refused: each gets its answer here, and none has reached the host.
+    let mut client = Client::tls(usher.imaps());
+    client.send("a LOGIN anna wrong\r\nb SELECT INBOX\r\nc NOOP\r\nd LOGIN anna secret\r\ne SELECT INBOX\r\nf NOOP\r\n");
+    assert_eq!(client.line(), NO);
+    assert_eq!(client.line(), "b BAD Log in first.");
+    assert_eq!(client.line(), "c OK Nothing done.");
+    assert!(client.line().starts_with("d OK"));
+    assert!(client.answer("e").last().unwrap().starts_with("e OK"));
+    assert_eq!(client.answer("f").last().unwrap(), "f OK done");
+    let lines = held.lines().join("\n");
+    assert!(!lines.contains("b SELECT") && lines.contains("e SELECT INBOX"), "{lines}");
+}
+
+#[test]
+fn a_client_that_leaves_while_it_waits_frees_its_place() {
+    let setup = Setup::new().server("login_wait = \"50s\"").limits("retry = \"100ms\"");
+    let usher = with_host(setup, "tls = \"none\"", "").start();
+    let mut client = Client::tls(usher.imaps());
+    client.send("a LOGIN anna secret\r\n");
+    usher.wait_for_log("instance host failed");
+    drop(client);
+    usher.wait_for_log("by=\"client\" stage=\"login\"");
+}

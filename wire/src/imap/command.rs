@@ -307,26 +307,29 @@ impl Assembler {
 
     /// The offset of the LF that ends the line at hand.
     fn find_line_end(&mut self) -> Result<Option<usize>, Fatal> {
-        let end = loop {
+        let found = loop {
             let unread = self.buf.get(self.scan..).unwrap_or_default();
             let Some(found) = memchr3(b'\n', b'\r', 0, unread) else {
                 self.scan = self.buf.len();
                 break None;
             };
-            let at = self.scan + found;
-            match (self.buf.get(at), self.buf.get(at + 1)) {
-                (Some(b'\n'), _) => break Some(at),
-                (Some(b'\r'), Some(b'\n')) => self.scan = at + 1,
-                (Some(b'\r'), None) => {
-                    self.scan = at;
-                    break None;
-                }
-                _ => return Err(Fatal::ControlOctet),
+            self.scan += found;
+            match (self.buf.get(self.scan), self.buf.get(self.scan + 1)) {
+                (Some(b'\r'), Some(b'\n')) => self.scan += 1,
+                (Some(b'\r'), None) => break None,
+                (octet, _) => break octet.copied(),
             }
         };
+        // The cap comes first, so that it makes no difference how much arrives at once.
         let in_literals: usize = self.literals.iter().map(ExactSizeIterator::len).sum();
-        let octets = end.unwrap_or(self.buf.len()) - self.start - in_literals;
-        if octets > self.line_cap() { Err(Fatal::LineTooLong) } else { Ok(end) }
+        if self.scan - self.start - in_literals > self.line_cap() {
+            return Err(Fatal::LineTooLong);
+        }
+        match found {
+            None => Ok(None),
+            Some(b'\n') => Ok(Some(self.scan)),
+            Some(_) => Err(Fatal::ControlOctet),
+        }
     }
 
     fn line_cap(&self) -> usize {

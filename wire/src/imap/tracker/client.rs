@@ -249,8 +249,13 @@ impl Tracker {
         if self.open.is_empty() {
             self.open.shrink_to_fit();
         }
-        match self.client {
+        match &mut self.client {
             Client::AwaitingContinuation { .. } | Client::IdleAsked | Client::Idling if youngest_answered => {
+                self.client = Client::LineStart;
+            }
+            // Now, not when the client sends more: it may be waiting for just this answer.
+            Client::Refusing { answer } if self.open.is_empty() => {
+                self.answers.append(answer);
                 self.client = Client::LineStart;
             }
             _ => {}

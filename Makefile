@@ -1,0 +1,47 @@
+# Two commands are all: `make run` to see usher at work, `make test` to check it.
+
+CARGO ?= cargo
+# How long each fuzz target runs, in seconds.
+FUZZ_SECONDS ?= 60
+
+.PHONY: run test lint bench fuzz peers toolchain
+
+# usher with sample users and three sample archive servers, on unprivileged ports.
+run: toolchain
+	$(CARGO) build --release --package usher --package usher-tests --bins
+	./target/release/quickstart
+
+# All tests, among them those with real mail servers and clients.
+test: toolchain peers
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace
+
+lint: toolchain
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+
+# What usher costs: memory of idle sessions, directory look-ups, input before login.
+bench: toolchain
+	$(CARGO) build --release --workspace --bins
+	./target/release/bench
+
+# Every fuzz target for FUZZ_SECONDS. libFuzzer's instrumentation is LLVM's own, so the stable compiler does.
+fuzz: toolchain
+	cd tests/fuzz && RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --target $(HOST)
+	for target in preauth sasl backend_reply tracker proxy_header; do \
+	    mkdir -p tests/fuzz/target/found/$$target; \
+	    FUZZ_TARGET=$$target tests/fuzz/target/$(HOST)/release/fuzz -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 \
+	        -artifact_prefix=tests/fuzz/target/ tests/fuzz/target/found/$$target tests/corpus/$$target || exit 1; \
+	done
+
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZ_FLAGS = --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1
+
+# The mail servers and clients that tests talk to, from the system's packages.
+peers:
+	./tests/install-peers
+
+toolchain:
+	@command -v $(CARGO) > /dev/null || { echo "Rust is missing; install it from https://rustup.rs"; exit 1; }

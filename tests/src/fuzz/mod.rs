@@ -1,0 +1,103 @@
+//! What the fuzzers run, and what the replay of their corpus runs on the stable toolchain.
+//!
+//! Each target takes any octets and panics where an invariant is broken.
+
+mod drive;
+
+use drive::{Conversation, converse, relay};
+use usher_wire::imap::id::ClientId;
+use usher_wire::imap::login::{Login, LoginStep, Opening};
+use usher_wire::imap::sasl::{self, Credential};
+use usher_wire::proxy_header::{Progress, Reader};
+use usher_wire::secret::{Secret, SecretBuf};
+
+/// Every target by its name.
+pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+    ("preauth", preauth),
+    ("sasl", sasl),
+    ("backend_reply", backend_reply),
+    ("tracker", tracker),
+    ("proxy_header", proxy_header),
+];
+
+/// Input before login: however it is split, it means the same, and it never gets stuck for want of room.
+pub fn preauth(data: &[u8]) {
+    let (step, data) = split_byte(data);
+    let whole: Conversation = converse(data, usize::MAX);
+    let pieces = converse(data, usize::from(step % 16) + 1);
+    assert_eq!(whole, pieces);
+}
+
+/// SASL messages: what is taken apart is put together again.
+pub fn sasl(data: &[u8]) {
+    if let Some(decoded) = sasl::decode(data) {
+        assert_eq!(sasl::encode(&decoded).as_bytes(), data, "one message has one encoding");
+    }
+    if let Some(credential) = sasl::parse_plain(data) {
+        assert_eq!(credential.plain_message().as_deref().map(Vec::as_slice), Some(data));
+    }
+}
+
+/// What a backend says before and to a login: bounded, and never a login that it did not confirm.
+pub fn backend_reply(data: &[u8]) {
+    let (mode, data) = split_byte(data);
+    let mut out = Vec::new();
+    let mut opening = if mode & 1 == 0 { Opening::new(mode & 2 != 0) } else { Opening::under_tls(&mut out) };
+    for piece in data.chunks(usize::from(mode >> 2) + 1) {
+        opening.feed(piece);
+        match opening.step(&mut out) {
+            Ok(usher_wire::imap::login::OpeningStep::Need) => {}
+            Ok(_) | Err(_) => break,
+        }
+    }
+    let credential =
+        Credential { authorize_as: Vec::new(), user: b"an\"na".to_vec(), password: Secret::copy_of(b"p\xff\r\n") };
+    for capabilities in [&b"AUTH=PLAIN SASL-IR ID"[..], b"AUTH=PLAIN", b"IMAP4rev1"] {
+        let mut out = SecretBuf::default();
+        let id = [("x-originating-ip", "192.0.2.1")];
+        let mut login = Login::begin(capabilities, &credential, &ClientId::default(), &id, &mut out).unwrap();
+        for piece in data.chunks(usize::from(mode >> 2) + 1) {
+            login.feed(piece);
+            match login.step(&mut out) {
+                Ok(LoginStep::Need) => {}
+                Ok(LoginStep::Accepted(_)) => {
+                    let upper = data.to_ascii_uppercase();
+                    assert!(upper.split(|b| *b == b'\n').any(|line| line.starts_with(b"L OK")));
+                    break;
+                }
+                Ok(LoginStep::Refused(_)) | Err(_) => break,
+            }
+        }
+    }
+}
+
+/// Both directions after login: however they are split, the same goes on, and nothing that must not.
+pub fn tracker(data: &[u8]) {
+    let (step, data) = split_byte(data);
+    let whole = relay(data, usize::MAX);
+    let pieces = relay(data, usize::from(step % 16) + 1);
+    assert_eq!(whole, pieces);
+    whole.check();
+}
+
+/// The PROXY header: not one octet is taken that is not its own.
+pub fn proxy_header(data: &[u8]) {
+    let mut reader = Reader::default();
+    let mut taken = 0;
+    loop {
+        match reader.progress() {
+            Err(_) | Ok(Progress::Done(_)) => break,
+            Ok(Progress::Need(most)) => {
+                assert!(most > 0 && taken + most <= 2048);
+                let Some(next) = data.get(taken..).filter(|rest| !rest.is_empty()) else { break };
+                let next = &next[..most.min(next.len())];
+                reader.feed(next);
+                taken += next.len();
+            }
+        }
+    }
+}
+
+fn split_byte(data: &[u8]) -> (u8, &[u8]) {
+    data.split_first().map_or((0, data), |(first, rest)| (*first, rest))
+}

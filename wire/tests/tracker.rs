@@ -1,0 +1,265 @@
+//! After login: the tracker against a slow, plain reading of the same octets.
+
+use proptest::prelude::*;
+use usher_wire::imap::capability::scrub_line;
+use usher_wire::imap::tracker::{Out, Tracker};
+
+/// Feeds `input` in `pieces` of these sizes and collects what goes on.
+fn feed(
+    input: &[u8],
+    cuts: &[usize],
+    mut step: impl FnMut(&[u8]) -> (usize, Option<Vec<u8>>, bool),
+) -> Vec<u8> {
+    let (mut held, mut out) = (Vec::new(), Vec::new());
+    let mut rest = input;
+    let mut cuts = cuts.iter().cycle();
+    while !rest.is_empty() {
+        let (now, later) = rest.split_at((*cuts.next().unwrap_or(&1)).clamp(1, rest.len()));
+        rest = later;
+        held.extend_from_slice(now);
+        loop {
+            let (taken, more, stuck) = step(&held);
+            held.drain(..taken);
+            out.extend(more.unwrap_or_default());
+            if stuck {
+                break;
+            }
+        }
+        assert!(held.len() <= 8 * 1024 + now.len(), "ever more is held");
+    }
+    out
+}
+
+fn server(tracker: &mut Tracker, input: &[u8]) -> (usize, Option<Vec<u8>>, bool) {
+    let moved = tracker.server(input, false).unwrap();
+    let stuck = moved.is_stuck();
+    let out = match moved.out {
+        Out::Nothing => None,
+        Out::Forward(bytes) => Some(bytes.to_vec()),
+        Out::Insert(bytes) => Some(bytes),
+    };
+    (moved.taken, out, stuck)
+}
+
+/// One response of a server, and what a client is to see of it.
+fn response() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+    let text = "[ -z|~]{0,30}";
+    prop_oneof![
+        text.prop_map(|text| {
+            let line = format!("* OK {text} {{9}}\r\n").into_bytes();
+            (line.clone(), line)
+        }),
+        text.prop_map(|text| {
+            let line = format!("* 1 FETCH (FLAGS () X \"{}\")\r\n", text.replace(['"', '\\'], "")).into_bytes();
+            (line.clone(), line)
+        }),
+        (proptest::collection::vec(any::<u8>(), 0..300), 0u8..2).prop_map(|(bytes, tail)| {
+            let end: &[u8] = if tail == 0 { b")\r\n" } else { b" FLAGS {2}\r\n\r\n)\r\n" };
+            let head = format!("* 1 FETCH (BODY[] {{{}}}\r\n", bytes.len());
+            let all = [head.as_bytes(), &bytes, end].concat();
+            (all.clone(), all)
+        }),
+        proptest::sample::subsequence(
+            vec!["IMAP4rev1", "STARTTLS", "AUTH=PLAIN", "IDLE", "COMPRESS=DEFLATE", "UNAUTHENTICATE", "X-REFERRALS"],
+            0..7
+        )
+        .prop_map(|names| {
+            let line = format!("* CAPABILITY {}", names.join(" "));
+            let shown = scrub_line(line.as_bytes()).unwrap();
+            ([line.as_bytes(), b"\r\n"].concat(), [&shown[..], b"\r\n"].concat())
+        }),
+        (0u8..5).prop_map(|tag| {
+            let line = format!("t{tag} OK [CAPABILITY IMAP4rev1 COMPRESS=DEFLATE] x\r\n");
+            (line.into_bytes(), format!("t{tag} OK [CAPABILITY IMAP4rev1] x\r\n").into_bytes())
+        }),
+        Just((b"+ go on\r\n".to_vec(), b"+ go on\r\n".to_vec())),
+        (100usize..5000).prop_map(|length| {
+            let line = format!("* SEARCH{}\r\n", " 7".repeat(length)).into_bytes();
+            (line.clone(), line)
+        }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn responses_go_on_whole_and_scrubbed(
+        responses in proptest::collection::vec(response(), 0..20),
+        cuts in proptest::collection::vec(1usize..200, 1..20),
+    ) {
+        let sent: Vec<u8> = responses.iter().flat_map(|(sent, _)| sent.clone()).collect();
+        let shown: Vec<u8> = responses.iter().flat_map(|(_, shown)| shown.clone()).collect();
+        let mut tracker = Tracker::new(b"");
+        let out = feed(&sent, &cuts, |input| server(&mut tracker, input));
+        prop_assert_eq!(&out, &shown);
+        prop_assert!(tracker.at_boundary());
+        // Cut anywhere, the tracker is between two responses exactly where the plain reading is.
+        let cut = cuts[0].min(sent.len());
+        let mut tracker = Tracker::new(b"");
+        feed(&sent[..cut], &[cut.max(1)], |input| server(&mut tracker, input));
+        let ends: Vec<usize> = responses.iter().scan(0, |at, (sent, _)| { *at += sent.len(); Some(*at) }).collect();
+        if ends.contains(&cut) {
+            prop_assert!(tracker.at_boundary());
+        }
+    }
+
+    /// A whole session against a plain server: nothing forbidden arrives there, everything else does, and
+    /// the answers come in the order of the commands.
+    #[test]
+    fn a_pipelining_client_and_a_plain_server(
+        commands in proptest::collection::vec((0u8..8, proptest::collection::vec(any::<u8>(), 0..60)), 1..25),
+        cuts in proptest::collection::vec(1usize..80, 1..10),
+    ) {
+        let mut sent = Vec::new();
+        let mut expected = Vec::new();
+        for (at, (kind, payload)) in commands.iter().enumerate() {
+            let tag = format!("t{at}");
+            let size = payload.len();
+            let mut say = |text: String| sent.extend_from_slice(text.as_bytes());
+            match kind {
+                0 => say(format!("{tag} NOOP\r\n")),
+                1 => say(format!("{tag} UNAUTHENTICATE\r\n")),
+                2 => say(format!("{tag} compress DEFLATE\r\n")),
+                // The server refuses synchronizing literals of odd sizes; the client then sends none.
+                3 | 4 if size % 2 == 1 => say(format!("{tag} APPEND x {{{size}}}\r\n")),
+                3 | 4 => {
+                    say(format!("{tag} APPEND x {{{size}}}\r\n"));
+                    sent.extend_from_slice(payload);
+                    sent.extend_from_slice(b"\r\n");
+                }
+                5 => {
+                    say(format!("{tag} APPEND x {{{size}+}}\r\n"));
+                    sent.extend_from_slice(payload);
+                    sent.extend_from_slice(b"\r\n");
+                }
+                6 => say(format!("{tag} IDLE\r\nDONE\r\n")),
+                _ => say(format!("{tag} ID (\"x-originating-ip\" \"6.6.6.6\" \"a\" \"b\")\r\n")),
+            }
+            expected.push((tag, matches!(kind, 1 | 2)));
+        }
+        let mut tracker = Tracker::new(b"IMAP4rev1 LITERAL+");
+        let mut plain = PlainServer::default();
+        let (mut held, mut to_client) = (Vec::new(), Vec::new());
+        let mut rest = sent.as_slice();
+        let mut cuts = cuts.iter().cycle();
+        let mut turns = 0;
+        while !rest.is_empty() || !held.is_empty() {
+            turns += 1;
+            prop_assert!(turns < 100_000, "stuck with {:?}", String::from_utf8_lossy(&held));
+            let (now, later) = rest.split_at((*cuts.next().unwrap()).min(rest.len()));
+            rest = later;
+            held.extend_from_slice(now);
+            loop {
+                let moved = tracker.client(&held).unwrap();
+                let (taken, stuck) = (moved.taken, moved.is_stuck());
+                match moved.out {
+                    Out::Nothing => {}
+                    Out::Forward(bytes) => plain.take(bytes),
+                    Out::Insert(bytes) => plain.take(&bytes),
+                }
+                held.drain(..taken);
+                if stuck {
+                    break;
+                }
+            }
+            // The server's answers, and the tracker's own between them.
+            let mut said = std::mem::take(&mut plain.said);
+            loop {
+                to_client.extend(tracker.take_answers());
+                let (taken, out, stuck) = server(&mut tracker, &said);
+                said.drain(..taken);
+                to_client.extend(out.unwrap_or_default());
+                if stuck {
+                    break;
+                }
+            }
+            to_client.extend(tracker.take_answers());
+            prop_assert!(said.is_empty());
+        }
+        let lines = String::from_utf8_lossy(&to_client).into_owned();
+        let tagged: Vec<&str> = lines.lines().filter(|line| line.starts_with('t')).collect();
+        prop_assert_eq!(tagged.len(), expected.len(), "{}", lines);
+        for (line, (tag, refused)) in tagged.iter().zip(&expected) {
+            let head = format!("{tag} ");
+            prop_assert!(line.starts_with(&head), "{} for {}: {}", line, tag, lines);
+            prop_assert_eq!(line.contains("NO Not available here."), *refused);
+        }
+        for (kind, payload) in &commands {
+            if *kind == 5 || (matches!(kind, 3 | 4) && payload.len() % 2 == 0) {
+                prop_assert!(plain.literals.contains(payload));
+            }
+        }
+        let commands = plain.commands.join("\n").to_ascii_uppercase();
+        prop_assert!(!commands.contains("UNAUTHENTICATE") && !commands.contains("COMPRESS"), "{}", commands);
+        prop_assert!(!commands.contains("6.6.6.6"), "{}", commands);
+    }
+}
+
+/// A server that reads one octet after the other and answers what it must.
+#[derive(Default)]
+struct PlainServer {
+    line: Vec<u8>,
+    literal: Option<(usize, Vec<u8>)>,
+    tag: String,
+    idle: bool,
+    in_append: bool,
+    said: Vec<u8>,
+    commands: Vec<String>,
+    literals: Vec<Vec<u8>>,
+}
+
+impl PlainServer {
+    fn take(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if let Some((size, literal)) = &mut self.literal {
+                if literal.len() < *size {
+                    literal.push(*byte);
+                    continue;
+                }
+                let (_, literal) = self.literal.take().unwrap();
+                self.literals.push(literal);
+            }
+            self.line.push(*byte);
+            if *byte == b'\n' {
+                let line = String::from_utf8_lossy(&self.line).trim_end().to_owned();
+                self.line.clear();
+                self.end_of_line(&line);
+            }
+        }
+    }
+
+    fn end_of_line(&mut self, line: &str) {
+        if self.idle {
+            assert_eq!(line, "DONE");
+            self.idle = false;
+            self.said.extend_from_slice(format!("{} OK idled\r\n", self.tag).as_bytes());
+            return;
+        }
+        if self.in_append {
+            assert_eq!(line, "");
+            self.in_append = false;
+            self.said.extend_from_slice(format!("{} OK appended {{3}}\r\n", self.tag).as_bytes());
+            return;
+        }
+        self.commands.push(line.to_owned());
+        self.tag = line.split(' ').next().unwrap().to_owned();
+        let tag = &self.tag;
+        if let Some((_, size)) = line.strip_suffix('}').and_then(|head| head.split_once('{')) {
+            let non_sync = size.strip_suffix('+');
+            let size: usize = non_sync.unwrap_or(size).parse().unwrap();
+            if non_sync.is_none() && size % 2 == 1 {
+                self.said.extend_from_slice(format!("{tag} NO [TOOBIG] odd\r\n").as_bytes());
+                return;
+            }
+            if non_sync.is_none() {
+                self.said.extend_from_slice(b"+ go on\r\n");
+            }
+            self.literal = Some((size, Vec::new()));
+            self.in_append = true;
+        } else if line.contains(" IDLE") {
+            self.idle = true;
+            self.said.extend_from_slice(b"+ idling\r\n");
+        } else {
+            self.said.extend_from_slice(format!("* 1 EXISTS\r\n{tag} OK done\r\n").as_bytes());
+        }
+    }
+}

@@ -70,10 +70,19 @@ impl Relayed {
 }
 
 /// Moves both directions in turn: chunks of the input that begin with `<` are the server's, others the
-/// client's; chunks are set apart by NUL-free `|` marks.
+/// client's, with `|` between them. The pieces of a chunk arrive before the other side moves again, since
+/// what a side says next may well depend on how much it has heard.
 pub(super) fn relay(data: &[u8], piece: usize) -> Relayed {
-    let mut tracker = Tracker::new(b"IMAP4rev1 LITERAL+");
     let mut done = Relayed::default();
+    if let Err(fault) = try_relay(data, piece, &mut done) {
+        // What was said before a fault depends on how much of it came at once.
+        done = Relayed { fault: Some(fault), ..Relayed::default() };
+    }
+    done
+}
+
+fn try_relay(data: &[u8], piece: usize, done: &mut Relayed) -> Result<(), Fault> {
+    let mut tracker = Tracker::new(b"IMAP4rev1 LITERAL+");
     let (mut from_client, mut from_server) = (Vec::new(), Vec::new());
     for chunk in data.split(|b| *b == b'|') {
         let (server, chunk) = match chunk.split_first() {
@@ -83,47 +92,39 @@ pub(super) fn relay(data: &[u8], piece: usize) -> Relayed {
         for piece in chunk.chunks(piece.clamp(1, chunk.len().max(1))) {
             if server {
                 from_server.extend_from_slice(piece);
+                move_server(&mut tracker, &mut from_server, done)?;
             } else {
                 from_client.extend_from_slice(piece);
+                move_client(&mut tracker, &mut from_client, done)?;
             }
-            if let Err(fault) = settle(&mut tracker, &mut from_client, &mut from_server, &mut done) {
-                done.fault = Some(fault);
-                // What was said before a fault depends on how much of it came at once.
-                done.to_backend.clear();
-                done.to_client.clear();
-                return done;
-            }
+            assert!(from_server.len() <= UNJUDGED_CAP + chunk.len(), "the server's side waits for ever more");
         }
+        while move_server(&mut tracker, &mut from_server, done)?
+            | move_client(&mut tracker, &mut from_client, done)?
+        {}
     }
-    done
+    Ok(())
 }
 
-/// Moves whatever moves, server's side first, until nothing does.
-fn settle(
-    tracker: &mut Tracker,
-    from_client: &mut Vec<u8>,
-    from_server: &mut Vec<u8>,
-    done: &mut Relayed,
-) -> Result<(), Fault> {
-    loop {
-        let mut moved = false;
+fn move_server(tracker: &mut Tracker, input: &mut Vec<u8>, done: &mut Relayed) -> Result<bool, Fault> {
+    let mut moved = !tracker.take_answers().is_empty();
+    while let Some((taken, out)) = step(input, |input| tracker.server(input, false))? {
+        input.drain(..taken);
+        done.to_client.extend(out);
         tracker.take_answers();
-        while let Some((taken, out)) = step(from_server, |input| tracker.server(input, false))? {
-            from_server.drain(..taken);
-            done.to_client.extend(out);
-            tracker.take_answers();
-            moved = true;
-        }
-        while let Some((taken, out)) = step(from_client, |input| tracker.client(input))? {
-            from_client.drain(..taken);
-            done.to_backend.extend(out);
-            moved = true;
-        }
-        assert!(from_server.len() <= UNJUDGED_CAP + (64 << 10), "the server's side waits for ever more");
-        if !moved {
-            return Ok(());
-        }
+        moved = true;
     }
+    Ok(moved)
+}
+
+fn move_client(tracker: &mut Tracker, input: &mut Vec<u8>, done: &mut Relayed) -> Result<bool, Fault> {
+    let mut moved = false;
+    while let Some((taken, out)) = step(input, |input| tracker.client(input))? {
+        input.drain(..taken);
+        done.to_backend.extend(out);
+        moved = true;
+    }
+    Ok(moved)
 }
 
 fn step<'i>(

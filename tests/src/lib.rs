@@ -8,6 +8,7 @@ pub mod address;
 pub mod archive;
 pub mod certificate;
 pub mod client;
+pub mod dovecot;
 pub mod fuzz;
 pub mod runtime;
 pub mod scripted;

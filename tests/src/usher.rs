@@ -271,7 +271,9 @@ pub fn binary() -> &'static Path {
         let profile =
             test.ancestors().find(|dir| !dir.ends_with("deps") && dir.join("deps").is_dir()).unwrap();
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--workspace", "--bin", "usher"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        build
+            .args(["build", "--quiet", "--workspace", "--bin", "usher"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
         if profile.ends_with("release") {
             build.arg("--release");
         }

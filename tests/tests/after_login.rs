@@ -20,7 +20,10 @@ fn with_archive(setup: Setup) -> (Usher, Arc<Archive>) {
     (setup.host("ih.test", address, "tls = \"none\"", keys).users(USERS).start(), held)
 }
 
-fn with_script(setup: Setup, script: impl Fn(&mut usher_tests::scripted::Conn) + Send + Sync + 'static) -> (Usher, Scripted) {
+fn with_script(
+    setup: Setup,
+    script: impl Fn(&mut usher_tests::scripted::Conn) + Send + Sync + 'static,
+) -> (Usher, Scripted) {
     let address = setup.at(10143);
     let scripted = Scripted::logged_in(address, script);
     (setup.host("ih.test", address, "tls = \"none\"", "").users(USERS).start(), scripted)
@@ -39,7 +42,8 @@ fn what_leads_around_the_routing_never_reaches_the_backend() {
     let no = |tag: &str| format!("{tag} NO Not available here.");
     // In the order in which they were asked, though the first takes the backend's time.
     client.send("a SELECT INBOX\r\nb UNAUTHENTICATE\r\nc compress DEFLATE\r\nd NOOP\r\n");
-    let said: Vec<String> = [client.answer("a"), client.answer("b"), client.answer("c"), client.answer("d")].concat();
+    let said: Vec<String> =
+        [client.answer("a"), client.answer("b"), client.answer("c"), client.answer("d")].concat();
     let tagged: Vec<&String> = said.iter().filter(|line| !line.starts_with('*')).collect();
     assert_eq!(tagged, [&"a OK [READ-WRITE] done".to_owned(), &no("b"), &no("c"), &"d OK done".to_owned()]);
     // However it is written.

@@ -1,11 +1,11 @@
 //! What backends get wrong, and what the client and the backend then see.
 
+use socket2::SockRef;
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use socket2::SockRef;
 use usher_tests::archive::{Event, Options, Tls};
 use usher_tests::certificate::Certificate;
 use usher_tests::client::Client;
@@ -23,9 +23,9 @@ fn with_host(setup: Setup, imap: &str, keys: &str) -> Setup {
 }
 
 fn quick() -> Setup {
-    Setup::new()
-        .server("login_wait = \"600ms\"\ndrain_deadline = \"1s\"")
-        .limits("backend_connect = \"400ms\"\nbackend_login = \"400ms\"\nretry = \"100ms\"\nfarewell = \"500ms\"")
+    Setup::new().server("login_wait = \"600ms\"\ndrain_deadline = \"1s\"").limits(
+        "backend_connect = \"400ms\"\nbackend_login = \"400ms\"\nretry = \"100ms\"\nfarewell = \"500ms\"",
+    )
 }
 
 /// What a login gets, to the end of the connection.
@@ -176,7 +176,8 @@ fn credentials_go_to_the_pinned_certificate_only() {
         let setup = quick();
         let certificate = Certificate::for_names(&["ih.test"]);
         let other = Certificate::for_names(&["ih.test"]);
-        let options = Options { tls: mode, certificate: Some(certificate.clone()), ..Options::named("ih.test") };
+        let options =
+            Options { tls: mode, certificate: Some(certificate.clone()), ..Options::named("ih.test") };
         let held = archive(options, setup.at(10143));
         held.add_user("anna@example.com", "secret");
         let pins = format!("fingerprints = [{:?}]", other.pin());
@@ -413,7 +414,9 @@ fn vanished_peers_are_looked_for_on_both_legs() {
     let mut client = Client::tls(usher.imaps());
     client.login("anna", "secret");
     let backend: SocketAddr = usher.setup.at(10143);
-    for (socket, side) in [(format!("sport = :{}", 1993), "client"), (format!("dport = :{}", backend.port()), "backend")] {
+    for (socket, side) in
+        [(format!("sport = :{}", 1993), "client"), (format!("dport = :{}", backend.port()), "backend")]
+    {
         // Once everything is acknowledged, keepalive is the only timer left. The first probe comes within a
         // minute; 90 seconds are the end (TCP_USER_TIMEOUT).
         let until = Instant::now() + DEADLINE;
@@ -445,7 +448,8 @@ fn the_clients_address_goes_along() {
         let usher = with_host(setup, &imap, "login_as = \"canonical\"").start();
         let mut client = Client::tls(usher.imaps());
         let from = client.tcp().local_addr().unwrap();
-        client.send("i ID (\"name\" \"test\" \"x-originating-ip\" \"6.6.6.6\" \"X-Session-ID\" \"fake\")\r\n");
+        client
+            .send("i ID (\"name\" \"test\" \"x-originating-ip\" \"6.6.6.6\" \"X-Session-ID\" \"fake\")\r\n");
         client.answer("i");
         client.login("anna", "secret");
         if proxy {
@@ -454,7 +458,10 @@ fn the_clients_address_goes_along() {
             let id = held.lines().into_iter().find(|line| line.starts_with("I ID ")).unwrap();
             assert!(id.contains(&format!("\"x-originating-ip\" \"{}\"", from.ip())), "{id}");
             assert!(id.contains(&format!("\"x-originating-port\" \"{}\"", from.port())), "{id}");
-            assert!(id.contains("\"name\" \"test\"") && !id.contains("6.6.6.6") && !id.contains("fake"), "{id}");
+            assert!(
+                id.contains("\"name\" \"test\"") && !id.contains("6.6.6.6") && !id.contains("fake"),
+                "{id}"
+            );
         }
         // Nor after login.
         client.send("j ID (\"x-originating-ip\" \"6.6.6.6\" \"vendor\" \"me\")\r\n");

@@ -188,14 +188,20 @@ fn tags_are_echoed_only_when_they_are_tags() {
 fn the_third_invalid_command_is_the_last() {
     let usher = usher();
     let said = until_closed(&usher, b"a FOO\r\nb FOO\r\nc FOO\r\nd NOOP\r\n");
-    assert_eq!(said, "a BAD Unknown command.\r\nb BAD Unknown command.\r\n* BYE Too many invalid commands.\r\n");
+    assert_eq!(
+        said,
+        "a BAD Unknown command.\r\nb BAD Unknown command.\r\n* BYE Too many invalid commands.\r\n"
+    );
 }
 
 #[test]
 fn http_gets_nothing() {
     let usher = usher();
     assert_eq!(until_closed(&usher, b"GET /<script> HTTP/1.1\r\nHost: x\r\n\r\n"), "");
-    assert_eq!(until_closed(&usher, b"POST / HTTP/1.1\r\nContent-Length: 20\r\n\r\na LOGIN anna secret\r\n"), "");
+    assert_eq!(
+        until_closed(&usher, b"POST / HTTP/1.1\r\nContent-Length: 20\r\n\r\na LOGIN anna secret\r\n"),
+        ""
+    );
     let mut plain = Client::plain(usher.imap());
     plain.line();
     plain.send("GET / HTTP/1.1\r\n\r\n");
@@ -235,8 +241,15 @@ fn odd_user_names_are_unknown_users() {
     let no = "a NO [AUTHENTICATIONFAILED] Authentication failed.\r\n";
     let long = "x".repeat(10_000);
     let long = format!("a LOGIN {{10000}}\r\n{long} x\r\n");
-    for name in ["{7+}\r\nan\r\nna\"", "\"%{x}\"", "{1+}\r\n*", "{2+}\r\n\u{fc}", "\"a\\\"b\"", "\"ann\\\\a\"", "\"\u{430}nna\""]
-    {
+    for name in [
+        "{7+}\r\nan\r\nna\"",
+        "\"%{x}\"",
+        "{1+}\r\n*",
+        "{2+}\r\n\u{fc}",
+        "\"a\\\"b\"",
+        "\"ann\\\\a\"",
+        "\"\u{430}nna\"",
+    ] {
         assert_eq!(answered(&usher, format!("a LOGIN {name} x\r\n").as_bytes()), no, "{name:?}");
     }
     assert_eq!(answered(&usher, b"a LOGIN {2+}\r\n\xff\xfe x\r\n"), no);
@@ -262,7 +275,8 @@ fn id_has_its_caps() {
 #[test]
 fn harmless_commands_are_answered() {
     let usher = usher();
-    let said = answered(&usher, b"a ENABLE UTF8=ACCEPT\r\nb NOOP\r\nc SELECT INBOX\r\nd UID FETCH 1 FLAGS\r\n");
+    let said =
+        answered(&usher, b"a ENABLE UTF8=ACCEPT\r\nb NOOP\r\nc SELECT INBOX\r\nd UID FETCH 1 FLAGS\r\n");
     let expected = "* ENABLED\r\na OK Nothing enabled.\r\nb OK Nothing done.\r\n\
                     c BAD Log in first.\r\nd BAD Log in first.\r\n";
     assert_eq!(said, expected);

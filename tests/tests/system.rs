@@ -55,7 +55,8 @@ fn a_proxy_header_is_believed_from_its_senders() {
     client.login("anna@example.com", "secret");
     usher.wait_for_log("login client=192.0.2.7:50000");
     // Version 2 in front of a greeting, together with the first command.
-    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x08\xc0\x00\x02\x01\xc3\x50\x00\x8f".to_vec();
+    let mut header =
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x08\xc0\x00\x02\x01\xc3\x50\x00\x8f".to_vec();
     header.extend_from_slice(b"a NOOP\r\n");
     let mut client = Client::plain(usher.imap());
     client.send(header);

@@ -50,7 +50,8 @@ fn response() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
             (line.clone(), line)
         }),
         text.prop_map(|text| {
-            let line = format!("* 1 FETCH (FLAGS () X \"{}\")\r\n", text.replace(['"', '\\'], "")).into_bytes();
+            let line =
+                format!("* 1 FETCH (FLAGS () X \"{}\")\r\n", text.replace(['"', '\\'], "")).into_bytes();
             (line.clone(), line)
         }),
         (proptest::collection::vec(any::<u8>(), 0..300), 0u8..2).prop_map(|(bytes, tail)| {
@@ -60,7 +61,15 @@ fn response() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
             (all.clone(), all)
         }),
         proptest::sample::subsequence(
-            vec!["IMAP4rev1", "STARTTLS", "AUTH=PLAIN", "IDLE", "COMPRESS=DEFLATE", "UNAUTHENTICATE", "X-REFERRALS"],
+            vec![
+                "IMAP4rev1",
+                "STARTTLS",
+                "AUTH=PLAIN",
+                "IDLE",
+                "COMPRESS=DEFLATE",
+                "UNAUTHENTICATE",
+                "X-REFERRALS"
+            ],
             0..7
         )
         .prop_map(|names| {

@@ -3,8 +3,8 @@
 use super::super::args::is_astring_char;
 use super::super::command::{Assembler, Head, LiteralVerdict, Step as Piece, head};
 use super::super::id;
-use super::super::literal::{Announced, LONGEST_ANNOUNCEMENT, announced};
-use super::{ANSWERS_CAP, Fault, HEAD_CAP, Moved, OPEN_CAP, Out, Tracker};
+use super::super::literal::{Announced, announced};
+use super::{ANSWERS_CAP, Fault, HEAD_CAP, Moved, OPEN_CAP, Out, Tracker, UNJUDGED_CAP};
 use memchr::{memchr, memchr3};
 
 /// Where the client's side stands.
@@ -130,18 +130,12 @@ impl Tracker {
 
     /// A line of a command that goes through has ended; `line` is its end at least.
     fn line_ended(&mut self, line: &[u8]) -> Result<(), Fault> {
-        let idle = matches!(self.client, Client::InIdleLine);
-        self.client = match announced(line) {
-            Announced::Literal { size, sync: true } => Client::AwaitingContinuation { size },
-            Announced::Literal { size, sync: false } if self.non_sync => Client::Literal { remaining: size },
-            Announced::Literal { sync: false, .. } | Announced::Malformed { sync: false } => {
-                return Err(Fault::AmbiguousLiteral);
-            }
-            Announced::Malformed { sync: true } if ends_in_number(line) => {
-                return Err(Fault::AmbiguousLiteral);
-            }
-            Announced::Malformed { sync: true } | Announced::Nothing if idle => Client::IdleAsked,
-            Announced::Malformed { sync: true } | Announced::Nothing => Client::LineStart,
+        self.client = match (literal(line)?, &self.client) {
+            (Some((size, Wait::ForWord)), _) => Client::AwaitingContinuation { size },
+            (Some((size, Wait::Never)), _) if self.non_sync => Client::Literal { remaining: size },
+            (Some((_, Wait::Never)), _) => return Err(Fault::AmbiguousLiteral),
+            (None, Client::InIdleLine) => Client::IdleAsked,
+            (None, _) => Client::LineStart,
         };
         Ok(())
     }
@@ -156,12 +150,10 @@ impl Tracker {
         match line(input)? {
             Line::Part(certain) => Ok(Moved { taken: certain, out: Out::Nothing }),
             Line::End { bare, whole } => {
-                match announced(input.get(..bare).unwrap_or_default()) {
-                    Announced::Literal { size, sync: false } => *remaining = size,
-                    Announced::Malformed { sync: false } => return Err(Fault::AmbiguousLiteral),
-                    Announced::Nothing
-                    | Announced::Literal { sync: true, .. }
-                    | Announced::Malformed { sync: true } => {
+                match literal(input.get(..bare).unwrap_or_default())? {
+                    Some((size, Wait::Never)) => *remaining = size,
+                    // A client that waits for a continuation takes the answer instead.
+                    Some((_, Wait::ForWord)) | None => {
                         self.client = Client::Refusing { answer: std::mem::take(answer) };
                     }
                 }
@@ -176,8 +168,10 @@ impl Tracker {
         if self.answers.len() >= ANSWERS_CAP {
             return Ok(Moved::STUCK);
         }
-        let Some(lf) = memchr(b'\n', input) else {
-            return if input.len() > HEAD_CAP { Err(Fault::Endless) } else { Ok(Moved::STUCK) };
+        let lf = match memchr(b'\n', input) {
+            Some(lf) if lf <= HEAD_CAP => lf,
+            None if input.len() <= HEAD_CAP => return Ok(Moved::STUCK),
+            Some(_) | None => return Err(Fault::Endless),
         };
         let line = input.get(..lf).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -323,18 +317,34 @@ fn line(input: &[u8]) -> Result<Line, Fault> {
         _ if input.last() == Some(&b'\r') => 1,
         _ => 0,
     };
-    if unjudged > LONGEST_ANNOUNCEMENT {
-        Err(Fault::AmbiguousLiteral)
-    } else {
-        Ok(Line::Part(input.len() - unjudged))
+    if unjudged > UNJUDGED_CAP { Err(Fault::Endless) } else { Ok(Line::Part(input.len() - unjudged)) }
+}
+
+/// What a client does after it has announced a literal.
+enum Wait {
+    /// It waits for a continuation.
+    ForWord,
+    /// It goes on at once.
+    Never,
+}
+
+/// The literal that the end of a command line announces.
+fn literal(line: &[u8]) -> Result<Option<(u64, Wait)>, Fault> {
+    match announced(line) {
+        Announced::Literal { size, sync: true } => Ok(Some((size, Wait::ForWord))),
+        Announced::Literal { size, sync: false } => Ok(Some((size, Wait::Never))),
+        // No digits or too many: a server may yet take it for a literal.
+        Announced::Malformed { .. } if ends_in_number(line) => Err(Fault::AmbiguousLiteral),
+        Announced::Malformed { .. } | Announced::Nothing => Ok(None),
     }
 }
 
-/// Whether the braces at the end of `line` hold nothing but digits, too many of them.
+/// Whether the braces at the end of `line` hold nothing but digits and perhaps a plus.
 fn ends_in_number(line: &[u8]) -> bool {
     let inside = line.strip_suffix(b"}").unwrap_or(line);
-    let digits = inside.iter().rev().take_while(|b| b.is_ascii_digit()).count();
-    digits > 0 && inside.len() > digits && inside[inside.len() - digits - 1] == b'{'
+    let inside = inside.strip_suffix(b"+").unwrap_or(inside);
+    let before = inside.iter().rposition(|b| !b.is_ascii_digit());
+    before.is_some_and(|at| inside.get(at) == Some(&b'{'))
 }
 
 fn is_verb_char(b: u8) -> bool {

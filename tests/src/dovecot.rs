@@ -1,0 +1,140 @@
+//! A real Dovecot, on an address of the test's own, in a directory of its own.
+
+use crate::certificate::Certificate;
+use crate::usher::DEADLINE;
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How its listener speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Implicit TLS behind a PROXY header.
+    Implicit,
+    /// STARTTLS, which it demands.
+    StartTls,
+    /// No TLS, behind a PROXY header.
+    Plain,
+}
+
+/// A running Dovecot, stopped when it is dropped.
+pub struct Dovecot {
+    pub name: String,
+    pub certificate: Arc<Certificate>,
+    dir: TempDir,
+    child: Child,
+    owner: Option<(u32, u32)>,
+}
+
+/// Every user's password.
+pub const PASSWORD: &str = "secret";
+
+impl Dovecot {
+    /// Starts one called `name` on `address`.
+    pub fn start(name: &str, address: SocketAddr, mode: Mode) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let certificate = Certificate::for_names(&[name]);
+        let (chain, key) = certificate.write(dir.path(), "dovecot");
+        // Dovecot reads mail as an ordinary user only; root gives it that of the mail group.
+        let owner = rustix::process::getuid().is_root().then(|| (id("-u", "mail"), id("-g", "mail")));
+        let path = dir.path().join("dovecot.conf");
+        std::fs::write(&path, config(dir.path(), &chain, &key, address, mode, owner)).unwrap();
+        std::fs::create_dir(dir.path().join("mail")).unwrap();
+        if let Some((uid, gid)) = owner {
+            chown(dir.path().join("mail"), Some(uid), Some(gid)).unwrap();
+        }
+        let child = Command::new("dovecot")
+            .args(["-F", "-c"])
+            .arg(&path)
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("dovecot is installed; tests/install-peers does it");
+        let until = Instant::now() + DEADLINE;
+        while TcpStream::connect(address).is_err() {
+            assert!(Instant::now() < until, "dovecot does not listen on {address}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self { name: name.to_owned(), certificate, dir, child, owner }
+    }
+
+    /// Gives `user` a message that names this server.
+    pub fn add_user(&self, user: &str) {
+        let maildir = self.dir.path().join("mail").join(user).join("Maildir");
+        let message = maildir.join("cur/1.welcome:2,");
+        for part in ["cur", "new", "tmp"] {
+            std::fs::create_dir_all(maildir.join(part)).unwrap();
+        }
+        let text = format!("From: archive@{0}\nTo: {user}\nSubject: held by {0}\n\nThis is {0}.\n", self.name);
+        std::fs::write(&message, text).unwrap();
+        if let Some((uid, gid)) = self.owner {
+            let dirs = [maildir.parent().unwrap(), &maildir, &message];
+            let parts = ["cur", "new", "tmp"].map(|part| maildir.join(part));
+            for path in dirs.into_iter().chain(parts.iter().map(PathBuf::as_path)) {
+                chown(path, Some(uid), Some(gid)).unwrap();
+            }
+        }
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Dovecot {
+    fn drop(&mut self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+        let _ = self.child.wait();
+    }
+}
+
+fn id(which: &str, user: &str) -> u32 {
+    let output = Command::new("id").args([which, user]).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().parse().unwrap()
+}
+
+fn config(
+    dir: &Path,
+    chain: &Path,
+    key: &Path,
+    address: SocketAddr,
+    mode: Mode,
+    owner: Option<(u32, u32)>,
+) -> String {
+    let (dir, chain, key) = (dir.display(), chain.display(), key.display());
+    let (listener, ssl) = match mode {
+        Mode::Implicit => ("ssl = yes\nhaproxy = yes", "required"),
+        Mode::StartTls => ("ssl = no", "required"),
+        Mode::Plain => ("haproxy = yes", "no"),
+    };
+    let as_whom = match owner {
+        Some((uid, gid)) => format!("mail_uid = {uid}\nmail_gid = {gid}\nfirst_valid_uid = 1\nfirst_valid_gid = 1"),
+        None => {
+            let user = std::env::var("USER").unwrap_or_else(|_| "nobody".to_owned());
+            format!(
+                "default_internal_user = {user}\ndefault_login_user = {user}\n\
+                 service anvil {{\n chroot =\n}}\nservice imap-login {{\n chroot =\n}}"
+            )
+        }
+    };
+    let (ip, port) = (address.ip(), address.port());
+    format!(
+        "base_dir = {dir}/run\nstate_dir = {dir}/state\nlog_path = {dir}/log\nprotocols = imap\n\
+         ssl = {ssl}\nssl_cert = <{chain}\nssl_key = <{key}\ndisable_plaintext_auth = no\n\
+         auth_mechanisms = plain login\nauth_failure_delay = 0\nmail_max_userip_connections = 10000\n\
+         haproxy_trusted_networks = 127.0.0.0/8\nlogin_trusted_networks = 127.0.0.0/8\n\
+         passdb {{\n driver = static\n args = password={PASSWORD}\n}}\n\
+         userdb {{\n driver = static\n args = home={dir}/mail/%u\n}}\n\
+         mail_location = maildir:~/Maildir\nlisten = {ip}\n\
+         service imap-login {{\n client_limit = 1000\n inet_listener imap {{\n port = {port}\n {listener}\n }}\n\
+         inet_listener imaps {{\n port = 0\n }}\n}}\n\
+         service imap {{\n process_limit = 2000\n}}\nservice anvil {{\n client_limit = 5000\n}}\n\
+         service auth {{\n client_limit = 5000\n}}\n{as_whom}\n"
+    )
+}

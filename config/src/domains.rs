@@ -189,7 +189,7 @@ mod tests {
         #[test]
         fn normalised_once_is_for_good(typed in "\\PC{0,40}(@|#)?(example\\.(com|org)|[a-zA-ZÀ-ž.]{0,10})") {
             if let Some(key) = domains().user(typed.as_bytes(), Arrival::default()) {
-                prop_assert_eq!(domains().user(key.name().as_bytes(), Arrival::default()), Some(key.clone()));
+                prop_assert_eq!(domains().user(key.name().as_bytes(), Arrival::default()), Some(key));
             }
         }
 

@@ -1,5 +1,7 @@
 //! What operators get wrong, and that they are told all of it.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
+
 fn faults(text: &str) -> Vec<(usize, String)> {
     match usher_config::load(text) {
         Ok(_) => Vec::new(),

@@ -69,7 +69,8 @@ impl Dovecot {
         for part in ["cur", "new", "tmp"] {
             std::fs::create_dir_all(maildir.join(part)).unwrap();
         }
-        let text = format!("From: archive@{0}\nTo: {user}\nSubject: held by {0}\n\nThis is {0}.\n", self.name);
+        let text =
+            format!("From: archive@{0}\nTo: {user}\nSubject: held by {0}\n\nThis is {0}.\n", self.name);
         std::fs::write(&message, text).unwrap();
         if let Some((uid, gid)) = self.owner {
             let dirs = [maildir.parent().unwrap(), &maildir, &message];
@@ -114,7 +115,9 @@ fn config(
         Mode::Plain => ("haproxy = yes", "no"),
     };
     let as_whom = match owner {
-        Some((uid, gid)) => format!("mail_uid = {uid}\nmail_gid = {gid}\nfirst_valid_uid = 1\nfirst_valid_gid = 1"),
+        Some((uid, gid)) => {
+            format!("mail_uid = {uid}\nmail_gid = {gid}\nfirst_valid_uid = 1\nfirst_valid_gid = 1")
+        }
         None => {
             let user = std::env::var("USER").unwrap_or_else(|_| "nobody".to_owned());
             format!(

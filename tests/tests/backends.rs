@@ -1,5 +1,7 @@
 //! What backends get wrong, and what the client and the backend then see.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
+
 use socket2::SockRef;
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr};

@@ -1,5 +1,7 @@
 //! What clients get wrong before login: raw octets in, the exact answer out.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
+
 use std::time::Duration;
 use usher_tests::client::{Client, config};
 use usher_tests::usher::{Setup, Usher};

@@ -1,5 +1,7 @@
 //! Replays what the fuzzers have found worth keeping.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
+
 use std::path::Path;
 use usher_tests::fuzz::TARGETS;
 

@@ -1,7 +1,9 @@
 //! Three real Dovecot servers, one a TLS mode, and real clients.
 
-use std::net::SocketAddr;
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
+
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use usher_tests::client::{Client, config};
@@ -44,7 +46,8 @@ fn fleet(users: usize) -> (Usher, Vec<Dovecot>) {
 }
 
 fn run(command: &mut Command) -> String {
-    let Output { status, stdout, stderr } = command.output().expect("the client is installed; tests/install-peers does it");
+    let Output { status, stdout, stderr } =
+        command.output().expect("the client is installed; tests/install-peers does it");
     let said = String::from_utf8_lossy(&stdout).into_owned();
     assert!(status.success(), "{command:?}\n{said}\n{}", String::from_utf8_lossy(&stderr));
     said
@@ -52,7 +55,9 @@ fn run(command: &mut Command) -> String {
 
 fn curl(address: SocketAddr, scheme: &str, options: &[&str], user: &str) -> String {
     let url = format!("{scheme}://{address}/INBOX;MAILINDEX=1");
-    run(Command::new("curl").args(["-sk", "--max-time", "60", &url, "-u", &format!("{user}:{PASSWORD}")]).args(options))
+    run(Command::new("curl")
+        .args(["-sk", "--max-time", "60", &url, "-u", &format!("{user}:{PASSWORD}")])
+        .args(options))
 }
 
 #[test]
@@ -71,9 +76,14 @@ fn curl_logs_in_by_every_mechanism_and_dovecot_sees_its_address() {
             }
         }
         let log = dovecot.log();
-        assert!(log.contains(&format!("user=<user{at}@example.com>")) && log.contains(&format!("rip={own}")), "{log}");
+        assert!(
+            log.contains(&format!("user=<user{at}@example.com>")) && log.contains(&format!("rip={own}")),
+            "{log}"
+        );
         for mechanism in ["PLAIN", "LOGIN"] {
-            usher.wait_for_log(&format!("user=\"user{at}@example.com\" host=\"dovecot{at}.test\" mechanism=\"{mechanism}\""));
+            usher.wait_for_log(&format!(
+                "user=\"user{at}@example.com\" host=\"dovecot{at}.test\" mechanism=\"{mechanism}\""
+            ));
         }
     }
 }
@@ -91,14 +101,16 @@ fn openssl_reaches_the_archive_over_starttls() {
             .expect("openssl is installed");
         // Standard input stays open: openssl would leave at its end, with answers still to come.
         let mut stdin = openssl.stdin.take().unwrap();
-        let commands = format!(
-            "a LOGIN user{at} {PASSWORD}\r\nb SELECT INBOX\r\nc FETCH 1 BODY[TEXT]\r\nd LOGOUT\r\n"
-        );
+        let commands =
+            format!("a LOGIN user{at} {PASSWORD}\r\nb SELECT INBOX\r\nc FETCH 1 BODY[TEXT]\r\nd LOGOUT\r\n");
         stdin.write_all(commands.as_bytes()).unwrap();
         let mut said = String::new();
         openssl.stdout.take().unwrap().read_to_string(&mut said).unwrap();
         openssl.wait().unwrap();
-        assert!(said.contains(&format!("This is dovecot{at}.test.")) && said.contains("d OK Logout"), "{said}");
+        assert!(
+            said.contains(&format!("This is dovecot{at}.test.")) && said.contains("d OK Logout"),
+            "{said}"
+        );
     }
 }
 
@@ -107,11 +119,11 @@ fn imaplib_tours_every_archive() {
     let (usher, _dovecots) = fleet(3);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/tour.py");
     let mechanisms = ["login-command", "plain", "login"];
-    for at in 0..3 {
+    for (at, mechanism) in mechanisms.into_iter().enumerate() {
         for (mode, address) in [("implicit", usher.imaps()), ("starttls", usher.imap())] {
             let (ip, port) = (address.ip().to_string(), address.port().to_string());
             let user = format!("user{at}@example.com");
-            let arguments = [&ip, &port, mode, &user, PASSWORD, mechanisms[at]];
+            let arguments = [&ip, &port, mode, &user, PASSWORD, mechanism];
             let said = run(Command::new("python3").arg(&script).args(arguments));
             let expected =
                 format!("held dovecot{at}.test\nappend synchronizing\nappend non-synchronizing\nidle push\n");
@@ -123,7 +135,7 @@ fn imaplib_tours_every_archive() {
 #[test]
 fn mbsync_fetches_a_whole_archive() {
     let (usher, dovecots) = fleet(3);
-    for at in 0..3 {
+    for (at, dovecot) in dovecots.iter().enumerate() {
         let user = format!("user{at}@example.com");
         let mut client = Client::tls(usher.imaps());
         client.login(&user, PASSWORD);
@@ -155,7 +167,7 @@ fn mbsync_fetches_a_whole_archive() {
             }
         }
         assert_eq!(count, 31);
-        assert!(texts.contains(&format!("This is {}.", dovecots[at].name)));
+        assert!(texts.contains(&format!("This is {}.", dovecot.name)));
     }
 }
 

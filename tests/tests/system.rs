@@ -1,5 +1,7 @@
 //! What the system and the network around usher may do to it.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
+
 use std::net::TcpStream;
 use usher_tests::archive::Options;
 use usher_tests::client::{Client, config};

@@ -1,5 +1,7 @@
 //! TLS towards clients, with openssl as the peer where it can do what a test needs.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
+
 use rustls::{AlertDescription, ClientConfig, Error};
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
@@ -220,7 +222,7 @@ fn without_certificates_one_is_made_and_kept() {
         assert!(lines.any(|line| line.contains("self-signed")), "it is warned about");
         assert!(lines.any(|line| line.contains("serving")));
         let mut client = Client::plain(format!("{ip}:1993").parse().unwrap());
-        client.start_tls(self::config());
+        client.start_tls(config());
         shown.push(client.connection().peer_certificates().unwrap()[0].clone().into_owned());
         child.kill().unwrap();
         child.wait().unwrap();

@@ -1,5 +1,7 @@
 //! The main way: a client logs in and reaches the archive that is the user's.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
+
 use std::sync::Arc;
 use usher_tests::archive::{Archive, Event, Options, Tls};
 use usher_tests::certificate::Certificate;
@@ -38,7 +40,7 @@ fn three() -> (Usher, Vec<Arc<Archive>>) {
 #[test]
 fn each_user_reaches_the_own_host_over_either_listener() {
     let (usher, archives) = three();
-    for at in 0..3 {
+    for (at, archive) in archives.iter().enumerate() {
         let user = format!("anna{at}@example.com");
         let mut client = Client::tls(usher.imaps());
         client.login(&user, "secret");
@@ -51,7 +53,7 @@ fn each_user_reaches_the_own_host_over_either_listener() {
         assert_eq!(client.command("t STARTTLS"), ["t OK Begin TLS negotiation now."]);
         client.start_tls(config());
         client.login(&user, "secret");
-        assert!(archives[at].events().contains(&Event::LoggedIn(user.clone())));
+        assert!(archive.events().contains(&Event::LoggedIn(user.clone())));
         let line =
             usher.wait_for_log(&format!("user=\"{user}\" host=\"ih{at}.test\" mechanism=\"login-command\""));
         assert!(line.contains("tls=\"TLSv1.3\""), "{line}");

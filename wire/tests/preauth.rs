@@ -1,5 +1,7 @@
 //! Before login: the meaning of input does not depend on how it arrives, and a second parser agrees.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
+
 use imap_codec::CommandCodec;
 use imap_codec::decode::Decoder;
 use imap_codec::imap_types::command::CommandBody;
@@ -9,8 +11,11 @@ use usher_wire::imap::capability::Privacy;
 use usher_wire::imap::preauth::{Preauth, Step};
 use usher_wire::imap::reply::Code;
 
+/// User and password.
+type Claimed = (Vec<u8>, Vec<u8>);
+
 /// What a conversation comes to: everything said, and who claimed to be whom.
-fn converse(pieces: &[&[u8]]) -> (String, Vec<(Vec<u8>, Vec<u8>)>) {
+fn converse(pieces: &[&[u8]]) -> (String, Vec<Claimed>) {
     let mut preauth = Preauth::new(Privacy::Tls);
     let (mut out, mut claims) = (Vec::new(), Vec::new());
     let mut pieces = pieces.iter().copied();

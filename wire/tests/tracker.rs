@@ -1,5 +1,7 @@
 //! After login: the tracker against a slow, plain reading of the same octets.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
+
 use proptest::prelude::*;
 use usher_wire::imap::capability::scrub_line;
 use usher_wire::imap::tracker::{Out, Tracker};

@@ -153,7 +153,11 @@ async fn attempt(door: &Door, claim: &Claim, key: &ArchiveKey) -> Try {
         }
     };
     let Some(host) = shared.roster.host(&placement.host) else {
-        tracing::error!(user = ?key.name(), host = ?placement.host, "the directory names a host that is not configured");
+        tracing::error!(
+            user = key.name(),
+            host = placement.host.as_str(),
+            "the directory names a host that is not configured"
+        );
         return Try::Out;
     };
     let lease = match host.lease() {
@@ -236,7 +240,7 @@ fn join(
     tracing::info!(
         %client,
         session = %id,
-        user = ?user,
+        user = user.as_str(),
         host = lease.host().config.name,
         mechanism = claim.mechanism.name(),
         tls = stream.tls_version(),
@@ -267,7 +271,7 @@ fn log_refused(door: &Door, claim: &Claim, key: Option<&ArchiveKey>, code: Code)
         session = %door.id,
         code = code.atom(),
         mechanism = claim.mechanism.name(),
-        user = ?shown,
+        user = shown.as_str(),
         "login refused"
     );
 }

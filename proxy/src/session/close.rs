@@ -151,7 +151,7 @@ impl Record<'_> {
             %client,
             %session,
             protocol = self.protocol,
-            user = ?self.user,
+            user = self.user,
             host = self.host,
             by,
             stage,

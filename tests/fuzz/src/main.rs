@@ -3,9 +3,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
-use usher_tests::fuzz::TARGETS;
+use usher_tests::fuzz::{TARGETS, Target};
 
-static TARGET: LazyLock<fn(&[u8])> = LazyLock::new(|| {
+static TARGET: LazyLock<Target> = LazyLock::new(|| {
     let name = std::env::var("FUZZ_TARGET").unwrap_or_default();
     match TARGETS.iter().find(|(known, _)| *known == name) {
         Some((_, target)) => *target,

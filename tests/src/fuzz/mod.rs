@@ -11,8 +11,11 @@ use usher_wire::imap::sasl::{self, Credential};
 use usher_wire::proxy_header::{Progress, Reader};
 use usher_wire::secret::{Secret, SecretBuf};
 
+/// Takes any octets.
+pub type Target = fn(&[u8]);
+
 /// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+pub const TARGETS: [(&str, Target); 5] = [
     ("preauth", preauth),
     ("sasl", sasl),
     ("backend_reply", backend_reply),

@@ -116,7 +116,7 @@ fn lines_have_a_cap() {
     let mut client = Client::tls(usher.imaps());
     client.send("a AUTHENTICATE PLAIN\r\n");
     assert_eq!(client.line(), "+ ");
-    client.send([b'A'; 16385]);
+    client.send(vec![b'A'; 16385]);
     assert_eq!(client.rest().0, long);
     // Up to the cap all is well.
     let just = [b"a AUTHENTICATE PLAIN ".as_slice(), &[b'A'; 12000], b"\r\n"].concat();

@@ -12,4 +12,5 @@ pub mod dovecot;
 pub mod fuzz;
 pub mod runtime;
 pub mod scripted;
+pub mod swarm;
 pub mod usher;

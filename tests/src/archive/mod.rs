@@ -116,6 +116,19 @@ impl Archive {
         self.changed.send_modify(|count| *count += 1);
     }
 
+    /// Puts `raw` in place of all messages in the INBOX of `user`.
+    pub fn replace_inbox(&self, user: &str, raw: Vec<u8>) {
+        if let Some(account) = self.accounts().get_mut(user) {
+            account.inbox().messages.clear();
+            account.inbox().append(Message::new(raw));
+        }
+    }
+
+    /// How many logins there were.
+    pub fn logins(&self) -> usize {
+        self.events().iter().filter(|event| matches!(event, Event::LoggedIn(_))).count()
+    }
+
     /// What has happened so far.
     pub fn events(&self) -> Vec<Event> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -12,6 +12,10 @@ const SCHEMA: u32 = 1;
 /// How long a writer waits for another one. Imports hold the lock for a chunk at a time.
 const BUSY: Duration = Duration::from_secs(30);
 
+/// Pages that a connection keeps, in KiB: all inner pages of ten million entries, so that a look-up reads one
+/// leaf. Taken as they are needed.
+const CACHE: i64 = 16 * 1024;
+
 /// `change` says when and by whom: an entry names its change, so that ten million entries of one import
 /// share one row. A change of a single key names the key as well, which makes the table a log that an import
 /// can replay and a follower can read. `kind`: 0 user, 1 tenant, 2 domain. `attributes` is JSON.
@@ -47,6 +51,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, DirectoryError> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // An acknowledged change survives a power cut, not only a crash of the process.
     connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -CACHE)?;
     if !has_tables(&connection)? {
         // Several processes may find the file empty; one makes the tables.
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -1,0 +1,100 @@
+//! The embedded directory with ten million users: loading, size, look-ups, memory.
+
+use crate::Outcome;
+use std::fmt::Write as _;
+use std::io::Read;
+use std::time::{Duration, Instant};
+use usher_backends::directory::{Directory, ImportOptions};
+use usher_config::ArchiveKey;
+use usher_config::domains::Domains;
+
+const LOOK_UPS: usize = 300_000;
+const HOSTS: u64 = 64;
+
+pub(crate) fn measure() -> Outcome {
+    let users: u64 = match std::env::var("USHER_BENCH_USERS") {
+        Ok(written) => written.parse()?,
+        Err(_) => 10_000_000,
+    };
+    let dir = tempfile::tempdir()?;
+    let directory = Directory::open(dir.path())?;
+    let domains = Domains::default();
+    let options = ImportOptions { domains: &domains, is_host: &|_| true, replace: false, by: "bench" };
+    let begun = Instant::now();
+    let imported = directory.import(Csv::new(users), &options, &mut |_| {}, &mut |_| {})?;
+    let loaded = begun.elapsed();
+    drop(directory);
+    let size = std::fs::metadata(dir.path().join("directory.db"))?.len();
+
+    let directory = Directory::open(dir.path())?;
+    let mut times = Vec::with_capacity(LOOK_UPS);
+    for number in 0..LOOK_UPS as u64 {
+        let key = ArchiveKey::User(name(shuffle(number * 7919, users)));
+        let begun = Instant::now();
+        let found = directory.look_up(&key)?;
+        times.push(begun.elapsed());
+        if found.is_none() {
+            return Err(format!("{key} is not found").into());
+        }
+    }
+    let memory = anonymous()?.saturating_sub((LOOK_UPS * size_of::<Duration>()) as u64);
+    times.sort();
+    let at = |share: f64| times[((LOOK_UPS - 1) as f64 * share) as usize].as_nanos() as f64 / 1000.0;
+    println!("| {} users | |\n|---|---:|", imported.keys);
+    println!("| import from CSV in random order | {:.0} s |", loaded.as_secs_f64());
+    println!("| file | {:.0} MiB |", size as f64 / 1_048_576.0);
+    println!("| look-up, median | {:.1} µs |", at(0.5));
+    println!("| look-up, p99 | {:.1} µs |", at(0.99));
+    println!("| memory of the process, page cache apart | {:.1} MiB |", memory as f64 / 1_048_576.0);
+    Ok(())
+}
+
+/// Anonymous resident memory of this process, in octets: the page cache apart.
+fn anonymous() -> Result<u64, Box<dyn std::error::Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).ok_or("no RssAnon")?;
+    Ok(line.split_whitespace().next().ok_or("no number")?.parse::<u64>()? * 1024)
+}
+
+/// A different number below `count` for each number below it, in no order.
+fn shuffle(number: u64, count: u64) -> u64 {
+    // Coprime to any count that is not a multiple of it.
+    number.wrapping_mul(7_368_787) % count
+}
+
+fn name(number: u64) -> String {
+    format!("user{number:08}@d{}.example.com", number % 1000)
+}
+
+/// Lines of CSV, made as they are read.
+struct Csv {
+    next: u64,
+    count: u64,
+    line: String,
+    read: usize,
+}
+
+impl Csv {
+    fn new(count: u64) -> Self {
+        Self { next: 0, count, line: String::new(), read: 0 }
+    }
+}
+
+impl Read for Csv {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        if self.read == self.line.len() {
+            self.line.clear();
+            self.read = 0;
+            while self.next < self.count && self.line.len() < 64 * 1024 {
+                let number = shuffle(self.next, self.count);
+                let _ = writeln!(self.line, "{},ih{}.example.com", name(number), number % HOSTS);
+                self.next += 1;
+            }
+        }
+        let rest = &self.line.as_bytes()[self.read..];
+        let most = rest.len().min(buf.len());
+        buf[..most].copy_from_slice(&rest[..most]);
+        self.read += most;
+        Ok(most)
+    }
+}

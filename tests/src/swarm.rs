@@ -76,7 +76,8 @@ impl Swimmer {
     pub async fn fetch(&mut self) -> io::Result<Vec<u8>> {
         self.send("f FETCH 1 BODY.PEEK[]").await?;
         let line = self.line().await?;
-        let size = line.strip_suffix('}').and_then(|line| line.rsplit_once('{')).and_then(|(_, n)| n.parse().ok());
+        let size =
+            line.strip_suffix('}').and_then(|line| line.rsplit_once('{')).and_then(|(_, n)| n.parse().ok());
         let mut message = vec![0; size.ok_or(io::ErrorKind::InvalidData)?];
         self.0.read_exact(&mut message).await?;
         while !self.line().await?.starts_with("f ") {}

@@ -56,7 +56,8 @@ fn fleet() -> (Usher, Vec<Arc<Archive>>) {
 #[test]
 fn ten_thousand_logins_lose_nothing_and_nobody_while_others_are_moved() {
     let (usher, archives) = fleet();
-    let expected: Arc<Vec<Digest>> = Arc::new((0..USERS).map(|user| digest(&SHA256, &message(user, user % 3))).collect());
+    let expected: Arc<Vec<Digest>> =
+        Arc::new((0..USERS).map(|user| digest(&SHA256, &message(user, user % 3))).collect());
     let (next, done) = (Arc::new(AtomicUsize::new(0)), AtomicBool::new(false));
     let address = usher.imaps();
     std::thread::scope(|scope| {
@@ -74,7 +75,8 @@ fn ten_thousand_logins_lose_nothing_and_nobody_while_others_are_moved() {
             }
             count
         });
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
             let workers: Vec<_> = (0..AT_ONCE)
                 .map(|_| {

@@ -9,8 +9,11 @@ use std::process::ExitCode;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
+/// Measures and prints.
+type Measure = fn() -> Outcome;
+
 /// Every subject by its name.
-const SUBJECTS: [(&str, fn() -> Outcome); 3] =
+const SUBJECTS: [(&str, Measure); 3] =
     [("idle", idle::measure), ("input", input::measure), ("directory", directory::measure)];
 
 fn main() -> ExitCode {

@@ -125,7 +125,8 @@ fn unfinished_commands_cost_no_more_than_their_cap() {
                 assert_eq!(client.line(), "+ OK");
                 client.send([b'y'; 16383]);
                 let _ = client.tcp().set_nonblocking(true);
-                let _ = (&mut &*client.tcp()).write(&[b'z'; 16000]);
+                let mut tcp = client.tcp();
+                let _ = tcp.write(&[b'z'; 16000]);
                 client
             })
             .collect()

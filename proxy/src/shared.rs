@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Semaphore, watch};
 use usher_backends::Observer;
 use usher_backends::directory::Directory;
-use usher_backends::roster::Roster;
+use usher_backends::roster::{Gate, Roster};
 use usher_config::Snapshot;
 
 /// Built once in [`crate::run`]; no globals beside it.
@@ -25,7 +25,9 @@ pub(crate) struct Shared {
     /// Hears what happens with backends.
     pub(crate) observer: Arc<dyn Observer>,
     /// The sessions.
-    pub(crate) sessions: Table,
+    pub(crate) sessions: Arc<Table>,
+    /// Counts the connections that are not relayed yet.
+    pub(crate) doors: Arc<Gate>,
     /// Places for logins that wait for a host that is out.
     pub(crate) held_logins: Semaphore,
     /// Starts sessions.

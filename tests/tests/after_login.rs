@@ -240,6 +240,27 @@ fn stopping_ends_those_before_login_and_waits_for_the_rest() {
 }
 
 #[test]
+fn stopping_tells_those_before_login_though_there_is_no_session() {
+    const BYE: &str = "* BYE [UNAVAILABLE] Temporarily unavailable, try again later.\r\n";
+    let setup =
+        Setup::new().server("login_wait = \"50s\"\ndrain_deadline = \"50s\"").limits("retry = \"100ms\"");
+    let address = setup.at(10143);
+    let mut usher = setup.host("ih.test", address, "tls = \"none\"", "").users(USERS).start();
+    let mut silent = Client::tls(usher.imaps());
+    // This one waits for a host that is out.
+    let mut held = Client::tls(usher.imaps());
+    held.send("a LOGIN anna secret\r\n");
+    usher.wait_for_log("instance host failed");
+    usher.signal(Signal::TERM);
+    for client in [&mut silent, &mut held] {
+        let (said, end) = client.rest();
+        assert_eq!(said, BYE);
+        assert!(end.is_ok());
+    }
+    assert!(usher.wait().success());
+}
+
+#[test]
 fn a_second_signal_ends_at_once() {
     let setup = Setup::new().server("login_wait = \"2s\"\ndrain_deadline = \"50s\"");
     let (mut usher, _held) = with_archive(setup);

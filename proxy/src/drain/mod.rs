@@ -41,13 +41,18 @@ pub(crate) async fn drain(shared: &Arc<Shared>) {
     emptied(shared, Instant::now() + limits.farewell + LOOK * 4).await;
 }
 
-/// Whether no session is left at some moment before `until`.
-async fn emptied(shared: &Shared, until: Instant) -> bool {
+/// Whether no session is left at some moment before `deadline`.
+async fn emptied(shared: &Shared, deadline: Instant) -> bool {
+    until(deadline, || shared.sessions.len() == 0).await
+}
+
+/// Whether `is_so` becomes true before `deadline`.
+async fn until(deadline: Instant, is_so: impl Fn() -> bool) -> bool {
     loop {
-        if shared.sessions.len() == 0 {
+        if is_so() {
             return true;
         }
-        if Instant::now() >= until {
+        if Instant::now() >= deadline {
             return false;
         }
         sleep(LOOK).await;

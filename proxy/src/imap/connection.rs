@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use usher_backends::connect::keep_alive;
+use usher_backends::roster::Gate;
 use usher_config::snapshot::{Listener, Protocol};
 use usher_wire::imap::capability::Privacy;
 use usher_wire::imap::reply::{self, Code};
@@ -27,6 +28,22 @@ pub(crate) struct Door {
     /// The address of usher's that it connected to.
     pub(crate) local: SocketAddr,
     pub(crate) begun: Instant,
+}
+
+/// A connection's place among those that are not relayed yet, given up when it is dropped.
+pub(crate) struct Place(Arc<Gate>);
+
+impl Place {
+    /// Takes one.
+    pub(crate) fn take(doors: &Arc<Gate>) -> Option<Self> {
+        doors.enter(None).ok().map(|()| Self(doors.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
 }
 
 /// How a connection ended before it was relayed.
@@ -49,18 +66,25 @@ impl Ended {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(shared: Arc<Shared>, listener: usize, tcp: TcpStream, peer: SocketAddr) {
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    listener: usize,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    place: Option<Place>,
+) {
     let Ok(local) = tcp.local_addr() else { return };
     let id = shared.ids.next();
     let mut door = Door { shared, listener, id, client: peer, local, begun: Instant::now() };
     // On the heap and gone before the relay begins: a session that lasts for hours is no larger for it.
-    match Box::pin(before_login(&mut door, tcp)).await {
+    let outcome = Box::pin(before_login(&mut door, tcp)).await;
+    drop(place);
+    match outcome {
         Ok(joined) => {
             let Joined { session, lease, user, streams } = *joined;
             let end = relay::run(&door, &session, streams).await;
             let host = &lease.host().config.name;
             record(&door, &user, host, end.ended, (end.from_client, end.from_backend)).write();
-            door.shared.sessions.leave(&session);
         }
         Err(ended) => record(&door, "", "", ended, (0, 0)).write(),
     }

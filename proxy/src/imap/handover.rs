@@ -2,10 +2,9 @@
 
 use super::connection::{Door, Ended};
 use crate::relay::Streams;
-use crate::session::{By, Cause, Session, Stage};
+use crate::session::{By, Cause, Entry, Stage};
 use crate::tls::ClientStream;
 use std::borrow::Cow;
-use std::sync::Arc;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep};
 use usher_backends::connect::{self, Deadlines, LoggedIn, LoginOutcome, OnBehalf};
@@ -18,10 +17,11 @@ use usher_wire::imap::preauth::{Claim, Preauth};
 use usher_wire::imap::reply::Code;
 use usher_wire::imap::sasl::Credential;
 use usher_wire::imap::tracker::Tracker;
+use zeroize::Zeroize;
 
 /// A client and its host, the login proven.
 pub(crate) struct Joined {
-    pub(crate) session: Arc<Session>,
+    pub(crate) session: Entry,
     pub(crate) lease: Lease,
     /// The key's name, for the close record.
     pub(crate) user: Box<str>,
@@ -36,13 +36,13 @@ pub(crate) enum Handover {
     Refused(Code, Preauth, ClientStream),
     /// The home host is out, for as long as a login may wait.
     Outage(Preauth, ClientStream),
-    /// An operator holds the home host.
+    /// An operator holds the home host, or stops usher.
     Held(ClientStream),
 }
 
 /// What one try came to.
 enum Try {
-    LoggedIn(Box<LoggedIn>, Lease, Arc<Session>),
+    LoggedIn(Box<LoggedIn>, Lease, Entry),
     Refused(Code),
     Unknown,
     Held,
@@ -62,7 +62,7 @@ pub(crate) async fn hand_over(
     let outcome = {
         let seeking = seek(door, claim, key.as_ref(), begun);
         tokio::pin!(seeking);
-        attended(&mut stream, &mut preauth, seeking).await?
+        attended(door, &mut stream, &mut preauth, seeking).await?
     };
     let refused = |code| log_refused(door, claim, key.as_ref(), code);
     match outcome {
@@ -85,8 +85,9 @@ pub(crate) async fn hand_over(
 }
 
 /// Runs `work` while the client is watched: what it sends meanwhile is kept for later, and when it goes away
-/// the work ends with it.
+/// the work ends with it, as it does when usher stops.
 async fn attended(
+    door: &Door,
     stream: &mut ClientStream,
     preauth: &mut Preauth,
     mut work: impl Future<Output = Try> + Unpin,
@@ -97,11 +98,15 @@ async fn attended(
         let read = tokio::select! {
             biased;
             done = &mut work => return Ok(done),
+            () = door.shared.stopped() => return Ok(Try::Held),
             read = stream.read(&mut buf[..most]), if most > 0 => read,
         };
         match read {
             Ok(0) => return Err(Ended::new(By::Client, Stage::Login, Cause::Closed)),
-            Ok(read) => preauth.feed(&buf[..read]),
+            Ok(read) => {
+                preauth.feed(&buf[..read]);
+                buf.zeroize();
+            }
             Err(error) => return Err(Ended::broken(Stage::Login, &error)),
         }
     }
@@ -166,7 +171,7 @@ async fn attempt(door: &Door, claim: &Claim, key: &ArchiveKey) -> Try {
         Err(Shut::Full) => return Try::Out,
     };
     // In the table before the host is contacted; leaves it again unless the login succeeds.
-    let entry = Entered { door, session: Some(shared.sessions.enter(door.id)) };
+    let entry = shared.sessions.enter(door.id);
     let deadlines = Deadlines::from(&shared.snapshot.limits);
     let id = door.id.to_string();
     let on_behalf = OnBehalf { source: door.client, destination: door.local, session: &id };
@@ -175,34 +180,11 @@ async fn attempt(door: &Door, claim: &Claim, key: &ArchiveKey) -> Try {
     };
     let credential = credential_for(host, claim, key);
     match ready.log_in(host, &credential, &claim.client_id, on_behalf, &deadlines).await {
-        Ok(LoginOutcome::Accepted(logged_in)) => match entry.keep() {
-            Some(session) => Try::LoggedIn(logged_in, lease, session),
-            None => Try::Out,
-        },
+        Ok(LoginOutcome::Accepted(logged_in)) => Try::LoggedIn(logged_in, lease, entry),
         Ok(LoginOutcome::Refused(code)) => Try::Refused(code),
         Err(fault) => {
             shared.observer.connect_failed(&host.config.name, &fault);
             Try::Out
-        }
-    }
-}
-
-/// A session's place in the table while its login is under way.
-struct Entered<'a> {
-    door: &'a Door,
-    session: Option<Arc<Session>>,
-}
-
-impl Entered<'_> {
-    fn keep(mut self) -> Option<Arc<Session>> {
-        self.session.take()
-    }
-}
-
-impl Drop for Entered<'_> {
-    fn drop(&mut self) {
-        if let Some(session) = &self.session {
-            self.door.shared.sessions.leave(session);
         }
     }
 }
@@ -234,7 +216,7 @@ fn join(
     stream: ClientStream,
     logged_in: LoggedIn,
     lease: Lease,
-    session: Arc<Session>,
+    session: Entry,
 ) -> Box<Joined> {
     let (client, id) = (door.client, door.id);
     tracing::info!(

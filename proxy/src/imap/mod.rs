@@ -6,5 +6,5 @@ mod handover;
 mod preauth;
 mod proxy_header;
 
-pub(crate) use connection::{Door, Ended, serve};
+pub(crate) use connection::{Door, Ended, Place, serve};
 pub(crate) use farewell::farewell;

@@ -11,6 +11,7 @@ use usher_config::snapshot::OutageReply;
 use usher_wire::imap::capability::Privacy;
 use usher_wire::imap::preauth::{CloseCause, PlainDrained, Preauth, Step, greet};
 use usher_wire::imap::reply::{self, Code};
+use zeroize::Zeroize;
 
 /// Octets read at a time.
 const READ: usize = 2048;
@@ -59,7 +60,11 @@ pub(crate) async fn converse(
                 };
                 match read {
                     Ok(Ok(0)) => return Err(Ended::new(By::Client, Stage::Preauth, Cause::Closed)),
-                    Ok(Ok(read)) => preauth.feed(&buf[..read]),
+                    Ok(Ok(read)) => {
+                        preauth.feed(&buf[..read]);
+                        // It may have held a password.
+                        buf.zeroize();
+                    }
                     Ok(Err(error)) => return Err(Ended::broken(Stage::Preauth, &error)),
                     Err(_) => {
                         let cause = if silent < *until { Cause::Idle } else { Cause::TooLong };

@@ -26,7 +26,9 @@ pub(crate) async fn accept(shared: Arc<Shared>, listener: usize, socket: TcpList
         };
         match accepted {
             Ok((tcp, peer)) => {
-                shared.spawner.session(imap::serve(shared.clone(), listener, tcp, peer));
+                // Counted before it is started: whoever stops usher misses none.
+                let place = imap::Place::take(&shared.doors);
+                shared.spawner.session(imap::serve(shared.clone(), listener, tcp, peer, place));
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {

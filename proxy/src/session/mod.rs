@@ -6,4 +6,4 @@ mod table;
 
 pub(crate) use close::{By, Cause, Record, Stage};
 pub(crate) use sweep::sweep;
-pub(crate) use table::{Order, Session, Table};
+pub(crate) use table::{Entry, Order, Session, Table};

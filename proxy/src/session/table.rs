@@ -94,6 +94,26 @@ pub(crate) struct Table {
     sessions: DashMap<Id, Arc<Session>>,
 }
 
+/// A session's place in the table, which it leaves when this is dropped, however it ends.
+pub(crate) struct Entry {
+    table: Arc<Table>,
+    session: Arc<Session>,
+}
+
+impl std::ops::Deref for Entry {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.table.sessions.remove(&self.session.id);
+    }
+}
+
 impl Table {
     /// An empty one.
     pub(crate) fn new() -> Self {
@@ -101,7 +121,7 @@ impl Table {
     }
 
     /// Enters a session.
-    pub(crate) fn enter(&self, id: Id) -> Arc<Session> {
+    pub(crate) fn enter(self: &Arc<Self>, id: Id) -> Entry {
         let session = Arc::new(Session {
             id,
             epoch: self.epoch,
@@ -112,12 +132,7 @@ impl Table {
         });
         session.note_activity();
         self.sessions.insert(id, session.clone());
-        session
-    }
-
-    /// Removes a session that has ended.
-    pub(crate) fn leave(&self, session: &Session) {
-        self.sessions.remove(&session.id);
+        Entry { table: self.clone(), session }
     }
 
     /// How many there are.

@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
 
 use socket2::SockRef;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -378,6 +378,41 @@ fn a_client_cut_off_without_tlss_own_end_is_truncated() {
     client.tcp().shutdown(Shutdown::Both).unwrap();
     usher.wait_for_log("by=\"client\" stage=\"relay\" cause=\"truncated\"");
     assert_eq!(hears.recv_timeout(Duration::from_secs(30)).unwrap(), b"");
+}
+
+#[test]
+fn a_backend_cut_off_without_tlss_own_end_is_truncated() {
+    for clean in [true, false] {
+        let setup = quick();
+        let certificate = Certificate::for_names(&["ih.test"]);
+        let pin = format!("fingerprints = [{:?}]", certificate.pin());
+        let config = certificate.server_config();
+        let _scripted = Scripted::start(setup.at(10143), move |conn| {
+            let tls = rustls::ServerConnection::new(config.clone()).unwrap();
+            let mut stream = rustls::StreamOwned::new(tls, conn.tcp().try_clone().unwrap());
+            stream.write_all(GREETING.as_bytes()).unwrap();
+            let mut lines = BufReader::new(&mut stream).lines();
+            lines.next();
+            drop(lines);
+            stream.write_all(b"L OK in\r\n").unwrap();
+            let mut buf = [0; 100];
+            let _ = stream.read(&mut buf).unwrap();
+            stream.write_all(b"* 1 EXISTS\r\n").unwrap();
+            if clean {
+                stream.conn.send_close_notify();
+            }
+            stream.flush().unwrap();
+            conn.tcp().shutdown(Shutdown::Write).unwrap();
+            let _ = stream.read(&mut buf);
+        });
+        let usher = with_host(setup, "tls = \"implicit\"", &pin).start();
+        let mut client = Client::tls(usher.imaps());
+        client.login("anna", "secret");
+        client.send("a NOOP\r\n");
+        assert!(client.rest().0.starts_with("* 1 EXISTS\r\n* BYE "));
+        let cause = if clean { "closed" } else { "truncated" };
+        usher.wait_for_log(&format!("by=\"backend\" stage=\"relay\" cause=\"{cause}\""));
+    }
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub(super) async fn open(
     send_proxy_header(&mut tcp, host.config.imap.client_address, on_behalf, until).await?;
     let stream = match (&host.tls, host.config.imap.tls) {
         (Some(config), BackendTls::Implicit) => {
-            BackendStream::Tls(tls::handshake(tcp, host, config, until).await?)
+            BackendStream::Tls(tls::handshake(tcp, &host.config.name, config, until).await?)
         }
         (Some(config), BackendTls::StartTls) => {
             let mut stream = BackendStream::Plain(tcp);
@@ -100,7 +100,7 @@ async fn upgraded(
     let BackendStream::Plain(tcp) = stream else {
         return Err(ConnectFault::at(Stage::Greeting, Cause::Protocol(Fault::OutOfStep)));
     };
-    let stream = BackendStream::Tls(tls::handshake(tcp, host, config, until).await?);
+    let stream = BackendStream::Tls(tls::handshake(tcp, &host.config.name, config, until).await?);
     let mut out = Vec::new();
     let opening = Opening::under_tls(&mut out);
     ready(stream, opening, out, until).await

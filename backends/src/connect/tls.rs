@@ -2,7 +2,6 @@
 
 use super::{Cause, ConnectFault, Stage};
 use crate::Observer;
-use crate::roster::Host;
 use aws_lc_rs::digest;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -153,14 +152,14 @@ impl ServerCertVerifier for PinVerifier {
     }
 }
 
-/// Makes TLS over `tcp`.
+/// Makes TLS over `tcp` with the host called `name`.
 pub(super) async fn handshake(
     tcp: TcpStream,
-    host: &Host,
+    name: &str,
     config: &Arc<ClientConfig>,
     until: Instant,
 ) -> Result<Box<TlsStream<TcpStream>>, ConnectFault> {
-    let name = ServerName::try_from(host.config.name.clone())
+    let name = ServerName::try_from(name.to_owned())
         .map_err(|error| ConnectFault::at(Stage::Tls, Cause::Tls(error.to_string())))?;
     let connecting = TlsConnector::from(config.clone()).connect(name, tcp).into_fallible();
     match timeout_at(until, connecting).await {

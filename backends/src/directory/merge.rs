@@ -3,7 +3,7 @@
 
 use super::DirectoryError;
 use super::entries::{key_of, new_change};
-use super::import::{ConflictKind, ImportOptions, ImportPhase, Listener};
+use super::outcome::{ConflictKind, ImportOptions, ImportPhase, Listener};
 use super::schema::entry_table;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 

@@ -5,10 +5,11 @@
 mod entries;
 mod import;
 mod merge;
+mod outcome;
 mod schema;
 
 pub use entries::{Entry, Placement};
-pub use import::{Conflict, ConflictKind, ImportOptions, ImportPhase, Imported};
+pub use outcome::{Conflict, ConflictKind, ImportOptions, ImportPhase, Imported};
 
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};

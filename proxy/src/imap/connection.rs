@@ -1,69 +1,20 @@
 //! The way of one connection, stage by stage. What a stage needed is dropped before the next begins.
 
+use super::door::{Door, Ended, Place};
 use super::handover::Joined;
 use super::{farewell, preauth, proxy_header};
 use crate::relay;
 use crate::session::{By, Cause, Record, Stage};
-use crate::shared::{Id, Shared};
+use crate::shared::Shared;
 use crate::tls::{self, ClientStream, HandshakeFault};
-use rustls::ServerConfig;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use usher_backends::connect::keep_alive;
-use usher_backends::roster::Gate;
-use usher_config::snapshot::{Listener, Protocol};
+use usher_config::snapshot::Protocol;
 use usher_wire::imap::capability::Privacy;
 use usher_wire::imap::reply::{self, Code};
-
-/// One connection before its login.
-pub(crate) struct Door {
-    pub(crate) shared: Arc<Shared>,
-    /// The position of its listener in the configuration.
-    pub(crate) listener: usize,
-    pub(crate) id: Id,
-    /// The client, as the PROXY header tells where one is demanded.
-    pub(crate) client: SocketAddr,
-    /// The address of usher's that it connected to.
-    pub(crate) local: SocketAddr,
-    pub(crate) begun: Instant,
-}
-
-/// A connection's place among those that are not relayed yet, given up when it is dropped.
-pub(crate) struct Place(Arc<Gate>);
-
-impl Place {
-    /// Takes one.
-    pub(crate) fn take(doors: &Arc<Gate>) -> Option<Self> {
-        doors.enter(None).ok().map(|()| Self(doors.clone()))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.leave();
-    }
-}
-
-/// How a connection ended before it was relayed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ended {
-    pub(crate) by: By,
-    pub(crate) stage: Stage,
-    pub(crate) cause: Cause,
-}
-
-impl Ended {
-    pub(crate) fn new(by: By, stage: Stage, cause: Cause) -> Self {
-        Self { by, stage, cause }
-    }
-
-    /// Ended because reading or writing failed.
-    pub(crate) fn broken(stage: Stage, error: &std::io::Error) -> Self {
-        Self::new(By::Client, stage, Cause::of(error))
-    }
-}
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(
@@ -103,18 +54,6 @@ fn record<'a>(door: &Door, user: &'a str, host: &'a str, ended: Ended, bytes: (u
         from_client: bytes.0,
         from_backend: bytes.1,
         lasted: door.begun.elapsed(),
-    }
-}
-
-impl Door {
-    /// The listener's configuration.
-    pub(crate) fn config(&self) -> &Listener {
-        &self.shared.snapshot.listeners[self.listener]
-    }
-
-    fn tls(&self) -> &Arc<ServerConfig> {
-        let configs = &self.shared.tls;
-        if self.config().strict_sni { &configs.strict } else { &configs.lenient }
     }
 }
 

@@ -1,6 +1,6 @@
 //! From a claim to a joined session: whose archive, which host, and the host's word on it.
 
-use super::connection::{Door, Ended};
+use super::door::{Door, Ended};
 use crate::relay::Streams;
 use crate::session::{By, Cause, Entry, Stage};
 use crate::tls::ClientStream;

@@ -1,6 +1,6 @@
 //! The conversation before login: reads, answers, keeps the deadlines, and takes each claim to its host.
 
-use super::connection::{Door, Ended};
+use super::door::{Door, Ended};
 use super::farewell;
 use super::handover::{self, Handover, Joined};
 use crate::session::{By, Cause, Stage};

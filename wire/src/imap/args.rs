@@ -1,6 +1,6 @@
 //! Reads the arguments of one whole command.
 
-use super::command::Command;
+use super::command::{Command, is_astring_char};
 use std::borrow::Cow;
 
 /// An argument that breaks the grammar; the command gets `BAD`.
@@ -122,9 +122,4 @@ impl<'a> Args<'a> {
         self.at += length;
         if length == 0 { Err(BadArgument) } else { Ok(rest.get(..length).unwrap_or_default()) }
     }
-}
-
-/// `ASTRING-CHAR`: `ATOM-CHAR` or `]` (RFC 9051 section 9).
-pub(super) fn is_astring_char(b: u8) -> bool {
-    b > b' ' && b < 0x7f && !matches!(b, b'(' | b')' | b'{' | b'%' | b'*' | b'"' | b'\\')
 }

@@ -74,9 +74,14 @@ pub fn head(line: &[u8]) -> Head<'_> {
     Head { tag: valid.then_some(tag), verb }
 }
 
+/// `ASTRING-CHAR`: `ATOM-CHAR` or `]` (RFC 9051 section 9).
+pub(super) fn is_astring_char(b: u8) -> bool {
+    b > b' ' && b < 0x7f && !matches!(b, b'(' | b')' | b'{' | b'%' | b'*' | b'"' | b'\\')
+}
+
 /// `tag = 1*<any ASTRING-CHAR except "+">`.
 fn is_tag_char(b: u8) -> bool {
-    b != b'+' && super::args::is_astring_char(b)
+    b != b'+' && is_astring_char(b)
 }
 
 /// One whole command, without its last line end.

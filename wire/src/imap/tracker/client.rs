@@ -1,7 +1,6 @@
 //! From the client to the backend: whole commands are followed, a few are answered here.
 
-use super::super::args::is_astring_char;
-use super::super::command::{Assembler, Head, LiteralVerdict, Step as Piece, head};
+use super::super::command::{Assembler, Head, LiteralVerdict, Step as Piece, head, is_astring_char};
 use super::super::id;
 use super::super::literal::{Announced, announced};
 use super::{ANSWERS_CAP, Fault, HEAD_CAP, Moved, OPEN_CAP, Out, Tracker, UNJUDGED_CAP};

@@ -1,0 +1,107 @@
+//! What an import is told to do, what it tells on the way, and what it came to.
+
+use usher_config::ArchiveKey;
+use usher_config::domains::Domains;
+
+/// How to import.
+pub struct ImportOptions<'a> {
+    /// How names become keys.
+    pub domains: &'a Domains,
+    /// Whether a host of this name exists.
+    pub is_host: &'a dyn Fn(&str) -> bool,
+    /// Move users that are elsewhere, and leave out the lines that cannot be taken.
+    pub replace: bool,
+    /// Who imports.
+    pub by: &'a str,
+}
+
+/// A line that stands in the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// Its number, counted from 1.
+    pub line: u64,
+    /// What is the matter.
+    pub kind: ConflictKind,
+}
+
+/// What is the matter with a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConflictKind {
+    /// It is not `user,host`.
+    Malformed(String),
+    /// No host has this name.
+    UnknownHost(String),
+    /// The file puts this user on another host too.
+    TwoHosts {
+        /// The user.
+        user: ArchiveKey,
+        /// The line that says otherwise.
+        other_line: u64,
+    },
+    /// The directory has this user on another host.
+    Elsewhere {
+        /// The user.
+        user: ArchiveKey,
+        /// The host in the directory.
+        host: String,
+    },
+}
+
+impl std::fmt::Display for Conflict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}: ", self.line)?;
+        match &self.kind {
+            ConflictKind::Malformed(why) => write!(f, "malformed: {why}"),
+            ConflictKind::UnknownHost(host) => write!(f, "unknown host {host:?}"),
+            ConflictKind::TwoHosts { user, other_line } => {
+                write!(f, "{user} is on another host in line {other_line}")
+            }
+            ConflictKind::Elsewhere { user, host } => write!(f, "{user} is on {host} already"),
+        }
+    }
+}
+
+/// What an import is busy with, for a progress bar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImportPhase {
+    /// Reading lines; so many octets are read.
+    Reading(u64),
+    /// Sorting; so many of so many rows.
+    Sorting(u64, u64),
+    /// Writing; so many of so many rows.
+    Writing(u64, u64),
+}
+
+/// What an import came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// Whether anything was swapped in.
+    pub done: bool,
+    /// Keys in the file that could be taken.
+    pub keys: u64,
+    /// Keys that were not in the directory.
+    pub added: u64,
+    /// Keys that were on another host.
+    pub moved: u64,
+    /// Lines in the way.
+    pub conflicts: u64,
+    /// Of those, lines that no `replace` can take.
+    pub left_out: u64,
+}
+
+/// Who hears of conflicts and progress.
+pub(super) struct Listener<'a> {
+    pub(super) conflict: &'a mut dyn FnMut(&Conflict),
+    pub(super) progress: &'a mut dyn FnMut(ImportPhase),
+    pub(super) tally: Imported,
+}
+
+impl Listener<'_> {
+    pub(super) fn conflict(&mut self, line: u64, kind: ConflictKind) {
+        self.tally.conflicts += 1;
+        if !matches!(kind, ConflictKind::Elsewhere { .. }) {
+            self.tally.left_out += 1;
+        }
+        (self.conflict)(&Conflict { line, kind });
+    }
+}

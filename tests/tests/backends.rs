@@ -8,6 +8,7 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use usher_backends::state::{OperatorHold, State};
 use usher_tests::archive::{Event, Options, Tls};
 use usher_tests::certificate::Certificate;
 use usher_tests::client::Client;
@@ -170,6 +171,23 @@ fn a_full_host_makes_logins_wait() {
     second.tcp().set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     first.command("x LOGOUT");
     assert!(second.answer("a")[0].starts_with("a OK"));
+}
+
+#[test]
+fn a_host_that_an_operator_holds_is_out_at_once() {
+    let setup = Setup::new().server("login_wait = \"50s\"");
+    let held = archive(Options::named("ih.test"), setup.at(10143));
+    held.add_user("anna@example.com", "secret");
+    let state_dir = setup.dir.path().join("state");
+    let setup = with_host(setup, "tls = \"none\"", "");
+    let hold =
+        OperatorHold { host: "ih.test".into(), since: 0, by: "test".into(), why: "maintenance".into() };
+    State::open(&state_dir).unwrap().hold(&hold).unwrap();
+    let usher = setup.start();
+    let begun = Instant::now();
+    assert_eq!(login(&usher), BYE);
+    assert!(begun.elapsed() < Duration::from_secs(20), "not held for login_wait");
+    assert_eq!(held.events(), []);
 }
 
 #[test]

@@ -16,6 +16,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) async fn drain(shared: &Arc<Shared>) {
     let deadline = shared.snapshot.server.drain_deadline;
     let limits = &shared.snapshot.limits;
+    // Those before login hear of it by themselves; they get the time that a goodbye takes.
+    until(Instant::now() + limits.farewell + LOOK * 4, || shared.doors.count() == 0).await;
     tracing::info!(
         sessions = shared.sessions.len(),
         seconds = deadline.as_secs_f64(),

@@ -28,13 +28,12 @@ impl ArchiveKey {
         }
     }
 
-    /// The keys under which the archive of this one may be found, most specific first.
-    pub fn candidates(&self) -> impl Iterator<Item = ArchiveKey> {
-        let domain = match self {
+    /// The domain of a user, under which an archive is found that has no entry of its own.
+    pub fn domain(&self) -> Option<ArchiveKey> {
+        match self {
             Self::User(user) => user.rsplit_once('@').map(|(_, domain)| Self::Domain(domain.to_owned())),
             Self::Tenant(_) | Self::Domain(_) => None,
-        };
-        std::iter::once(self.clone()).chain(domain)
+        }
     }
 }
 

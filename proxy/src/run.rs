@@ -108,6 +108,7 @@ async fn serve(
     tokio::select! {
         () = drain::drain(&shared) => tracing::info!("stopped"),
         _ = terminate.recv() => tracing::warn!(sessions = shared.sessions.len(), "stopped at once"),
+        _ = quit.recv() => tracing::warn!(sessions = shared.sessions.len(), "stopped at once"),
         _ = interrupt.recv() => tracing::warn!(sessions = shared.sessions.len(), "stopped at once"),
     }
     Ok(())

@@ -59,6 +59,12 @@ fn what_leads_around_the_routing_never_reaches_the_backend() {
     }
     client.send("h {14+}\r\nUNAUTHENTICATE\r\n");
     assert_eq!(client.answer("h"), ["h BAD Invalid command."]);
+    // Behind a literal that a server may not look for.
+    for sent in ["k NOOP {20+}\r\nl UNAUTHENTICATE\r\nxx\r\n", "k IDLE {18+}\r\nl UNAUTHENTICATE\r\n\r\n"] {
+        client.send(sent);
+        client.answer("k");
+    }
+    assert_eq!(client.command("k IDLE {18}"), ["k BAD Invalid command."]);
     // In IDLE, where a server might take it for DONE.
     client.send("i IDLE\r\n");
     assert_eq!(client.line(), "+ idling");
@@ -131,17 +137,33 @@ fn literals_that_servers_read_differently_end_the_session() {
         assert_eq!(client.rest().0, format!("{GONE}\r\n"), "{sent:?}");
         assert!(!held.lines().join("\n").contains("UNAUTHENTICATE"));
     }
-    // The backend lists no LITERAL+, so it would take the literal's octets for commands.
-    let setup = Setup::new();
-    let address = setup.at(10143);
-    let options = Options { capabilities: "IMAP4rev1 SASL-IR".into(), ..Options::named("ih.test") };
-    archive(options, address).add_user("anna@example.com", "secret");
-    let keys = "login_as = \"canonical\"";
-    let usher = setup.host("ih.test", address, "tls = \"none\"", keys).users(USERS).start();
+}
+
+#[test]
+fn a_literal_that_the_backend_does_not_ask_for_is_skipped() {
+    // It lists no LITERAL+ and answers at once, as a server may: the octets must not become commands.
+    let (usher, scripted) = with_script(Setup::new(), |conn| {
+        while let Some(line) = conn.line() {
+            conn.send(format!("{} OK done\r\n", line.split(' ').next().unwrap()));
+        }
+    });
     let mut client = logged_in(&usher);
-    client.send("a NOOP {18+}\r\nb UNAUTHENTICATE\r\n\r\n");
-    assert_eq!(client.rest().0, format!("{GONE}\r\n"));
-    usher.wait_for_log("cause=\"ambiguous-literal\"");
+    client.send("a NOOP {18+}\r\nb UNAUTHENTICATE\r\n\r\nc NOOP\r\n");
+    assert_eq!(client.answer("a"), ["a OK done"]);
+    assert_eq!(client.answer("c"), ["c OK done"]);
+    let heard = String::from_utf8_lossy(&scripted.heard()).into_owned();
+    assert!(heard.ends_with("a NOOP {18}\r\nc NOOP\r\n"), "{heard}");
+}
+
+#[test]
+fn nothing_follows_a_clients_fault() {
+    let (usher, scripted) = with_script(Setup::new(), |conn| drop(conn.rest()));
+    let mut client = logged_in(&usher);
+    client.send("a NOOP \0\r\n");
+    assert_eq!(client.line(), GONE);
+    let _ = client.try_send(b"b UNAUTHENTICATE\r\n");
+    usher.wait_for_log("cause=\"control-octet\"");
+    assert!(!String::from_utf8_lossy(&scripted.heard()).contains("UNAUTHENTICATE"));
 }
 
 #[test]

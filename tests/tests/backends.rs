@@ -461,6 +461,71 @@ fn a_peer_that_does_not_read_stops_the_other_side_and_then_itself() {
 }
 
 #[test]
+fn a_peer_that_reads_slowly_is_served() {
+    let setup = Setup::new().limits("stalled = \"1s\"");
+    const SIZE: usize = 24 << 20;
+    let _scripted = Scripted::logged_in(setup.at(10143), |conn| {
+        conn.line();
+        conn.send(format!("* 1 FETCH (BODY[] {{{SIZE}}}\r\n"));
+        conn.send(vec![b'x'; SIZE]);
+        conn.send(")\r\na OK done\r\n");
+        conn.rest();
+    });
+    let usher = with_host(setup, "tls = \"none\"", "").start();
+    let mut client = Client::tls(usher.imaps());
+    client.login("anna", "secret");
+    client.send("a FETCH 1 BODY[]\r\n");
+    client.line();
+    let mut left = SIZE;
+    // Longer than a peer may stall, in all, and never for long.
+    while left > 0 {
+        let now = left.min(1 << 20);
+        client.octets(now);
+        left -= now;
+        std::thread::sleep(Duration::from_millis(120));
+    }
+    assert_eq!(client.answer("a").last().unwrap(), "a OK done");
+}
+
+#[test]
+fn a_backend_that_hangs_within_a_response_does_not_keep_the_session() {
+    let setup = Setup::new().limits("idle = \"1s\"\nstalled = \"1s\"\nfarewell = \"300ms\"");
+    let _scripted = Scripted::logged_in(setup.at(10143), |conn| {
+        conn.line();
+        conn.send("* 1 FETCH (BODY[] {10}\r\n01234");
+        conn.rest();
+    });
+    let usher = with_host(setup, "tls = \"none\"", "").start();
+    let mut client = Client::tls(usher.imaps());
+    client.login("anna", "secret");
+    client.send("a FETCH 1 BODY[]\r\n");
+    client.octets(29);
+    assert!(client.rest().1.is_err(), "cut, and seen to be cut");
+    usher.wait_for_log("by=\"usher\" stage=\"relay\" cause=\"stalled\"");
+}
+
+#[test]
+fn a_password_that_no_backend_could_take_is_no_outage() {
+    let setup = Setup::new().server("login_wait = \"50s\"");
+    let _scripted = Scripted::start(setup.at(10143), |mut conn| {
+        conn.send(GREETING);
+        conn.line();
+        conn.send("L BAD what?\r\n");
+        conn.rest();
+    });
+    let usher = with_host(setup, "tls = \"none\"", "").start();
+    // NUL in a password of SASL LOGIN.
+    let mut client = Client::tls(usher.imaps());
+    client.send("a AUTHENTICATE LOGIN YW5uYQ==\r\nc2UAY3JldA==\r\n");
+    client.line();
+    assert_eq!(client.line(), "a BAD NUL in a name or a password.");
+    // What the host calls BAD is not tried again and again.
+    let begun = Instant::now();
+    assert_eq!(login(&usher), BYE);
+    assert!(begun.elapsed() < Duration::from_secs(20), "not held for login_wait");
+}
+
+#[test]
 fn vanished_peers_are_looked_for_on_both_legs() {
     let setup = quick();
     let held = archive(Options::named("ih.test"), setup.at(10143));

@@ -287,6 +287,37 @@ fn a_large_import_lets_others_write_and_loses_none_of_it() {
 }
 
 #[test]
+fn a_large_import_undoes_no_change_that_was_made_meanwhile() {
+    let state = State::new();
+    let path = state.dir.path().join("large.csv");
+    let rows: String = (0..120_000).map(|n| format!("u{n:07},ih1.test\n")).collect();
+    std::fs::write(&path, rows).unwrap();
+    // An entry that sorts behind all of them.
+    state.user(&["set", "@zzz.example", "ih2.test"]);
+    let mut import = Command::new(binary())
+        .args(["user", "--config"])
+        .arg(state.config())
+        .arg("import")
+        .arg(&path)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut number = 9;
+    while import.try_wait().unwrap().is_none() {
+        assert_eq!(state.user(&["set", &format!("u{number:07}"), "ih2.test"]).status.code(), Some(0));
+        number += 1;
+    }
+    let taken = import.wait().unwrap().success();
+    let now = state.exported();
+    for number in 9..number {
+        let user = format!("u{number:07}@example.com");
+        assert_eq!(now[&user], "ih2.test", "{user} was undone, import taken: {taken}");
+    }
+    assert_eq!(now["@zzz.example"], "ih2.test");
+}
+
+#[test]
 fn an_import_that_is_killed_changes_nothing() {
     let state = State::new();
     state.user(&["set", "anna", "ih1.test"]);

@@ -39,19 +39,29 @@ impl Directory {
     /// # Errors
     /// When the file cannot be read: nothing is known then, not that the key is nowhere.
     pub fn look_up(&self, key: &ArchiveKey) -> Result<Option<Placement>, DirectoryError> {
+        // One statement, so one state of the directory: between two, an import could be swapped in.
+        let sql = "SELECT h.name, 0 AS rank FROM entry e JOIN host h ON h.id = e.host
+                   WHERE e.kind = ?1 AND e.key = ?2
+                   UNION ALL
+                   SELECT h.name, 1 FROM entry e JOIN host h ON h.id = e.host
+                   WHERE e.kind = ?3 AND e.key = ?4
+                   ORDER BY rank LIMIT 1";
+        let wider = key.domain();
+        let (wider_kind, wider_name) = match &wider {
+            Some(domain) => (Some(kind(domain)), Some(domain.name())),
+            None => (None, None),
+        };
         self.with(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT h.name FROM entry e JOIN host h ON h.id = e.host WHERE e.kind = ?1 AND e.key = ?2",
-            )?;
-            for candidate in key.candidates() {
-                let found = statement
-                    .query_row((kind(&candidate), candidate.name()), |row| row.get::<_, String>(0))
-                    .optional()?;
-                if let Some(host) = found {
-                    return Ok(Some(Placement { host, found_by: candidate }));
-                }
-            }
-            Ok(None)
+            let mut statement = connection.prepare_cached(sql)?;
+            let found: Option<(String, u8)> = statement
+                .query_row((kind(key), key.name(), wider_kind, wider_name), |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .optional()?;
+            Ok(found.map(|(host, rank)| {
+                let found_by = wider.clone().filter(|_| rank > 0).unwrap_or_else(|| key.clone());
+                Placement { host, found_by }
+            }))
         })
     }
 

@@ -48,7 +48,8 @@ impl Directory {
     fn lock_imports(&self) -> Result<File, DirectoryError> {
         let path = self.path.with_extension("import.lock");
         let io = |source| DirectoryError::Io { path: path.clone(), source };
-        let file = File::create(&path).map_err(io)?;
+        // Whoever made it, locking it needs no right to write.
+        let file = File::open(&path).or_else(|_| File::create(&path)).map_err(io)?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(DirectoryError::ImportUnderWay),
@@ -114,16 +115,17 @@ fn read(
         match parse(&record, options) {
             Ok(None) => {}
             Ok(Some((key, host))) => {
-                if !hosts.contains_key(host) {
-                    let known = (options.is_host)(host);
-                    let id = if known { Some(host_id(directory, host)?) } else { None };
-                    hosts.insert(host.to_owned(), id);
+                let host = host.to_ascii_lowercase();
+                if !hosts.contains_key(&host) {
+                    let known = (options.is_host)(&host);
+                    let id = if known { Some(host_id(directory, &host)?) } else { None };
+                    hosts.insert(host.clone(), id);
                 }
-                match hosts.get(host).copied().flatten() {
+                match hosts.get(&host).copied().flatten() {
                     Some(id) => {
                         insert.execute((kind(&key), key.name(), id, line))?;
                     }
-                    None => listener.conflict(line, ConflictKind::UnknownHost(host.to_owned())),
+                    None => listener.conflict(line, ConflictKind::UnknownHost(host)),
                 }
             }
             Err(why) => listener.conflict(line, ConflictKind::Malformed(why)),

@@ -6,6 +6,8 @@ use super::entries::{key_of, new_change};
 use super::outcome::{ConflictKind, ImportOptions, ImportPhase, Listener};
 use super::schema::entry_table;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use std::cmp::Ordering;
+use std::collections::VecDeque;
 
 /// Up to so many rows, one transaction takes well under a second.
 const AT_ONCE: u64 = 50_000;
@@ -76,14 +78,14 @@ pub(super) fn merge(
         finish(listener, staged, elsewhere, there);
         return Ok(());
     }
-    let (elsewhere, there) = tell_elsewhere(directory, staged, listener)?;
-    if elsewhere > 0 && !options.replace {
-        return Ok(());
-    }
+    // First of all the change is written down: what others change from here on is looked at in the end.
     let change = begin_next(directory, options.by)?;
-    fill_next(directory, staged, change, listener)?;
-    if swap(directory, staged, change, options, listener)? {
-        finish(listener, staged, elsewhere, there);
+    let (elsewhere, there) = tell_elsewhere(directory, staged, listener)?;
+    if elsewhere == 0 || options.replace {
+        fill_next(directory, staged, change, listener)?;
+        if swap(directory, staged, change, options, listener)? {
+            finish(listener, staged, elsewhere, there);
+        }
     }
     // What is dropped is the table that is not in use: the former one, or the next one that was given up.
     directory.execute_batch("DROP TABLE IF EXISTS entry_former; DROP TABLE IF EXISTS entry_next;")?;
@@ -147,55 +149,57 @@ fn fill_next(
     };
     let mut new = next_staged()?;
     let mut written = 0;
-    // The last key that was read of the table in use. Read by chunks: one long read would keep the
-    // write-ahead log from being emptied meanwhile.
+    // The table in use is read by chunks as well: one long read would keep the write-ahead log from being
+    // emptied meanwhile.
+    let mut old = VecDeque::new();
     let mut after: (u8, String) = (0, String::new());
     let mut old_ended = false;
-    while !old_ended || new.is_some() {
+    loop {
         let transaction = directory.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let old = if old_ended { Vec::new() } else { chunk_after(&transaction, &after)? };
-        old_ended = old.len() < CHUNK;
-        let last = old.last().map(|row| (row.0, row.1.clone()));
         {
             let mut insert = transaction.prepare("INSERT INTO entry_next VALUES (?1, ?2, ?3, ?4, ?5)")?;
-            for row in old {
-                while let Some(staged) = new.take_if(|new| (new.0, &new.1) < (row.0, &row.1)) {
-                    insert.execute(staged)?;
-                    written += 1;
-                    new = next_staged()?;
-                }
-                match new.take_if(|new| (new.0, &new.1) == (row.0, &row.1)) {
-                    Some(staged) => {
-                        let kept = staged.2 == row.2;
-                        let (host, change) = if kept { (row.2, row.3) } else { (staged.2, staged.3) };
-                        insert.execute((row.0, row.1, host, change, row.4))?;
-                        new = next_staged()?;
-                    }
-                    None => {
-                        insert.execute(row)?;
+            for _ in 0..CHUNK {
+                if old.is_empty() && !old_ended {
+                    old = chunk_after(&transaction, &after)?;
+                    old_ended = old.len() < CHUNK;
+                    if let Some(last) = old.back() {
+                        after = (last.0, last.1.clone());
                     }
                 }
-                written += 1;
-            }
-            if old_ended {
-                for _ in 0..CHUNK {
-                    let Some(staged) = new.take() else { break };
-                    insert.execute(staged)?;
-                    written += 1;
+                let order = match (old.front(), &new) {
+                    (Some(old), Some(new)) => (old.0, &old.1).cmp(&(new.0, &new.1)),
+                    (Some(_), None) => Ordering::Less,
+                    (None, Some(_)) => Ordering::Greater,
+                    (None, None) => break,
+                };
+                let before = if order.is_le() { old.pop_front() } else { None };
+                let coming = if order.is_ge() { new.take() } else { None };
+                if coming.is_some() {
                     new = next_staged()?;
+                }
+                // A key that stays where it was keeps its history.
+                let row = match (before, coming) {
+                    (Some(before), Some(coming)) if before.2 != coming.2 => {
+                        Some((before.0, before.1, coming.2, coming.3, before.4))
+                    }
+                    (Some(before), _) => Some(before),
+                    (None, coming) => coming,
+                };
+                if let Some(row) = row {
+                    insert.execute(row)?;
+                    written += 1;
                 }
             }
         }
         transaction.commit()?;
-        if let Some(last) = last {
-            after = last;
-        }
         (listener.progress)(ImportPhase::Writing(written, total));
+        if old.is_empty() && old_ended && new.is_none() {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
-fn chunk_after(directory: &Connection, after: &(u8, String)) -> Result<Vec<Row>, DirectoryError> {
+fn chunk_after(directory: &Connection, after: &(u8, String)) -> Result<VecDeque<Row>, DirectoryError> {
     let mut select = directory.prepare_cached(
         "SELECT kind, key, host, change, attributes FROM entry
          WHERE (kind, key) > (?1, ?2) ORDER BY kind, key LIMIT ?3",
@@ -206,7 +210,8 @@ fn chunk_after(directory: &Connection, after: &(u8, String)) -> Result<Vec<Row>,
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Replays what was changed meanwhile and puts the next table into use. False when a key has come to be
+/// Replays what was changed meanwhile, which is younger than the import and wins, also where it removes a
+/// key, and puts the next table into use. False when a key has come to be
 /// elsewhere meanwhile and must not be moved.
 fn swap(
     directory: &mut Connection,

@@ -49,11 +49,6 @@ impl Host {
         self.gate.enter(self.config.max_sessions)?;
         Ok(Lease { host: self.clone() })
     }
-
-    /// Sessions at this moment.
-    pub fn sessions(&self) -> u32 {
-        self.gate.count()
-    }
 }
 
 /// All instance hosts.

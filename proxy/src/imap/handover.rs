@@ -2,17 +2,17 @@
 
 use super::door::{Door, Ended};
 use crate::relay::Streams;
-use crate::session::{By, Cause, Entry, Stage};
+use crate::session::{By, Cause as EndCause, Entry, Stage};
 use crate::tls::ClientStream;
 use std::borrow::Cow;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep};
-use usher_backends::connect::{self, Deadlines, LoggedIn, LoginOutcome, OnBehalf};
+use usher_backends::connect::{self, Cause, Deadlines, LoggedIn, LoginOutcome, OnBehalf};
 use usher_backends::roster::{Host, Lease, Shut};
 use usher_config::ArchiveKey;
 use usher_config::domains::Arrival;
 use usher_config::snapshot::LoginAs;
-use usher_wire::imap::login;
+use usher_wire::imap::login::{self, Fault};
 use usher_wire::imap::preauth::{Claim, Preauth};
 use usher_wire::imap::reply::Code;
 use usher_wire::imap::sasl::Credential;
@@ -47,6 +47,8 @@ enum Try {
     Unknown,
     Held,
     Out,
+    /// Out, and another try with the same credential would come to the same.
+    Hopeless,
 }
 
 /// Takes `claim` to the host that the directory names, waiting for the host as long as a login may wait.
@@ -80,7 +82,7 @@ pub(crate) async fn hand_over(
             Ok(Handover::Refused(Code::AuthenticationFailed, preauth, stream))
         }
         Try::Held => Ok(Handover::Held(stream)),
-        Try::Out => Ok(Handover::Outage(preauth, stream)),
+        Try::Out | Try::Hopeless => Ok(Handover::Outage(preauth, stream)),
     }
 }
 
@@ -102,7 +104,7 @@ async fn attended(
             read = stream.read(&mut buf[..most]), if most > 0 => read,
         };
         match read {
-            Ok(0) => return Err(Ended::new(By::Client, Stage::Login, Cause::Closed)),
+            Ok(0) => return Err(Ended::new(By::Client, Stage::Login, EndCause::Closed)),
             Ok(read) => {
                 preauth.feed(&buf[..read]);
                 buf.zeroize();
@@ -128,6 +130,7 @@ async fn seek(door: &Door, claim: &Claim, key: Option<&ArchiveKey>, begun: Insta
                 tokio::time::sleep_until(begun + shared.pace.now()).await;
                 return Try::Unknown;
             }
+            Try::Hopeless => return Try::Out,
             Try::Out => {}
             clear => return clear,
         }
@@ -184,7 +187,10 @@ async fn attempt(door: &Door, claim: &Claim, key: &ArchiveKey) -> Try {
         Ok(LoginOutcome::Refused(code)) => Try::Refused(code),
         Err(fault) => {
             shared.observer.connect_failed(&host.config.name, &fault);
-            Try::Out
+            match fault.cause {
+                Cause::Protocol(Fault::Bad | Fault::NoMechanism) => Try::Hopeless,
+                _ => Try::Out,
+            }
         }
     }
 }
@@ -229,7 +235,7 @@ fn join(
         "login"
     );
     let accepted = logged_in.accepted;
-    let tracker = Tracker::new(accepted.capabilities.as_deref().unwrap_or_default());
+    let tracker = Tracker::default();
     let mut to_client = Vec::new();
     login::hand_over(&claim.tag, claim.asked_capability, &accepted, &mut to_client);
     let streams = Streams {

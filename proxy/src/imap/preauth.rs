@@ -55,7 +55,8 @@ pub(crate) async fn converse(
                 let read = tokio::select! {
                     read = timeout_at(silent.min(*until), stream.read(&mut buf[..most])) => read,
                     () = door.shared.stopped() => {
-                        return Err(end(door, stream, Cause::Stopping, By::Operator).await);
+                        let ended = Ended::new(By::Operator, Stage::Preauth, Cause::Stopping);
+                        return Err(end(door, stream, ended).await);
                     }
                 };
                 match read {
@@ -68,7 +69,7 @@ pub(crate) async fn converse(
                     Ok(Err(error)) => return Err(Ended::broken(Stage::Preauth, &error)),
                     Err(_) => {
                         let cause = if silent < *until { Cause::Idle } else { Cause::TooLong };
-                        return Err(end(door, stream, cause, By::Usher).await);
+                        return Err(end(door, stream, Ended::new(By::Usher, Stage::Preauth, cause)).await);
                     }
                 }
             }
@@ -90,7 +91,8 @@ pub(crate) async fn converse(
                     }
                     Handover::Outage(mut preauth, stream) => match door.shared.snapshot.server.outage_reply {
                         OutageReply::Bye => {
-                            return Err(end(door, stream, Cause::Unavailable, By::Usher).await);
+                            let ended = Ended::new(By::Usher, Stage::Login, Cause::Unavailable);
+                            return Err(end(door, stream, ended).await);
                         }
                         OutageReply::No => {
                             preauth.refuse(&claim, Code::Unavailable, &mut out);
@@ -98,7 +100,9 @@ pub(crate) async fn converse(
                         }
                     },
                     Handover::Held(stream) => {
-                        return Err(end(door, stream, Cause::Unavailable, By::Operator).await);
+                        let stopping = *door.shared.stopping.borrow();
+                        let cause = if stopping { Cause::Stopping } else { Cause::Unavailable };
+                        return Err(end(door, stream, Ended::new(By::Operator, Stage::Login, cause)).await);
                     }
                 };
             }
@@ -135,25 +139,25 @@ async fn send(
 }
 
 /// Says goodbye with the words that fit the cause.
-async fn end(door: &Door, stream: ClientStream, cause: Cause, by: By) -> Ended {
+async fn end(door: &Door, stream: ClientStream, ended: Ended) -> Ended {
     let mut bye = Vec::new();
-    match cause {
+    match ended.cause {
         Cause::Idle | Cause::TooLong => bye.extend_from_slice(b"* BYE Waited too long for a login.\r\n"),
         _ => reply::bye(Code::Unavailable, &mut bye),
     }
     farewell(stream, &bye, door.shared.snapshot.limits.farewell).await;
-    Ended::new(by, Stage::Preauth, cause)
+    ended
 }
 
 fn closed(why: CloseCause) -> Ended {
-    let (by, cause) = match why {
-        CloseCause::Logout => (By::Client, Cause::Logout),
-        CloseCause::TooManyInvalid => (By::Usher, Cause::Protocol("too-many-invalid")),
-        CloseCause::LineTooLong => (By::Usher, Cause::Protocol("line-too-long")),
-        CloseCause::LiteralTooLarge => (By::Usher, Cause::Protocol("literal-too-large")),
-        CloseCause::ControlOctet => (By::Usher, Cause::Protocol("control-octet")),
-        CloseCause::Http => (By::Usher, Cause::Protocol("http")),
-        CloseCause::BytesBehindStartTls => (By::Usher, Cause::Protocol("bytes-behind-starttls")),
+    let cause = match why {
+        CloseCause::Logout => Cause::Logout,
+        CloseCause::TooManyInvalid => Cause::Protocol("too-many-invalid"),
+        CloseCause::LineTooLong => Cause::Protocol("line-too-long"),
+        CloseCause::LiteralTooLarge => Cause::Protocol("literal-too-large"),
+        CloseCause::ControlOctet => Cause::Protocol("control-octet"),
+        CloseCause::Http => Cause::Protocol("http"),
+        CloseCause::BytesBehindStartTls => Cause::Protocol("bytes-behind-starttls"),
     };
-    Ended::new(by, Stage::Preauth, cause)
+    Ended::new(By::Client, Stage::Preauth, cause)
 }

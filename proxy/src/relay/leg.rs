@@ -14,6 +14,8 @@ pub(crate) struct Leg<S> {
     unsent: Vec<u8>,
     /// The stream may hold octets that were written but not sent.
     unflushed: bool,
+    /// It has taken octets since somebody last asked.
+    took_some: bool,
     /// No more comes from this side.
     pub(crate) ended: bool,
     /// This side has been told that no more comes.
@@ -25,12 +27,26 @@ pub(crate) struct Leg<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
     pub(crate) fn new(stream: S, unread: Vec<u8>, unsent: Vec<u8>) -> Self {
         let total = unread.len() as u64;
-        Self { stream, unread, unsent, unflushed: false, ended: false, closed: false, total }
+        Self {
+            stream,
+            unread,
+            unsent,
+            unflushed: false,
+            took_some: false,
+            ended: false,
+            closed: false,
+            total,
+        }
     }
 
     /// Whether octets wait for this side to take them.
     pub(crate) fn is_blocked(&self) -> bool {
         !self.unsent.is_empty() || self.unflushed
+    }
+
+    /// Whether it has taken octets since this was last asked.
+    pub(crate) fn took_some(&mut self) -> bool {
+        std::mem::take(&mut self.took_some)
     }
 
     /// Reads once into `buf`. Zero octets: the side has ended.
@@ -51,6 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(written)) => {
                     self.unflushed = true;
+                    self.took_some = true;
                     rest = rest.get(written..).unwrap_or_default();
                 }
                 Poll::Ready(Err(error)) => return Err(error),
@@ -69,6 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(written)) => {
                     self.unflushed = true;
+                    self.took_some = true;
                     sent += written;
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),

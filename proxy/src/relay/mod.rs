@@ -11,7 +11,7 @@ pub(crate) use end::End;
 
 use crate::imap::Door;
 use crate::imap::farewell;
-use crate::session::{By, Session};
+use crate::session::{By, Cause, Session};
 use crate::tls::ClientStream;
 use end::LastWords;
 use pump::Pump;
@@ -40,12 +40,13 @@ pub(crate) async fn run(door: &Door, session: &Session, streams: Box<Streams>) -
     match (end.last_words, end.ended.by) {
         // Bare: what the client has seen ends in the middle, and it should know.
         (LastWords::None, _) => {}
-        (last_words, By::Backend | By::Client) => {
+        (last_words, By::Backend) if end.ended.cause == Cause::Closed => {
             let mut words = Some(last_words.words());
             let rest = std::future::poll_fn(|cx| pump.poll_rest(cx, &mut words));
             let _ = timeout(patience, rest).await;
         }
-        (last_words, By::Usher | By::Operator) => {
+        // Nothing that the client still says goes on.
+        (last_words, _) => {
             let (client, unsent) = pump.into_client();
             let words = [unsent.as_slice(), last_words.words()].concat();
             Box::pin(farewell(client, &words, patience)).await;

@@ -74,10 +74,11 @@ impl<'s> Pump<'s> {
             match BUFFER.with_borrow_mut(|buf| self.up(cx, buf)) {
                 Ok(Moved::Turn) => {}
                 Ok(Moved::Waits) => return Poll::Pending,
-                Err(_) => return Poll::Ready(()),
+                // The backend takes no more; the client is to get what it was sent all the same.
+                Err(_) => break,
             }
         }
-        Poll::Ready(())
+        self.client.poll_close(cx).map(|_| ())
     }
 
     /// The client's stream and what it has not been sent.
@@ -108,7 +109,8 @@ impl<'s> Pump<'s> {
                 return Poll::Ready(end);
             }
             if let (Moved::Waits, Moved::Waits) = (up, down) {
-                self.session.note_blocked(self.client.is_blocked() || self.backend.is_blocked());
+                let moved = self.client.took_some() | self.backend.took_some();
+                self.session.note_blocked(self.client.is_blocked() || self.backend.is_blocked(), moved);
                 return Poll::Pending;
             }
         }
@@ -231,13 +233,11 @@ impl<'s> Pump<'s> {
             if self.client.is_blocked() {
                 return None;
             }
-            // A clean end between two responses; the client is told, unless the backend has done so.
-            let clean = self.tracker.at_boundary() && self.backend.unread.is_empty();
-            let last_words = match (clean, self.tracker.said_bye()) {
-                (true, true) => LastWords::Clean,
-                (true, false) if !self.client.ended => LastWords::Bye,
-                (true, false) => LastWords::Clean,
-                (false, _) => LastWords::None,
+            let last_words = match self.last_words() {
+                LastWords::Bye if self.client.ended => LastWords::Clean,
+                // What stays unjudged is the beginning of a response that does not come.
+                _ if !self.backend.unread.is_empty() => LastWords::None,
+                other => other,
             };
             let by = if self.client.ended || self.tracker.logged_out() { By::Client } else { By::Backend };
             return Some(self.end(Ended::new(by, Stage::Relay, Cause::Closed), last_words));
@@ -252,8 +252,17 @@ impl<'s> Pump<'s> {
         None
     }
 
+    /// A goodbye between two responses, unless the backend has said it; nothing within one.
+    fn last_words(&self) -> LastWords {
+        match (self.tracker.at_boundary(), self.tracker.said_bye()) {
+            (true, false) => LastWords::Bye,
+            (true, true) => LastWords::Clean,
+            (false, _) => LastWords::None,
+        }
+    }
+
     fn broken(&self, broken: Broken) -> End {
-        let boundary = if self.tracker.at_boundary() { LastWords::Bye } else { LastWords::None };
+        let boundary = self.last_words();
         match broken {
             Broken::Client(error) => {
                 self.end(Ended::new(By::Client, Stage::Relay, Cause::of(&error)), LastWords::None)
@@ -268,7 +277,7 @@ impl<'s> Pump<'s> {
     }
 
     fn ordered(&self, order: Order) -> End {
-        let boundary = if self.tracker.at_boundary() { LastWords::Bye } else { LastWords::None };
+        let boundary = self.last_words();
         let (by, cause) = match order {
             Order::None | Order::Idle => (By::Usher, Cause::Idle),
             Order::Stalled => (By::Usher, Cause::Stalled),

@@ -15,9 +15,12 @@ pub(crate) async fn sweep(shared: Arc<Shared>) {
     loop {
         ticks.tick().await;
         shared.sessions.for_each(|session| {
-            if u64::from(session.blocked_seconds()) > limits.stalled.as_secs() {
+            let idle = u64::from(session.idle_seconds());
+            // Idle in the middle of a response that does not go on: no end of it is worth waiting for.
+            let hung = idle > limits.idle.as_secs() + limits.stalled.as_secs();
+            if hung || u64::from(session.blocked_seconds()) > limits.stalled.as_secs() {
                 session.tell(Order::Stalled);
-            } else if u64::from(session.idle_seconds()) > limits.idle.as_secs() {
+            } else if idle > limits.idle.as_secs() {
                 session.tell(Order::Idle);
             }
         });

@@ -60,11 +60,13 @@ impl Session {
         self.active.store(self.second(), Ordering::Relaxed);
     }
 
-    /// Notes whether octets wait for a peer that does not read.
-    pub(crate) fn note_blocked(&self, blocked: bool) {
+    /// Notes whether octets wait for a peer, and whether a peer has taken some since the last time: one that
+    /// reads slowly is not one that does not read.
+    pub(crate) fn note_blocked(&self, blocked: bool, moved: bool) {
         let since = self.blocked.load(Ordering::Relaxed);
         match (blocked, since) {
             (true, 0) => self.blocked.store(self.second() + 1, Ordering::Relaxed),
+            (true, _) if moved => self.blocked.store(self.second() + 1, Ordering::Relaxed),
             (false, 1..) => self.blocked.store(0, Ordering::Relaxed),
             _ => {}
         }

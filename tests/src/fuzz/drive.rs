@@ -82,7 +82,7 @@ pub(super) fn relay(data: &[u8], piece: usize) -> Relayed {
 }
 
 fn try_relay(data: &[u8], piece: usize, done: &mut Relayed) -> Result<(), Fault> {
-    let mut tracker = Tracker::new(b"IMAP4rev1 LITERAL+");
+    let mut tracker = Tracker::default();
     let (mut from_client, mut from_server) = (Vec::new(), Vec::new());
     for chunk in data.split(|b| *b == b'|') {
         let (server, chunk) = match chunk.split_first() {

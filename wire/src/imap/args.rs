@@ -2,6 +2,7 @@
 
 use super::command::{Command, is_astring_char};
 use std::borrow::Cow;
+use zeroize::Zeroizing;
 
 /// An argument that breaks the grammar; the command gets `BAD`.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,17 +81,26 @@ impl<'a> Args<'a> {
     fn quoted(&mut self) -> Result<Cow<'a, [u8]>, BadArgument> {
         self.octet(b'"')?;
         let from = self.at;
-        let mut unescaped: Option<Vec<u8>> = None;
+        // Taken whole at once and wiped on the way out: it may be a password.
+        let mut unescaped: Option<Zeroizing<Vec<u8>>> = None;
         loop {
             let octet = self.peek().ok_or(BadArgument)?;
             let before = self.command.bytes.get(from..self.at).unwrap_or_default();
             self.at += 1;
             match octet {
-                b'"' => return Ok(unescaped.map_or(Cow::Borrowed(before), Cow::Owned)),
+                b'"' => {
+                    let owned = |mut bytes: Zeroizing<Vec<u8>>| Cow::Owned(std::mem::take(&mut *bytes));
+                    return Ok(unescaped.map_or(Cow::Borrowed(before), owned));
+                }
                 b'\\' => {
                     let escaped = self.peek().filter(|b| matches!(b, b'"' | b'\\')).ok_or(BadArgument)?;
                     self.at += 1;
-                    unescaped.get_or_insert_with(|| before.to_vec()).push(escaped);
+                    let whole = || {
+                        let mut bytes = Zeroizing::new(Vec::with_capacity(self.command.bytes.len()));
+                        bytes.extend_from_slice(before);
+                        bytes
+                    };
+                    unescaped.get_or_insert_with(whole).push(escaped);
                 }
                 b'\r' | b'\n' | 0 => return Err(BadArgument),
                 plain => {

@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 
 /// Longest line of a backend before login in octets.
 const LINE_CAP: usize = 8 * 1024;
-/// Most lines of a backend that answer nothing, between two that do.
-const IDLE_LINES_CAP: usize = 64;
+/// Most lines of a backend in an opening, and in a login.
+const LINES_CAP: usize = 64;
 /// Longest base64 that is sent as an initial response; some servers cap command lines at 4 KiB.
 const INITIAL_RESPONSE_CAP: usize = 2048;
 
@@ -65,7 +65,7 @@ impl Fault {
 #[derive(Default)]
 struct Lines {
     buf: Vec<u8>,
-    idle: usize,
+    count: usize,
 }
 
 impl Lines {
@@ -73,10 +73,10 @@ impl Lines {
         let Some(lf) = memchr::memchr(b'\n', &self.buf) else {
             return if self.buf.len() > LINE_CAP { Err(Fault::TooMuch) } else { Ok(None) };
         };
-        if lf > LINE_CAP || self.idle > IDLE_LINES_CAP {
+        if lf > LINE_CAP || self.count > LINES_CAP {
             return Err(Fault::TooMuch);
         }
-        self.idle += 1;
+        self.count += 1;
         let mut line: Vec<u8> = self.buf.drain(..=lf).collect();
         line.pop();
         if line.last() == Some(&b'\r') {

@@ -304,6 +304,11 @@ impl Preauth {
             reply::line(Some(&tag), "BAD Invalid base64.", out);
             return Step::Answered;
         };
+        // NUL has no place in a name or a password (RFC 4616 section 2), and no way to pass one on.
+        if !matches!(awaited, Awaited::PlainMessage) && message.contains(&0) {
+            reply::line(Some(&tag), "BAD NUL in a name or a password.", out);
+            return Step::Answered;
+        }
         match awaited {
             Awaited::PlainMessage => match sasl::parse_plain(&message) {
                 Some(credential) => self.claim(tag, Mechanism::SaslPlain, credential),

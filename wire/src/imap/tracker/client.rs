@@ -7,8 +7,10 @@ use super::{ANSWERS_CAP, Fault, HEAD_CAP, Moved, OPEN_CAP, Out, Tracker, UNJUDGE
 use memchr::{memchr, memchr3};
 
 /// Where the client's side stands.
+#[derive(Default)]
 pub(super) enum Client {
     /// At the beginning of a command.
+    #[default]
     LineStart,
     /// Within a line of a command that goes through.
     InLine,
@@ -16,8 +18,8 @@ pub(super) enum Client {
     InIdleLine,
     /// Within a literal.
     Literal { remaining: u64 },
-    /// A synchronizing literal waits for the backend's word.
-    AwaitingContinuation { size: u64 },
+    /// A literal waits for the backend's word; `hidden` where the client does not.
+    AwaitingContinuation { size: u64, hidden: bool },
     /// IDLE was sent; whether the next line is DONE or a command is the backend's word.
     IdleAsked,
     /// In IDLE: the next line is DONE.
@@ -64,13 +66,21 @@ impl Tracker {
                         break;
                     }
                     Line::End { bare, whole } => {
-                        self.line_ended(rest.get(..bare).unwrap_or_default())?;
+                        let line = rest.get(..bare).unwrap_or_default();
+                        self.line_ended(line)?;
+                        let bare = through + bare;
                         through += whole;
-                        if bare + 1 == whole {
+                        if let Client::AwaitingContinuation { hidden: true, .. } = self.client {
+                            // Without its plus, so that the backend has the word: one that takes the command
+                            // for finished would read the literal's octets as commands.
+                            let without_plus = input.get(..bare.saturating_sub(2)).unwrap_or_default();
+                            let out = Out::Insert([without_plus, b"}\r\n"].concat());
+                            return Ok(Moved { taken: through, out });
+                        }
+                        if bare + 1 == through {
                             // A bare LF: what one backend takes for a line end is text to another.
-                            let mut mended = input.get(..through - 1).unwrap_or_default().to_vec();
-                            mended.extend_from_slice(b"\r\n");
-                            return Ok(Moved { taken: through, out: Out::Insert(mended) });
+                            let out = Out::Insert([input.get(..bare).unwrap_or_default(), b"\r\n"].concat());
+                            return Ok(Moved { taken: through, out });
                         }
                     }
                 },
@@ -115,6 +125,10 @@ impl Tracker {
         self.client = match verb.to_ascii_uppercase().as_slice() {
             b"UNAUTHENTICATE" | b"COMPRESS" => swallowing(tag, "NO Not available here."),
             b"ID" => Client::Id(Box::default()),
+            // A server need not look for a literal here, so none may stand here.
+            b"IDLE" if beginning.len() > tag.len() + 1 + verb.len() => {
+                swallowing(tag, "BAD Invalid command.")
+            }
             b"IDLE" => {
                 self.open.push_back(tag.into());
                 Client::InIdleLine
@@ -130,9 +144,9 @@ impl Tracker {
     /// A line of a command that goes through has ended; `line` is its end at least.
     fn line_ended(&mut self, line: &[u8]) -> Result<(), Fault> {
         self.client = match (literal(line)?, &self.client) {
-            (Some((size, Wait::ForWord)), _) => Client::AwaitingContinuation { size },
-            (Some((size, Wait::Never)), _) if self.non_sync => Client::Literal { remaining: size },
-            (Some((_, Wait::Never)), _) => return Err(Fault::AmbiguousLiteral),
+            (Some((size, wait)), _) => {
+                Client::AwaitingContinuation { size, hidden: matches!(wait, Wait::Never) }
+            }
             (None, Client::InIdleLine) => Client::IdleAsked,
             (None, _) => Client::LineStart,
         };
@@ -152,6 +166,7 @@ impl Tracker {
                 match literal(input.get(..bare).unwrap_or_default())? {
                     Some((size, Wait::Never)) => *remaining = size,
                     // A client that waits for a continuation takes the answer instead.
+                    Some((_, Wait::ForWord)) | None if answer.is_empty() => self.client = Client::LineStart,
                     Some((_, Wait::ForWord)) | None => {
                         self.client = Client::Refusing { answer: std::mem::take(answer) };
                     }
@@ -224,10 +239,15 @@ impl Tracker {
         Ok(Moved { taken, out })
     }
 
+    /// Whether the client knows nothing of the continuation that is awaited.
+    pub(super) fn hides_continuation(&self) -> bool {
+        matches!(self.client, Client::AwaitingContinuation { hidden: true, .. })
+    }
+
     /// The backend has sent a continuation.
     pub(super) fn continued(&mut self) {
         match self.client {
-            Client::AwaitingContinuation { size } => self.client = Client::Literal { remaining: size },
+            Client::AwaitingContinuation { size, .. } => self.client = Client::Literal { remaining: size },
             Client::IdleAsked => self.client = Client::Idling,
             _ => {}
         }
@@ -243,6 +263,10 @@ impl Tracker {
             self.open.shrink_to_fit();
         }
         match &mut self.client {
+            // The client has sent the literal all the same, and the rest of a command that is over.
+            Client::AwaitingContinuation { size, hidden: true } if youngest_answered => {
+                self.client = Client::Swallowing { answer: Vec::new(), remaining: *size };
+            }
             Client::AwaitingContinuation { .. } | Client::IdleAsked | Client::Idling if youngest_answered => {
                 self.client = Client::LineStart;
             }

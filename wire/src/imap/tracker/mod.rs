@@ -56,13 +56,13 @@ impl Moved<'_> {
 pub enum Fault {
     /// The client: NUL or a bare CR in a command line.
     ControlOctet,
-    /// The client: digits of a literal that no server reads alike, or a non-synchronizing literal that the
-    /// backend does not offer. What the backend would take for a command could not be known.
+    /// The client: digits of a literal that no server reads alike. What the backend would take for a command
+    /// could not be known.
     AmbiguousLiteral,
     /// The client: an endless line where a short one is due, or a broken ID.
     Endless,
-    /// The backend: a capability line over [`UNJUDGED_CAP`].
-    CapabilitiesTooLong,
+    /// The backend: a line of capabilities or a continuation over [`UNJUDGED_CAP`].
+    LineTooLong,
 }
 
 impl Fault {
@@ -72,7 +72,7 @@ impl Fault {
             Self::ControlOctet => "control-octet",
             Self::AmbiguousLiteral => "ambiguous-literal",
             Self::Endless => "endless-line",
-            Self::CapabilitiesTooLong => "capabilities-too-long",
+            Self::LineTooLong => "line-too-long",
         }
     }
 }
@@ -80,15 +80,14 @@ impl Fault {
 /// The tags of the commands that wait for their answer, oldest first.
 type Open = VecDeque<Box<[u8]>>;
 
-/// The state of both directions.
+/// The state of both directions, from the moment when the client is told that it is logged in.
+#[derive(Default)]
 pub struct Tracker {
     client: Client,
     server: Server,
     open: Open,
     /// Own answers to the client, to be said at the next response end.
     answers: Vec<u8>,
-    /// Whether the backend offers non-synchronizing literals.
-    non_sync: bool,
     /// The backend has said BYE.
     said_bye: bool,
     /// The client has said LOGOUT.
@@ -96,22 +95,6 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// A connection on which the client has just been told that it is logged in.
-    ///
-    /// `capabilities` are the backend's after login, space-separated.
-    pub fn new(capabilities: &[u8]) -> Self {
-        let lists = |name| super::capability::lists(capabilities, name);
-        Self {
-            client: Client::LineStart,
-            server: Server::LineStart,
-            open: VecDeque::new(),
-            answers: Vec::new(),
-            said_bye: false,
-            logged_out: false,
-            non_sync: lists("LITERAL+") || lists("LITERAL-") || lists("IMAP4rev2"),
-        }
-    }
-
     /// Whether the server's side is between two responses: the only place to say something.
     pub fn at_boundary(&self) -> bool {
         self.server.at_boundary()
@@ -125,15 +108,6 @@ impl Tracker {
     /// Whether the client has said LOGOUT, so that the end is its wish.
     pub fn logged_out(&self) -> bool {
         self.logged_out
-    }
-
-    /// Whether nothing is under way: the session is in IDLE, or no command waits for its answer.
-    pub fn is_quiet(&self) -> bool {
-        match self.client {
-            Client::Idling => true,
-            Client::LineStart => self.open.is_empty(),
-            _ => false,
-        }
     }
 
     /// Own answers that are due now. Empty unless the server's side is between two responses.

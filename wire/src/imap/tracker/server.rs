@@ -7,8 +7,10 @@ use super::{Fault, HEAD_CAP, Moved, Out, Tracker, UNJUDGED_CAP};
 use memchr::memchr;
 
 /// Where the server's side stands.
+#[derive(Default)]
 pub(super) enum Server {
     /// Between two responses.
+    #[default]
     LineStart,
     /// Within a line that may announce a literal.
     InData,
@@ -94,6 +96,12 @@ impl Tracker {
                         }
                         return self.scrubbed(rest);
                     }
+                    if head.first() == Some(&b'+') && self.hides_continuation() {
+                        if through > 0 {
+                            break;
+                        }
+                        return self.hidden_continuation(rest);
+                    }
                     self.server = kind(head);
                     self.said_bye |= is_bye(head);
                 }
@@ -105,13 +113,21 @@ impl Tracker {
         }
     }
 
+    /// Keeps from the client a continuation that it did not wait for.
+    fn hidden_continuation<'a>(&mut self, input: &'a [u8]) -> Result<Moved<'a>, Fault> {
+        match memchr(b'\n', input) {
+            Some(lf) if lf <= UNJUDGED_CAP => {
+                self.continued();
+                Ok(Moved { taken: lf + 1, out: Out::Nothing })
+            }
+            None if input.len() <= UNJUDGED_CAP => Ok(Moved::STUCK),
+            Some(_) | None => Err(Fault::LineTooLong),
+        }
+    }
+
     fn scrubbed<'a>(&mut self, input: &'a [u8]) -> Result<Moved<'a>, Fault> {
         let Some(lf) = memchr(b'\n', input) else {
-            return if input.len() > UNJUDGED_CAP {
-                Err(Fault::CapabilitiesTooLong)
-            } else {
-                Ok(Moved::STUCK)
-            };
+            return if input.len() > UNJUDGED_CAP { Err(Fault::LineTooLong) } else { Ok(Moved::STUCK) };
         };
         let line = input.get(..lf).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::signal::unix::{SignalKind, signal};
 use usher_tests::archive::{Archive, Options, Tls};
 use usher_tests::certificate::Certificate;
 
@@ -60,7 +61,13 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
         status = child.wait() => Ok(ExitCode::from(u8::try_from(status?.code().unwrap_or(1)).unwrap_or(1))),
         () = serving() => {
             print!("{}", what_to_try(&usher, &config));
-            child.wait().await?;
+            let mut terminate = signal(SignalKind::terminate())?;
+            tokio::select! {
+                status = child.wait() => drop(status?),
+                // usher goes with this process, whoever of the two was told to stop.
+                _ = terminate.recv() => child.kill().await?,
+                _ = tokio::signal::ctrl_c() => child.kill().await?,
+            }
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -39,30 +39,24 @@ impl Directory {
     /// # Errors
     /// When the file cannot be read: nothing is known then, not that the key is nowhere.
     pub fn look_up(&self, key: &ArchiveKey) -> Result<Option<Placement>, DirectoryError> {
-        // One statement, so one state of the directory: between two, an import could be swapped in.
-        let sql = "SELECT h.name, 0 AS rank FROM entry e JOIN host h ON h.id = e.host
-                   WHERE e.kind = ?1 AND e.key = ?2
-                   UNION ALL
-                   SELECT h.name, 1 FROM entry e JOIN host h ON h.id = e.host
-                   WHERE e.kind = ?3 AND e.key = ?4
-                   ORDER BY rank LIMIT 1";
+        // One statement, so one state of the directory: between two, an import could be swapped in. The second
+        // look-up is made only where the first finds nothing; the digit says which of them it was.
+        let sql = "SELECT coalesce(
+            (SELECT '0' || h.name FROM entry e JOIN host h ON h.id = e.host WHERE e.kind = ?1 AND e.key = ?2),
+            (SELECT '1' || h.name FROM entry e JOIN host h ON h.id = e.host WHERE e.kind = ?3 AND e.key = ?4))";
         let wider = key.domain();
         let (wider_kind, wider_name) = match &wider {
             Some(domain) => (Some(kind(domain)), Some(domain.name())),
             None => (None, None),
         };
-        self.with(|connection| {
+        let found: Option<String> = self.with(|connection| {
             let mut statement = connection.prepare_cached(sql)?;
-            let found: Option<(String, u8)> = statement
-                .query_row((kind(key), key.name(), wider_kind, wider_name), |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })
-                .optional()?;
-            Ok(found.map(|(host, rank)| {
-                let found_by = wider.clone().filter(|_| rank > 0).unwrap_or_else(|| key.clone());
-                Placement { host, found_by }
-            }))
-        })
+            Ok(statement.query_row((kind(key), key.name(), wider_kind, wider_name), |row| row.get(0))?)
+        })?;
+        Ok(found.map(|found| match (found.strip_prefix('0'), wider) {
+            (None, Some(domain)) => Placement { host: found[1..].to_owned(), found_by: domain },
+            (own, _) => Placement { host: own.unwrap_or_default().to_owned(), found_by: key.clone() },
+        }))
     }
 
     /// The entry of exactly this key.

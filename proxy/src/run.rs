@@ -114,7 +114,7 @@ async fn serve(
     Ok(())
 }
 
-/// Ends the runtime; farewells to clients before login may take their time, but no longer.
+/// Ends the runtime and whatever still runs on it; those who were to hear of the stop have been waited for.
 fn end(runtime: Runtime) {
     runtime.shutdown_timeout(Duration::from_millis(100));
 }

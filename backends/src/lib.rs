@@ -5,7 +5,9 @@
 
 pub mod connect;
 pub mod directory;
+pub mod health;
 pub mod observer;
+pub mod pick;
 pub mod roster;
 pub mod state;
 

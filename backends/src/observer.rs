@@ -1,7 +1,10 @@
 //! Through this, the crate reports what happened; what becomes of it (logs, metrics) is the program's.
 
 use crate::connect::ConnectFault;
+use crate::health::Report;
+use crate::roster::{AgentWord, BackendId, Service};
 use std::time::Duration;
+use usher_config::Fault;
 
 /// Hears of every connection to a backend. Called from sessions: must not block.
 pub trait Observer: Send + Sync {
@@ -11,6 +14,21 @@ pub trait Observer: Send + Sync {
     /// A backend could not be reached, or was not the one that was meant.
     fn connect_failed(&self, host: &str, fault: &ConnectFault);
 
-    /// A backend's certificate is the pinned one, but has expired: `not_after` in seconds since 1970.
-    fn pinned_certificate_expired(&self, host: &str, not_after: i64);
+    /// A backend's pinned certificate nears its end or is past it: `not_after` in seconds since 1970.
+    fn pinned_certificate_ends(&self, host: &str, not_after: i64, expired: bool);
+
+    /// A host that was added at run time cannot be read by this version.
+    fn added_host_unreadable(&self, host: &str, faults: &[Fault]);
+
+    /// A service was probed.
+    fn probed(&self, id: &BackendId, service: Service, report: &Report);
+
+    /// Health has taken a service out (`why` says for what) or back in.
+    fn health_turned(&self, id: &BackendId, service: Service, why: Option<&str>);
+
+    /// Most backends fail by timeout at once, so that the checker itself is in doubt; or no longer.
+    fn checker_suspected(&self, suspected: bool);
+
+    /// An agent says something else than before.
+    fn agent_said(&self, id: &BackendId, word: AgentWord);
 }

@@ -1,80 +1,271 @@
 //! `state.db`: what operators have decided at run time and what must outlive a restart.
 //!
-//! Apart from the directory, because it is small, changes by hand, and belongs to this node alone.
+//! Apart from the directory, because it is small, changes by hand, and belongs to this node alone. Every
+//! change is on the disk once the call returns.
 
-use rusqlite::{Connection, OptionalExtension};
-use std::path::Path;
+use crate::directory::{key_of, kind};
+use crate::roster::{HoldKind, KeyHold, OperatorHold};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use usher_config::ArchiveKey;
 
 /// The version of the tables.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
-/// An operator's hold on a host: no new sessions, until it is taken back.
+const TABLES: &str = "
+    CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE operator_hold (
+        name TEXT PRIMARY KEY, since INTEGER NOT NULL, by TEXT NOT NULL, why TEXT NOT NULL, kind TEXT NOT NULL
+    ) WITHOUT ROWID;
+";
+
+/// What version 2 brought.
+const SECOND: &str = "
+    CREATE TABLE key_hold (
+        kind INTEGER NOT NULL, key TEXT NOT NULL, since INTEGER NOT NULL, by TEXT NOT NULL, why TEXT NOT NULL,
+        PRIMARY KEY (kind, key)
+    ) WITHOUT ROWID;
+    CREATE TABLE host (
+        name TEXT PRIMARY KEY, definition TEXT NOT NULL, since INTEGER NOT NULL, by TEXT NOT NULL
+    ) WITHOUT ROWID;
+";
+
+/// What went wrong with the file.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// There is no room for the change; nothing has changed.
+    #[error("state.db: the disk is full")]
+    Full,
+    /// SQLite's word.
+    #[error("state.db: {0}")]
+    Sqlite(rusqlite::Error),
+    /// Another version of usher wrote it.
+    #[error("{path}: its schema has version {found}, this usher knows version {SCHEMA}")]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+}
+
+impl From<rusqlite::Error> for StateError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full,
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+/// A host that was added at run time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OperatorHold {
-    /// The instance host.
-    pub host: String,
-    /// Since when, in seconds since 1970.
+pub struct AddedHost {
+    /// Its name.
+    pub name: String,
+    /// Its `[[instance_host]]` section.
+    pub definition: String,
+    /// When it was added or last changed, in seconds since 1970.
     pub since: i64,
-    /// Who wants it.
+    /// By whom.
     pub by: String,
-    /// Why.
-    pub why: String,
 }
 
 /// The file.
 pub struct State(Connection);
 
 impl State {
-    /// Opens `state.db` in `state_dir`, making it where there is none.
+    /// Opens `state.db` in `state_dir`, making it where there is none and renewing an older version's.
     ///
     /// # Errors
-    /// When it cannot be opened, or another version of usher wrote it.
-    pub fn open(state_dir: &Path) -> Result<Self, rusqlite::Error> {
-        let connection = Connection::open(state_dir.join("state.db"))?;
+    /// When it cannot be opened, or a later version of usher wrote it.
+    pub fn open(state_dir: &Path) -> Result<Self, StateError> {
+        let path = state_dir.join("state.db");
+        let mut connection = Connection::open(&path)?;
         connection.busy_timeout(Duration::from_secs(10))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.execute_batch(
-            "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-             CREATE TABLE IF NOT EXISTS operator_hold (
-                 host TEXT PRIMARY KEY, since INTEGER NOT NULL, by TEXT NOT NULL, why TEXT NOT NULL
-             ) WITHOUT ROWID;",
-        )?;
-        let written: Option<u32> = connection
-            .query_row("SELECT value FROM meta WHERE name = 'schema'", [], |row| row.get(0))
-            .optional()?;
-        match written {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        match version(&transaction)? {
             Some(SCHEMA) => {}
-            Some(other) => return Err(rusqlite::Error::IntegralValueOutOfRange(0, i64::from(other))),
+            Some(1) => {
+                // Version 1 knew one kind of hold, under which logins were sent away at once.
+                transaction.execute_batch(
+                    "ALTER TABLE operator_hold RENAME COLUMN host TO name;
+                     ALTER TABLE operator_hold ADD COLUMN kind TEXT NOT NULL DEFAULT 'stop';",
+                )?;
+                transaction.execute_batch(SECOND)?;
+                transaction.execute("UPDATE meta SET value = ?1 WHERE name = 'schema'", [SCHEMA])?;
+            }
+            Some(found) => return Err(StateError::Version { path, found }),
             None => {
-                connection.execute("INSERT INTO meta VALUES ('schema', ?1)", [SCHEMA])?;
+                transaction.execute_batch(TABLES)?;
+                transaction.execute_batch(SECOND)?;
+                transaction.execute("INSERT INTO meta VALUES ('schema', ?1)", [SCHEMA])?;
             }
         }
+        transaction.commit()?;
         Ok(Self(connection))
     }
 
-    /// The holds that operators have set.
+    /// The holds of operators, by the names of hosts and members.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn operator_holds(&self) -> Result<Vec<OperatorHold>, rusqlite::Error> {
-        let mut select = self.0.prepare("SELECT host, since, by, why FROM operator_hold ORDER BY host")?;
+    pub fn operator_holds(&self) -> Result<Vec<(String, OperatorHold)>, StateError> {
+        let mut select = self.0.prepare("SELECT name, since, by, why, kind FROM operator_hold ORDER BY name")?;
         let holds = select.query_map([], |row| {
-            Ok(OperatorHold { host: row.get(0)?, since: row.get(1)?, by: row.get(2)?, why: row.get(3)? })
+            let kind: String = row.get(4)?;
+            let kind = if kind == HoldKind::Drain.name() { HoldKind::Drain } else { HoldKind::Stop };
+            Ok((row.get(0)?, OperatorHold { kind, since: row.get(1)?, by: row.get(2)?, why: row.get(3)? }))
         })?;
-        holds.collect()
+        Ok(holds.collect::<Result<_, _>>()?)
     }
 
-    /// Sets a hold, for good once this returns.
+    /// Sets the hold on `name`.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn hold(&self, hold: &OperatorHold) -> Result<(), rusqlite::Error> {
+    pub fn hold(&self, name: &str, hold: &OperatorHold) -> Result<(), StateError> {
         self.0.execute(
-            "INSERT OR REPLACE INTO operator_hold VALUES (?1, ?2, ?3, ?4)",
-            (&hold.host, hold.since, &hold.by, &hold.why),
+            "INSERT OR REPLACE INTO operator_hold (name, since, by, why, kind) VALUES (?1, ?2, ?3, ?4, ?5)",
+            (name, hold.since, &hold.by, &hold.why, hold.kind.name()),
         )?;
         Ok(())
+    }
+
+    /// Takes the hold on `name` back.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn release(&self, name: &str) -> Result<(), StateError> {
+        self.0.execute("DELETE FROM operator_hold WHERE name = ?1", [name])?;
+        Ok(())
+    }
+
+    /// The holds on keys.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn key_holds(&self) -> Result<Vec<(ArchiveKey, KeyHold)>, StateError> {
+        let mut select = self.0.prepare("SELECT kind, key, since, by, why FROM key_hold")?;
+        let holds = select.query_map([], |row| {
+            let hold = KeyHold { since: row.get(2)?, by: row.get(3)?, why: row.get(4)? };
+            Ok((key_of(row.get(0)?, row.get(1)?), hold))
+        })?;
+        Ok(holds.collect::<Result<_, _>>()?)
+    }
+
+    /// Sets the hold on `key`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn hold_key(&self, key: &ArchiveKey, hold: &KeyHold) -> Result<(), StateError> {
+        self.0.execute(
+            "INSERT OR REPLACE INTO key_hold VALUES (?1, ?2, ?3, ?4, ?5)",
+            (kind(key), key.name(), hold.since, &hold.by, &hold.why),
+        )?;
+        Ok(())
+    }
+
+    /// Takes the hold on `key` back.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn release_key(&self, key: &ArchiveKey) -> Result<(), StateError> {
+        self.0.execute("DELETE FROM key_hold WHERE kind = ?1 AND key = ?2", (kind(key), key.name()))?;
+        Ok(())
+    }
+
+    /// The hosts that were added at run time, by name.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn hosts(&self) -> Result<Vec<AddedHost>, StateError> {
+        let mut select = self.0.prepare("SELECT name, definition, since, by FROM host ORDER BY name")?;
+        let hosts = select.query_map([], |row| {
+            Ok(AddedHost {
+                name: row.get(0)?,
+                definition: row.get(1)?,
+                since: row.get(2)?,
+                by: row.get(3)?,
+            })
+        })?;
+        Ok(hosts.collect::<Result<_, _>>()?)
+    }
+
+    /// Adds a host, or puts another definition in place of its former one.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn put_host(&self, host: &AddedHost) -> Result<(), StateError> {
+        self.0.execute(
+            "INSERT OR REPLACE INTO host VALUES (?1, ?2, ?3, ?4)",
+            (&host.name, &host.definition, host.since, &host.by),
+        )?;
+        Ok(())
+    }
+
+    /// Removes a host and any hold on it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn remove_host(&mut self, name: &str) -> Result<(), StateError> {
+        let transaction = self.0.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute("DELETE FROM host WHERE name = ?1", [name])?;
+        transaction.execute("DELETE FROM operator_hold WHERE name = ?1", [name])?;
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+fn version(connection: &Connection) -> Result<Option<u32>, StateError> {
+    let there: u32 =
+        connection
+            .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'", [], |row| row.get(0))?;
+    if there == 0 {
+        return Ok(None);
+    }
+    let found = connection
+        .query_row("SELECT value FROM meta WHERE name = 'schema'", [], |row| row.get(0))
+        .optional()?;
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_version_1_keeps_its_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = Connection::open(dir.path().join("state.db")).unwrap();
+        old.execute_batch(
+            "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+             INSERT INTO meta VALUES ('schema', 1);
+             CREATE TABLE operator_hold (
+                 host TEXT PRIMARY KEY, since INTEGER NOT NULL, by TEXT NOT NULL, why TEXT NOT NULL
+             ) WITHOUT ROWID;
+             INSERT INTO operator_hold VALUES ('ih1', 5, 'anna', 'disks');",
+        )
+        .unwrap();
+        drop(old);
+        for _ in 0..2 {
+            let state = State::open(dir.path()).unwrap();
+            let hold =
+                OperatorHold { kind: HoldKind::Stop, since: 5, by: "anna".into(), why: "disks".into() };
+            assert_eq!(state.operator_holds().unwrap(), [("ih1".to_owned(), hold)]);
+            assert!(state.hosts().unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_later_version_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path()).unwrap();
+        state.0.execute("UPDATE meta SET value = 99", []).unwrap();
+        drop(state);
+        assert!(matches!(State::open(dir.path()), Err(StateError::Version { found: 99, .. })));
     }
 }

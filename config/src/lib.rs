@@ -7,8 +7,11 @@ mod check;
 mod raw;
 
 pub mod archive_key;
+mod change;
 pub mod domains;
 pub mod fault;
+pub mod health;
+pub mod shown;
 pub mod snapshot;
 pub mod template;
 
@@ -16,10 +19,31 @@ pub use archive_key::ArchiveKey;
 pub use fault::Fault;
 pub use snapshot::Snapshot;
 
+use snapshot::InstanceHost;
+use std::path::PathBuf;
+
 /// Reads and checks the text of a configuration file.
 ///
 /// # Errors
 /// Every fault that the text has, in the order of its lines; never an empty list.
 pub fn load(text: &str) -> Result<Snapshot, Vec<Fault>> {
     check::check(text)
+}
+
+/// Reads and checks one `[[instance_host]]` section: a host that is added while the program runs.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_host(text: &str) -> Result<InstanceHost, Vec<Fault>> {
+    check::check_host(text)
+}
+
+/// Where the admin API's socket is, as far as the text says so: a file may have faults everywhere else.
+pub fn admin_socket(text: &str) -> Option<PathBuf> {
+    let (document, _) = toml::de::DeTable::parse_recoverable(text);
+    let of = |section: &str, key: &str| {
+        let section = document.get_ref().get(section)?.get_ref().as_table()?;
+        section.get(key)?.get_ref().as_str().map(PathBuf::from)
+    };
+    of("admin", "socket").or_else(|| of("server", "state_dir").map(|dir| dir.join(check::SOCKET)))
 }

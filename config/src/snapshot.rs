@@ -1,17 +1,26 @@
 //! The checked whole. Immutable: a change is a new snapshot.
+//!
+//! Serialised, it is the effective configuration as the admin API shows it; it names files that hold secrets
+//! and never holds a secret itself.
 
 use crate::domains::Domains;
+use crate::health::HealthPolicy;
+use crate::shown;
 use ipnet::IpNet;
+use serde::Serialize;
+use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Everything that the operator's file says, with defaults filled in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Snapshot {
     /// `[server]`.
     pub server: Server,
+    /// `[admin]`.
+    pub admin: Admin,
     /// `[log]`.
     pub log: LogFormat,
     /// `[[listener]]`, at least one.
@@ -20,29 +29,35 @@ pub struct Snapshot {
     pub certificates: Vec<Certificate>,
     /// `[[instance_host]]`.
     pub hosts: Vec<InstanceHost>,
+    /// `[[array]]`.
+    pub arrays: Vec<Array>,
     /// `[limits]`.
     pub limits: Limits,
     /// `[[domain]]`.
+    #[serde(skip)]
     pub domains: Domains,
 }
 
 /// `[server]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Server {
     /// The name in greetings.
     pub name: String,
     /// Where `directory.db` and `state.db` are.
     pub state_dir: PathBuf,
     /// How long sessions may go on after SIGTERM.
+    #[serde(with = "shown::duration")]
     pub drain_deadline: Duration,
     /// How long a login is held while its home host is out.
+    #[serde(with = "shown::duration")]
     pub login_wait: Duration,
     /// What such a login gets in the end.
     pub outage_reply: OutageReply,
 }
 
 /// What a client is told when its home host is out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum OutageReply {
     /// `* BYE [UNAVAILABLE]`, and the connection ends: no client takes that for a wrong password.
     Bye,
@@ -50,8 +65,20 @@ pub enum OutageReply {
     No,
 }
 
+/// `[admin]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Admin {
+    /// The Unix socket of the API; who may open it may do everything.
+    pub socket: PathBuf,
+    /// A TCP address of the same API: reads, and changes with the token.
+    pub listen: Option<SocketAddr>,
+    /// Holds the token. Without it nothing is changed over TCP, and nothing is read beyond loopback.
+    pub token_file: Option<PathBuf>,
+}
+
 /// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
     /// For people.
     Text,
@@ -60,12 +87,16 @@ pub enum LogFormat {
 }
 
 /// `[[listener]]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Listener {
     /// What is spoken there.
     pub protocol: Protocol,
     /// Where it listens.
     pub address: SocketAddr,
+    /// The last port of a range that begins with that of `address`.
+    pub last_port: u16,
+    /// Over whose members it spreads. Only on [`Protocol::Tcp`], and there always.
+    pub array: Option<String>,
     /// Networks that may log in without TLS. Only on [`Protocol::Imap`].
     pub plaintext_from: Vec<IpNet>,
     /// Demand the PROXY header, from these senders only; `None`: no header.
@@ -73,16 +104,20 @@ pub struct Listener {
     /// Refuse handshakes that ask for a name no certificate has.
     pub strict_sni: bool,
     /// Where it stands in the file.
+    #[serde(skip)]
     pub span: Range<usize>,
 }
 
 /// What a listener speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Protocol {
     /// IMAP with STARTTLS.
     Imap,
     /// IMAP with implicit TLS.
     Imaps,
+    /// Anything over TCP, spread over an array.
+    Tcp,
 }
 
 impl Protocol {
@@ -91,38 +126,142 @@ impl Protocol {
         match self {
             Self::Imap => "imap",
             Self::Imaps => "imaps",
+            Self::Tcp => "tcp",
         }
     }
 }
 
 /// `[[certificate]]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Certificate {
     /// The chain, PEM, leaf first.
     pub chain: PathBuf,
     /// Its key, PEM.
     pub key: PathBuf,
     /// Where it stands in the file.
+    #[serde(skip)]
     pub span: Range<usize>,
 }
 
 /// `[[instance_host]]`: a backend that owns the archives of some users.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InstanceHost {
     /// Its name: in the directory, in logs, and for its certificate where there are no pins.
     pub name: String,
     /// How its IMAP is reached.
     pub imap: ImapEndpoint,
+    /// How its web access is reached.
+    pub http: Option<HttpEndpoint>,
     /// Pins of its certificate; empty: verified against the system's roots and `name`.
     pub pins: Vec<Pin>,
     /// The user name that is sent on.
     pub login_as: LoginAs,
     /// Most sessions at a time; `None`: no bound.
     pub max_sessions: Option<u32>,
+    /// How it comes back after a restart of usher.
+    pub initial_state: InitialState,
+    /// `[instance_host.health]`.
+    pub health: HealthPolicy,
+}
+
+/// How a host comes back after a restart of usher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InitialState {
+    /// As an operator left it.
+    Remembered,
+    /// In service, whatever an operator did before.
+    Started,
+    /// Out of service until an operator starts it.
+    Stopped,
+}
+
+/// A backend's web service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HttpEndpoint {
+    /// `host:port`, an address or a name.
+    pub address: String,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+}
+
+/// A member's TCP service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TcpEndpoint {
+    /// An address or a name.
+    pub host: String,
+    /// Its port; `None`: the one that the client connected to.
+    pub port: Option<u16>,
+    /// How the client's address is told; never [`ClientAddress::ImapId`].
+    pub client_address: ClientAddress,
+}
+
+/// `[[array]]`: equal servers, any of which can serve anyone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Array {
+    /// Its name.
+    pub name: String,
+    /// Which member a new session goes to.
+    pub balance: Balance,
+    /// What keeps a client at its member.
+    pub affinity: Affinity,
+    /// Its members, in the order of preference.
+    pub members: Vec<Member>,
+    /// `[array.health]`.
+    pub health: HealthPolicy,
+    /// The port that probes of members without one use: the first of the first listener that spreads over it.
+    pub probe_port: Option<u16>,
+}
+
+/// How an array chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Balance {
+    /// The member with the fewest sessions for its weight.
+    LeastSessions,
+    /// In turn, by weight.
+    RoundRobin,
+    /// The one with fewer sessions of two drawn by weight.
+    RandomTwo,
+    /// By the client's address, with as few changes as possible when members come and go.
+    SourceHash,
+    /// The first that is in service and not full.
+    First,
+}
+
+/// What keeps a client at its member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Affinity {
+    /// Nothing.
+    None,
+    /// Its address.
+    Address,
+    /// A cookie, on HTTPS.
+    Cookie,
+}
+
+/// One server of an array.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// Its name: in logs, for operators' holds, and for its certificate where there are no pins.
+    pub name: String,
+    /// How its TCP service is reached.
+    pub tcp: Option<TcpEndpoint>,
+    /// How its web service is reached.
+    pub http: Option<HttpEndpoint>,
+    /// Its share of the sessions against other members'; from 1.
+    pub weight: u32,
+    /// Pins of its certificate.
+    pub pins: Vec<Pin>,
+    /// Most sessions at a time; `None`: no bound.
+    pub max_sessions: Option<u32>,
+    /// How it comes back after a restart of usher.
+    pub initial_state: InitialState,
 }
 
 /// A backend's IMAP service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImapEndpoint {
     /// `host:port`, an address or a name.
     pub address: String,
@@ -133,7 +272,8 @@ pub struct ImapEndpoint {
 }
 
 /// How TLS towards a backend begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum BackendTls {
     /// At once.
     Implicit,
@@ -144,7 +284,8 @@ pub enum BackendTls {
 }
 
 /// How a backend learns the client's address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ClientAddress {
     /// Not at all.
     None,
@@ -157,7 +298,8 @@ pub enum ClientAddress {
 }
 
 /// The user name that a backend is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LoginAs {
     /// As the client typed it.
     Typed,
@@ -174,35 +316,75 @@ pub enum Pin {
     Key([u8; 32]),
 }
 
+impl fmt::Display for Pin {
+    /// As the configuration writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, octets) = match self {
+            Self::Certificate(octets) => ("sha256", octets),
+            Self::Key(octets) => ("spki-sha256", octets),
+        };
+        write!(f, "{kind}:")?;
+        octets.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+    }
+}
+
+impl Serialize for Pin {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// `[limits]`: every deadline and cap.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Limits {
     /// From the first octet due of a PROXY header to its last.
+    #[serde(with = "shown::duration")]
     pub proxy_header: Duration,
     /// For a TLS handshake with a client.
+    #[serde(with = "shown::duration")]
     pub tls_handshake: Duration,
     /// Without an octet from the client before login.
+    #[serde(with = "shown::duration")]
     pub silence_before_login: Duration,
     /// From the connection to the login, waiting for a home host not counted in.
+    #[serde(with = "shown::duration")]
     pub before_login: Duration,
     /// Without an octet either way after login.
+    #[serde(with = "shown::duration")]
     pub idle: Duration,
     /// With octets for a peer that does not read.
+    #[serde(with = "shown::duration")]
     pub stalled: Duration,
     /// Logins held at a time for home hosts that are out.
     pub held_logins: u32,
     /// Over which goodbyes are spread.
+    #[serde(with = "shown::duration")]
     pub goodbye_window: Duration,
     /// After a goodbye, for the peer to close.
+    #[serde(with = "shown::duration")]
     pub farewell: Duration,
     /// To a backend: dialling, TLS, greeting and capabilities together.
+    #[serde(with = "shown::duration")]
     pub backend_connect: Duration,
     /// For a backend's answer to a login.
+    #[serde(with = "shown::duration")]
     pub backend_login: Duration,
     /// Between two tries of a held login.
+    #[serde(with = "shown::duration")]
     pub retry: Duration,
     /// Silence on a TCP connection before a keepalive probe.
+    #[serde(with = "shown::duration")]
     pub tcp_keepalive: Duration,
     /// Unacknowledged octets or probes on a TCP connection before it is given up.
+    #[serde(with = "shown::duration")]
     pub tcp_unreachable: Duration,
+    /// Without an octet and without a command under way, after which a session is ended first in a drain.
+    #[serde(with = "shown::duration")]
+    pub quiet: Duration,
+    /// Connections at a time; those beyond are sent away.
+    pub connections: u32,
+    /// Resident memory in octets, near which usher takes no more connections; `None`: the control group's.
+    pub memory: Option<u64>,
+    /// Last known places of users, for when the directory cannot be read.
+    pub remembered_placements: u32,
 }

@@ -40,7 +40,7 @@ imap = { address = "10.0.0.11:143", tls = "none" }
 max_sessions = 0
 [limits]
 idle = "31 minutes"
-[admin]
+[[admin]]
 "#;
     let told = faults(text);
     let lines: Vec<usize> = told.iter().map(|(line, _)| *line).collect();
@@ -56,7 +56,7 @@ fn a_good_file_has_none() {
 fn one_fault_each() {
     for (line, expected) in [
         ("[[listener]]\nprotocol = \"imap\"\naddress = \"[::]:993\"", "twice"),
-        ("[[listener]]\nprotocol = \"imaps\"\naddress = \"[::]:1\"\nplaintext_from = [\"::/0\"]", "implicit"),
+        ("[[listener]]\nprotocol = \"imaps\"\naddress = \"[::]:1\"\nplaintext_from = [\"::/0\"]", "STARTTLS"),
         ("[[listener]]\nprotocol = \"imap\"\naddress = \"[::]:1\"\nproxy_protocol = {}", "no sender"),
         ("[[listener]]\nprotocol = \"imap\"\naddress = \"[::]:1\"\nplaintext_from = [\"x\"]", "network"),
         ("[[domain]]\nname = \"a.com\"\n[[domain]]\nname = \"A.com\"", "twice"),
@@ -71,11 +71,53 @@ fn one_fault_each() {
         ),
         ("[[instance_host]]\nname = \"x\"", "no `imap`"),
         ("[[certificate]]\nchain = \"x\"", "no `key`"),
+        ("[[listener]]\nprotocol = \"tcp\"\naddress = \"[::]:135\"", "no `array`"),
+        ("[[listener]]\nprotocol = \"tcp\"\naddress = \"[::]:135\"\narray = \"rpc\"", "no [[array]]"),
+        ("[[listener]]\nprotocol = \"imap\"\naddress = \"[::]:5-6\"", "range"),
+        ("[[listener]]\nprotocol = \"imap\"\naddress = \"[::]:6-5\"", "`address`"),
+        ("[[array]]\nname = \"rpc\"\nmembers = []", "without members"),
+        (
+            "[[array]]\nname = \"rpc\"\nmembers = [ { name = \"a\", tcp = { address = \"a:b:c\" } } ]",
+            "no host",
+        ),
+        (
+            "[[array]]\nname = \"rpc\"\nmembers = [ { name = \"a\" }, { name = \"A\" } ]",
+            "the member \"A\" is there twice",
+        ),
+        ("[admin]\nlisten = \"9143\"", "`listen`"),
+        ("[admin]\nsockt = \"x\"", "unknown key `sockt`"),
+        ("[limits]\nmemory = \"2 GB\"", "`memory`"),
         ("[server", ""),
     ] {
         let told = faults(&format!("{GOOD}{line}\n"));
         assert!(told.iter().any(|(_, what)| what.contains(expected)), "{line}: {told:?}");
     }
+}
+
+#[test]
+fn probes_are_whole() {
+    for (health, expected) in [
+        ("imap = { probe = \"login\" }", "needs a user"),
+        ("imap = { probe = \"tcp\", user = \"x\" }", "logs in"),
+        ("imap = { probe = \"ping\" }", "cannot be \"ping\""),
+        ("http = { probe = \"get\", path = \"x\" }", "`path`"),
+        ("http = { probe = \"get\", status = 42 }", "`status`"),
+        ("http = {}", "no `probe`"),
+        ("tcp = { probe = \"tcp\" }", "unknown key `tcp`"),
+        ("agent = \"10.0.0.1\"", "`agent`"),
+        ("rise = 0", "`rise`"),
+    ] {
+        let told = faults(&format!("{GOOD}[instance_host.health]\n{health}\n"));
+        assert!(told.iter().any(|(_, what)| what.contains(expected)), "{health}: {told:?}");
+    }
+}
+
+#[test]
+fn the_socket_is_found_in_a_file_with_faults() {
+    let socket = |text: &str| usher_config::admin_socket(text);
+    assert_eq!(socket(GOOD), Some("/var/lib/usher/admin.sock".into()));
+    assert_eq!(socket("[admin]\nsocket = \"/run/x\"\n[oops]\n[[["), Some("/run/x".into()));
+    assert_eq!(socket("x"), None);
 }
 
 #[test]

@@ -9,22 +9,33 @@ use tokio::time::{Instant, timeout_at};
 /// Keepalive probes without an answer before the peer counts as gone.
 const PROBES: u32 = 3;
 
-/// Connects to `address` (`host:port`), trying each address that a name has until `until`.
-pub(super) async fn dial(
+/// Connects to `address` (`host:port`), trying each address that a name has until `until`, for a connection
+/// that is to last.
+///
+/// # Errors
+/// [`ConnectFault`], within the deadline.
+pub async fn dial(
     address: &str,
     deadlines: &Deadlines,
     until: Instant,
 ) -> Result<TcpStream, ConnectFault> {
+    let stream = knock(address, until).await?;
+    keep_alive(&stream, deadlines.keepalive, deadlines.unreachable)
+        .map_err(|error| ConnectFault::at(Stage::Dial, error))?;
+    Ok(stream)
+}
+
+/// Connects to `address` as [`dial`] does, for a connection that is over soon.
+///
+/// # Errors
+/// [`ConnectFault`], within the deadline.
+pub async fn knock(address: &str, until: Instant) -> Result<TcpStream, ConnectFault> {
     let late = |stage| ConnectFault::at(stage, Cause::TimedOut);
     let found = timeout_at(until, lookup_host(address)).await.map_err(|_| late(Stage::Resolve))?;
     let mut fault = ConnectFault::at(Stage::Resolve, std::io::Error::from(std::io::ErrorKind::NotFound));
     for address in found.map_err(|error| ConnectFault::at(Stage::Resolve, error))? {
         match timeout_at(until, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                keep_alive(&stream, deadlines.keepalive, deadlines.unreachable)
-                    .map_err(|error| ConnectFault::at(Stage::Dial, error))?;
-                return Ok(stream);
-            }
+            Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => fault = ConnectFault::at(Stage::Dial, error),
             Err(_) => return Err(late(Stage::Dial)),
         }

@@ -1,6 +1,6 @@
 //! Speaks with a backend from its greeting to its answer to a login.
 
-use super::{BackendStream, Cause, ConnectFault, Deadlines, OnBehalf, Stage, tls};
+use super::{BackendStream, Cause, ConnectFault, Deadlines, Learnt, OnBehalf, Stage, tls};
 use crate::roster::Host;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,9 +46,11 @@ pub enum LoginOutcome {
 pub(super) async fn open(
     mut tcp: TcpStream,
     host: &Host,
-    on_behalf: OnBehalf<'_>,
+    on_behalf: Option<OnBehalf<'_>>,
     until: Instant,
 ) -> Result<Ready, ConnectFault> {
+    let own = own_addresses(&tcp).map_err(|error| ConnectFault::at(Stage::Dial, error))?;
+    let on_behalf = on_behalf.unwrap_or(own);
     send_proxy_header(&mut tcp, host.config.imap.client_address, on_behalf, until).await?;
     let stream = match (&host.tls, host.config.imap.tls) {
         (Some(config), BackendTls::Implicit) => {
@@ -64,7 +66,12 @@ pub(super) async fn open(
     ready(stream, Opening::new(false), Vec::new(), until).await
 }
 
-async fn send_proxy_header(
+/// A probe speaks for itself.
+fn own_addresses(tcp: &TcpStream) -> std::io::Result<OnBehalf<'static>> {
+    Ok(OnBehalf { source: tcp.local_addr()?, destination: tcp.peer_addr()?, session: "probe" })
+}
+
+pub(super) async fn send_proxy_header(
     tcp: &mut TcpStream,
     how: ClientAddress,
     on_behalf: OnBehalf<'_>,
@@ -80,7 +87,7 @@ async fn send_proxy_header(
     in_time(Stage::ProxyHeader, until, tcp.write_all(&header)).await
 }
 
-async fn start_tls(stream: &mut BackendStream, until: Instant) -> Result<BackendDrained, ConnectFault> {
+pub(super) async fn start_tls(stream: &mut BackendStream, until: Instant) -> Result<BackendDrained, ConnectFault> {
     let mut opening = Opening::new(true);
     match drive(stream, &mut opening, Vec::new(), until).await? {
         OpeningStep::StartTls(proof) => Ok(proof),
@@ -143,7 +150,22 @@ async fn drive(
     }
 }
 
+impl LoggedIn {
+    /// Says goodbye; whether it is heard does not matter.
+    pub async fn leave(mut self) {
+        leave(&mut self.stream).await;
+    }
+}
+
 impl Ready {
+    /// What has been learnt of the backend.
+    pub fn learnt(&self) -> Learnt {
+        Learnt {
+            capabilities: Some(String::from_utf8_lossy(&self.capabilities).into_owned()),
+            certificate_ends: self.stream.certificate_ends(),
+        }
+    }
+
     /// Passes `credential` on.
     ///
     /// # Errors
@@ -154,14 +176,14 @@ impl Ready {
         host: &Host,
         credential: &Credential,
         client_id: &ClientId,
-        on_behalf: OnBehalf<'_>,
+        on_behalf: Option<OnBehalf<'_>>,
         deadlines: &Deadlines,
     ) -> Result<LoginOutcome, ConnectFault> {
         let until = Instant::now() + deadlines.login;
         let protocol = |fault| ConnectFault::at(Stage::Login, Cause::Protocol(fault));
-        let told = Told::new(on_behalf);
-        let own_id =
-            if host.config.imap.client_address == ClientAddress::ImapId { told.fields() } else { vec![] };
+        let wanted = host.config.imap.client_address == ClientAddress::ImapId;
+        let told = on_behalf.filter(|_| wanted).map(Told::new);
+        let own_id = told.as_ref().map(Told::fields).unwrap_or_default();
         let mut out = SecretBuf::default();
         let begun = Login::begin(&self.capabilities, credential, client_id, &own_id, &mut out);
         let mut login = begun.map_err(protocol)?;
@@ -192,11 +214,15 @@ impl Ready {
     }
 
     /// Says goodbye; whether it is heard does not matter.
-    async fn leave(mut self) {
-        let until = Instant::now() + LOGOUT;
-        if send(&mut self.stream, b"O LOGOUT\r\n", Stage::Login, until).await.is_ok() {
-            let _ = timeout_at(until, self.stream.shutdown()).await;
-        }
+    pub async fn leave(mut self) {
+        leave(&mut self.stream).await;
+    }
+}
+
+async fn leave(stream: &mut BackendStream) {
+    let until = Instant::now() + LOGOUT;
+    if send(stream, b"O LOGOUT\r\n", Stage::Login, until).await.is_ok() {
+        let _ = timeout_at(until, stream.shutdown()).await;
     }
 }
 

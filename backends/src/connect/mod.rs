@@ -5,10 +5,12 @@
 
 mod dial;
 mod dialogue;
+pub mod identity;
+pub mod pair;
 mod stream;
 pub mod tls;
 
-pub use dial::keep_alive;
+pub use dial::{dial, keep_alive, knock};
 pub use dialogue::{LoggedIn, LoginOutcome, Ready};
 pub use stream::BackendStream;
 
@@ -19,6 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use usher_config::snapshot::Limits;
+use rustls::ClientConfig;
+use tokio::net::TcpStream;
+use usher_config::snapshot::ClientAddress;
 use usher_wire::imap::login::Fault;
 
 /// For whom a backend is contacted.
@@ -127,6 +132,78 @@ impl ConnectFault {
     pub(crate) fn at(stage: Stage, cause: impl Into<Cause>) -> Self {
         Self { stage, cause: cause.into() }
     }
+
+    fn no_certificate() -> Self {
+        Self::at(Stage::Tls, Cause::Tls("no certificate that can be read".to_owned()))
+    }
+}
+
+/// What can be learnt of a backend on the way to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Learnt {
+    /// Its capabilities before login, separated by spaces.
+    pub capabilities: Option<String>,
+    /// The end of its certificate's validity, in seconds since 1970.
+    pub certificate_ends: Option<i64>,
+}
+
+impl Learnt {
+    /// What is not known here, from `other`.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            capabilities: self.capabilities.or(other.capabilities),
+            certificate_ends: self.certificate_ends.or(other.certificate_ends),
+        }
+    }
+}
+
+/// `host:port` as addresses are written, an IPv6 address in brackets.
+pub fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// Connects to `address`, with TLS where `tls` says how, to the backend called `name`.
+///
+/// # Errors
+/// [`ConnectFault`], within the deadline.
+pub async fn reach(
+    address: &str,
+    name: &str,
+    tls: Option<&Arc<ClientConfig>>,
+    until: Instant,
+) -> Result<BackendStream, ConnectFault> {
+    let tcp = knock(address, until).await?;
+    Ok(match tls {
+        Some(config) => BackendStream::Tls(tls::handshake(tcp, name, config, until).await?),
+        None => BackendStream::Plain(tcp),
+    })
+}
+
+/// Goes the way of [`open`] on nobody's behalf, for a probe: nobody is told.
+///
+/// # Errors
+/// [`ConnectFault`], within the deadline.
+pub async fn look(host: &Host, deadlines: &Deadlines) -> Result<Ready, ConnectFault> {
+    let until = Instant::now() + deadlines.connect;
+    let tcp = knock(&host.config.imap.address, until).await?;
+    dialogue::open(tcp, host, None, until).await
+}
+
+/// Connects to `address` for a client of plain TCP, and tells its address where `told` says so.
+///
+/// # Errors
+/// [`ConnectFault`], within the deadline.
+pub async fn open_tcp(
+    address: &str,
+    told: ClientAddress,
+    on_behalf: OnBehalf<'_>,
+    deadlines: &Deadlines,
+) -> Result<TcpStream, ConnectFault> {
+    let until = Instant::now() + deadlines.connect;
+    let mut tcp = dial(address, deadlines, until).await?;
+    dialogue::send_proxy_header(&mut tcp, told, on_behalf, until).await?;
+    Ok(tcp)
 }
 
 /// Goes from nothing to a backend that is ready for a login, and tells `observer`.
@@ -142,8 +219,8 @@ pub async fn open(
     let begun = Instant::now();
     let until = begun + deadlines.connect;
     let opened = async {
-        let tcp = dial::dial(&host.config.imap.address, deadlines, until).await?;
-        dialogue::open(tcp, host, on_behalf, until).await
+        let tcp = dial(&host.config.imap.address, deadlines, until).await?;
+        dialogue::open(tcp, host, Some(on_behalf), until).await
     };
     match opened.await {
         Ok(ready) => {

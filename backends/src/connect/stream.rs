@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
+use x509_parser::parse_x509_certificate;
 
 /// The seam: what is behind it may change without the relay knowing.
 pub enum BackendStream {
@@ -13,6 +14,16 @@ pub enum BackendStream {
     Plain(TcpStream),
     /// TLS.
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl BackendStream {
+    /// The end of the validity of the certificate that the backend has shown, in seconds since 1970.
+    pub fn certificate_ends(&self) -> Option<i64> {
+        let Self::Tls(stream) = self else { return None };
+        let leaf = stream.get_ref().1.peer_certificates()?.first()?;
+        let (_, certificate) = parse_x509_certificate(leaf).ok()?;
+        Some(certificate.validity().not_after.timestamp())
+    }
 }
 
 impl AsyncRead for BackendStream {

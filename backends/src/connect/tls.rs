@@ -1,5 +1,6 @@
 //! TLS towards backends: by pins, or by the system's roots and the host's name.
 
+use super::identity::Identity;
 use super::{Cause, ConnectFault, Stage};
 use crate::Observer;
 use aws_lc_rs::digest;
@@ -13,13 +14,16 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use usher_config::snapshot::{InstanceHost, Pin};
+use usher_config::snapshot::Pin;
 use x509_parser::parse_x509_certificate;
+
+/// Seconds before the end of a pinned certificate from which on the operator is warned: two weeks.
+const NEAR: i64 = 14 * 24 * 60 * 60;
 
 /// Why no TLS towards a host can be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -42,38 +46,56 @@ pub enum TlsError {
     },
 }
 
-/// The configuration for one host and its pins.
+/// The configuration for one backend and its pins; without pins, the system's roots and `name` decide. A
+/// backend that asks who connects is shown `identity`.
 ///
 /// # Errors
-/// [`TlsError`], for a host without pins.
+/// [`TlsError`], for a backend without pins.
 pub fn client_config(
-    host: &InstanceHost,
+    name: &str,
+    pins: &[Pin],
+    identity: &Identity,
     observer: &Arc<dyn Observer>,
 ) -> Result<Arc<ClientConfig>, TlsError> {
     let provider = Arc::new(default_provider());
-    let verifier: Arc<dyn ServerCertVerifier> = if host.pins.is_empty() {
-        by_roots(host, &provider)?
+    let verifier: Arc<dyn ServerCertVerifier> = if pins.is_empty() {
+        by_roots(name, &provider)?
     } else {
         Arc::new(PinVerifier {
-            host: host.name.clone(),
-            pins: host.pins.clone(),
+            host: name.to_owned(),
+            pins: pins.to_vec(),
             algorithms: provider.signature_verification_algorithms,
-            told_of_expiry: AtomicBool::new(false),
+            told: AtomicU8::new(0),
             observer: observer.clone(),
         })
     };
-    let rustls = |source| TlsError::Rustls { host: host.name.clone(), source };
+    let rustls = |source| TlsError::Rustls { host: name.to_owned(), source };
+    let (chain, key) = identity.parts();
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(rustls)?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
+        .with_client_auth_cert(chain, key)
+        .map_err(rustls)?;
+    Ok(Arc::new(config))
+}
+
+/// A configuration that takes any certificate, to look at it. Never for anything that is to be trusted.
+pub(super) fn anyone() -> Result<Arc<ClientConfig>, ConnectFault> {
+    let provider = Arc::new(default_provider());
+    let verifier = AnyVerifier(provider.signature_verification_algorithms);
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| ConnectFault::at(Stage::Tls, Cause::Tls(error.to_string())))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     Ok(Arc::new(config))
 }
 
 fn by_roots(
-    host: &InstanceHost,
+    host: &str,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
     let found = rustls_native_certs::load_native_certs();
@@ -81,7 +103,7 @@ fn by_roots(
     roots.add_parsable_certificates(found.certs);
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().map_err(|error| {
         let why = found.errors.first().map_or_else(|| error.to_string(), ToString::to_string);
-        TlsError::NoRoots { host: host.name.clone(), why }
+        TlsError::NoRoots { host: host.to_owned(), why }
     })
 }
 
@@ -91,7 +113,8 @@ struct PinVerifier {
     host: String,
     pins: Vec<Pin>,
     algorithms: WebPkiSupportedAlgorithms,
-    told_of_expiry: AtomicBool,
+    /// What the operator has been told of its end: 0 nothing, 1 that it nears, 2 that it is past.
+    told: AtomicU8,
     observer: Arc<dyn Observer>,
 }
 
@@ -121,9 +144,10 @@ impl ServerCertVerifier for PinVerifier {
         }
         if let Some((_, certificate)) = parsed {
             let not_after = certificate.validity().not_after.timestamp();
-            let expired = not_after < i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-            if expired && !self.told_of_expiry.swap(true, Ordering::Relaxed) {
-                self.observer.pinned_certificate_expired(&self.host, not_after);
+            let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+            let due = u8::from(not_after < now + NEAR) + u8::from(not_after < now);
+            if self.told.fetch_max(due, Ordering::Relaxed) < due {
+                self.observer.pinned_certificate_ends(&self.host, not_after, due == 2);
             }
         }
         Ok(ServerCertVerified::assertion())
@@ -149,6 +173,45 @@ impl ServerCertVerifier for PinVerifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+/// Takes any certificate whose key the backend has.
+#[derive(Debug)]
+struct AnyVerifier(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for AnyVerifier {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
     }
 }
 
@@ -178,7 +241,7 @@ fn cause(error: std::io::Error) -> Cause {
     }
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut octets = [0; 32];
     octets.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     octets

@@ -111,6 +111,37 @@ impl Directory {
         })
     }
 
+    /// Whether any key is on `host`.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn names_host(&self, host: &str) -> Result<bool, DirectoryError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM entry e JOIN host h ON h.id = e.host WHERE h.name = ?1)";
+        self.with(|connection| Ok(connection.query_row(sql, [host], |row| row.get(0))?))
+    }
+
+    /// At most `most` entries behind `after` in the order of keys, those on `host` only where one is named.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn page(
+        &self,
+        host: Option<&str>,
+        after: Option<&ArchiveKey>,
+        most: u32,
+    ) -> Result<Vec<Entry>, DirectoryError> {
+        let sql = format!(
+            "{ENTRIES} WHERE (e.kind, e.key) > (?1, ?2) AND (?3 IS NULL OR h.name = ?3) \
+             ORDER BY e.kind, e.key LIMIT ?4"
+        );
+        let (after_kind, after_name) = after.map_or((0, ""), |key| (kind(key), key.name()));
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let entries = statement.query_map((after_kind, after_name, host, most), entry)?;
+            Ok(entries.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// Writes every user and domain as `user,host` lines, which an import takes again.
     ///
     /// # Errors
@@ -164,7 +195,7 @@ fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
 }
 
 /// How a key's kind is stored.
-pub(super) fn kind(key: &ArchiveKey) -> u8 {
+pub(crate) fn kind(key: &ArchiveKey) -> u8 {
     match key {
         ArchiveKey::User(_) => 0,
         ArchiveKey::Tenant(_) => 1,
@@ -173,7 +204,7 @@ pub(super) fn kind(key: &ArchiveKey) -> u8 {
 }
 
 /// The key that is stored so.
-pub(super) fn key_of(kind: u8, name: String) -> ArchiveKey {
+pub(crate) fn key_of(kind: u8, name: String) -> ArchiveKey {
     match kind {
         0 => ArchiveKey::User(name),
         1 => ArchiveKey::Tenant(name),

@@ -6,11 +6,15 @@ mod entries;
 mod import;
 mod merge;
 mod outcome;
+mod remembered;
 mod schema;
 
 pub use entries::{Entry, Placement};
+pub(crate) use entries::{key_of, kind};
+pub use remembered::Found;
 pub use outcome::{Conflict, ConflictKind, ImportOptions, ImportPhase, Imported};
 
+use remembered::Remembered;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -48,6 +52,7 @@ pub struct Directory {
     /// Connections that are not in use. A look-up takes microseconds, so there are never more of them than
     /// threads that look up.
     idle: Mutex<Vec<Connection>>,
+    remembered: Remembered,
 }
 
 impl Directory {
@@ -56,9 +61,17 @@ impl Directory {
     /// # Errors
     /// When the file cannot be opened or was written by a version that this one does not know.
     pub fn open(state_dir: &Path) -> Result<Self, DirectoryError> {
+        Self::remembering(state_dir, 1)
+    }
+
+    /// Opens it, and remembers the last known places of as many as `remember` users.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn remembering(state_dir: &Path, remember: u32) -> Result<Self, DirectoryError> {
         let path = state_dir.join("directory.db");
         let connection = schema::open(&path)?;
-        Ok(Self { path, idle: Mutex::new(vec![connection]) })
+        Ok(Self { path, idle: Mutex::new(vec![connection]), remembered: Remembered::new(remember) })
     }
 
     /// Runs `work` on a connection of its own.

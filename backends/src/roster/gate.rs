@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const CLOSED: u64 = 1 << 63;
 
-/// Why there is no way in.
+/// Why a gate lets nobody in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shut {
-    /// An operator holds the host.
-    Held,
-    /// It has as many sessions as it may have.
+pub enum Barred {
+    /// It is closed.
+    Closed,
+    /// As many are inside as may be.
     Full,
 }
 
@@ -21,16 +21,16 @@ impl Gate {
     /// Goes in, unless the door is closed or `most` are inside.
     ///
     /// # Errors
-    /// [`Shut`]; the count is as before.
-    pub fn enter(&self, most: Option<u32>) -> Result<(), Shut> {
+    /// [`Barred`]; the count is as before.
+    pub fn enter(&self, most: Option<u32>) -> Result<(), Barred> {
         let step = |now: u64| {
             let free = most.is_none_or(|most| now < u64::from(most));
             (now & CLOSED == 0 && free).then_some(now + 1)
         };
         match self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, step) {
             Ok(_) => Ok(()),
-            Err(now) if now & CLOSED != 0 => Err(Shut::Held),
-            Err(_) => Err(Shut::Full),
+            Err(now) if now & CLOSED != 0 => Err(Barred::Closed),
+            Err(_) => Err(Barred::Full),
         }
     }
 
@@ -42,6 +42,11 @@ impl Gate {
     /// Closes the door behind those who are inside.
     pub fn close(&self) {
         self.0.fetch_or(CLOSED, Ordering::AcqRel);
+    }
+
+    /// Opens the door again.
+    pub fn open(&self) {
+        self.0.fetch_and(!CLOSED, Ordering::AcqRel);
     }
 
     /// How many are inside.
@@ -79,14 +84,14 @@ mod tests {
             walkers.into_iter().map(|walker| walker.join().unwrap()).sum::<u32>()
         });
         assert_eq!(gate.count(), entered);
-        assert_eq!(gate.enter(None), Err(Shut::Held));
+        assert_eq!(gate.enter(None), Err(Barred::Closed));
     }
 
     #[test]
     fn a_full_gate_lets_in_after_one_has_left() {
         let gate = Gate::default();
         gate.enter(Some(1)).unwrap();
-        assert_eq!(gate.enter(Some(1)), Err(Shut::Full));
+        assert_eq!(gate.enter(Some(1)), Err(Barred::Full));
         gate.leave();
         assert_eq!(gate.enter(Some(1)), Ok(()));
     }

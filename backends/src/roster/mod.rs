@@ -1,90 +1,154 @@
-//! The instance hosts and their state: one immutable picture, replaced as a whole.
+//! The instance hosts and array members and how they stand: one immutable picture, replaced as a whole.
+//!
+//! Readers never lock. [`Fleet`] is the one writer; it must never be asked by a session.
 
+mod array;
+mod fleet;
 mod gate;
+mod hold;
+mod standing;
 
-pub use gate::{Gate, Shut};
+pub use array::{ArrayInService, Member};
+pub use fleet::{Fleet, FleetError, HostOrigin, Prepared};
+pub use gate::{Barred, Gate};
+pub use hold::{AgentHold, AgentWord, HoldKind, Holds, KeyHold, OperatorHold, now};
+pub use standing::{Out, Service, Shut, Standing};
 
-use crate::Observer;
-use crate::connect::tls::{self, TlsError};
-use crate::state::OperatorHold;
 use rustls::ClientConfig;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
-use usher_config::snapshot::{BackendTls, InstanceHost};
+use usher_config::ArchiveKey;
+use usher_config::snapshot::InstanceHost;
 
-/// One instance host while the program runs.
-pub struct Host {
-    /// What the operator says of it.
-    pub config: InstanceHost,
-    /// How TLS towards it is made; a configuration of its own, so that no session of another host or of
-    /// other pins is ever resumed with it. `None`: no TLS.
-    pub(crate) tls: Option<Arc<ClientConfig>>,
-    gate: Gate,
+/// Names a backend: an instance host, or a member of an array. Operators hold machines, by name; health and
+/// leases are each backend's own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BackendId {
+    /// The array, for a member.
+    pub array: Option<Arc<str>>,
+    /// The host's or the member's name.
+    pub name: Arc<str>,
 }
 
-/// The right to use a host for one session. Counted until it is dropped.
-pub struct Lease {
-    host: Arc<Host>,
-}
-
-impl Lease {
-    /// The host.
-    pub fn host(&self) -> &Arc<Host> {
-        &self.host
+impl fmt::Display for BackendId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.array {
+            Some(array) => write!(f, "{array}/{}", self.name),
+            None => f.write_str(&self.name),
+        }
     }
 }
 
-impl Drop for Lease {
+/// One instance host as it stands.
+pub struct Host {
+    /// Its name.
+    pub id: BackendId,
+    /// What the operator says of it.
+    pub config: Arc<InstanceHost>,
+    /// Where its definition is.
+    pub origin: HostOrigin,
+    /// How TLS towards it is made; a configuration of its own, so that no session of another host or of
+    /// other pins is ever resumed with it. `None`: no TLS.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
+    /// How it stands.
+    pub standing: Standing,
+}
+
+/// The right to use a backend for one session or request. Counted until it is dropped.
+pub struct Lease<B> {
+    backend: Arc<B>,
+    gate: Arc<Gate>,
+}
+
+impl<B> Lease<B> {
+    /// The backend as it stood when the lease was taken.
+    pub fn backend(&self) -> &Arc<B> {
+        &self.backend
+    }
+}
+
+impl<B> Drop for Lease<B> {
     fn drop(&mut self) {
-        self.host.gate.leave();
+        self.gate.leave();
     }
 }
 
 impl Host {
-    /// Takes a lease.
+    /// The same host, standing otherwise.
+    fn standing_so(&self, standing: Standing) -> Self {
+        let (id, config, origin) = (self.id.clone(), self.config.clone(), self.origin.clone());
+        Self { id, config, origin, tls: self.tls.clone(), standing }
+    }
+
+    /// Takes a lease for `service`.
     ///
     /// # Errors
-    /// [`Shut`], when an operator holds the host or it has as many sessions as it may have.
-    pub fn lease(self: &Arc<Self>) -> Result<Lease, Shut> {
-        self.gate.enter(self.config.max_sessions)?;
-        Ok(Lease { host: self.clone() })
+    /// [`Shut`], when anything holds the host or it has as many sessions as it may have.
+    pub fn lease(self: &Arc<Self>, service: Service) -> Result<Lease<Self>, Shut> {
+        self.standing.enter(service, self.config.max_sessions)?;
+        Ok(Lease { backend: self.clone(), gate: self.standing.gate.clone() })
     }
 }
 
-/// All instance hosts.
-#[derive(Default)]
+/// All backends and holds.
+#[derive(Default, Clone)]
 pub struct Roster {
-    hosts: HashMap<String, Arc<Host>>,
+    hosts: BTreeMap<Arc<str>, Arc<Host>>,
+    arrays: BTreeMap<Arc<str>, Arc<ArrayInService>>,
+    moving: Arc<HashMap<ArchiveKey, KeyHold>>,
 }
 
 impl Roster {
-    /// Builds the roster of `hosts` under the operators' `holds`.
-    ///
-    /// # Errors
-    /// When a host without pins is to be verified and the system has no roots.
-    pub fn new(
-        hosts: &[InstanceHost],
-        holds: &[OperatorHold],
-        observer: &Arc<dyn Observer>,
-    ) -> Result<Self, TlsError> {
-        let mut roster = Self::default();
-        for config in hosts {
-            let tls = match config.imap.tls {
-                BackendTls::None => None,
-                BackendTls::Implicit | BackendTls::StartTls => Some(tls::client_config(config, observer)?),
-            };
-            let gate = Gate::default();
-            if holds.iter().any(|hold| hold.host == config.name) {
-                gate.close();
-            }
-            let host = Host { config: config.clone(), tls, gate };
-            roster.hosts.insert(config.name.clone(), Arc::new(host));
-        }
-        Ok(roster)
-    }
-
     /// The host called `name`.
     pub fn host(&self, name: &str) -> Option<&Arc<Host>> {
         self.hosts.get(name)
+    }
+
+    /// All hosts, by name.
+    pub fn hosts(&self) -> impl Iterator<Item = &Arc<Host>> {
+        self.hosts.values()
+    }
+
+    /// The array called `name`.
+    pub fn array(&self, name: &str) -> Option<&Arc<ArrayInService>> {
+        self.arrays.get(name)
+    }
+
+    /// All arrays, by name.
+    pub fn arrays(&self) -> impl Iterator<Item = &Arc<ArrayInService>> {
+        self.arrays.values()
+    }
+
+    /// How the backends called `name` stand, whatever their part is.
+    pub fn standings<'r>(&'r self, name: &'r str) -> impl Iterator<Item = (&'r BackendId, &'r Standing)> {
+        let host = self.hosts.get(name).map(|host| (&host.id, &host.standing));
+        let members = self.arrays.values().flat_map(|array| &array.members);
+        let members = members.filter(move |member| &*member.id.name == name);
+        host.into_iter().chain(members.map(|member| (&member.id, &member.standing)))
+    }
+
+    /// How `id` stands.
+    pub fn standing(&self, id: &BackendId) -> Option<&Standing> {
+        match &id.array {
+            None => self.hosts.get(&id.name).map(|host| &host.standing),
+            Some(array) => {
+                let member = self.arrays.get(array)?.members.iter().find(|member| member.id == *id)?;
+                Some(&member.standing)
+            }
+        }
+    }
+
+    /// The hold on exactly this key, or on its domain.
+    pub fn moving(&self, key: &ArchiveKey) -> Option<&KeyHold> {
+        if self.moving.is_empty() {
+            return None;
+        }
+        self.moving.get(key).or_else(|| key.domain().and_then(|domain| self.moving.get(&domain)))
+    }
+
+    /// All holds on keys.
+    pub fn moving_keys(&self) -> impl Iterator<Item = (&ArchiveKey, &KeyHold)> {
+        self.moving.iter()
     }
 }

@@ -1,14 +1,17 @@
 //! `[[instance_host]]`.
 
-use super::{Faults, is_host_name, unique};
+use super::{Faults, health, is_host_and_port, is_host_name, unique};
 use crate::fault::Fault;
 use crate::raw::{Place, Section};
-use crate::snapshot::{BackendTls, ClientAddress, ImapEndpoint, InstanceHost, LoginAs, Pin};
+use crate::snapshot::{
+    BackendTls, ClientAddress, HttpEndpoint, ImapEndpoint, InitialState, InstanceHost, LoginAs, Pin,
+};
 use std::collections::HashMap;
 
 /// Two during rotation; more would be pins nobody remembers.
 const PINS_CAP: usize = 2;
 const IMAP: &str = "{ address = \"10.0.0.11:993\", tls = \"implicit\" }";
+const HTTP: &str = "{ address = \"10.0.0.11:8472\", tls = \"implicit\" }";
 const FINGERPRINT: &str = "write \"sha256:\" and the 64 hexadecimal digits of the certificate's SHA-256, \
      or \"spki-sha256:\" and those of its public key's";
 
@@ -33,6 +36,35 @@ fn one(
     }
     let imap = section.required_table("imap", IMAP, faults);
     let imap = imap.and_then(|imap| endpoint(imap, faults));
+    let http = http(&mut section, faults);
+    let has_tls = imap.as_ref().is_none_or(|imap| imap.tls != BackendTls::None)
+        || http.as_ref().is_some_and(|http| http.tls);
+    if let Some(first) = section.list("fingerprints", faults).first().filter(|_| !has_tls) {
+        let what = "fingerprints without TLS are never checked";
+        let instead = "write `tls = \"implicit\"` or `tls = \"starttls\"`, or remove the fingerprints";
+        faults.push(Fault::new(first.span.clone(), what, instead));
+    }
+    let pins = pins(&mut section, faults);
+    let words = [("typed", LoginAs::Typed), ("canonical", LoginAs::Canonical)];
+    let login_as = section.word("login_as", &words, faults);
+    let max_sessions = section.optional("max_sessions", faults);
+    let initial_state = initial_state(&mut section, faults);
+    let health = health::check(&mut section, health::Of::Host, faults);
+    section.finish(faults);
+    Some(InstanceHost {
+        name: name?.value.to_ascii_lowercase(),
+        imap: imap?,
+        http,
+        pins,
+        login_as: login_as.unwrap_or(LoginAs::Typed),
+        max_sessions: max_sessions.map(|most| most.value),
+        initial_state,
+        health,
+    })
+}
+
+/// The `fingerprints` of a backend.
+pub(super) fn pins(section: &mut Section<'_>, faults: &mut Faults) -> Vec<Pin> {
     let written = section.list("fingerprints", faults);
     let mut pins = Vec::new();
     for item in &written {
@@ -46,53 +78,60 @@ fn one(
         let instead = "keep the certificate in use and the one to come";
         faults.push(Fault::new(third.span.clone(), "more than two fingerprints", instead));
     }
-    if let (Some(ImapEndpoint { tls: BackendTls::None, .. }), Some(first)) = (&imap, written.first()) {
-        let what = "fingerprints without TLS are never checked";
-        let instead = "write `tls = \"implicit\"` or `tls = \"starttls\"`, or remove the fingerprints";
-        faults.push(Fault::new(first.span.clone(), what, instead));
-    }
-    let words = [("typed", LoginAs::Typed), ("canonical", LoginAs::Canonical)];
-    let login_as = section.word("login_as", &words, faults);
-    let max_sessions = section.optional("max_sessions", faults);
-    section.finish(faults);
-    Some(InstanceHost {
-        name: name?.value.to_ascii_lowercase(),
-        imap: imap?,
-        pins,
-        login_as: login_as.unwrap_or(LoginAs::Typed),
-        max_sessions: max_sessions.map(|most| most.value),
-    })
+    pins
 }
 
-fn endpoint(mut section: Section<'_>, faults: &mut Faults) -> Option<ImapEndpoint> {
-    let address: Option<Place<String>> = section.required("address", "\"10.0.0.11:993\"", faults);
-    if let Some(address) = address.as_ref().filter(|address| !is_host_and_port(&address.value)) {
-        let instead = "write a host and a port such as \"10.0.0.11:993\" or \"ih1.example.com:993\"";
-        faults.push(address.fault("`address` is no host with a port", instead));
-    }
-    let words =
-        [("implicit", BackendTls::Implicit), ("starttls", BackendTls::StartTls), ("none", BackendTls::None)];
+/// The `http` of a backend.
+pub(super) fn http(section: &mut Section<'_>, faults: &mut Faults) -> Option<HttpEndpoint> {
+    let mut section = section.table("http", HTTP, faults)?;
+    let address = address(&mut section, "\"10.0.0.11:8472\"", faults);
+    let words = [("implicit", true), ("none", false)];
     let has_tls: Option<Place<String>> = section.required("tls", "\"implicit\"", faults);
     let tls = has_tls.and_then(|_| section.word("tls", &words, faults));
+    section.finish(faults);
+    Some(HttpEndpoint { address: address?, tls: tls? })
+}
+
+/// The `initial_state` of a backend.
+pub(super) fn initial_state(section: &mut Section<'_>, faults: &mut Faults) -> InitialState {
+    let words = [
+        ("remembered", InitialState::Remembered),
+        ("started", InitialState::Started),
+        ("stopped", InitialState::Stopped),
+    ];
+    section.word("initial_state", &words, faults).unwrap_or(InitialState::Remembered)
+}
+
+/// The `client_address` of an endpoint.
+pub(super) fn client_address(section: &mut Section<'_>, faults: &mut Faults) -> ClientAddress {
     let words = [
         ("none", ClientAddress::None),
         ("proxy-v1", ClientAddress::ProxyV1),
         ("proxy-v2", ClientAddress::ProxyV2),
         ("imap-id", ClientAddress::ImapId),
     ];
-    let client_address = section.word("client_address", &words, faults).unwrap_or(ClientAddress::None);
-    section.finish(faults);
-    Some(ImapEndpoint { address: address?.value, tls: tls?, client_address })
+    section.word("client_address", &words, faults).unwrap_or(ClientAddress::None)
 }
 
-fn is_host_and_port(address: &str) -> bool {
-    if address.parse::<std::net::SocketAddr>().is_ok_and(|address| address.port() != 0) {
-        return true;
+/// The `address` of an endpoint.
+fn address(section: &mut Section<'_>, example: &str, faults: &mut Faults) -> Option<String> {
+    let address: Place<String> = section.required("address", example, faults)?;
+    if !is_host_and_port(&address.value) {
+        let instead = "write a host and a port such as \"10.0.0.11:993\" or \"ih1.example.com:993\"";
+        faults.push(address.fault("`address` is no host with a port", instead));
     }
-    match address.rsplit_once(':') {
-        Some((host, port)) => is_host_name(host) && port.parse::<u16>().is_ok_and(|port| port != 0),
-        None => false,
-    }
+    Some(address.value)
+}
+
+fn endpoint(mut section: Section<'_>, faults: &mut Faults) -> Option<ImapEndpoint> {
+    let address = address(&mut section, "\"10.0.0.11:993\"", faults);
+    let words =
+        [("implicit", BackendTls::Implicit), ("starttls", BackendTls::StartTls), ("none", BackendTls::None)];
+    let has_tls: Option<Place<String>> = section.required("tls", "\"implicit\"", faults);
+    let tls = has_tls.and_then(|_| section.word("tls", &words, faults));
+    let client_address = client_address(&mut section, faults);
+    section.finish(faults);
+    Some(ImapEndpoint { address: address?, tls: tls?, client_address })
 }
 
 /// Reads a fingerprint; colons between the digits, as openssl prints them, are fine.

@@ -1,7 +1,7 @@
 //! `[limits]`: each has a default.
 
 use super::Faults;
-use crate::raw::Section;
+use crate::raw::{Octets, Section};
 use crate::snapshot::Limits;
 use std::time::Duration;
 
@@ -22,14 +22,22 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Limits {
         ("retry", &mut limits.retry),
         ("tcp_keepalive", &mut limits.tcp_keepalive),
         ("tcp_unreachable", &mut limits.tcp_unreachable),
+        ("quiet", &mut limits.quiet),
     ] {
         if let Some(written) = section.optional(key, faults) {
             *limit = written.value;
         }
     }
-    if let Some(written) = section.optional("held_logins", faults) {
-        limits.held_logins = written.value;
+    for (key, limit) in [
+        ("held_logins", &mut limits.held_logins),
+        ("connections", &mut limits.connections),
+        ("remembered_placements", &mut limits.remembered_placements),
+    ] {
+        if let Some(written) = section.optional(key, faults) {
+            *limit = written.value;
+        }
     }
+    limits.memory = section.optional::<Octets>("memory", faults).map(|written| written.value.0);
     section.finish(faults);
     limits
 }
@@ -51,5 +59,9 @@ fn defaults() -> Limits {
         retry: s(1),
         tcp_keepalive: s(60),
         tcp_unreachable: s(90),
+        quiet: s(5),
+        connections: 100_000,
+        memory: None,
+        remembered_placements: 100_000,
     }
 }

@@ -25,28 +25,42 @@ fn one(
     faults: &mut Faults,
 ) -> Option<Listener> {
     let span = section.span.clone();
-    let words = [("imap", Protocol::Imap), ("imaps", Protocol::Imaps)];
+    let words = [("imap", Protocol::Imap), ("imaps", Protocol::Imaps), ("tcp", Protocol::Tcp)];
     let has_protocol: Option<Place<String>> = section.required("protocol", "\"imaps\"", faults);
     let protocol = has_protocol.and_then(|_| section.word("protocol", &words, faults));
     let written: Option<Place<String>> = section.required("address", "\"[::]:993\"", faults);
-    let address = written.and_then(|written| match written.value.parse::<SocketAddr>() {
-        Ok(address) => {
-            if address.port() != 0 {
-                unique(seen, address, &written, "the address", faults);
-            }
-            Some(address)
-        }
-        Err(_) => {
+    let address = written.and_then(|written| {
+        let Some((address, last_port)) = range(&written.value) else {
             faults.push(written.fault("`address` is no address with a port", ADDRESS));
-            None
+            return None;
+        };
+        if last_port != address.port() && protocol.is_some_and(|protocol| protocol != Protocol::Tcp) {
+            faults.push(written.fault("only `tcp` listens on a range of ports", ADDRESS));
         }
+        let ports = if address.port() == 0 { 1..=0 } else { address.port()..=last_port };
+        for port in ports {
+            let before = faults.len();
+            unique(seen, SocketAddr::new(address.ip(), port), &written, "the address", faults);
+            if faults.len() > before {
+                break;
+            }
+        }
+        Some((address, last_port))
     });
+    let array: Option<Place<String>> = match protocol {
+        Some(Protocol::Tcp) => section.required("array", "\"rpc\"", faults),
+        Some(_) | None => section.optional("array", faults),
+    };
+    if let (Some(Protocol::Imap | Protocol::Imaps), Some(array)) = (protocol, &array) {
+        let instead = "write `protocol = \"tcp\"`, or remove it: IMAP goes to the user's own host";
+        faults.push(array.fault("only `tcp` spreads over an array", instead));
+    }
     let plaintext = section.list("plaintext_from", faults);
     let plaintext_from = networks(&plaintext, faults);
-    if protocol == Some(Protocol::Imaps)
+    if let Some(Protocol::Imaps | Protocol::Tcp) = protocol
         && let Some(first) = plaintext.first()
     {
-        let what = "`plaintext_from` makes no sense where TLS is implicit";
+        let what = "`plaintext_from` makes no sense where TLS does not begin by STARTTLS";
         faults.push(Fault::new(
             first.span.clone(),
             what,
@@ -67,5 +81,19 @@ fn one(
         });
     let strict_sni = section.optional("strict_sni", faults).is_some_and(|strict| strict.value);
     section.finish(faults);
-    Some(Listener { protocol: protocol?, address: address?, plaintext_from, proxy_from, strict_sni, span })
+    let (address, last_port) = address?;
+    let array = array.map(|array| array.value);
+    let protocol = protocol?;
+    Some(Listener { protocol, address, last_port, array, plaintext_from, proxy_from, strict_sni, span })
+}
+
+/// Reads `[::]:6005` or `[::]:6005-6010`.
+fn range(written: &str) -> Option<(SocketAddr, u16)> {
+    if let Ok(address) = written.parse::<SocketAddr>() {
+        return Some((address, address.port()));
+    }
+    let (first, last) = written.rsplit_once('-')?;
+    let first = first.parse::<SocketAddr>().ok()?;
+    let last = last.parse::<u16>().ok()?;
+    (first.port() != 0 && first.port() < last).then_some((first, last))
 }

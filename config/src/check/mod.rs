@@ -1,15 +1,20 @@
 //! From tables to checked values: one file a section, and all faults at once.
 
+mod admin;
+mod array;
 mod certificate;
 mod domain;
+mod health;
 mod host;
 mod limits;
 mod listener;
 mod server;
 
+pub(crate) use admin::SOCKET;
+
 use crate::fault::Fault;
 use crate::raw::{Item, Place, Section};
-use crate::snapshot::{LogFormat, Snapshot};
+use crate::snapshot::{InstanceHost, LogFormat, Snapshot};
 use ipnet::IpNet;
 use std::collections::HashMap;
 use toml::de::DeTable;
@@ -20,38 +25,54 @@ type Faults = Vec<Fault>;
 const SYNTAX_SHOWN: usize = 3;
 
 pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
-    let (document, errors) = DeTable::parse_recoverable(text);
-    if !errors.is_empty() {
-        let fault = |error: &toml::de::Error| {
-            let span = error.span().unwrap_or(0..0);
-            Fault::new(
-                span,
-                error.message().to_owned(),
-                "this is not TOML; look at the quotes and brackets here",
-            )
-        };
-        return Err(errors.iter().take(SYNTAX_SHOWN).map(fault).collect());
-    }
+    let document = parse(text)?;
     let mut faults = Faults::new();
     let mut file = Section::new("the file", document.get_ref(), 0..0);
     let server = server::check(&mut file, &mut faults);
+    let state_dir = server.as_ref().map(|server| server.state_dir.clone()).unwrap_or_default();
+    let admin = admin::check(&mut file, &state_dir, &mut faults);
     let log = log(&mut file, &mut faults);
     let listeners = listener::check(&mut file, &mut faults);
     let certificates = certificate::check(&mut file, &mut faults);
     let hosts = host::check(&mut file, &mut faults);
+    let arrays = array::check(&mut file, &listeners, &mut faults);
     let limits = limits::check(&mut file, &mut faults);
     let domains = domain::check(&mut file, &mut faults);
     directory(&mut file, &mut faults);
     file.finish(&mut faults);
     match server {
         Some(server) if faults.is_empty() => {
-            Ok(Snapshot { server, log, listeners, certificates, hosts, limits, domains })
+            Ok(Snapshot { server, admin, log, listeners, certificates, hosts, arrays, limits, domains })
         }
         _ => {
             faults.sort_by_key(|fault| fault.span.start);
             Err(faults)
         }
     }
+}
+
+pub(crate) fn check_host(text: &str) -> Result<InstanceHost, Vec<Fault>> {
+    let document = parse(text)?;
+    let mut faults = Faults::new();
+    let mut file = Section::new("the host", document.get_ref(), 0..0);
+    let mut hosts = host::check(&mut file, &mut faults);
+    file.finish(&mut faults);
+    match hosts.pop() {
+        Some(host) if faults.is_empty() => Ok(host),
+        _ => {
+            faults.sort_by_key(|fault| fault.span.start);
+            Err(faults)
+        }
+    }
+}
+
+fn parse(text: &str) -> Result<toml::Spanned<DeTable<'_>>, Vec<Fault>> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let fault = |error: &toml::de::Error| {
+        let span = error.span().unwrap_or(0..0);
+        Fault::new(span, error.message().to_owned(), "this is not TOML; look at the quotes and brackets here")
+    };
+    if errors.is_empty() { Ok(document) } else { Err(errors.iter().take(SYNTAX_SHOWN).map(fault).collect()) }
 }
 
 fn log(file: &mut Section<'_>, faults: &mut Faults) -> LogFormat {
@@ -94,6 +115,17 @@ fn is_host_name(name: &str) -> bool {
             && !label.ends_with('-')
     };
     name.len() <= 253 && name.split('.').all(label)
+}
+
+/// A host name or an address, with a port.
+fn is_host_and_port(address: &str) -> bool {
+    if address.parse::<std::net::SocketAddr>().is_ok_and(|address| address.port() != 0) {
+        return true;
+    }
+    match address.rsplit_once(':') {
+        Some((host, port)) => is_host_name(host) && port.parse::<u16>().is_ok_and(|port| port != 0),
+        None => false,
+    }
 }
 
 /// Tells a fault when `value` was there before.

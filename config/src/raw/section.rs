@@ -137,19 +137,21 @@ impl<'t> Section<'t> {
 
     /// A section that may stand many times, `[[key]]`.
     pub(crate) fn many(&mut self, key: &'static str, faults: &mut Faults) -> Vec<Section<'t>> {
+        self.tables(key, &format!("[[{key}]]"), faults)
+    }
+
+    /// A list of tables, each called `shown` in messages.
+    pub(crate) fn tables(&mut self, key: &'static str, shown: &str, faults: &mut Faults) -> Vec<Section<'t>> {
         let wrong = |span| {
-            Fault::new(
-                span,
-                format!("[[{key}]] is a list of sections"),
-                format!("write `[[{key}]]`, in double brackets"),
-            )
+            let instead = format!("write `[[{key}]]`, in double brackets, or `{key} = [ {{ … }} ]`");
+            Fault::new(span, format!("`{key}` is a list of tables"), instead)
         };
         match self.get(key) {
             None => Vec::new(),
             Some((DeValue::Array(items), _)) => items
                 .iter()
                 .filter_map(|item| match item.get_ref() {
-                    DeValue::Table(table) => Some(Self::new(format!("[[{key}]]"), table, item.span())),
+                    DeValue::Table(table) => Some(Self::new(shown, table, item.span())),
                     _ => {
                         faults.push(wrong(item.span()));
                         None

@@ -62,6 +62,26 @@ impl FromValue for u32 {
     }
 }
 
+/// A size in octets.
+pub(crate) struct Octets(pub(crate) u64);
+
+impl FromValue for Octets {
+    const EXPECTED: &'static str = "write a size such as \"512MiB\" or \"2GiB\"";
+
+    fn from_value(value: &DeValue<'_>) -> Option<Self> {
+        let DeValue::String(text) = value else { return None };
+        let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+        let shift = match unit {
+            "KiB" => 10,
+            "MiB" => 20,
+            "GiB" => 30,
+            _ => return None,
+        };
+        let octets = number.parse::<u64>().ok()?.checked_mul(1 << shift)?;
+        (octets > 0).then_some(Self(octets))
+    }
+}
+
 impl FromValue for Duration {
     const EXPECTED: &'static str = "write a time such as \"250ms\", \"5s\", \"10m\" or \"12h\"";
 

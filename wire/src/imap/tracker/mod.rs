@@ -77,6 +77,17 @@ impl Fault {
     }
 }
 
+/// What the client waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// For news, in IDLE.
+    Idle,
+    /// For nothing: every command has its answer.
+    Between,
+    /// For an answer, or it is in the middle of a command.
+    Busy,
+}
+
 /// The tags of the commands that wait for their answer, oldest first.
 type Open = VecDeque<Box<[u8]>>;
 
@@ -108,6 +119,16 @@ impl Tracker {
     /// Whether the client has said LOGOUT, so that the end is its wish.
     pub fn logged_out(&self) -> bool {
         self.logged_out
+    }
+
+    /// Whether the session may be ended without cutting anything off.
+    pub fn rest(&self) -> Rest {
+        match self.client {
+            _ if !self.at_boundary() || !self.answers.is_empty() => Rest::Busy,
+            Client::Idling if self.open.len() == 1 => Rest::Idle,
+            Client::LineStart if self.open.is_empty() => Rest::Between,
+            _ => Rest::Busy,
+        }
     }
 
     /// Own answers that are due now. Empty unless the server's side is between two responses.

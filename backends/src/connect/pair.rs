@@ -1,0 +1,57 @@
+//! Looks at a backend that nobody knows yet, so that a person can decide whether it is the one they mean.
+
+use super::dialogue::start_tls;
+use super::stream::BackendStream;
+use super::{ConnectFault, dial, tls};
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use rustls::pki_types::CertificateDer;
+use std::time::Duration;
+use tokio::time::Instant;
+use usher_config::snapshot::{BackendTls, Pin};
+use x509_parser::parse_x509_certificate;
+
+/// What a backend shows of itself.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// The pin of its certificate.
+    pub pin: Pin,
+    /// The SHA-1 thumbprint, in hexadecimal: to find the certificate by, never to trust it.
+    pub thumbprint: String,
+    /// Its subject.
+    pub subject: String,
+    /// Who issued it.
+    pub issuer: String,
+    /// The end of its validity, in seconds since 1970.
+    pub not_after: i64,
+}
+
+/// Connects to `address` (`host:port`) and returns the certificate it shows, whatever it is. Nothing is sent
+/// beyond the handshake.
+///
+/// # Errors
+/// [`ConnectFault`], within `patience`.
+pub async fn look_at(address: &str, how: BackendTls, patience: Duration) -> Result<Shown, ConnectFault> {
+    let until = Instant::now() + patience;
+    let mut stream = BackendStream::Plain(dial::knock(address, until).await?);
+    if how == BackendTls::StartTls {
+        start_tls(&mut stream, until).await?;
+    }
+    let BackendStream::Plain(tcp) = stream else { return Err(ConnectFault::no_certificate()) };
+    let name = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
+    let config = tls::anyone()?;
+    let stream = tls::handshake(tcp, name, &config, until).await?;
+    let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    leaf.and_then(shown).ok_or_else(ConnectFault::no_certificate)
+}
+
+fn shown(leaf: &CertificateDer<'_>) -> Option<Shown> {
+    let (_, certificate) = parse_x509_certificate(leaf).ok()?;
+    let thumbprint = digest(&SHA1_FOR_LEGACY_USE_ONLY, leaf);
+    Some(Shown {
+        pin: Pin::Certificate(tls::sha256(leaf)),
+        thumbprint: thumbprint.as_ref().iter().map(|octet| format!("{octet:02x}")).collect(),
+        subject: certificate.subject().to_string(),
+        issuer: certificate.issuer().to_string(),
+        not_after: certificate.validity().not_after.timestamp(),
+    })
+}

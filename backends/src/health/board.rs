@@ -1,0 +1,45 @@
+//! What is known of each service, for people and metrics.
+
+use crate::connect::Learnt;
+use crate::roster::{BackendId, Service};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// What is known of one service.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// When it was last probed, in seconds since 1970.
+    pub at: i64,
+    /// How long that took.
+    pub took: Duration,
+    /// Why it failed; `None`: it did not.
+    pub fault: Option<String>,
+    /// What probes have learnt of it.
+    pub learnt: Learnt,
+}
+
+/// The reports.
+#[derive(Default)]
+pub(super) struct Board(Mutex<HashMap<(BackendId, Service), Report>>);
+
+impl Board {
+    /// Writes a report down; what it does not know stays as it was.
+    pub(super) fn put(&self, id: &BackendId, service: Service, mut report: Report) -> Report {
+        let mut reports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let former = reports.remove(&(id.clone(), service));
+        if let Some(former) = former {
+            report.learnt = report.learnt.or(former.learnt);
+        }
+        reports.insert((id.clone(), service), report.clone());
+        report
+    }
+
+    pub(super) fn get(&self, id: &BackendId, service: Service) -> Option<Report> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(id.clone(), service)).cloned()
+    }
+
+    pub(super) fn forget(&self, id: &BackendId, service: Service) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&(id.clone(), service));
+    }
+}

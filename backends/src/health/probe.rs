@@ -1,0 +1,268 @@
+//! One look at one service, by the same way that sessions take.
+
+use super::agent;
+use super::verdict::Outcome;
+use crate::connect::{self, BackendStream, Cause, ConnectFault, Deadlines, Learnt, LoginOutcome, Stage};
+use crate::roster::{AgentWord, Host, Member, Roster, Service};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::time::{Instant, timeout_at};
+use usher_config::health::{HealthPolicy, HttpProbe, ImapProbe, TcpProbe};
+use usher_config::snapshot::{BackendTls, ClientAddress, HttpEndpoint};
+use usher_wire::imap::id::ClientId;
+use usher_wire::imap::sasl::Credential;
+use usher_wire::secret::Secret;
+
+/// Octets of a body that are searched.
+const BODY_CAP: usize = 64 * 1024;
+
+/// Who is probed.
+pub(super) enum Subject {
+    Host(Arc<Host>),
+    Member(Arc<Member>, Option<u16>),
+}
+
+/// Why a probe failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ProbeFault {
+    #[error("{0}")]
+    Connect(#[from] ConnectFault),
+    #[error("the login was refused")]
+    LoginRefused,
+    #[error("{path}: {source}")]
+    Password { path: std::path::PathBuf, source: std::io::Error },
+    #[error("http: {0}")]
+    Http(String),
+    #[error("http: no answer in time")]
+    HttpTimedOut,
+    #[error("http: status {0}")]
+    Status(u16),
+    #[error("http: the body does not hold what it should")]
+    Body,
+}
+
+impl ProbeFault {
+    /// What the fault says of the service.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Connect(fault) => fault.outcome(),
+            Self::HttpTimedOut => Outcome::TimedOut,
+            _ => Outcome::Refused,
+        }
+    }
+}
+
+impl ConnectFault {
+    /// What the fault says of the backend.
+    pub(super) fn outcome(&self) -> Outcome {
+        match &self.cause {
+            Cause::TimedOut => Outcome::TimedOut,
+            Cause::Io(error) => match error.kind() {
+                std::io::ErrorKind::TimedOut
+                | std::io::ErrorKind::HostUnreachable
+                | std::io::ErrorKind::NetworkUnreachable => Outcome::TimedOut,
+                _ => Outcome::Refused,
+            },
+            _ => Outcome::Refused,
+        }
+    }
+}
+
+impl Subject {
+    /// The backend as the roster has it now.
+    pub(super) fn find(roster: &Roster, id: &crate::roster::BackendId) -> Option<Self> {
+        match &id.array {
+            None => roster.host(&id.name).cloned().map(Self::Host),
+            Some(array) => {
+                let array = roster.array(array)?;
+                let member = array.members.iter().find(|member| member.id == *id)?;
+                Some(Self::Member(member.clone(), array.config.probe_port))
+            }
+        }
+    }
+
+    fn http(&self) -> Option<(&HttpEndpoint, &str)> {
+        match self {
+            Self::Host(host) => host.config.http.as_ref().map(|http| (http, host.config.name.as_str())),
+            Self::Member(member, _) => {
+                member.config.http.as_ref().map(|http| (http, member.config.name.as_str()))
+            }
+        }
+    }
+
+    fn tls(&self) -> Option<&Arc<rustls::ClientConfig>> {
+        match self {
+            Self::Host(host) => host.tls.as_ref(),
+            Self::Member(member, _) => member.tls.as_ref(),
+        }
+    }
+
+    /// Probes `service` as `policy` says, as deep as `at_least` at least.
+    pub(super) async fn probe(
+        &self,
+        service: Service,
+        policy: &HealthPolicy,
+        deeper: bool,
+        deadlines: &Deadlines,
+    ) -> Result<Learnt, ProbeFault> {
+        let deadlines = Deadlines { connect: policy.timeout, login: policy.timeout, ..*deadlines };
+        let until = Instant::now() + policy.timeout;
+        match (self, service) {
+            (Self::Host(host), Service::Imap) => imap(host, &policy.imap, deeper, &deadlines).await,
+            (_, Service::Http) => self.http_probe(&policy.http, deeper, until).await,
+            (Self::Member(member, probe_port), _) => match (&policy.tcp, &member.config.tcp) {
+                (TcpProbe::Tcp, Some(tcp)) => {
+                    let Some(port) = tcp.port.or(*probe_port) else { return Ok(Learnt::default()) };
+                    knock(&connect::authority(&tcp.host, port), until).await
+                }
+                (TcpProbe::None, _) | (_, None) => Ok(Learnt::default()),
+            },
+            (Self::Host(_), Service::Tcp) => Ok(Learnt::default()),
+        }
+    }
+
+    async fn http_probe(
+        &self,
+        probe: &HttpProbe,
+        deeper: bool,
+        until: Instant,
+    ) -> Result<Learnt, ProbeFault> {
+        let Some((endpoint, name)) = self.http() else { return Ok(Learnt::default()) };
+        match probe {
+            HttpProbe::None => return Ok(Learnt::default()),
+            HttpProbe::Tcp if !deeper => return knock(&endpoint.address, until).await,
+            HttpProbe::Tcp | HttpProbe::Tls | HttpProbe::Get { .. } => {}
+        }
+        let tls = self.tls().filter(|_| endpoint.tls);
+        let stream = connect::reach(&endpoint.address, name, tls, until).await?;
+        let learnt = Learnt { certificate_ends: stream.certificate_ends(), ..Learnt::default() };
+        if let HttpProbe::Get { path, status, body } = probe {
+            let asking = get(stream, name, path, *status, body.as_deref());
+            timeout_at(until, asking).await.map_err(|_| ProbeFault::HttpTimedOut)??;
+        }
+        Ok(learnt)
+    }
+}
+
+/// Connects and resets, so that neither side keeps anything of it.
+async fn knock(address: &str, until: Instant) -> Result<Learnt, ProbeFault> {
+    let tcp = connect::knock(address, until).await?;
+    let _ = tcp.set_zero_linger();
+    Ok(Learnt::default())
+}
+
+async fn imap(
+    host: &Host,
+    probe: &ImapProbe,
+    deeper: bool,
+    deadlines: &Deadlines,
+) -> Result<Learnt, ProbeFault> {
+    let endpoint = &host.config.imap;
+    let until = Instant::now() + deadlines.connect;
+    match (probe, endpoint.tls) {
+        (ImapProbe::None, _) => Ok(Learnt::default()),
+        (ImapProbe::Tcp, _) if !deeper => knock(&endpoint.address, until).await,
+        (ImapProbe::Tls, BackendTls::Implicit) if !deeper && !wants_header(endpoint.client_address) => {
+            let stream =
+                connect::reach(&endpoint.address, &host.config.name, host.tls.as_ref(), until).await?;
+            Ok(Learnt { certificate_ends: stream.certificate_ends(), ..Learnt::default() })
+        }
+        (ImapProbe::Tcp | ImapProbe::Tls | ImapProbe::Greeting, _) => {
+            let ready = connect::look(host, deadlines).await?;
+            let learnt = ready.learnt();
+            ready.leave().await;
+            Ok(learnt)
+        }
+        (ImapProbe::Login { user, password_file }, _) => {
+            let password = read_password(password_file)?;
+            let ready = connect::look(host, deadlines).await?;
+            let learnt = ready.learnt();
+            let user = user.clone().into_bytes();
+            let credential = Credential { authorize_as: Vec::new(), user, password };
+            match ready.log_in(host, &credential, &ClientId::default(), None, deadlines).await? {
+                LoginOutcome::Accepted(logged_in) => {
+                    logged_in.leave().await;
+                    Ok(learnt)
+                }
+                LoginOutcome::Refused(_) => Err(ProbeFault::LoginRefused),
+            }
+        }
+    }
+}
+
+/// Whether nothing can be said before a PROXY header.
+fn wants_header(told: ClientAddress) -> bool {
+    matches!(told, ClientAddress::ProxyV1 | ClientAddress::ProxyV2)
+}
+
+fn read_password(path: &Path) -> Result<Secret, ProbeFault> {
+    let io = |source| ProbeFault::Password { path: path.to_owned(), source };
+    let mut text = std::fs::read(path).map_err(io)?;
+    while text.last().is_some_and(|b| matches!(b, b'\n' | b'\r')) {
+        text.pop();
+    }
+    Ok(text.into())
+}
+
+async fn get(
+    stream: BackendStream,
+    name: &str,
+    path: &str,
+    status: u16,
+    expected: Option<&str>,
+) -> Result<(), ProbeFault> {
+    let http = |error: &dyn std::fmt::Display| ProbeFault::Http(error.to_string());
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| http(&error))?;
+    let request = hyper::Request::get(path)
+        .header("host", name)
+        .header("user-agent", "usher-health")
+        .header("connection", "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| http(&error))?;
+    let talk = async {
+        let response = sender.send_request(request).await.map_err(|error| http(&error))?;
+        if response.status().as_u16() != status {
+            return Err(ProbeFault::Status(response.status().as_u16()));
+        }
+        if let Some(expected) = expected {
+            let body = Limited::new(response.into_body(), BODY_CAP).collect().await;
+            let body = body.map_err(|error| http(&error))?.to_bytes();
+            if !body.windows(expected.len().max(1)).any(|window| window == expected.as_bytes()) {
+                return Err(ProbeFault::Body);
+            }
+        }
+        Ok(())
+    };
+    tokio::pin!(connection);
+    tokio::select! {
+        done = talk => done,
+        ended = &mut connection => Err(http(&format!("the connection ended: {ended:?}"))),
+    }
+}
+
+/// Asks the agent at `address`.
+pub(super) async fn ask_agent(
+    address: &str,
+    before: AgentWord,
+    timeout: Duration,
+) -> Result<AgentWord, ConnectFault> {
+    let until = Instant::now() + timeout;
+    let mut tcp = connect::knock(address, until).await?;
+    let mut line = Vec::new();
+    let reading = async {
+        let mut limited = (&mut tcp).take(agent::LINE_CAP as u64);
+        while !line.contains(&b'\n') && limited.read_buf(&mut line).await? > 0 {}
+        Ok::<_, std::io::Error>(())
+    };
+    let late = |_| ConnectFault::at(Stage::Greeting, Cause::TimedOut);
+    let read = timeout_at(until, reading).await.map_err(late)?;
+    read.map_err(|error| ConnectFault::at(Stage::Greeting, error))?;
+    Ok(agent::read(&String::from_utf8_lossy(&line), before))
+}

@@ -1,0 +1,139 @@
+//! When failures take a service out and successes bring it back. Pure.
+
+use std::time::Duration;
+
+/// What a probe, or a real session, came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was served.
+    Good,
+    /// No answer in time: the service, or the way to it, or this checker is at fault.
+    TimedOut,
+    /// A refusal or a wrong answer: the service itself says that it is not fit.
+    Refused,
+}
+
+/// A change of the verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// It is out now.
+    Down,
+    /// It is back.
+    Up,
+}
+
+/// The verdict on one service, with hysteresis: as many failures in a row as `fall` take it out, as many
+/// successes in a row as `rise` bring it back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    rise: u32,
+    fall: u32,
+    up: bool,
+    /// Outcomes in a row that speak against the verdict.
+    against: u32,
+}
+
+impl Verdict {
+    /// In service until proven otherwise.
+    pub fn new(rise: u32, fall: u32) -> Self {
+        Self { rise, fall, up: true, against: 0 }
+    }
+
+    /// Whether the service is fit.
+    pub fn is_up(&self) -> bool {
+        self.up
+    }
+
+    /// Whether something speaks against the verdict.
+    pub fn is_in_doubt(&self) -> bool {
+        self.against > 0
+    }
+
+    /// Takes one more outcome into account.
+    pub fn note(&mut self, good: bool) -> Option<Turn> {
+        if good == self.up {
+            self.against = 0;
+            return None;
+        }
+        self.against = self.against.saturating_add(1);
+        let (needed, turn) = if self.up { (self.fall, Turn::Down) } else { (self.rise, Turn::Up) };
+        if self.against < needed {
+            return None;
+        }
+        self.up = good;
+        self.against = 0;
+        Some(turn)
+    }
+
+    /// Takes back what was noted last, where nobody may be taken out now: one failure is still missing.
+    pub fn spare(&mut self) {
+        self.up = true;
+        self.against = self.fall.saturating_sub(1);
+    }
+
+    /// When to probe next: a fifth of the interval while there is doubt.
+    pub fn next(&self, interval: Duration) -> Duration {
+        if self.is_in_doubt() { interval / 5 } else { interval }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn rise_and_fall() {
+        let mut verdict = Verdict::new(2, 3);
+        let second = Duration::from_secs(1);
+        let turns: Vec<_> = [false, false, true, false, false, false, false, true, false, true, true]
+            .into_iter()
+            .map(|good| (verdict.note(good), verdict.next(second) < second))
+            .collect();
+        let (none, doubt, sure) = (None, true, false);
+        assert_eq!(
+            turns,
+            [
+                (none, doubt),
+                (none, doubt),
+                (none, sure),
+                (none, doubt),
+                (none, doubt),
+                (Some(Turn::Down), sure),
+                (none, sure),
+                (none, doubt),
+                (none, sure),
+                (none, doubt),
+                (Some(Turn::Up), sure),
+            ]
+        );
+    }
+
+    proptest! {
+        /// A service that flaps faster than `fall` and `rise` never turns.
+        #[test]
+        fn flapping_turns_nothing(rise in 2u32..6, fall in 2u32..6, times in 0usize..200) {
+            let mut verdict = Verdict::new(rise, fall);
+            for time in 0..times {
+                prop_assert_eq!(verdict.note(time % 2 == 0), None);
+            }
+        }
+
+        /// The verdict is what the last long enough row of equal outcomes said.
+        #[test]
+        fn rows_decide(rise in 1u32..5, fall in 1u32..5, outcomes in proptest::collection::vec(any::<bool>(), 0..60)) {
+            let mut verdict = Verdict::new(rise, fall);
+            let (mut up, mut row) = (true, 0);
+            let mut last = None;
+            for good in outcomes {
+                row = if last == Some(good) { row + 1 } else { 1 };
+                last = Some(good);
+                if row >= if good { rise } else { fall } {
+                    up = good;
+                }
+                verdict.note(good);
+                prop_assert_eq!(verdict.is_up(), up);
+            }
+        }
+    }
+}

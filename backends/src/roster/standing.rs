@@ -1,0 +1,188 @@
+//! How one backend stands in one roster: its holds, what health has taken out, and its gate.
+
+use super::gate::{Barred, Gate};
+use super::hold::Holds;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// What a backend is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Service {
+    /// IMAP.
+    Imap,
+    /// HTTP.
+    Http,
+    /// Anything over TCP.
+    Tcp,
+}
+
+impl Service {
+    /// A word of a closed set, for logs and labels.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Imap => "imap",
+            Self::Http => "http",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+/// A service that health has taken out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Out {
+    /// Which.
+    pub service: Service,
+    /// Since when, in seconds since 1970.
+    pub since: i64,
+    /// What the last failure was.
+    pub why: String,
+    /// By failures of real sessions alone, before any probe has said so.
+    pub passive: bool,
+}
+
+/// A service that has come back and takes new sessions little by little.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Returning {
+    pub(super) service: Service,
+    pub(super) since: Instant,
+    pub(super) over: Duration,
+}
+
+/// The share of new sessions that a service takes when it comes back.
+const FIRST_SHARE: f64 = 0.1;
+
+/// Why a backend takes nobody now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shut {
+    /// It is stopped: nobody waits for it.
+    Stopped,
+    /// It drains, or its agent holds it.
+    Draining,
+    /// Health has taken the service out.
+    Unhealthy,
+    /// It has come back and takes only some for now.
+    Returning,
+    /// It has as many sessions as it may have.
+    Full,
+}
+
+impl Shut {
+    /// A word of a closed set, for logs and labels.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Draining => "draining",
+            Self::Unhealthy => "unhealthy",
+            Self::Returning => "returning",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// How a backend stands.
+#[derive(Clone, Default)]
+pub struct Standing {
+    pub(super) gate: Arc<Gate>,
+    /// Counts those who came while a service was returning.
+    pub(super) turn: Arc<AtomicU64>,
+    /// The holds on it as a whole.
+    pub holds: Holds,
+    /// The services that health has taken out.
+    pub out: Vec<Out>,
+    pub(super) returning: Vec<Returning>,
+}
+
+impl Standing {
+    /// Sessions and requests that hold a lease now.
+    pub fn leases(&self) -> u32 {
+        self.gate.count()
+    }
+
+    /// Whether `service` is in service: no hold anywhere.
+    pub fn serves(&self, service: Service) -> bool {
+        !self.holds.any() && self.out_by_health(service).is_none()
+    }
+
+    /// What health holds against `service`.
+    pub fn out_by_health(&self, service: Service) -> Option<&Out> {
+        self.out.iter().find(|out| out.service == service)
+    }
+
+    /// The share of new sessions that `service` takes now, above 0 and at most 1.
+    pub fn share(&self, service: Service) -> f64 {
+        let returning = self.returning.iter().find(|returning| returning.service == service);
+        returning.map_or(1.0, |returning| {
+            let passed = returning.since.elapsed().as_secs_f64() / returning.over.as_secs_f64();
+            (FIRST_SHARE + (1.0 - FIRST_SHARE) * passed).min(1.0)
+        })
+    }
+
+    /// The word that says how `service` is, for people and labels.
+    pub fn state(&self, service: Service) -> &'static str {
+        match (&self.holds.operator, self.holds.boot, self.holds.agent.hold()) {
+            _ if self.holds.stopped() => "stopped",
+            (Some(_), _, _) if self.leases() > 0 => "draining",
+            (Some(_), _, _) => "drained",
+            (None, _, Some(_)) => "held",
+            (None, _, None) if self.out_by_health(service).is_some() => "unhealthy",
+            (None, _, None) if self.share(service) < 1.0 => "returning",
+            (None, _, None) => "up",
+        }
+    }
+
+    /// Goes in, to use `service`.
+    pub(super) fn enter(&self, service: Service, most: Option<u32>) -> Result<(), Shut> {
+        if self.out_by_health(service).is_some() && !self.holds.any() {
+            return Err(Shut::Unhealthy);
+        }
+        let share = self.share(service);
+        if share < 1.0 && !self.takes_turn(share) {
+            return Err(Shut::Returning);
+        }
+        self.gate.enter(most).map_err(|barred| match barred {
+            Barred::Closed if self.holds.stopped() => Shut::Stopped,
+            Barred::Closed => Shut::Draining,
+            Barred::Full => Shut::Full,
+        })
+    }
+
+    /// Whether this one is of the `share` that is let in: evenly, without chance.
+    fn takes_turn(&self, share: f64) -> bool {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) as f64;
+        ((turn + 1.0) * share).floor() > (turn * share).floor()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_returning_service_takes_its_share_evenly() {
+        let since = Instant::now().checked_sub(Duration::from_secs(1000)).unwrap();
+        let over = Duration::from_secs(4000);
+        let returning = vec![Returning { service: Service::Imap, since, over }];
+        let standing = Standing { returning, ..Standing::default() };
+        let taken = (0..1000).filter(|_| standing.enter(Service::Imap, None).is_ok()).count();
+        // A tenth, and a quarter of the rest.
+        assert!((315..335).contains(&taken), "{taken}");
+        assert_eq!(standing.leases() as usize, taken);
+        assert!((0..100).all(|_| standing.enter(Service::Http, None).is_ok()));
+    }
+
+    #[test]
+    fn each_hold_keeps_out_by_itself() {
+        let held = |holds: Holds| {
+            let standing = Standing { holds, ..Standing::default() };
+            standing.gate.close();
+            standing.enter(Service::Imap, None)
+        };
+        assert_eq!(held(Holds { boot: true, ..Holds::default() }), Err(Shut::Stopped));
+        assert_eq!(held(Holds::default()), Err(Shut::Draining));
+        let out = Out { service: Service::Imap, since: 0, why: String::new(), passive: false };
+        let standing = Standing { out: vec![out], ..Standing::default() };
+        assert_eq!(standing.enter(Service::Imap, None), Err(Shut::Unhealthy));
+        assert_eq!(standing.enter(Service::Http, None), Ok(()));
+    }
+}

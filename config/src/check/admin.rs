@@ -1,0 +1,36 @@
+//! `[admin]`.
+
+use super::Faults;
+use crate::raw::{Place, Section};
+use crate::snapshot::Admin;
+use std::path::Path;
+
+/// The socket's name in the state directory, where no other is given.
+pub(crate) const SOCKET: &str = "admin.sock";
+/// Longest path of a Unix socket (`sun_path` without its end).
+const PATH_CAP: usize = 107;
+
+pub(super) fn check(file: &mut Section<'_>, state_dir: &Path, faults: &mut Faults) -> Admin {
+    let mut admin = Admin { socket: state_dir.join(SOCKET), listen: None, token_file: None };
+    let Some(mut section) = file.single("admin", faults) else { return admin };
+    if let Some(socket) = section.optional::<String>("socket", faults) {
+        if socket.value.is_empty() || socket.value.len() > PATH_CAP {
+            let instead = "write a path of at most 107 octets such as \"/run/usher/admin.sock\"";
+            faults.push(socket.fault("`socket` is no path that a socket can have", instead));
+        }
+        admin.socket = socket.value.into();
+    }
+    let listen: Option<Place<String>> = section.optional("listen", faults);
+    if let Some(listen) = listen {
+        match listen.value.parse() {
+            Ok(address) => admin.listen = Some(address),
+            Err(_) => faults.push(listen.fault(
+                "`listen` is no address with a port",
+                "write an address and a port such as \"127.0.0.1:9143\"",
+            )),
+        }
+    }
+    admin.token_file = section.optional::<String>("token_file", faults).map(|file| file.value.into());
+    section.finish(faults);
+    admin
+}

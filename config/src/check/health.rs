@@ -1,0 +1,144 @@
+//! `[instance_host.health]` and `[array.health]`.
+
+use super::{Faults, is_host_and_port};
+use crate::fault::Fault;
+use crate::health::{HealthPolicy, HttpProbe, ImapProbe, TcpProbe};
+use crate::raw::{Place, Section};
+
+/// Which protocols a section may say something of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    Host,
+    Array,
+}
+
+const EXAMPLE: &str = "{ interval = \"5s\" }";
+
+pub(super) fn check(owner: &mut Section<'_>, of: Of, faults: &mut Faults) -> HealthPolicy {
+    let mut policy = HealthPolicy::default();
+    let Some(mut section) = owner.table("health", EXAMPLE, faults) else { return policy };
+    for (key, time) in
+        [("interval", &mut policy.interval), ("timeout", &mut policy.timeout), ("ramp", &mut policy.ramp)]
+    {
+        if let Some(written) = section.optional(key, faults) {
+            *time = written.value;
+        }
+    }
+    for (key, count) in [("rise", &mut policy.rise), ("fall", &mut policy.fall)] {
+        if let Some(written) = section.optional(key, faults) {
+            *count = written.value;
+        }
+    }
+    let agent: Option<Place<String>> = section.optional("agent", faults);
+    if let Some(agent) = agent {
+        if !is_host_and_port(&agent.value) {
+            faults.push(agent.fault("`agent` is no host with a port", "write it as \"10.0.0.11:9777\""));
+        }
+        policy.agent = Some(agent.value);
+    }
+    match of {
+        Of::Host => {
+            if let Some(probe) = imap(&mut section, faults) {
+                policy.imap = probe;
+            }
+        }
+        Of::Array => {
+            if let Some(probe) = tcp(&mut section, faults) {
+                policy.tcp = probe;
+            }
+        }
+    }
+    if let Some(probe) = http(&mut section, faults) {
+        policy.http = probe;
+    }
+    section.finish(faults);
+    policy
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Depth {
+    None,
+    Tcp,
+    Tls,
+    Greeting,
+    Login,
+    Get,
+}
+
+fn depth(section: &mut Section<'_>, words: &[(&str, Depth)], faults: &mut Faults) -> Option<Depth> {
+    let there: Option<Place<String>> = section.required("probe", "\"tcp\"", faults);
+    there.and_then(|_| section.word("probe", words, faults))
+}
+
+fn imap(health: &mut Section<'_>, faults: &mut Faults) -> Option<ImapProbe> {
+    let mut section = health.table("imap", "{ probe = \"greeting\" }", faults)?;
+    let span = section.span.clone();
+    let words = [
+        ("none", Depth::None),
+        ("tcp", Depth::Tcp),
+        ("tls", Depth::Tls),
+        ("greeting", Depth::Greeting),
+        ("login", Depth::Login),
+    ];
+    let depth = depth(&mut section, &words, faults);
+    let user: Option<Place<String>> = section.optional("user", faults);
+    let password: Option<Place<String>> = section.optional("password_file", faults);
+    section.finish(faults);
+    match (depth?, user, password) {
+        (Depth::Login, Some(user), Some(file)) => {
+            Some(ImapProbe::Login { user: user.value, password_file: file.value.into() })
+        }
+        (Depth::Login, _, _) => {
+            let instead = "add `user = \"probe@example.com\"` and `password_file = \"/etc/usher/probe.secret\"`";
+            faults.push(Fault::new(span, "a login needs a user and a password", instead));
+            None
+        }
+        (_, Some(value), _) | (_, None, Some(value)) => {
+            let instead = "write `probe = \"login\"`, or remove the user and the password";
+            faults.push(value.fault("only the probe \"login\" logs in", instead));
+            None
+        }
+        (Depth::Tcp, None, None) => Some(ImapProbe::Tcp),
+        (Depth::Tls, None, None) => Some(ImapProbe::Tls),
+        (Depth::Greeting, None, None) => Some(ImapProbe::Greeting),
+        (Depth::None | Depth::Get, None, None) => Some(ImapProbe::None),
+    }
+}
+
+fn http(health: &mut Section<'_>, faults: &mut Faults) -> Option<HttpProbe> {
+    let mut section = health.table("http", "{ probe = \"get\", path = \"/\" }", faults)?;
+    let words = [("none", Depth::None), ("tcp", Depth::Tcp), ("tls", Depth::Tls), ("get", Depth::Get)];
+    let depth = depth(&mut section, &words, faults);
+    let path: Option<Place<String>> = section.optional("path", faults);
+    let status: Option<Place<u32>> = section.optional("status", faults);
+    let body: Option<Place<String>> = section.optional("body", faults);
+    section.finish(faults);
+    if let Some(path) = path.as_ref().filter(|path| !is_path(&path.value)) {
+        faults.push(path.fault("`path` is no path", "write one such as \"/healthcheck.htm\""));
+    }
+    let in_range = |status: &&Place<u32>| !(100..=599).contains(&status.value);
+    if let Some(status) = status.as_ref().filter(in_range) {
+        faults.push(status.fault("`status` is no HTTP status", "write a number from 100 to 599"));
+    }
+    Some(match depth? {
+        Depth::Get => HttpProbe::Get {
+            path: path.map_or_else(|| "/".to_owned(), |path| path.value),
+            status: status.and_then(|status| u16::try_from(status.value).ok()).unwrap_or(200),
+            body: body.map(|body| body.value),
+        },
+        Depth::Tls => HttpProbe::Tls,
+        Depth::Tcp => HttpProbe::Tcp,
+        Depth::None | Depth::Greeting | Depth::Login => HttpProbe::None,
+    })
+}
+
+fn is_path(path: &str) -> bool {
+    path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+}
+
+fn tcp(health: &mut Section<'_>, faults: &mut Faults) -> Option<TcpProbe> {
+    let mut section = health.table("tcp", "{ probe = \"tcp\" }", faults)?;
+    let depth = depth(&mut section, &[("none", Depth::None), ("tcp", Depth::Tcp)], faults);
+    section.finish(faults);
+    Some(if depth? == Depth::Tcp { TcpProbe::Tcp } else { TcpProbe::None })
+}

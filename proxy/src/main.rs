@@ -2,17 +2,22 @@
 //!
 //! Arguments and exit codes. Everything is built and joined in [`run`].
 
+mod admin;
 mod cli;
 mod drain;
 mod imap;
 mod listen;
 mod log;
+mod meter;
 mod prepare;
 mod relay;
+mod reload;
+mod report;
 mod run;
 mod session;
 mod shared;
 mod spawn;
+mod tcp;
 mod tls;
 
 fn main() -> std::process::ExitCode {

@@ -1,22 +1,35 @@
 //! The only place where the parts are built and joined.
 
-use crate::drain;
-use crate::listen;
+use crate::admin::{self, Admin};
+use crate::drain::{self, Drains};
+use crate::listen::{self, Bound, Pressure, Sockets};
+use crate::meter::Meter;
 use crate::prepare::{self, Config, ConfigError, TlsSetupError};
+use crate::reload::{self, Reloader};
+use crate::report::Reporter;
 use crate::session::{Table, sweep};
-use crate::shared::{Ids, Pace, Shared};
+use crate::shared::{Ids, Pace, Setting, Shared};
 use crate::spawn::Spawner;
-use std::net::TcpListener;
+use crate::tls;
+use arc_swap::ArcSwap;
+use rustls::server::ProducesTickets;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
 use usher_backends::Observer;
-use usher_backends::connect::{Cause, ConnectFault};
+use usher_backends::connect::Deadlines;
+use usher_backends::connect::identity::{Identity, SelfMadeError};
 use usher_backends::directory::{Directory, DirectoryError};
-use usher_backends::roster::Roster;
-use usher_backends::state::State;
+use usher_backends::health::Health;
+use usher_backends::roster::{Fleet, FleetError};
+
+/// Reloads that may wait; those beyond wait to wait.
+const RELOADS: usize = 16;
+/// Between two times at which metrics are tidied up.
+const TIDY: Duration = Duration::from_secs(5);
 
 /// Why usher does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -27,73 +40,112 @@ pub(crate) enum RunError {
     /// The directory cannot be used.
     #[error("the directory: {0}")]
     Directory(#[from] DirectoryError),
-    /// `state.db` cannot be used.
-    #[error("state.db: {0}")]
-    State(#[from] rusqlite::Error),
+    /// `state.db` cannot be used, or there is no TLS towards hosts.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
     /// No TLS towards clients.
     #[error(transparent)]
     Tls(#[from] TlsSetupError),
-    /// No TLS towards hosts.
+    /// No tickets.
+    #[error("TLS tickets: {0}")]
+    Tickets(#[from] rustls::Error),
+    /// No certificate of its own.
     #[error(transparent)]
-    Hosts(#[from] usher_backends::connect::tls::TlsError),
+    Identity(#[from] SelfMadeError),
+    /// Nothing can be counted.
+    #[error("metrics: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// The admin API cannot be served.
+    #[error(transparent)]
+    Admin(#[from] admin::AdminError),
     /// The system refuses something else.
     #[error("{0}")]
     System(#[from] std::io::Error),
 }
 
-/// Serves until it is told to stop.
+/// Where the configuration is, and how it is followed.
+pub(crate) struct Following {
+    path: PathBuf,
+    files: Vec<PathBuf>,
+    watched: bool,
+    ticketer: Arc<dyn ProducesTickets>,
+}
+
+/// Serves until it is told to stop; with `watched`, changed files are reloaded.
 ///
 /// # Errors
 /// [`RunError`], before anything is served.
-pub(crate) fn run(config: Config, colour: bool) -> Result<(), RunError> {
-    let loaded = config.certificates(colour)?;
-    let sockets = config.sockets(colour)?;
+pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), RunError> {
+    let loaded = config.certificates(None, colour)?;
+    let bound = config.sockets(&[], colour)?;
+    let ticketer = tls::ticket_keys()?;
+    let following =
+        Following { path: config.path().to_owned(), files: config.files(), watched, ticketer };
     let snapshot = config.snapshot;
+    reload::secrets_are_readable(&snapshot).map_err(ConfigError::Faults)?;
     raise_descriptor_limit();
-    std::fs::create_dir_all(&snapshot.server.state_dir)?;
-    let tls = prepare::server_configs(&snapshot, loaded)?;
-    let directory = Directory::open(&snapshot.server.state_dir)?;
-    let holds = State::open(&snapshot.server.state_dir)?.operator_holds()?;
-    let observer: Arc<dyn Observer> = Arc::new(Log);
-    let roster = Roster::new(&snapshot.hosts, &holds, &observer)?;
+    let state_dir = &snapshot.server.state_dir;
+    std::fs::create_dir_all(state_dir)?;
+    let tls = prepare::server_configs(&snapshot, loaded, &following.ticketer)?;
+    let directory = Directory::remembering(state_dir, snapshot.limits.remembered_placements)?;
+    let meter = Arc::new(Meter::new()?);
+    let observer: Arc<dyn Observer> = Arc::new(Reporter(meter.clone()));
+    let identity = Identity::load_or_make(state_dir, &snapshot.server.name)?;
+    let fleet = Fleet::open(state_dir, &snapshot.hosts, &snapshot.arrays, identity, observer.clone())?;
+    let fleet = Arc::new(fleet);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let deadlines = Deadlines::from(&snapshot.limits);
+    let health = Health::new(fleet.clone(), observer.clone(), deadlines, runtime.handle().clone());
+    health.reconcile(deadlines);
     let (stop, stopping) = watch::channel(false);
     let shared = Arc::new(Shared {
-        held_logins: Semaphore::new(snapshot.limits.held_logins as usize),
-        snapshot,
-        tls,
+        settings: ArcSwap::from_pointee(Setting { snapshot, tls }),
         directory,
-        roster,
+        fleet,
+        health,
         observer,
+        meter,
         sessions: Arc::new(Table::new()),
+        drains: Drains::default(),
+        connections: Arc::default(),
         doors: Arc::default(),
+        held_logins: Arc::default(),
+        pressure: Pressure::default(),
         spawner: Spawner::new(runtime.handle().clone()),
         stopping,
         pace: Pace::default(),
         ids: Ids::default(),
     });
-    runtime.block_on(serve(shared, sockets, &stop))?;
+    runtime.block_on(Box::pin(serve(shared, bound, following, &stop)))?;
     end(runtime);
     Ok(())
 }
 
 async fn serve(
     shared: Arc<Shared>,
-    sockets: Vec<TcpListener>,
+    bound: Vec<Bound>,
+    following: Following,
     stop: &watch::Sender<bool>,
-) -> std::io::Result<()> {
+) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut quit = signal(SignalKind::quit())?;
-    tokio::spawn(ignore_hangups(signal(SignalKind::hangup())?));
-    tokio::spawn(sweep(shared.clone()));
-    let mut listeners = Vec::new();
-    for (at, socket) in sockets.into_iter().enumerate() {
-        let socket = tokio::net::TcpListener::from_std(socket)?;
-        let address = socket.local_addr()?;
-        tracing::info!(%address, protocol = shared.snapshot.listeners[at].protocol.name(), "listening");
-        listeners.push(tokio::spawn(listen::accept(shared.clone(), at, socket)));
+    let hangups = signal(SignalKind::hangup())?;
+    let (reloads, requests) = mpsc::channel(RELOADS);
+    // Before anybody can be served, so that whoever sees usher serve can ask it.
+    let _socket = Admin::serve(shared.clone(), reloads.clone())?;
+    let mut sockets = Sockets::default();
+    sockets.follow(&shared, bound, &shared.setting().snapshot.listeners)?;
+    let Following { path, files, watched, ticketer } = following;
+    let reloader = Reloader { shared: shared.clone(), path, ticketer, sockets };
+    let reloading = tokio::spawn(reloader.serve(requests));
+    tokio::spawn(reload::follow_hangups(hangups, reloads.clone()));
+    if watched {
+        tokio::spawn(reload::follow_files(files, reloads));
     }
+    tokio::spawn(sweep(shared.clone()));
+    tokio::spawn(listen::watch_memory(shared.clone()));
+    tokio::spawn(tidy_up(shared.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
     tokio::select! {
         _ = terminate.recv() => {}
@@ -102,11 +154,14 @@ async fn serve(
     }
     // Those before login hear of it, and the listening sockets are closed.
     stop.send_replace(true);
-    for listener in listeners {
-        let _ = listener.await;
-    }
+    let stopped = async {
+        if let Ok(sockets) = reloading.await {
+            sockets.closed().await;
+        }
+        drain::stop(&shared).await;
+    };
     tokio::select! {
-        () = drain::drain(&shared) => tracing::info!("stopped"),
+        () = stopped => tracing::info!("stopped"),
         _ = terminate.recv() => tracing::warn!(sessions = shared.sessions.len(), "stopped at once"),
         _ = quit.recv() => tracing::warn!(sessions = shared.sessions.len(), "stopped at once"),
         _ = interrupt.recv() => tracing::warn!(sessions = shared.sessions.len(), "stopped at once"),
@@ -114,16 +169,16 @@ async fn serve(
     Ok(())
 }
 
+async fn tidy_up(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(TIDY).await;
+        shared.meter.tidy_up();
+    }
+}
+
 /// Ends the runtime and whatever still runs on it; those who were to hear of the stop have been waited for.
 fn end(runtime: Runtime) {
     runtime.shutdown_timeout(Duration::from_millis(100));
-}
-
-/// A hangup ends no sessions: there is nothing to be reloaded, and the operator is told so.
-async fn ignore_hangups(mut hangups: Signal) {
-    while hangups.recv().await.is_some() {
-        tracing::warn!("SIGHUP does nothing: changes of the configuration need a restart");
-    }
 }
 
 /// A front door needs two descriptors a session; the soft limit is often far below what is allowed.
@@ -133,26 +188,5 @@ fn raise_descriptor_limit() {
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if setrlimit(Resource::Nofile, raised).is_err() {
         tracing::warn!(limit = ?limit.current, "the limit of open files could not be raised");
-    }
-}
-
-/// Writes down what happens with backends.
-struct Log;
-
-impl Observer for Log {
-    fn connected(&self, host: &str, took: Duration) {
-        tracing::debug!(host, milliseconds = took.as_secs_f64() * 1e3, "connected");
-    }
-
-    fn connect_failed(&self, host: &str, fault: &ConnectFault) {
-        let (stage, cause) = (fault.stage.name(), &fault.cause);
-        match cause {
-            Cause::Pin => tracing::error!(host, stage, %cause, security = true, "instance host refused"),
-            _ => tracing::warn!(host, stage, %cause, "instance host failed"),
-        }
-    }
-
-    fn pinned_certificate_expired(&self, host: &str, not_after: i64) {
-        tracing::warn!(host, not_after, "the instance host's pinned certificate has expired");
     }
 }

@@ -1,35 +1,50 @@
 //! What all connections share.
 
+use crate::drain::Drains;
+use crate::listen::Pressure;
+use crate::meter::Meter;
 use crate::session::Table;
 use crate::spawn::Spawner;
 use crate::tls::ServerConfigs;
+use arc_swap::{ArcSwap, Guard};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use usher_backends::Observer;
 use usher_backends::directory::Directory;
-use usher_backends::roster::{Gate, Roster};
+use usher_backends::health::Health;
+use usher_backends::roster::{Fleet, Gate};
 use usher_config::Snapshot;
+use usher_config::snapshot::Listener;
 
 /// Built once in [`crate::run`]; no globals beside it.
 pub(crate) struct Shared {
-    /// The configuration.
-    pub(crate) snapshot: Snapshot,
-    /// TLS towards clients.
-    pub(crate) tls: ServerConfigs,
+    /// What a reload replaces.
+    pub(crate) settings: ArcSwap<Setting>,
     /// Who holds what.
     pub(crate) directory: Directory,
-    /// The instance hosts.
-    pub(crate) roster: Roster,
+    /// The instance hosts and arrays.
+    pub(crate) fleet: Arc<Fleet>,
+    /// Whether they are fit.
+    pub(crate) health: Arc<Health>,
     /// Hears what happens with backends.
     pub(crate) observer: Arc<dyn Observer>,
+    /// Counts.
+    pub(crate) meter: Arc<Meter>,
     /// The sessions.
     pub(crate) sessions: Arc<Table>,
+    /// The drains that are under way.
+    pub(crate) drains: Drains,
+    /// Counts the connections.
+    pub(crate) connections: Arc<Gate>,
     /// Counts the connections that are not relayed yet.
     pub(crate) doors: Arc<Gate>,
-    /// Places for logins that wait for a host that is out.
-    pub(crate) held_logins: Semaphore,
+    /// Counts the logins that wait for a host that is out.
+    pub(crate) held_logins: Arc<Gate>,
+    /// How much memory is left.
+    pub(crate) pressure: Pressure,
     /// Starts sessions.
     pub(crate) spawner: Spawner,
     /// True once usher stops.
@@ -40,11 +55,71 @@ pub(crate) struct Shared {
     pub(crate) ids: Ids,
 }
 
+/// A configuration, and what was made of it. A connection keeps the one that it began with until it is
+/// relayed.
+pub(crate) struct Setting {
+    pub(crate) snapshot: Snapshot,
+    /// TLS towards clients.
+    pub(crate) tls: ServerConfigs,
+}
+
+/// A setting, and a listener in it.
+#[derive(Clone)]
+pub(crate) struct Listening {
+    pub(crate) setting: Arc<Setting>,
+    at: usize,
+    /// The listener's address as it is configured, for people and labels.
+    pub(crate) name: Arc<str>,
+}
+
+impl Listening {
+    /// The listener.
+    pub(crate) fn listener(&self) -> &Listener {
+        &self.setting.snapshot.listeners[self.at]
+    }
+}
+
 impl Shared {
+    /// The setting now.
+    pub(crate) fn setting(&self) -> Guard<Arc<Setting>> {
+        self.settings.load()
+    }
+
+    /// The listener on `address` as it is configured now; `None`: there is none any more.
+    pub(crate) fn listening(&self, address: SocketAddr, name: &Arc<str>) -> Option<Listening> {
+        let setting = self.settings.load_full();
+        let at = setting.snapshot.listeners.iter().position(|listener| {
+            let (first, last) = (listener.address.port(), listener.last_port);
+            listener.address.ip() == address.ip() && (first..=last).contains(&address.port())
+        })?;
+        Some(Listening { setting, at, name: name.clone() })
+    }
+
     /// Returns once usher stops.
     pub(crate) async fn stopped(&self) {
         // The sender lives as long as the program; without it there is nothing to serve either.
         let _ = self.stopping.clone().wait_for(|stopping| *stopping).await;
+    }
+
+    /// Whether usher stops.
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+}
+
+/// A counted place, given up when it is dropped.
+pub(crate) struct Place(Arc<Gate>);
+
+impl Place {
+    /// Takes one of `most`; `None`: there is none left.
+    pub(crate) fn take(gate: &Arc<Gate>, most: Option<u32>) -> Option<Self> {
+        gate.enter(most).ok().map(|()| Self(gate.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.leave();
     }
 }
 
@@ -83,12 +158,20 @@ impl Ids {
     }
 }
 
-/// The id of a connection, the same in logs and at the backend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The id of a connection, the same in logs, in the admin API and at the backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Id(u64);
 
 impl std::fmt::Display for Id {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:016x}", self.0)
+    }
+}
+
+impl std::str::FromStr for Id {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        u64::from_str_radix(text, 16).map(Self)
     }
 }

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -77,10 +77,12 @@ impl Setup {
         self.section(&format!("[limits]\n{keys}"))
     }
 
-    /// Adds a host; `imap` are the keys of its endpoint beyond the address, `keys` those of the host.
+    /// Adds a host; `imap` are the keys of its endpoint beyond the address, `keys` those of the host. It is
+    /// not probed unless `keys` say how, so that it hears nobody but the test.
     pub fn host(self, name: &str, address: SocketAddr, imap: &str, keys: &str) -> Self {
+        let health = if keys.contains("health") { "" } else { "health = { imap = { probe = \"none\" } }\n" };
         self.section(&format!(
-            "[[instance_host]]\nname = \"{name}\"\nimap = {{ address = \"{address}\", {imap} }}\n{keys}"
+            "[[instance_host]]\nname = \"{name}\"\nimap = {{ address = \"{address}\", {imap} }}\n{health}{keys}"
         ))
     }
 
@@ -207,7 +209,8 @@ impl Usher {
 
     /// All log lines so far.
     pub fn log(&self) -> String {
-        self.log.0.lock().unwrap().join("\n")
+        // Also for a test that has failed while it waited for a line.
+        self.log.0.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
     }
 
     /// Runs `usher user` on its directory.

@@ -8,7 +8,8 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use usher_backends::state::{OperatorHold, State};
+use usher_backends::roster::{HoldKind, OperatorHold};
+use usher_backends::state::State;
 use usher_tests::archive::{Event, Options, Tls};
 use usher_tests::certificate::Certificate;
 use usher_tests::client::Client;
@@ -181,8 +182,8 @@ fn a_host_that_an_operator_holds_is_out_at_once() {
     let state_dir = setup.dir.path().join("state");
     let setup = with_host(setup, "tls = \"none\"", "");
     let hold =
-        OperatorHold { host: "ih.test".into(), since: 0, by: "test".into(), why: "maintenance".into() };
-    State::open(&state_dir).unwrap().hold(&hold).unwrap();
+        OperatorHold { kind: HoldKind::Stop, since: 0, by: "test".into(), why: "maintenance".into() };
+    State::open(&state_dir).unwrap().hold("ih.test", &hold).unwrap();
     let usher = setup.start();
     let begun = Instant::now();
     assert_eq!(login(&usher), BYE);

@@ -46,6 +46,17 @@ pub enum DirectoryError {
     ImportUnderWay,
 }
 
+impl DirectoryError {
+    /// Whether there was no room for a change.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
+            Self::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+            Self::Version { .. } | Self::ImportUnderWay => false,
+        }
+    }
+}
+
 /// The embedded directory.
 pub struct Directory {
     path: PathBuf,

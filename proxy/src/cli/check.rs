@@ -9,7 +9,7 @@ pub(super) fn check(argument: &ConfigArgument) -> Exit {
         Err(exit) => return exit,
     };
     log::init(config.snapshot.log);
-    if let Err(error) = config.certificates(colour()) {
+    if let Err(error) = config.certificates(None, colour()) {
         return tell(&error);
     }
     let snapshot = &config.snapshot;

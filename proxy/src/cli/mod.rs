@@ -25,7 +25,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Serve until SIGTERM; a second one ends at once.
-    Serve(ConfigArgument),
+    Serve(serve::Arguments),
     /// Tell every fault of a configuration file.
     Check(ConfigArgument),
     /// Write a commented configuration file to start from.

@@ -3,14 +3,24 @@
 use super::{ConfigArgument, Exit, colour, tell};
 use crate::log;
 use crate::run::{self, RunError};
+use clap::Args;
 
-pub(super) fn serve(argument: &ConfigArgument) -> Exit {
-    let config = match argument.load() {
+#[derive(Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    config: ConfigArgument,
+    /// Reload when the content of the configuration file or of a certificate changes.
+    #[arg(long)]
+    watch: bool,
+}
+
+pub(super) fn serve(arguments: &Arguments) -> Exit {
+    let config = match arguments.config.load() {
         Ok(config) => config,
         Err(exit) => return exit,
     };
     log::init(config.snapshot.log);
-    match run::run(config, colour()) {
+    match run::run(config, arguments.watch, colour()) {
         Ok(()) => Exit::Done,
         Err(RunError::Config(error)) => tell(&error),
         Err(error) => {

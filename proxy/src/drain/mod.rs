@@ -1,62 +1,174 @@
-//! Stopping: no new connections, goodbye to those before login, time for the sessions, then goodbye to them.
+//! Taking sessions down without cutting anything off: a host's for its maintenance, or all of them when
+//! usher stops.
+//!
+//! Who is quiet goes first, evenly over the goodbye window, so that clients do not all come back at once. A
+//! command that is under way may finish until the deadline. Then everybody is told goodbye at the next
+//! response end, and whoever has none is ended.
 
-use crate::session::Order;
+mod progress;
+
+pub(crate) use progress::{Drains, Phase, Progress};
+
+use crate::session::{Doing, Order, Session, Urgency, Why};
 use crate::shared::Shared;
+use progress::Drain;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
+use usher_backends::roster::HoldKind;
 
-/// Between two looks at how many sessions are left.
+/// Between two looks at the sessions that are left.
 const LOOK: Duration = Duration::from_millis(50);
 /// For responses that are under way when a session is told goodbye.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Waits until no session is left: by itself until the drain deadline, then by goodbyes spread over the
-/// goodbye window, then by force.
-pub(crate) async fn drain(shared: &Arc<Shared>) {
-    let deadline = shared.snapshot.server.drain_deadline;
-    let limits = &shared.snapshot.limits;
-    // Those before login hear of it by themselves; they get the time that a goodbye takes.
-    until(Instant::now() + limits.farewell + LOOK * 4, || shared.doors.count() == 0).await;
+/// Whose sessions go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Everybody's: usher stops.
+    All,
+    /// Those of the machine called so.
+    Host(String),
+}
+
+impl Whose {
+    fn includes(&self, session: &Session) -> bool {
+        match self {
+            Self::All => true,
+            Self::Host(name) => session.is_at(name),
+        }
+    }
+
+    /// How many sessions are left: those that hold a lease, also where their place in the table is not known
+    /// yet.
+    fn left(&self, shared: &Shared) -> u32 {
+        match self {
+            Self::All => u32::try_from(shared.sessions.len()).unwrap_or(u32::MAX),
+            Self::Host(name) => {
+                let roster = shared.fleet.roster();
+                roster.standings(name).map(|(_, standing)| standing.leases()).sum()
+            }
+        }
+    }
+}
+
+/// Begins to drain or to stop the machine called `name`, which an operator holds by now. A former drain of it
+/// ends with this.
+pub(crate) fn begin(shared: &Arc<Shared>, name: &str, kind: HoldKind, deadline: Duration) {
+    let whose = Whose::Host(name.to_owned());
+    let deadline = if kind == HoldKind::Stop { Duration::ZERO } else { deadline };
+    let drain = shared.drains.begin(name, kind, whose.left(shared), deadline);
+    tracing::info!(host = name, kind = kind.name(), sessions = drain.progress().left, "draining");
+    let why = if kind == HoldKind::Stop { Why::Stopped } else { Why::Drained };
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        take_down(&shared, &whose, why, &drain).await;
+        let left = whose.left(&shared);
+        if drain.finish(left) {
+            tracing::info!(host = drain.name(), sessions = left, "drained");
+        }
+    });
+}
+
+/// Stops usher: waits for those before login, who hear of it by themselves, and takes the sessions down.
+pub(crate) async fn stop(shared: &Arc<Shared>) {
+    let (deadline, farewell) = {
+        let setting = shared.setting();
+        (setting.snapshot.server.drain_deadline, setting.snapshot.limits.farewell)
+    };
+    let until = Instant::now() + farewell + LOOK * 4;
+    while shared.doors.count() > 0 && Instant::now() < until {
+        sleep(LOOK).await;
+    }
+    let drain = shared.drains.begin("", HoldKind::Drain, Whose::All.left(shared), deadline);
     tracing::info!(
-        sessions = shared.sessions.len(),
+        sessions = drain.progress().left,
         seconds = deadline.as_secs_f64(),
         "stopping: waiting for sessions"
     );
-    if emptied(shared, Instant::now() + deadline).await {
-        return;
-    }
-    let sessions = shared.sessions.all();
-    tracing::info!(sessions = sessions.len(), "stopping: the drain deadline has passed, saying goodbye");
+    take_down(shared, &Whose::All, Why::Stopping, &drain).await;
+}
+
+/// Takes the sessions of `whose` down. Returns once none is left, or all have been told to end and had time
+/// for it, or an operator has thought better of it.
+async fn take_down(shared: &Shared, whose: &Whose, why: Why, drain: &Drain) {
+    let limits = shared.setting().snapshot.limits.clone();
     let begun = Instant::now();
-    let gap = limits.goodbye_window.checked_div(u32::try_from(sessions.len()).unwrap_or(u32::MAX));
-    for (at, session) in sessions.iter().enumerate() {
-        let wait = gap.unwrap_or_default().saturating_mul(u32::try_from(at).unwrap_or(u32::MAX));
-        sleep_until(begun + wait).await;
-        session.tell(Order::Goodbye);
-    }
-    if emptied(shared, Instant::now() + GRACE + limits.farewell).await {
-        return;
-    }
-    tracing::warn!(sessions = shared.sessions.len(), "stopping: ending the rest");
-    shared.sessions.for_each(|session| session.tell(Order::End));
-    emptied(shared, Instant::now() + limits.farewell + LOOK * 4).await;
-}
-
-/// Whether no session is left at some moment before `deadline`.
-async fn emptied(shared: &Shared, deadline: Instant) -> bool {
-    until(deadline, || shared.sessions.len() == 0).await
-}
-
-/// Whether `is_so` becomes true before `deadline`.
-async fn until(deadline: Instant, is_so: impl Fn() -> bool) -> bool {
-    loop {
-        if is_so() {
-            return true;
+    let deadline = begun + drain.deadline();
+    let window = limits.goodbye_window.min(drain.deadline());
+    let grace = if why == Why::Stopped { limits.farewell } else { GRACE };
+    let last = deadline + grace + limits.farewell;
+    let mut told = 0_u32;
+    while !drain.is_over() {
+        let left = whose.left(shared);
+        drain.note(left);
+        let now = Instant::now();
+        if left == 0 || now >= last + limits.farewell + GRACE {
+            return;
         }
-        if Instant::now() >= deadline {
-            return false;
+        let sessions = shared.sessions.select(|session| whose.includes(session));
+        if now >= last {
+            if drain.enter(Phase::Ending) {
+                tracing::warn!(host = drain.name(), sessions = left, "ending the rest");
+            }
+            sessions.iter().for_each(|session| {
+                session.tell(Order::end(why));
+            });
+        } else if now >= deadline {
+            if drain.enter(Phase::Goodbyes) {
+                tracing::info!(host = drain.name(), sessions = left, "the deadline has passed, saying goodbye");
+            }
+            sessions.iter().for_each(|session| {
+                session.tell(Order::goodbye(why));
+            });
+        } else {
+            let due = share_due(drain.progress().began_with.max(left), now - begun, window);
+            let quiet = sessions.iter().filter(|session| {
+                session.told().urgency == Urgency::None && session.is_quiet(limits.quiet)
+            });
+            for session in quiet.take(due.saturating_sub(told) as usize) {
+                told += u32::from(session.tell(Order::goodbye(why)));
+            }
         }
         sleep(LOOK).await;
+    }
+}
+
+/// How many of `all` are to have been told after `passed` of `window`, so that they come back evenly.
+fn share_due(all: u32, passed: Duration, window: Duration) -> u32 {
+    if passed >= window {
+        return u32::MAX;
+    }
+    (f64::from(all) * passed.as_secs_f64() / window.as_secs_f64()).ceil() as u32
+}
+
+/// Tells the sessions that `chosen` chooses to end with a goodbye, and to end anyway after a while. Returns
+/// how many there were.
+pub(crate) fn kick(shared: &Arc<Shared>, chosen: impl Fn(&Session) -> bool) -> usize {
+    let sessions = shared.sessions.select(chosen);
+    for session in &sessions {
+        session.tell(Order::goodbye(Why::Kicked));
+    }
+    let count = sessions.len();
+    tokio::spawn(async move {
+        sleep(GRACE).await;
+        for session in sessions.iter().filter(|session| session.doing() != Doing::Connecting) {
+            session.tell(Order::end(Why::Kicked));
+        }
+    });
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn goodbyes_are_spread_evenly() {
+        let window = Duration::from_secs(30);
+        let due = |seconds| share_due(300, Duration::from_secs(seconds), window);
+        assert_eq!([due(0), due(1), due(15), due(29)], [0, 10, 150, 290]);
+        assert_eq!(due(30), u32::MAX);
+        assert_eq!(share_due(300, Duration::ZERO, Duration::ZERO), u32::MAX);
     }
 }

@@ -1,11 +1,11 @@
 //! The way of one connection, stage by stage. What a stage needed is dropped before the next begins.
 
-use super::door::{Door, Ended, Place};
+use super::door::{Door, Ended};
 use super::handover::Joined;
 use super::{farewell, preauth, proxy_header};
 use crate::relay;
 use crate::session::{By, Cause, Record, Stage};
-use crate::shared::Shared;
+use crate::shared::{Listening, Place, Shared};
 use crate::tls::{self, ClientStream, HandshakeFault};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,49 +16,47 @@ use usher_config::snapshot::Protocol;
 use usher_wire::imap::capability::Privacy;
 use usher_wire::imap::reply::{self, Code};
 
+/// The places that a connection has.
+pub(crate) struct Places {
+    /// Among all connections.
+    pub(crate) connection: Place,
+    /// Among those that are not relayed yet.
+    pub(crate) door: Option<Place>,
+}
+
 /// Serves one connection to its end.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
-    listener: usize,
+    at: Listening,
     tcp: TcpStream,
     peer: SocketAddr,
-    place: Option<Place>,
+    places: Places,
 ) {
     let Ok(local) = tcp.local_addr() else { return };
     let id = shared.ids.next();
-    let mut door = Door { shared, listener, id, client: peer, local, begun: Instant::now() };
+    let mut door = Door { shared, at, id, client: peer, local, begun: Instant::now() };
     // On the heap and gone before the relay begins: a session that lasts for hours is no larger for it.
     let outcome = Box::pin(before_login(&mut door, tcp)).await;
-    drop(place);
+    let record = Record::new(door.id, door.config().protocol, door.client, door.begun);
+    let patience = door.snapshot().limits.farewell;
+    let shared = door.shared.clone();
+    // With it goes the setting that the connection began with.
+    drop(door);
+    drop(places.door);
     match outcome {
         Ok(joined) => {
-            let Joined { session, lease, user, streams } = *joined;
-            let end = relay::run(&door, &session, streams).await;
-            let host = &lease.host().config.name;
-            record(&door, &user, host, end.ended, (end.from_client, end.from_backend)).write();
+            let Joined { session, lease, streams } = *joined;
+            let end = relay::run(&session, streams, &shared.meter.bytes, patience).await;
+            let host = &lease.backend().config.name;
+            record.write(&shared.meter, &session.about.user, host, end.ended, end.octets);
         }
-        Err(ended) => record(&door, "", "", ended, (0, 0)).write(),
+        Err(ended) => record.write(&shared.meter, "", "", ended, (0, 0)),
     }
-}
-
-fn record<'a>(door: &Door, user: &'a str, host: &'a str, ended: Ended, bytes: (u64, u64)) -> Record<'a> {
-    Record {
-        session: door.id,
-        protocol: door.config().protocol.name(),
-        client: door.client,
-        user,
-        host,
-        by: ended.by,
-        stage: ended.stage,
-        cause: ended.cause,
-        from_client: bytes.0,
-        from_backend: bytes.1,
-        lasted: door.begun.elapsed(),
-    }
+    drop(places.connection);
 }
 
 async fn before_login(door: &mut Door, mut tcp: TcpStream) -> Result<Box<Joined>, Ended> {
-    let limits = door.shared.snapshot.limits.clone();
+    let limits = door.snapshot().limits.clone();
     if let Err(error) = keep_alive(&tcp, limits.tcp_keepalive, limits.tcp_unreachable) {
         return Err(Ended::broken(Stage::ProxyHeader, &error));
     }
@@ -83,9 +81,11 @@ async fn before_login(door: &mut Door, mut tcp: TcpStream) -> Result<Box<Joined>
             let allowed = door.config().plaintext_from.iter().any(|network| network.contains(&client));
             if allowed { Privacy::ClearAllowed } else { Privacy::Clear }
         }
+        // Served by another room.
+        Protocol::Tcp => return Err(Ended::new(By::Usher, Stage::Preauth, Cause::Closed)),
     };
     // A client of a stopping usher would only be sent away later.
-    if *door.shared.stopping.borrow() {
+    if door.shared.is_stopping() {
         let mut bye = Vec::new();
         reply::bye(Code::Unavailable, &mut bye);
         farewell(stream, &bye, limits.farewell).await;
@@ -112,12 +112,14 @@ async fn secure(
     let ClientStream::Plain(tcp) = stream else {
         return Err(Ended::new(By::Usher, Stage::Tls, Cause::Handshake));
     };
-    let limits = &door.shared.snapshot.limits;
-    let until = until.min(Instant::now() + limits.tls_handshake);
+    let limits = &door.snapshot().limits;
+    let begun = Instant::now();
+    let until = until.min(begun + limits.tls_handshake);
     let made = match proof {
         Some(proof) => tls::upgrade(tcp, proof, door.tls(), until, limits.farewell).await,
         None => tls::accept(tcp, door.tls(), until, limits.farewell).await,
     };
+    door.shared.meter.handshake(made.as_ref().ok(), begun.elapsed());
     made.map_err(|fault| {
         tracing::debug!(client = %door.client, session = %door.id, %fault, "no TLS");
         match fault {

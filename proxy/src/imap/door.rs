@@ -1,41 +1,25 @@
 //! What is known of a connection before its login, and how it may end there.
 
 use crate::session::{By, Cause, Stage};
-use crate::shared::{Id, Shared};
+use crate::shared::{Id, Listening, Shared};
 use rustls::ServerConfig;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::time::Instant;
-use usher_backends::roster::Gate;
+use usher_config::Snapshot;
 use usher_config::snapshot::Listener;
 
 /// One connection before its login.
 pub(crate) struct Door {
     pub(crate) shared: Arc<Shared>,
-    /// The position of its listener in the configuration.
-    pub(crate) listener: usize,
+    /// The configuration that it began with, and its listener in it.
+    pub(crate) at: Listening,
     pub(crate) id: Id,
     /// The client, as the PROXY header tells where one is demanded.
     pub(crate) client: SocketAddr,
     /// The address of usher's that it connected to.
     pub(crate) local: SocketAddr,
     pub(crate) begun: Instant,
-}
-
-/// A connection's place among those that are not relayed yet, given up when it is dropped.
-pub(crate) struct Place(Arc<Gate>);
-
-impl Place {
-    /// Takes one.
-    pub(crate) fn take(doors: &Arc<Gate>) -> Option<Self> {
-        doors.enter(None).ok().map(|()| Self(doors.clone()))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.leave();
-    }
 }
 
 /// How a connection ended before it was relayed.
@@ -58,14 +42,19 @@ impl Ended {
 }
 
 impl Door {
+    /// The configuration.
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.at.setting.snapshot
+    }
+
     /// The listener's configuration.
     pub(crate) fn config(&self) -> &Listener {
-        &self.shared.snapshot.listeners[self.listener]
+        self.at.listener()
     }
 
     /// TLS as the listener wants it.
     pub(super) fn tls(&self) -> &Arc<ServerConfig> {
-        let configs = &self.shared.tls;
+        let configs = &self.at.setting.tls;
         if self.config().strict_sni { &configs.strict } else { &configs.lenient }
     }
 }

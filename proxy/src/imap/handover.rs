@@ -2,13 +2,16 @@
 
 use super::door::{Door, Ended};
 use crate::relay::Streams;
-use crate::session::{By, Cause as EndCause, Entry, Stage};
+use crate::session::{About, By, Cause as EndCause, Entry, Session, Stage, Why};
+use crate::shared::Place;
 use crate::tls::ClientStream;
 use std::borrow::Cow;
+use std::sync::Arc;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep};
 use usher_backends::connect::{self, Cause, Deadlines, LoggedIn, LoginOutcome, OnBehalf};
-use usher_backends::roster::{Host, Lease, Shut};
+use usher_backends::directory::Found;
+use usher_backends::roster::{Host, Lease, Service, Shut};
 use usher_config::ArchiveKey;
 use usher_config::domains::Arrival;
 use usher_config::snapshot::LoginAs;
@@ -22,9 +25,7 @@ use zeroize::Zeroize;
 /// A client and its host, the login proven.
 pub(crate) struct Joined {
     pub(crate) session: Entry,
-    pub(crate) lease: Lease,
-    /// The key's name, for the close record.
-    pub(crate) user: Box<str>,
+    pub(crate) lease: Lease<Host>,
     pub(crate) streams: Box<Streams>,
 }
 
@@ -36,19 +37,33 @@ pub(crate) enum Handover {
     Refused(Code, Preauth, ClientStream),
     /// The home host is out, for as long as a login may wait.
     Outage(Preauth, ClientStream),
-    /// An operator holds the home host, or stops usher.
-    Held(ClientStream),
+    /// An operator ends it: the home host is stopped, or the session, or usher.
+    Ended(By, EndCause, ClientStream),
 }
 
 /// What one try came to.
 enum Try {
-    LoggedIn(Box<LoggedIn>, Lease, Entry),
+    LoggedIn(Box<LoggedIn>, Lease<Host>),
     Refused(Code),
     Unknown,
-    Held,
+    /// Somebody ends it.
+    Ended(Why),
     Out,
     /// Out, and another try with the same credential would come to the same.
     Hopeless,
+}
+
+impl Try {
+    /// A word of a closed set, for metrics.
+    fn result(&self) -> &'static str {
+        match self {
+            Self::LoggedIn(..) => "ok",
+            Self::Refused(_) => "refused",
+            Self::Unknown => "unknown-user",
+            Self::Ended(_) => "ended",
+            Self::Out | Self::Hopeless => "unavailable",
+        }
+    }
 }
 
 /// Takes `claim` to the host that the directory names, waiting for the host as long as a login may wait.
@@ -60,17 +75,28 @@ pub(crate) async fn hand_over(
 ) -> Result<Handover, Ended> {
     let begun = Instant::now();
     let arrival = Arrival { local: Some(door.local.ip()), server_name: stream.server_name() };
-    let key = door.shared.snapshot.domains.user(claim.credential.acting_user(), arrival);
+    let key = door.snapshot().domains.user(claim.credential.acting_user(), arrival);
+    // In the table before the host is looked up: whoever ends sessions misses none that is being set up.
+    let session = door.shared.sessions.enter(About {
+        id: door.id,
+        protocol: door.config().protocol,
+        listener: door.at.name.clone(),
+        client: door.client,
+        user: key.as_ref().map(ToString::to_string).unwrap_or_default().into(),
+        tls: stream.tls_version(),
+    });
     let outcome = {
-        let seeking = seek(door, claim, key.as_ref(), begun);
+        let seeking = seek(door, claim, key.as_ref(), &session, begun);
         tokio::pin!(seeking);
-        attended(door, &mut stream, &mut preauth, seeking).await?
+        attended(door, &session, &mut stream, &mut preauth, seeking).await
     };
+    let meter = &door.shared.meter;
+    let counted = outcome.as_ref().map_or("aborted", Try::result);
+    meter.login(door.config().protocol, claim.mechanism.name(), counted, begun.elapsed());
     let refused = |code| log_refused(door, claim, key.as_ref(), code);
-    match outcome {
-        Try::LoggedIn(logged_in, lease, session) => {
-            let key = key.map(|key| key.to_string()).unwrap_or_default();
-            Ok(Handover::Joined(join(door, claim, key, preauth, stream, *logged_in, lease, session)))
+    match outcome? {
+        Try::LoggedIn(logged_in, lease) => {
+            Ok(Handover::Joined(join(door, claim, preauth, stream, *logged_in, lease, session)))
         }
         Try::Refused(code) => {
             door.shared.pace.note(begun.elapsed());
@@ -81,15 +107,19 @@ pub(crate) async fn hand_over(
             refused(Code::AuthenticationFailed);
             Ok(Handover::Refused(Code::AuthenticationFailed, preauth, stream))
         }
-        Try::Held => Ok(Handover::Held(stream)),
+        Try::Ended(why) => {
+            let (by, cause) = EndCause::ordered(why);
+            Ok(Handover::Ended(by, cause, stream))
+        }
         Try::Out | Try::Hopeless => Ok(Handover::Outage(preauth, stream)),
     }
 }
 
 /// Runs `work` while the client is watched: what it sends meanwhile is kept for later, and when it goes away
-/// the work ends with it, as it does when usher stops.
+/// the work ends with it, as it does when the session is ended or usher stops.
 async fn attended(
     door: &Door,
+    session: &Session,
     stream: &mut ClientStream,
     preauth: &mut Preauth,
     mut work: impl Future<Output = Try> + Unpin,
@@ -100,7 +130,8 @@ async fn attended(
         let read = tokio::select! {
             biased;
             done = &mut work => return Ok(done),
-            () = door.shared.stopped() => return Ok(Try::Held),
+            () = door.shared.stopped() => return Ok(Try::Ended(Why::Stopping)),
+            order = session.ordered() => return Ok(Try::Ended(order.why)),
             read = stream.read(&mut buf[..most]), if most > 0 => read,
         };
         match read {
@@ -115,13 +146,19 @@ async fn attended(
 }
 
 /// Tries until there is a clear answer or a login may wait no longer.
-async fn seek(door: &Door, claim: &Claim, key: Option<&ArchiveKey>, begun: Instant) -> Try {
+async fn seek(
+    door: &Door,
+    claim: &Claim,
+    key: Option<&ArchiveKey>,
+    session: &Session,
+    begun: Instant,
+) -> Try {
     let shared = &door.shared;
-    let until = begun + shared.snapshot.server.login_wait;
+    let until = begun + door.snapshot().server.login_wait;
     let mut place = None;
     loop {
         let outcome = match key {
-            Some(key) => attempt(door, claim, key).await,
+            Some(key) => Box::pin(attempt(door, claim, key, session)).await,
             None => Try::Unknown,
         };
         match outcome {
@@ -134,13 +171,13 @@ async fn seek(door: &Door, claim: &Claim, key: Option<&ArchiveKey>, begun: Insta
             Try::Out => {}
             clear => return clear,
         }
-        let again = Instant::now() + shared.snapshot.limits.retry;
+        let again = Instant::now() + door.snapshot().limits.retry;
         if again >= until {
             sleep(until.saturating_duration_since(Instant::now())).await;
             return Try::Out;
         }
         if place.is_none() {
-            place = shared.held_logins.try_acquire().ok();
+            place = Place::take(&shared.held_logins, Some(door.snapshot().limits.held_logins));
             if place.is_none() {
                 return Try::Out;
             }
@@ -149,41 +186,60 @@ async fn seek(door: &Door, claim: &Claim, key: Option<&ArchiveKey>, begun: Insta
     }
 }
 
-/// One try: directory, lease, connection, login.
-async fn attempt(door: &Door, claim: &Claim, key: &ArchiveKey) -> Try {
+/// The home of `key`; `Err` says what becomes of the login without one.
+fn home(door: &Door, key: &ArchiveKey) -> Result<Arc<Host>, Try> {
     let shared = &door.shared;
-    let placement = match shared.directory.look_up(key) {
-        Ok(Some(placement)) => placement,
-        Ok(None) => return Try::Unknown,
+    let begun = Instant::now();
+    let found = shared.directory.find(key);
+    shared.meter.lookup(&found, begun.elapsed());
+    let placement = match found {
+        Ok(Found::Now(Some(placement)) | Found::Remembered(placement)) => placement,
+        Ok(Found::Now(None)) => return Err(Try::Unknown),
         Err(error) => {
             tracing::error!(%error, "the directory cannot be read");
-            return Try::Out;
+            return Err(Try::Out);
         }
     };
-    let Some(host) = shared.roster.host(&placement.host) else {
+    let roster = shared.fleet.roster();
+    if roster.moving(key).is_some() {
+        return Err(Try::Out);
+    }
+    let Some(host) = roster.host(&placement.host) else {
         tracing::error!(
             user = key.name(),
             host = placement.host.as_str(),
             "the directory names a host that is not configured"
         );
-        return Try::Out;
+        return Err(Try::Out);
     };
-    let lease = match host.lease() {
+    Ok(host.clone())
+}
+
+/// One try: directory, lease, connection, login.
+async fn attempt(door: &Door, claim: &Claim, key: &ArchiveKey, session: &Session) -> Try {
+    let shared = &door.shared;
+    let host = match home(door, key) {
+        Ok(host) => host,
+        Err(without) => return without,
+    };
+    session.goes_to(&host.id);
+    let lease = match host.lease(Service::Imap) {
         Ok(lease) => lease,
-        Err(Shut::Held) => return Try::Held,
-        Err(Shut::Full) => return Try::Out,
+        Err(Shut::Stopped) => return Try::Ended(Why::Stopped),
+        Err(Shut::Draining | Shut::Unhealthy | Shut::Returning | Shut::Full) => return Try::Out,
     };
-    // In the table before the host is contacted; leaves it again unless the login succeeds.
-    let entry = shared.sessions.enter(door.id);
-    let deadlines = Deadlines::from(&shared.snapshot.limits);
+    let deadlines = Deadlines::from(&door.snapshot().limits);
     let id = door.id.to_string();
     let on_behalf = OnBehalf { source: door.client, destination: door.local, session: &id };
-    let Ok(ready) = connect::open(host, on_behalf, &deadlines, &shared.observer).await else {
-        return Try::Out;
-    };
-    let credential = credential_for(host, claim, key);
-    match ready.log_in(host, &credential, &claim.client_id, on_behalf, &deadlines).await {
-        Ok(LoginOutcome::Accepted(logged_in)) => Try::LoggedIn(logged_in, lease, entry),
+    let opened = connect::open(&host, on_behalf, &deadlines, &shared.observer).await;
+    shared.health.note_session(&host.id, Service::Imap, opened.as_ref().map(|_| ()));
+    let Ok(ready) = opened else { return Try::Out };
+    let credential = credential_for(&host, claim, key);
+    let begun = Instant::now();
+    let answered = ready.log_in(&host, &credential, &claim.client_id, Some(on_behalf), &deadlines).await;
+    shared.meter.stage("login", begun.elapsed());
+    match answered {
+        Ok(LoginOutcome::Accepted(logged_in)) => Try::LoggedIn(logged_in, lease),
         Ok(LoginOutcome::Refused(code)) => Try::Refused(code),
         Err(fault) => {
             shared.observer.connect_failed(&host.config.name, &fault);
@@ -213,23 +269,21 @@ fn credential_for<'c>(host: &Host, claim: &'c Claim, key: &ArchiveKey) -> Cow<'c
     }
 }
 
-#[allow(clippy::too_many_arguments)] // everything that a login has gathered, moved into the session
 fn join(
     door: &Door,
     claim: &Claim,
-    user: String,
     preauth: Preauth,
     stream: ClientStream,
     logged_in: LoggedIn,
-    lease: Lease,
+    lease: Lease<Host>,
     session: Entry,
 ) -> Box<Joined> {
     let (client, id) = (door.client, door.id);
     tracing::info!(
         %client,
         session = %id,
-        user = user.as_str(),
-        host = lease.host().config.name,
+        user = &*session.about.user,
+        host = lease.backend().config.name,
         mechanism = claim.mechanism.name(),
         tls = stream.tls_version(),
         "login"
@@ -246,7 +300,7 @@ fn join(
         from_client: preauth.into_leftover().to_vec(),
         from_backend: accepted.leftover,
     };
-    Box::new(Joined { session, lease, user: user.into_boxed_str(), streams: Box::new(streams) })
+    Box::new(Joined { session, lease, streams: Box::new(streams) })
 }
 
 /// One line that a log watcher can match: the address stands before anything that a client chose.

@@ -5,8 +5,8 @@ mod door;
 mod farewell;
 mod handover;
 mod preauth;
-mod proxy_header;
+pub(crate) mod proxy_header;
 
-pub(crate) use connection::serve;
-pub(crate) use door::{Door, Ended, Place};
+pub(crate) use connection::{Places, serve};
+pub(crate) use door::Ended;
 pub(crate) use farewell::farewell;

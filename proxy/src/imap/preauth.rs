@@ -34,12 +34,12 @@ pub(crate) async fn converse(
     privacy: Privacy,
     until: &mut Instant,
 ) -> Result<Next, Ended> {
-    let limits = &door.shared.snapshot.limits;
+    let limits = &door.snapshot().limits;
     let mut preauth = Preauth::new(privacy);
     let mut out = Vec::new();
     // After STARTTLS there is no second greeting (RFC 9051 section 6.2.1).
     if matches!(stream, ClientStream::Plain(_)) || is_implicit(door) {
-        greet(privacy, &door.shared.snapshot.server.name, &mut out);
+        greet(privacy, &door.snapshot().server.name, &mut out);
     }
     loop {
         let step = preauth.step(&mut out);
@@ -89,7 +89,7 @@ pub(crate) async fn converse(
                         preauth.refuse(&claim, code, &mut out);
                         (preauth, stream)
                     }
-                    Handover::Outage(mut preauth, stream) => match door.shared.snapshot.server.outage_reply {
+                    Handover::Outage(mut preauth, stream) => match door.snapshot().server.outage_reply {
                         OutageReply::Bye => {
                             let ended = Ended::new(By::Usher, Stage::Login, Cause::Unavailable);
                             return Err(end(door, stream, ended).await);
@@ -99,10 +99,8 @@ pub(crate) async fn converse(
                             (preauth, stream)
                         }
                     },
-                    Handover::Held(stream) => {
-                        let stopping = *door.shared.stopping.borrow();
-                        let cause = if stopping { Cause::Stopping } else { Cause::Unavailable };
-                        return Err(end(door, stream, Ended::new(By::Operator, Stage::Login, cause)).await);
+                    Handover::Ended(by, cause, stream) => {
+                        return Err(end(door, stream, Ended::new(by, Stage::Login, cause)).await);
                     }
                 };
             }
@@ -123,7 +121,7 @@ async fn send(
     if out.is_empty() {
         return Ok(());
     }
-    let until = until.max(Instant::now() + door.shared.snapshot.limits.farewell);
+    let until = until.max(Instant::now() + door.snapshot().limits.farewell);
     let sending = async {
         stream.write_all(out).await?;
         stream.flush().await
@@ -145,7 +143,7 @@ async fn end(door: &Door, stream: ClientStream, ended: Ended) -> Ended {
         Cause::Idle | Cause::TooLong => bye.extend_from_slice(b"* BYE Waited too long for a login.\r\n"),
         _ => reply::bye(Code::Unavailable, &mut bye),
     }
-    farewell(stream, &bye, door.shared.snapshot.limits.farewell).await;
+    farewell(stream, &bye, door.snapshot().limits.farewell).await;
     ended
 }
 

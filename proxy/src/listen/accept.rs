@@ -1,44 +1,98 @@
 //! The loop that accepts. No error ends it.
 
 use super::reserve::Reserve;
-use crate::imap;
-use crate::shared::Shared;
+use crate::imap::Places;
+use crate::shared::{Listening, Place, Shared};
+use crate::{imap, tcp};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
+use usher_config::snapshot::Protocol;
+use usher_wire::imap::reply::{self, Code};
 
 /// After an error of the system's, before the next try.
 const BACK_OFF: Duration = Duration::from_millis(50);
 /// Between two alarms.
 const ALARM_EVERY: Duration = Duration::from_secs(10);
 
-/// Accepts connections of the listener at position `listener` of the configuration until usher stops.
-pub(crate) async fn accept(shared: Arc<Shared>, listener: usize, socket: TcpListener) {
+/// Accepts connections on `address` of the configuration until usher stops or `closed` says so.
+pub(crate) async fn accept(
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    socket: TcpListener,
+    mut closed: watch::Receiver<bool>,
+) {
     let mut reserve = Reserve::take();
-    let mut last_alarm: Option<Instant> = None;
+    let mut alarm = Alarm::default();
+    let name: Arc<str> = address.to_string().into();
     loop {
         let accepted = tokio::select! {
             biased;
             () = shared.stopped() => return,
+            _ = closed.wait_for(|closed| *closed) => return,
             accepted = socket.accept() => accepted,
         };
         match accepted {
             Ok((tcp, peer)) => {
+                // As it is configured now; gone in the moment in which a reload closes it.
+                let Some(at) = shared.listening(address, &name) else { return };
+                let most = at.setting.snapshot.limits.connections;
+                let place = Place::take(&shared.connections, Some(most));
+                let Some(connection) = place.filter(|_| !shared.pressure.is_full()) else {
+                    shared.meter.connection(&at, "shed");
+                    alarm.raise(|| tracing::error!(most, "too many connections or too little memory"));
+                    send_away(&at, &tcp);
+                    continue;
+                };
+                shared.meter.connection(&at, "accepted");
                 // Counted before it is started: whoever stops usher misses none.
-                let place = imap::Place::take(&shared.doors);
-                shared.spawner.session(imap::serve(shared.clone(), listener, tcp, peer, place));
+                let places = Places { connection, door: Place::take(&shared.doors, None) };
+                start(&shared, at, tcp, peer, places);
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
-                if last_alarm.is_none_or(|last| last.elapsed() > ALARM_EVERY) {
-                    last_alarm = Some(Instant::now());
-                    tracing::error!(%error, "connections cannot be accepted; those that wait are closed");
-                }
+                alarm.raise(
+                    || tracing::error!(%error, "connections cannot be accepted; those that wait are closed"),
+                );
                 reserve.shed(&socket);
                 sleep(BACK_OFF).await;
             }
+        }
+    }
+}
+
+fn start(shared: &Arc<Shared>, at: Listening, tcp: TcpStream, peer: SocketAddr, places: Places) {
+    match at.listener().protocol {
+        Protocol::Imap | Protocol::Imaps => {
+            shared.spawner.session(imap::serve(shared.clone(), at, tcp, peer, places));
+        }
+        Protocol::Tcp => shared.spawner.session(tcp::serve(shared.clone(), at, tcp, peer, places)),
+    }
+}
+
+/// Closes a connection that there is no room for; where it can be said in the clear, with a word.
+fn send_away(at: &Listening, tcp: &TcpStream) {
+    if at.listener().protocol == Protocol::Imap {
+        let mut bye = Vec::new();
+        reply::bye(Code::Unavailable, &mut bye);
+        // Into an empty send buffer; one that does not take it is gone.
+        let _ = tcp.try_write(&bye);
+    }
+}
+
+/// Does not repeat itself too often.
+#[derive(Default)]
+struct Alarm(Option<Instant>);
+
+impl Alarm {
+    fn raise(&mut self, tell: impl FnOnce()) {
+        if self.0.is_none_or(|last| last.elapsed() > ALARM_EVERY) {
+            self.0 = Some(Instant::now());
+            tell();
         }
     }
 }

@@ -1,9 +1,13 @@
 //! The listening sockets: bound before anything is served, and accepting until usher stops.
 
 mod accept;
+mod open;
+mod pressure;
 mod reserve;
 
-pub(crate) use accept::accept;
+use accept::accept;
+pub(crate) use open::{Bound, Sockets, bind_missing};
+pub(crate) use pressure::{Pressure, watch_memory};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use std::net::{SocketAddr, TcpListener};
@@ -15,7 +19,7 @@ const BACKLOG: i32 = 4096;
 ///
 /// # Errors
 /// The system's: the address is in use, is none of this machine's, or its port is not for this user.
-pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for the former process's connections to fade away.
     socket.set_reuse_address(true)?;

@@ -1,12 +1,12 @@
 //! From the checked snapshot to what sessions use: certificates and keys read, sockets bound. Any fault here
 //! stops the start, and the operator hears of all of them.
 
-use crate::listen;
+use crate::listen::{self, Bound};
 use crate::tls::{self, CertificateError, Certificates, Loaded, ServerConfigs};
-use std::net::TcpListener;
+use rustls::server::ProducesTickets;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 use usher_config::snapshot::Certificate;
 use usher_config::{Fault, Snapshot};
 
@@ -47,23 +47,39 @@ impl Config {
         }
     }
 
-    /// Reads the certificates that the file names; none where it names none.
+    /// Reads the certificates that the file names; none where it names none. Those that have expired are a
+    /// fault unless they are `served` already, by file and end: at the start there is nothing better, but
+    /// nothing that serves is replaced by them.
     ///
     /// # Errors
     /// [`ConfigError`] with every certificate that cannot be used.
-    pub(crate) fn certificates(&self, colour: bool) -> Result<Vec<Loaded>, ConfigError> {
+    pub(crate) fn certificates(
+        &self,
+        served: Option<&[(String, i64)]>,
+        colour: bool,
+    ) -> Result<Vec<Loaded>, ConfigError> {
         let mut faults = Vec::new();
         let mut loaded = Vec::new();
         for Certificate { chain, key, span } in &self.snapshot.certificates {
             match tls::load(chain, key) {
                 Ok(certificate) => {
-                    warn_of_expiry(&certificate, chain);
-                    loaded.push(certificate);
+                    let this = (chain.display().to_string(), certificate.not_after);
+                    match served.filter(|served| has_expired(&certificate) && !served.contains(&this)) {
+                        None => {
+                            warn_of_expiry(&certificate, chain);
+                            loaded.push(certificate);
+                        }
+                        Some(_) => faults.push(Fault::new(
+                            span.clone(),
+                            format!("{}: the certificate has expired", chain.display()),
+                            "name one that clients will take",
+                        )),
+                    }
                 }
                 Err(error) => {
                     let instead = match error {
                         CertificateError::Io { .. } => "name files that usher may read",
-                        CertificateError::Content { .. } => {
+                        CertificateError::Content { .. } | CertificateError::SelfMade(_) => {
                             "name a chain and its own key, both PEM, the server's certificate first"
                         }
                     };
@@ -74,24 +90,33 @@ impl Config {
         if faults.is_empty() { Ok(loaded) } else { Err(self.faults(&faults, colour)) }
     }
 
-    /// Binds every listener.
+    /// Binds every address of the listeners that is not in `open` already.
     ///
     /// # Errors
-    /// [`ConfigError`] with every address that cannot be had.
-    pub(crate) fn sockets(&self, colour: bool) -> Result<Vec<TcpListener>, ConfigError> {
+    /// [`ConfigError`] with every listener that cannot have its addresses.
+    pub(crate) fn sockets(&self, open: &[SocketAddr], colour: bool) -> Result<Vec<Bound>, ConfigError> {
         let mut faults = Vec::new();
-        let mut sockets = Vec::new();
+        let mut bound = Vec::new();
         for listener in &self.snapshot.listeners {
-            match listen::bind(listener.address) {
-                Ok(socket) => sockets.push(socket),
-                Err(error) => {
-                    let what = format!("cannot listen on {}: {error}", listener.address);
-                    let instead = "stop what listens there, choose another address, or allow usher its port";
-                    faults.push(Fault::new(listener.span.clone(), what, instead));
-                }
+            if let Err((address, error)) = listen::bind_missing(listener, open, &mut bound) {
+                let what = format!("cannot listen on {address}: {error}");
+                let instead = "stop what listens there, choose another address, or allow usher its port";
+                faults.push(Fault::new(listener.span.clone(), what, instead));
             }
         }
-        if faults.is_empty() { Ok(sockets) } else { Err(self.faults(&faults, colour)) }
+        if faults.is_empty() { Ok(bound) } else { Err(self.faults(&faults, colour)) }
+    }
+
+    /// The files whose content matters: this one and those of the certificates.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let certificates = &self.snapshot.certificates;
+        let named = certificates.iter().flat_map(|named| [named.chain.clone(), named.key.clone()]);
+        std::iter::once(self.path.clone()).chain(named).collect()
+    }
+
+    /// Where it was read from.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     fn faults(&self, faults: &[Fault], colour: bool) -> ConfigError {
@@ -103,9 +128,12 @@ fn faults_of(path: &Path, text: &str, faults: &[Fault], colour: bool) -> ConfigE
     ConfigError::Faults(usher_config::fault::render(&path.display().to_string(), text, faults, colour))
 }
 
+fn has_expired(certificate: &Loaded) -> bool {
+    certificate.not_after < usher_backends::roster::now()
+}
+
 fn warn_of_expiry(certificate: &Loaded, chain: &Path) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    if certificate.not_after < i64::try_from(now).unwrap_or(i64::MAX) {
+    if has_expired(certificate) {
         tracing::warn!(chain = %chain.display(), "the certificate has expired; clients will refuse it");
     }
 }
@@ -127,20 +155,17 @@ pub(crate) enum TlsSetupError {
 /// When the self-signed certificate cannot be made or kept, or TLS cannot be set up.
 pub(crate) fn server_configs(
     snapshot: &Snapshot,
-    loaded: Vec<Loaded>,
+    mut loaded: Vec<Loaded>,
+    ticketer: &Arc<dyn ProducesTickets>,
 ) -> Result<ServerConfigs, TlsSetupError> {
-    let mut loaded = loaded.into_iter();
-    let first = match loaded.next() {
-        Some(first) => first,
-        None => {
-            let (made, chain) =
-                tls::load_or_make_self_signed(&snapshot.server.state_dir, &snapshot.server.name)?;
-            tracing::warn!(
-                chain = %chain.display(),
-                "no [[certificate]] is configured: serving a self-signed one, which mail clients will warn about"
-            );
-            made
-        }
-    };
-    Ok(tls::server_configs(&Arc::new(Certificates::new(first, loaded)))?)
+    if loaded.is_empty() {
+        let made = tls::load_or_make_self_signed(&snapshot.server.state_dir, &snapshot.server.name)?;
+        tracing::warn!(
+            chain = %made.chain.display(),
+            "no [[certificate]] is configured: serving a self-signed one, which mail clients will warn about"
+        );
+        loaded.push(made);
+    }
+    let ends = loaded.iter().map(|one| (one.chain.display().to_string(), one.not_after)).collect();
+    Ok(tls::server_configs(&Arc::new(Certificates::new(loaded)), ends, ticketer)?)
 }

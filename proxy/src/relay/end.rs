@@ -30,7 +30,7 @@ impl LastWords {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct End {
     pub(crate) ended: Ended,
-    pub(crate) from_client: u64,
-    pub(crate) from_backend: u64,
+    /// Octets from the client and from the backend.
+    pub(crate) octets: (u64, u64),
     pub(crate) last_words: LastWords,
 }

@@ -1,9 +1,18 @@
 //! One side of a relay: its stream, what of its input is not done with, and what it has not taken yet.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Octets read at a time: a TLS record.
+const READ: usize = 16 * 1024;
+
+thread_local! {
+    /// What all sessions of a worker thread read into; nothing of it outlives a poll.
+    pub(super) static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
+}
 
 /// One side. Both buffers are empty, and own nothing, while nothing flows.
 pub(crate) struct Leg<S> {

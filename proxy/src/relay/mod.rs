@@ -6,15 +6,18 @@
 mod end;
 mod leg;
 mod pump;
+mod splice;
 
 pub(crate) use end::End;
+pub(crate) use splice::splice;
 
-use crate::imap::Door;
 use crate::imap::farewell;
+use crate::meter::Bytes;
 use crate::session::{By, Cause, Session};
 use crate::tls::ClientStream;
 use end::LastWords;
 use pump::Pump;
+use std::time::Duration;
 use tokio::time::timeout;
 use usher_backends::connect::BackendStream;
 use usher_wire::imap::tracker::Tracker;
@@ -33,10 +36,14 @@ pub(crate) struct Streams {
 }
 
 /// Relays until either side or an order ends it.
-pub(crate) async fn run(door: &Door, session: &Session, streams: Box<Streams>) -> End {
-    let mut pump = Pump::new(session, *streams);
+pub(crate) async fn run(
+    session: &Session,
+    streams: Box<Streams>,
+    counted: &Bytes,
+    patience: Duration,
+) -> End {
+    let mut pump = Pump::new(session, *streams, counted);
     let end = std::future::poll_fn(|cx| pump.poll(cx)).await;
-    let patience = door.shared.snapshot.limits.farewell;
     match (end.last_words, end.ended.by) {
         // Bare: what the client has seen ends in the middle, and it should know.
         (LastWords::None, _) => {}

@@ -2,25 +2,18 @@
 
 use super::Streams;
 use super::end::{End, LastWords};
-use super::leg::Leg;
+use super::leg::{BUFFER, Leg};
 use crate::imap::Ended;
-use crate::session::{By, Cause, Order, Session, Stage};
+use crate::meter::Bytes;
+use crate::session::{By, Cause, Order, Session, Stage, Urgency};
 use crate::tls::ClientStream;
-use std::cell::RefCell;
 use std::io;
 use std::task::{Context, Poll};
 use usher_backends::connect::BackendStream;
 use usher_wire::imap::tracker::{Fault, Out, Tracker};
 
-/// Octets read at a time: a TLS record.
-const READ: usize = 16 * 1024;
 /// Reads of one side in one turn, so that a fast transfer leaves the worker to others.
 const TURN: usize = 8;
-
-thread_local! {
-    /// What all sessions of a worker thread read into; nothing of it outlives a poll.
-    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
-}
 
 /// Both legs and what is known of them.
 pub(crate) struct Pump<'s> {
@@ -28,6 +21,7 @@ pub(crate) struct Pump<'s> {
     client: Leg<ClientStream>,
     backend: Leg<BackendStream>,
     tracker: Tracker,
+    counted: &'s Bytes,
 }
 
 /// Why a direction stopped for good.
@@ -46,12 +40,13 @@ enum Moved {
 }
 
 impl<'s> Pump<'s> {
-    pub(crate) fn new(session: &'s Session, streams: Streams) -> Self {
+    pub(crate) fn new(session: &'s Session, streams: Streams, counted: &'s Bytes) -> Self {
         Self {
             session,
             client: Leg::new(streams.client, streams.from_client, streams.to_client),
             backend: Leg::new(streams.backend, streams.from_backend, Vec::new()),
             tracker: streams.tracker,
+            counted,
         }
     }
 
@@ -88,10 +83,10 @@ impl<'s> Pump<'s> {
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let order = self.session.order(cx.waker());
-        if let Order::End | Order::Stalled = order {
+        if order.urgency == Urgency::End {
             return Poll::Ready(self.ordered(order));
         }
-        let stop = order != Order::None;
+        let stop = order.urgency == Urgency::Goodbye;
         for _ in 0..TURN {
             let moved = BUFFER.with_borrow_mut(|buf| {
                 let up = self.up(cx, buf)?;
@@ -111,6 +106,7 @@ impl<'s> Pump<'s> {
             if let (Moved::Waits, Moved::Waits) = (up, down) {
                 let moved = self.client.took_some() | self.backend.took_some();
                 self.session.note_blocked(self.client.is_blocked() || self.backend.is_blocked(), moved);
+                self.session.note_doing(self.tracker.rest().into());
                 return Poll::Pending;
             }
         }
@@ -136,6 +132,7 @@ impl<'s> Pump<'s> {
             Poll::Pending => Ok(moved),
             Poll::Ready(read) => {
                 self.session.note_activity();
+                self.counted.from_client.increment(read as u64);
                 let input = buf.get(..read).unwrap_or_default();
                 if self.client.unread.is_empty() {
                     let taken = self.judge_client(cx, input)?;
@@ -193,6 +190,7 @@ impl<'s> Pump<'s> {
             Poll::Pending => Ok(moved),
             Poll::Ready(read) => {
                 self.session.note_activity();
+                self.counted.from_backend.increment(read as u64);
                 let input = buf.get(..read).unwrap_or_default();
                 if self.backend.unread.is_empty() {
                     let taken = self.judge_backend(cx, input, stop)?;
@@ -278,16 +276,12 @@ impl<'s> Pump<'s> {
 
     fn ordered(&self, order: Order) -> End {
         let boundary = self.last_words();
-        let (by, cause) = match order {
-            Order::None | Order::Idle => (By::Usher, Cause::Idle),
-            Order::Stalled => (By::Usher, Cause::Stalled),
-            Order::Goodbye | Order::End => (By::Operator, Cause::Stopping),
-        };
+        let (by, cause) = Cause::ordered(order.why);
         self.end(Ended::new(by, Stage::Relay, cause), boundary)
     }
 
     fn end(&self, ended: Ended, last_words: LastWords) -> End {
-        End { ended, from_client: self.client.total, from_backend: self.backend.total, last_words }
+        End { ended, octets: (self.client.total, self.backend.total), last_words }
     }
 }
 

@@ -1,8 +1,12 @@
-//! Why a connection ended: one closed set of reasons for logs and, later, metrics.
+//! Why a connection ended: one closed set of reasons for logs and metrics.
 
+use super::order::Why;
+use crate::imap::Ended;
+use crate::meter::Meter;
 use crate::shared::Id;
 use std::net::SocketAddr;
-use std::time::Duration;
+use tokio::time::Instant;
+use usher_config::snapshot::Protocol;
 
 /// Who ended it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,10 +65,16 @@ pub(crate) enum Cause {
     Unavailable,
     /// usher stops.
     Stopping,
+    /// The host is drained.
+    Drained,
+    /// The host is stopped.
+    Stopped,
+    /// An operator ended this session.
+    Kicked,
 }
 
 impl By {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::Backend => "backend",
@@ -75,7 +85,7 @@ impl By {
 }
 
 impl Stage {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::ProxyHeader => "proxy-header",
             Self::Tls => "tls",
@@ -87,7 +97,7 @@ impl Stage {
 }
 
 impl Cause {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Closed => "closed",
             Self::Logout => "logout",
@@ -102,6 +112,21 @@ impl Cause {
             Self::ProxyHeader => "bad-proxy-header",
             Self::Unavailable => "unavailable",
             Self::Stopping => "stopping",
+            Self::Drained => "drained",
+            Self::Stopped => "stopped",
+            Self::Kicked => "kicked",
+        }
+    }
+
+    /// Who ends a session that has been told so, and what for.
+    pub(crate) fn ordered(why: Why) -> (By, Self) {
+        match why {
+            Why::Idle => (By::Usher, Self::Idle),
+            Why::Stalled => (By::Usher, Self::Stalled),
+            Why::Drained => (By::Operator, Self::Drained),
+            Why::Stopped => (By::Operator, Self::Stopped),
+            Why::Kicked => (By::Operator, Self::Kicked),
+            Why::Stopping => (By::Operator, Self::Stopping),
         }
     }
 
@@ -116,49 +141,38 @@ impl Cause {
     }
 }
 
-/// The close record of a connection.
-pub(crate) struct Record<'a> {
-    /// Its id.
-    pub(crate) session: Id,
-    /// The listener's protocol.
-    pub(crate) protocol: &'static str,
-    /// The client's address.
-    pub(crate) client: SocketAddr,
-    /// Who logged in; empty before login.
-    pub(crate) user: &'a str,
-    /// Where; empty before login.
-    pub(crate) host: &'a str,
-    /// Who ended it.
-    pub(crate) by: By,
-    /// How far it had come.
-    pub(crate) stage: Stage,
-    /// Why.
-    pub(crate) cause: Cause,
-    /// Octets from the client after login.
-    pub(crate) from_client: u64,
-    /// Octets from the backend after login.
-    pub(crate) from_backend: u64,
-    /// From the connection to its end.
-    pub(crate) lasted: Duration,
+/// The close record of a connection, in the making.
+pub(crate) struct Record {
+    session: Id,
+    protocol: Protocol,
+    client: SocketAddr,
+    begun: Instant,
 }
 
-impl Record<'_> {
-    /// Writes it down.
-    pub(crate) fn write(&self) {
+impl Record {
+    /// Of a connection that began at `begun`.
+    pub(crate) fn new(session: Id, protocol: Protocol, client: SocketAddr, begun: Instant) -> Self {
+        Self { session, protocol, client, begun }
+    }
+
+    /// Writes it down. `user` and `host` are empty before login; `octets` are those from the client and those
+    /// from the backend after login.
+    pub(crate) fn write(self, meter: &Meter, user: &str, host: &str, ended: Ended, octets: (u64, u64)) {
         let (client, session) = (self.client, self.session);
-        let (by, stage, cause) = (self.by.name(), self.stage.name(), self.cause.name());
+        let (by, stage, cause) = (ended.by.name(), ended.stage.name(), ended.cause.name());
+        meter.closed(self.protocol, by, stage, cause);
         tracing::info!(
             %client,
             %session,
-            protocol = self.protocol,
-            user = self.user,
-            host = self.host,
+            protocol = self.protocol.name(),
+            user,
+            host,
             by,
             stage,
             cause,
-            bytes_from_client = self.from_client,
-            bytes_from_backend = self.from_backend,
-            seconds = self.lasted.as_secs_f64(),
+            bytes_from_client = octets.0,
+            bytes_from_backend = octets.1,
+            seconds = self.begun.elapsed().as_secs_f64(),
             "closed"
         );
     }

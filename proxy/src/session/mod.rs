@@ -1,9 +1,11 @@
 //! The live sessions, what they can be told, and what is written down when they end.
 
 mod close;
+mod order;
 mod sweep;
 mod table;
 
 pub(crate) use close::{By, Cause, Record, Stage};
+pub(crate) use order::{Order, Urgency, Why};
 pub(crate) use sweep::sweep;
-pub(crate) use table::{Entry, Order, Session, Table};
+pub(crate) use table::{About, Doing, Entry, Session, Table};

@@ -1,27 +1,34 @@
 //! One coarse clock for all sessions' long deadlines, in place of a timer each.
 
-use super::Order;
+use super::{Doing, Order, Why};
 use crate::shared::Shared;
 use std::sync::Arc;
 use std::time::Duration;
+use usher_config::snapshot::Protocol;
 
 /// Looks at all sessions every now and then, for as long as the program runs.
 pub(crate) async fn sweep(shared: Arc<Shared>) {
-    let limits = &shared.snapshot.limits;
-    // Often enough to keep a short limit, seldom enough to cost nothing.
-    let shortest = limits.idle.min(limits.stalled);
-    let mut ticks =
-        tokio::time::interval((shortest / 4).clamp(Duration::from_millis(250), Duration::from_secs(5)));
     loop {
-        ticks.tick().await;
+        let (idle_limit, stalled_limit) = {
+            let setting = shared.setting();
+            (setting.snapshot.limits.idle, setting.snapshot.limits.stalled)
+        };
+        // Often enough to keep a short limit, seldom enough to cost nothing.
+        let shortest = idle_limit.min(stalled_limit);
+        tokio::time::sleep((shortest / 4).clamp(Duration::from_millis(250), Duration::from_secs(5))).await;
         shared.sessions.for_each(|session| {
+            if session.doing() == Doing::Connecting {
+                return;
+            }
             let idle = u64::from(session.idle_seconds());
+            // What is quiet on plain TCP is nobody's to judge; the sockets' keepalive finds the dead.
+            let speaks = session.about.protocol != Protocol::Tcp;
             // Idle in the middle of a response that does not go on: no end of it is worth waiting for.
-            let hung = idle > limits.idle.as_secs() + limits.stalled.as_secs();
-            if hung || u64::from(session.blocked_seconds()) > limits.stalled.as_secs() {
-                session.tell(Order::Stalled);
-            } else if idle > limits.idle.as_secs() {
-                session.tell(Order::Idle);
+            let hung = idle > idle_limit.as_secs() + stalled_limit.as_secs();
+            if (speaks && hung) || u64::from(session.blocked_seconds()) > stalled_limit.as_secs() {
+                session.tell(Order::end(Why::Stalled));
+            } else if speaks && idle > idle_limit.as_secs() {
+                session.tell(Order::goodbye(Why::Idle));
             }
         });
     }

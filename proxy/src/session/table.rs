@@ -1,63 +1,157 @@
-//! The table of live sessions. An entry is made before its backend is contacted, so that whoever ends
-//! sessions misses none that is just being set up.
+//! The table of live sessions. An entry is made before its host is looked up, so that whoever ends sessions
+//! misses none that is just being set up.
 
+use super::order::Order;
 use crate::shared::Id;
+use arc_swap::ArcSwapOption;
 use atomic_waker::AtomicWaker;
 use dashmap::DashMap;
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 use tokio::time::Instant;
+use usher_backends::roster::BackendId;
+use usher_config::snapshot::Protocol;
+use usher_wire::imap::tracker::Rest;
 
-/// What a session can be told. Later ones outrank earlier ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Order {
-    /// Go on.
-    None,
-    /// End between two responses: no octet for too long.
+/// What is known of a session from its beginning.
+pub(crate) struct About {
+    pub(crate) id: Id,
+    pub(crate) protocol: Protocol,
+    /// The listener's address, as it is configured.
+    pub(crate) listener: Arc<str>,
+    pub(crate) client: SocketAddr,
+    /// The key that was looked up; empty on plain TCP.
+    pub(crate) user: Box<str>,
+    /// The version of TLS, "none" without.
+    pub(crate) tls: &'static str,
+}
+
+/// What a session is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Doing {
+    /// Its backend is being contacted.
+    Connecting,
+    /// A command is under way; plain TCP always.
+    Busy,
+    /// Every command has its answer.
+    Between,
+    /// It waits for news, in IDLE.
     Idle,
-    /// End between two responses: usher stops.
-    Goodbye,
-    /// End at once: the peer does not read.
-    Stalled,
-    /// End at once: the time for a goodbye is over.
-    End,
+}
+
+impl Doing {
+    /// A word of a closed set, for people.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Busy => "busy",
+            Self::Between => "between commands",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+impl From<Rest> for Doing {
+    fn from(rest: Rest) -> Self {
+        match rest {
+            Rest::Idle => Self::Idle,
+            Rest::Between => Self::Between,
+            Rest::Busy => Self::Busy,
+        }
+    }
 }
 
 /// One session, as far as others may see it.
 pub(crate) struct Session {
-    id: Id,
+    pub(crate) about: About,
+    backend: ArcSwapOption<BackendId>,
     /// Where seconds count from.
     epoch: Instant,
+    /// The second of its beginning.
+    begun: u32,
     order: AtomicU8,
     waker: AtomicWaker,
-    /// The second of the last octet, counted from the table's beginning.
+    doing: AtomicU8,
+    /// The second of the last octet.
     active: AtomicU32,
     /// The second since which octets wait for a peer, plus one; 0: none wait.
     blocked: AtomicU32,
 }
 
 impl Session {
-    /// Tells the session; what outranks it stays.
-    pub(crate) fn tell(&self, order: Order) {
-        if self.order.fetch_max(order as u8, Ordering::AcqRel) < order as u8 {
+    /// Says where it goes, before it goes there.
+    pub(crate) fn goes_to(&self, backend: &BackendId) {
+        self.backend.store(Some(Arc::new(backend.clone())));
+    }
+
+    /// Where it goes, once that is known.
+    pub(crate) fn backend(&self) -> Option<Arc<BackendId>> {
+        self.backend.load_full()
+    }
+
+    /// Whether it goes to the machine called `name`.
+    pub(crate) fn is_at(&self, name: &str) -> bool {
+        self.backend.load().as_ref().is_some_and(|backend| &*backend.name == name)
+    }
+
+    /// Tells the session; what outranks it stays. Whether this was news.
+    pub(crate) fn tell(&self, order: Order) -> bool {
+        let news = self.order.fetch_max(order.rank(), Ordering::AcqRel) < order.rank();
+        if news {
             self.waker.wake();
         }
+        news
+    }
+
+    /// What it has been told.
+    pub(crate) fn told(&self) -> Order {
+        Order::ranked(self.order.load(Ordering::Acquire))
     }
 
     /// What it has been told. `waker` is woken at the next order.
     pub(crate) fn order(&self, waker: &Waker) -> Order {
         self.waker.register(waker);
-        let told = self.order.load(Ordering::Acquire);
-        [Order::Idle, Order::Goodbye, Order::Stalled, Order::End]
-            .into_iter()
-            .find(|order| *order as u8 == told)
-            .unwrap_or(Order::None)
+        self.told()
+    }
+
+    /// Returns with the first order.
+    pub(crate) async fn ordered(&self) -> Order {
+        std::future::poll_fn(|cx| match self.order(cx.waker()) {
+            Order::NONE => std::task::Poll::Pending,
+            order => std::task::Poll::Ready(order),
+        })
+        .await
     }
 
     /// Notes that octets came or went.
     pub(crate) fn note_activity(&self) {
         self.active.store(self.second(), Ordering::Relaxed);
+    }
+
+    /// Notes what it is doing.
+    pub(crate) fn note_doing(&self, doing: Doing) {
+        self.doing.store(doing as u8, Ordering::Relaxed);
+    }
+
+    /// What it is doing.
+    pub(crate) fn doing(&self) -> Doing {
+        let doing = self.doing.load(Ordering::Relaxed);
+        let all = [Doing::Connecting, Doing::Busy, Doing::Between, Doing::Idle];
+        all.into_iter().find(|one| *one as u8 == doing).unwrap_or(Doing::Busy)
+    }
+
+    /// Whether it can be ended without cutting anything off: in IDLE, or with nothing under way and no octet
+    /// for `quiet`.
+    pub(crate) fn is_quiet(&self, quiet: Duration) -> bool {
+        match self.doing() {
+            Doing::Idle => true,
+            Doing::Between => u64::from(self.idle_seconds()) >= quiet.as_secs(),
+            Doing::Connecting | Doing::Busy => false,
+        }
     }
 
     /// Notes whether octets wait for a peer, and whether a peer has taken some since the last time: one that
@@ -70,6 +164,11 @@ impl Session {
             (false, 1..) => self.blocked.store(0, Ordering::Relaxed),
             _ => {}
         }
+    }
+
+    /// Seconds since it began.
+    pub(crate) fn seconds(&self) -> u32 {
+        self.second().saturating_sub(self.begun)
     }
 
     /// Seconds without an octet.
@@ -112,7 +211,7 @@ impl std::ops::Deref for Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.table.sessions.remove(&self.session.id);
+        self.table.sessions.remove(&self.session.about.id);
     }
 }
 
@@ -123,16 +222,22 @@ impl Table {
     }
 
     /// Enters a session.
-    pub(crate) fn enter(self: &Arc<Self>, id: Id) -> Entry {
-        let session = Arc::new(Session {
-            id,
+    pub(crate) fn enter(self: &Arc<Self>, about: About) -> Entry {
+        let id = about.id;
+        let mut session = Session {
+            about,
+            backend: ArcSwapOption::empty(),
             epoch: self.epoch,
-            order: AtomicU8::new(Order::None as u8),
+            begun: 0,
+            order: AtomicU8::new(Order::NONE.rank()),
             waker: AtomicWaker::new(),
+            doing: AtomicU8::new(Doing::Connecting as u8),
             active: AtomicU32::new(0),
             blocked: AtomicU32::new(0),
-        });
+        };
+        session.begun = session.second();
         session.note_activity();
+        let session = Arc::new(session);
         self.sessions.insert(id, session.clone());
         Entry { table: self.clone(), session }
     }
@@ -142,9 +247,10 @@ impl Table {
         self.sessions.len()
     }
 
-    /// All of them at this moment.
-    pub(crate) fn all(&self) -> Vec<Arc<Session>> {
-        self.sessions.iter().map(|entry| entry.value().clone()).collect()
+    /// Those that `chosen` chooses, at this moment.
+    pub(crate) fn select(&self, chosen: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
+        let all = self.sessions.iter();
+        all.filter(|entry| chosen(entry.value())).map(|entry| entry.value().clone()).collect()
     }
 
     /// Shows each to `visit`, which must not block.

@@ -1,17 +1,14 @@
 //! Certificates: read, checked, and chosen by the name that a client asks for (SNI).
 
-use rcgen::{CertificateParams, KeyPair};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use std::collections::HashMap;
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use usher_backends::connect::identity::{self, SelfMadeError};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -26,6 +23,9 @@ pub(crate) enum CertificateError {
         /// Why.
         source: std::io::Error,
     },
+    /// The self-signed one cannot be made.
+    #[error(transparent)]
+    SelfMade(#[from] SelfMadeError),
     /// A file is not what it should be.
     #[error("{path}: {what}")]
     Content {
@@ -40,6 +40,8 @@ pub(crate) enum CertificateError {
 pub(crate) struct Loaded {
     key: Arc<CertifiedKey>,
     names: Vec<String>,
+    /// The file that it was read from.
+    pub(crate) chain: PathBuf,
     /// The end of its validity, in seconds since 1970.
     pub(crate) not_after: i64,
 }
@@ -47,20 +49,21 @@ pub(crate) struct Loaded {
 /// All certificates.
 #[derive(Debug)]
 pub(crate) struct Certificates {
-    default: Arc<CertifiedKey>,
+    default: Option<Arc<CertifiedKey>>,
     by_name: HashMap<String, Arc<CertifiedKey>>,
 }
 
 impl Certificates {
     /// The first is the default; a name that two have is the first one's.
-    pub(crate) fn new(first: Loaded, others: impl IntoIterator<Item = Loaded>) -> Self {
-        let mut certificates = Self { default: first.key.clone(), by_name: HashMap::new() };
-        for loaded in std::iter::once(first).chain(others) {
+    pub(crate) fn new(loaded: Vec<Loaded>) -> Self {
+        let default = loaded.first().map(|first| first.key.clone());
+        let mut by_name = HashMap::new();
+        for loaded in loaded {
             for name in loaded.names {
-                certificates.by_name.entry(name).or_insert_with(|| loaded.key.clone());
+                by_name.entry(name).or_insert_with(|| loaded.key.clone());
             }
         }
-        certificates
+        Self { default, by_name }
     }
 
     /// Chooses among them; `strict`: nothing for a name that none has.
@@ -86,12 +89,12 @@ impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let found = match hello.server_name() {
             Some(name) => self.certificates.find(&name.to_ascii_lowercase()),
-            None => Some(&self.certificates.default),
+            None => self.certificates.default.as_ref(),
         };
         match found {
             Some(key) => Some(key.clone()),
             None if self.strict => None,
-            None => Some(self.certificates.default.clone()),
+            None => self.certificates.default.clone(),
         }
     }
 }
@@ -117,7 +120,7 @@ pub(crate) fn load(chain: &Path, key: &Path) -> Result<Loaded, CertificateError>
         .map_err(|error| content(key, format!("holds no private key in PEM: {error}")))?;
     let certified = CertifiedKey::from_der(certificates, private, &default_provider())
         .map_err(|error| content(key, format!("does not belong to {}: {error}", chain.display())))?;
-    Ok(Loaded { key: Arc::new(certified), names, not_after })
+    Ok(Loaded { key: Arc::new(certified), names, chain: chain.to_owned(), not_after })
 }
 
 fn read_leaf(leaf: &CertificateDer<'_>) -> Option<(Vec<String>, i64)> {
@@ -130,36 +133,11 @@ fn read_leaf(leaf: &CertificateDer<'_>) -> Option<(Vec<String>, i64)> {
     Some((names.collect(), certificate.validity().not_after.timestamp()))
 }
 
-/// The self-signed certificate for `name` in `state_dir`, made where there is none yet. The second value
-/// says where it is.
+/// The self-signed certificate for `name` in `state_dir`, made where there is none yet.
 ///
 /// # Errors
 /// When its files cannot be read or written.
-pub(crate) fn load_or_make_self_signed(
-    state_dir: &Path,
-    name: &str,
-) -> Result<(Loaded, PathBuf), CertificateError> {
-    let chain = state_dir.join(format!("self-signed-{name}.pem"));
-    let key = state_dir.join(format!("self-signed-{name}.key"));
-    if !chain.exists() {
-        let failed =
-            |error: rcgen::Error| CertificateError::Content { path: chain.clone(), what: error.to_string() };
-        let pair = KeyPair::generate().map_err(failed)?;
-        let mut params = CertificateParams::new(vec![name.to_owned()]).map_err(failed)?;
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(rcgen::DnType::CommonName, name);
-        params.not_after = rcgen::date_time_ymd(2099, 1, 1);
-        let certificate = params.self_signed(&pair).map_err(failed)?;
-        // The key first: a chain without its key would be found at the next start.
-        write(&key, &pair.serialize_pem(), 0o600)?;
-        write(&chain, &certificate.pem(), 0o644)?;
-    }
-    Ok((load(&chain, &key)?, chain))
-}
-
-fn write(path: &Path, text: &str, mode: u32) -> Result<(), CertificateError> {
-    let io = |source| CertificateError::Io { path: path.to_owned(), source };
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path).map_err(io)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)
+pub(crate) fn load_or_make_self_signed(state_dir: &Path, name: &str) -> Result<Loaded, CertificateError> {
+    let (chain, key) = identity::ensure(state_dir, &format!("self-signed-{name}"), name)?;
+    load(&chain, &key)
 }

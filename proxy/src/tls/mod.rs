@@ -10,7 +10,7 @@ pub(crate) use stream::ClientStream;
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use std::sync::Arc;
 
 /// The server configurations of one set of certificates.
@@ -19,15 +19,28 @@ pub(crate) struct ServerConfigs {
     pub(crate) lenient: Arc<ServerConfig>,
     /// Refuses them.
     pub(crate) strict: Arc<ServerConfig>,
+    /// The files of the certificates, and when those end, in seconds since 1970.
+    pub(crate) ends: Vec<(String, i64)>,
 }
 
-/// Builds the configurations: TLS 1.2 and 1.3, ALPN `imap`, and tickets under one set of keys, which rotate
-/// every six hours and live in memory only.
+/// The keys of tickets: one set for the life of the process, so that a reload ends no client's sessions. They
+/// rotate every six hours and live in memory only.
 ///
 /// # Errors
 /// rustls', when the system gives no randomness.
-pub(crate) fn server_configs(certificates: &Arc<Certificates>) -> Result<ServerConfigs, rustls::Error> {
-    let ticketer = Ticketer::new()?;
+pub(crate) fn ticket_keys() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
+    Ticketer::new()
+}
+
+/// Builds the configurations: TLS 1.2 and 1.3, ALPN `imap`, and tickets under `ticketer`.
+///
+/// # Errors
+/// rustls'.
+pub(crate) fn server_configs(
+    certificates: &Arc<Certificates>,
+    ends: Vec<(String, i64)>,
+    ticketer: &Arc<dyn ProducesTickets>,
+) -> Result<ServerConfigs, rustls::Error> {
     let build = |strict| {
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()?
@@ -38,5 +51,5 @@ pub(crate) fn server_configs(certificates: &Arc<Certificates>) -> Result<ServerC
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok::<_, rustls::Error>(Arc::new(config))
     };
-    Ok(ServerConfigs { lenient: build(false)?, strict: build(true)? })
+    Ok(ServerConfigs { lenient: build(false)?, strict: build(true)?, ends })
 }

@@ -1,5 +1,6 @@
 //! A client's connection, before or after TLS, as one type.
 
+use rustls::HandshakeKind;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -25,6 +26,14 @@ impl ClientStream {
                 Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
                 Some(_) | None => "unknown",
             },
+        }
+    }
+
+    /// Whether the client resumed an earlier TLS session.
+    pub(crate) fn is_resumed(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed),
         }
     }
 

@@ -1,0 +1,43 @@
+//! The audit log: each change, by whom, from where. When stands in every line of the log.
+
+use super::guard::Caller;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use std::convert::Infallible;
+
+/// Longest name that is written down, in characters.
+const NAME_CAP: usize = 64;
+
+/// The header in which the command line says who runs it.
+pub(crate) const OPERATOR: &str = "x-usher-operator";
+
+/// Who makes a change.
+pub(super) struct Author {
+    /// Their name, as far as it is known.
+    pub(super) name: String,
+    from: String,
+}
+
+impl Author {
+    /// Writes a change down.
+    pub(super) fn did(&self, what: &str, on: &str, why: &str) {
+        tracing::info!(audit = true, by = self.name.as_str(), from = self.from.as_str(), what, on, why, "change");
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Author {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let caller = parts.extensions.get::<Caller>();
+        let claimed = parts.headers.get(OPERATOR).and_then(|name| name.to_str().ok());
+        // Over TCP everybody is the holder of the token; what they call themselves is written down as such.
+        let name = match (caller, claimed) {
+            (Some(Caller::Socket { .. }), Some(name)) => name.chars().take(NAME_CAP).collect(),
+            (Some(Caller::Socket { uid, .. }), None) => format!("uid {uid}"),
+            (_, Some(name)) => format!("token ({})", name.chars().take(NAME_CAP).collect::<String>()),
+            (_, None) => "token".to_owned(),
+        };
+        Ok(Self { name, from: caller.map(ToString::to_string).unwrap_or_default() })
+    }
+}

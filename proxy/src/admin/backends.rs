@@ -1,0 +1,192 @@
+//! Hosts, members and holds, as they stand.
+
+use super::State;
+use super::error::Refusal;
+use super::model::{Backend, Drain, Hold, Holds, KeyHold, ServiceView, Status};
+use crate::drain::Progress;
+use crate::shared::Shared;
+use axum::Json;
+use axum::extract::Path;
+use usher_backends::roster::{BackendId, HostOrigin, Roster, Service, Standing};
+use usher_config::snapshot::{HttpEndpoint, Pin};
+
+/// usher as a whole.
+#[utoipa::path(get, path = "/v1/status", responses((status = 200, body = Status)))]
+pub(super) async fn status(context: State) -> Json<Status> {
+    let shared = &context.shared;
+    let roster = shared.fleet.roster();
+    Json(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        name: shared.setting().snapshot.server.name.clone(),
+        uptime_seconds: context.begun.elapsed().as_secs(),
+        stopping: shared.is_stopping(),
+        connections: shared.connections.count(),
+        sessions: shared.sessions.len(),
+        held_logins: shared.held_logins.count(),
+        checker_suspected: shared.health.suspects_itself(),
+        backends: all(shared, &roster),
+        moving: moving(&roster),
+    })
+}
+
+/// All instance hosts and array members.
+#[utoipa::path(get, path = "/v1/hosts", responses((status = 200, body = Vec<Backend>)))]
+pub(super) async fn hosts(context: State) -> Json<Vec<Backend>> {
+    Json(all(&context.shared, &context.shared.fleet.roster()))
+}
+
+/// Those called `name`: a machine may be a host and a member of several arrays.
+#[utoipa::path(get, path = "/v1/hosts/{name}", responses((status = 200, body = Vec<Backend>), (status = 404)))]
+pub(super) async fn host(context: State, Path(name): Path<String>) -> Result<Json<Vec<Backend>>, Refusal> {
+    let mut found = all(&context.shared, &context.shared.fleet.roster());
+    found.retain(|backend| backend.name == name);
+    match found.is_empty() {
+        true => Err(Refusal::unknown(format!("there is no host or member {name:?}"))),
+        false => Ok(Json(found)),
+    }
+}
+
+/// All holds.
+#[utoipa::path(get, path = "/v1/holds", responses((status = 200, body = Holds)))]
+pub(super) async fn holds(context: State) -> Json<Holds> {
+    let roster = context.shared.fleet.roster();
+    let backends = all(&context.shared, &roster);
+    let held = backends.into_iter().filter(|backend| !backend.holds.is_empty());
+    Json(Holds {
+        backends: held.map(|backend| (backend.name, backend.holds)).collect(),
+        keys: moving(&roster),
+    })
+}
+
+fn moving(roster: &Roster) -> Vec<KeyHold> {
+    let keys = roster.moving_keys().map(|(key, hold)| KeyHold {
+        key: key.to_string(),
+        since: hold.since,
+        by: hold.by.clone(),
+        why: hold.why.clone(),
+    });
+    keys.collect()
+}
+
+fn all(shared: &Shared, roster: &Roster) -> Vec<Backend> {
+    let mut backends: Vec<_> = roster.hosts().map(|host| instance_host(shared, host)).collect();
+    for member in roster.arrays().flat_map(|array| &array.members) {
+        let config = &member.config;
+        let mut services = Vec::new();
+        if let Some(tcp) = &config.tcp {
+            let port = tcp.port.map_or_else(|| "*".to_owned(), |port| port.to_string());
+            let address = format!("{}:{port}", tcp.host);
+            services.push(service(shared, &member.id, &member.standing, Service::Tcp, address));
+        }
+        services.extend(http(shared, &member.id, &member.standing, config.http.as_ref()));
+        backends.push(Backend {
+            origin: "file".to_owned(),
+            services,
+            max_sessions: config.max_sessions,
+            weight: config.weight,
+            ..common(shared, &member.id, &member.standing, &config.pins)
+        });
+    }
+    backends
+}
+
+/// A host as it stands.
+pub(super) fn instance_host(shared: &Shared, host: &usher_backends::roster::Host) -> Backend {
+    let config = &host.config;
+    let mut services =
+        vec![service(shared, &host.id, &host.standing, Service::Imap, config.imap.address.clone())];
+    services.extend(http(shared, &host.id, &host.standing, config.http.as_ref()));
+    let origin = match &host.origin {
+        HostOrigin::File => "file",
+        HostOrigin::Added { .. } => "added",
+    };
+    Backend {
+        origin: origin.to_owned(),
+        services,
+        max_sessions: config.max_sessions,
+        ..common(shared, &host.id, &host.standing, &config.pins)
+    }
+}
+
+fn common(shared: &Shared, id: &BackendId, standing: &Standing, pins: &[Pin]) -> Backend {
+    Backend {
+        name: id.name.to_string(),
+        array: id.array.as_ref().map(ToString::to_string),
+        origin: String::new(),
+        services: Vec::new(),
+        holds: holds_of(standing),
+        sessions: standing.leases(),
+        max_sessions: None,
+        weight: 1,
+        fingerprints: pins.iter().map(ToString::to_string).collect(),
+        drain: shared.drains.progress(&id.name).map(drain),
+    }
+}
+
+fn http(
+    shared: &Shared,
+    id: &BackendId,
+    standing: &Standing,
+    endpoint: Option<&HttpEndpoint>,
+) -> Option<ServiceView> {
+    endpoint.map(|http| service(shared, id, standing, Service::Http, http.address.clone()))
+}
+
+fn service(
+    shared: &Shared,
+    id: &BackendId,
+    standing: &Standing,
+    service: Service,
+    address: String,
+) -> ServiceView {
+    let report = shared.health.report(id, service);
+    let report = report.as_ref();
+    ServiceView {
+        service: service.name().to_owned(),
+        address,
+        state: standing.state(service).to_owned(),
+        share: standing.share(service),
+        checked_at: report.map(|report| report.at),
+        check_seconds: report.map(|report| report.took.as_secs_f64()),
+        fault: report.and_then(|report| report.fault.clone()),
+        capabilities: report.and_then(|report| report.learnt.capabilities.clone()),
+        certificate_ends: report.and_then(|report| report.learnt.certificate_ends),
+    }
+}
+
+fn holds_of(standing: &Standing) -> Vec<Hold> {
+    let plain = |hold: &str, kind: &str| Hold {
+        hold: hold.to_owned(),
+        kind: kind.to_owned(),
+        since: None,
+        by: None,
+        why: None,
+    };
+    let operator = standing.holds.operator.as_ref().map(|hold| Hold {
+        since: Some(hold.since),
+        by: Some(hold.by.clone()),
+        why: Some(hold.why.clone()),
+        ..plain("operator", hold.kind.name())
+    });
+    let boot = standing.holds.boot.then(|| plain("boot", "stop"));
+    let agent = standing.holds.agent.hold().map(|word| plain("agent", word));
+    let health = standing.out.iter().map(|out| Hold {
+        since: Some(out.since),
+        why: Some(out.why.clone()),
+        ..plain("health", out.service.name())
+    });
+    operator.into_iter().chain(boot).chain(agent).chain(health).collect()
+}
+
+/// How far a drain has come.
+pub(super) fn drain(progress: Progress) -> Drain {
+    Drain {
+        kind: progress.kind.name().to_owned(),
+        phase: progress.phase.name().to_owned(),
+        began_with: progress.began_with,
+        left: progress.left,
+        passed_seconds: progress.passed.as_secs_f64(),
+        deadline_seconds: progress.deadline.as_secs_f64(),
+        estimate_seconds: progress.estimate.map(|estimate| estimate.as_secs_f64()),
+    }
+}

@@ -1,0 +1,103 @@
+//! Drain, stop, start, reload. Each is on the disk before it is answered.
+
+use super::audit::Author;
+use super::error::Refusal;
+use super::model::{Reason, Started};
+use super::{Context, State};
+use crate::drain;
+use crate::reload::Reloaded;
+use axum::Json;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use usher_backends::roster::HoldKind;
+
+/// Runs `work`, which waits for the disk, where it keeps nobody from being served.
+pub(super) async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Refusal::internal(&error)))
+}
+
+/// No new sessions; those that are there finish, quiet ones first.
+#[utoipa::path(post, path = "/v1/hosts/{name}/drain", request_body = Reason,
+    responses((status = 202), (status = 404), (status = 507)))]
+pub(super) async fn drain(
+    context: State,
+    author: Author,
+    Path(name): Path<String>,
+    reason: Option<Json<Reason>>,
+) -> Result<StatusCode, Refusal> {
+    hold(&context, author, name, HoldKind::Drain, reason).await
+}
+
+/// No new sessions; those that are there end at once, between two responses where possible.
+#[utoipa::path(post, path = "/v1/hosts/{name}/stop", request_body = Reason,
+    responses((status = 202), (status = 404), (status = 507)))]
+pub(super) async fn stop(
+    context: State,
+    author: Author,
+    Path(name): Path<String>,
+    reason: Option<Json<Reason>>,
+) -> Result<StatusCode, Refusal> {
+    hold(&context, author, name, HoldKind::Stop, reason).await
+}
+
+async fn hold(
+    context: &Arc<Context>,
+    author: Author,
+    name: String,
+    kind: HoldKind,
+    reason: Option<Json<Reason>>,
+) -> Result<StatusCode, Refusal> {
+    let Json(Reason { why, deadline_seconds }) = reason.unwrap_or_default();
+    let shared = context.shared.clone();
+    let configured = shared.setting().snapshot.server.drain_deadline;
+    let deadline = deadline_seconds.map_or(configured, Duration::from_secs);
+    let name = name.to_ascii_lowercase();
+    let handle = tokio::runtime::Handle::current();
+    on_disk(move || {
+        shared.fleet.hold(&name, kind, &author.name, &why)?;
+        author.did(kind.name(), &name, &why);
+        let _entered = handle.enter();
+        drain::begin(&shared, &name, kind, deadline);
+        Ok(StatusCode::ACCEPTED)
+    })
+    .await
+}
+
+/// Takes drain, stop and boot holds back.
+#[utoipa::path(post, path = "/v1/hosts/{name}/start",
+    responses((status = 200, body = Started), (status = 404), (status = 507)))]
+pub(super) async fn start(
+    context: State,
+    author: Author,
+    Path(name): Path<String>,
+) -> Result<Json<Started>, Refusal> {
+    let shared = context.shared.clone();
+    let name = name.to_ascii_lowercase();
+    on_disk(move || {
+        let held = shared.fleet.start(&name)?;
+        shared.drains.cancel(&name);
+        author.did("start", &name, "");
+        Ok(Json(Started { still_held_by: held.into_iter().map(str::to_owned).collect() }))
+    })
+    .await
+}
+
+/// Reads the configuration file anew; waits for what comes of it.
+#[utoipa::path(post, path = "/v1/reload", responses((status = 200, body = Reloaded), (status = 422, body = Reloaded)))]
+pub(super) async fn reload(
+    context: State,
+    author: Author,
+) -> Result<(StatusCode, Json<Reloaded>), Refusal> {
+    let (request, answer) = oneshot::channel();
+    let gone = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "usher stops");
+    context.reloads.send(request).await.map_err(|_| gone())?;
+    let reloaded = answer.await.map_err(|_| gone())?;
+    author.did("reload", "configuration", if reloaded.applied { "applied" } else { "refused" });
+    let status = if reloaded.applied { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    Ok((status, Json(reloaded)))
+}

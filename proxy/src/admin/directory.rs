@@ -1,0 +1,145 @@
+//! The directory's entries, and the holds on keys.
+
+use super::State;
+use super::audit::Author;
+use super::change::on_disk;
+use super::error::Refusal;
+use super::model::{Entries, Entry, Former, Home, Reason};
+use crate::shared::Shared;
+use axum::Json;
+use axum::extract::{Path, Query};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use usher_config::ArchiveKey;
+use utoipa::IntoParams;
+
+/// Entries in one answer at most.
+const PAGE: u32 = 1000;
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    /// Only those on this host.
+    host: Option<String>,
+    /// Only those behind this key.
+    after: Option<String>,
+    /// So many at most, and never more than 1,000.
+    limit: Option<u32>,
+}
+
+/// A page of entries, in the order of keys.
+#[utoipa::path(get, path = "/v1/directory", params(Which), responses((status = 200, body = Entries)))]
+pub(super) async fn list(context: State, Query(which): Query<Which>) -> Result<Json<Entries>, Refusal> {
+    let shared = context.shared.clone();
+    on_disk(move || {
+        let after = which.after.map(|after| key(&shared, &after)).transpose()?;
+        let most = which.limit.unwrap_or(PAGE).min(PAGE);
+        let found = shared.directory.page(which.host.as_deref(), after.as_ref(), most)?;
+        let full = found.len() as u64 == u64::from(most);
+        let next = found.last().filter(|_| full).map(|entry| entry.key.to_string());
+        Ok(Json(Entries { entries: found.into_iter().map(view).collect(), next }))
+    })
+    .await
+}
+
+/// The entry of exactly this key.
+#[utoipa::path(get, path = "/v1/directory/{key}", responses((status = 200, body = Entry), (status = 404)))]
+pub(super) async fn show(context: State, Path(typed): Path<String>) -> Result<Json<Entry>, Refusal> {
+    let shared = context.shared.clone();
+    on_disk(move || {
+        let key = key(&shared, &typed)?;
+        let found = shared.directory.get(&key)?;
+        found.map(view).map(Json).ok_or_else(|| Refusal::unknown(format!("{key} is on no host")))
+    })
+    .await
+}
+
+/// Puts a key on a host.
+#[utoipa::path(put, path = "/v1/directory/{key}", request_body = Home,
+    responses((status = 200, body = Former), (status = 400), (status = 404), (status = 507)))]
+pub(super) async fn set(
+    context: State,
+    author: Author,
+    Path(typed): Path<String>,
+    Json(Home { host }): Json<Home>,
+) -> Result<Json<Former>, Refusal> {
+    let shared = context.shared.clone();
+    on_disk(move || {
+        let (key, host) = (key(&shared, &typed)?, host.to_ascii_lowercase());
+        if shared.fleet.roster().host(&host).is_none() {
+            return Err(Refusal::unknown(format!("there is no instance host {host:?}")));
+        }
+        let former = shared.directory.set(&key, &host, &author.name)?;
+        author.did("set user", &key.to_string(), &host);
+        Ok(Json(Former { host: former }))
+    })
+    .await
+}
+
+/// Removes a key.
+#[utoipa::path(delete, path = "/v1/directory/{key}",
+    responses((status = 200, body = Former), (status = 400), (status = 507)))]
+pub(super) async fn remove(
+    context: State,
+    author: Author,
+    Path(typed): Path<String>,
+) -> Result<Json<Former>, Refusal> {
+    let shared = context.shared.clone();
+    on_disk(move || {
+        let key = key(&shared, &typed)?;
+        let former = shared.directory.remove(&key, &author.name)?;
+        author.did("remove user", &key.to_string(), "");
+        Ok(Json(Former { host: former }))
+    })
+    .await
+}
+
+/// Makes the logins of a key wait, while its archive is moved.
+#[utoipa::path(post, path = "/v1/directory/{key}/hold", request_body = Reason,
+    responses((status = 200), (status = 400), (status = 507)))]
+pub(super) async fn hold(
+    context: State,
+    author: Author,
+    Path(typed): Path<String>,
+    reason: Option<Json<Reason>>,
+) -> Result<StatusCode, Refusal> {
+    let Json(reason) = reason.unwrap_or_default();
+    let shared = context.shared.clone();
+    on_disk(move || {
+        let key = key(&shared, &typed)?;
+        shared.fleet.hold_key(&key, &author.name, &reason.why)?;
+        author.did("hold user", &key.to_string(), &reason.why);
+        Ok(StatusCode::OK)
+    })
+    .await
+}
+
+/// Lets the logins of a key go on.
+#[utoipa::path(delete, path = "/v1/directory/{key}/hold",
+    responses((status = 200), (status = 404), (status = 507)))]
+pub(super) async fn release(
+    context: State,
+    author: Author,
+    Path(typed): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    let shared = context.shared.clone();
+    on_disk(move || {
+        let key = key(&shared, &typed)?;
+        if !shared.fleet.release_key(&key)? {
+            return Err(Refusal::unknown(format!("nothing holds {key}")));
+        }
+        author.did("release user", &key.to_string(), "");
+        Ok(StatusCode::OK)
+    })
+    .await
+}
+
+fn key(shared: &Shared, typed: &str) -> Result<ArchiveKey, Refusal> {
+    let key = shared.setting().snapshot.domains.written(typed);
+    key.ok_or_else(|| Refusal::bad(format!("no archive can be named {typed:?}")))
+}
+
+/// An entry as the API shows it.
+pub(super) fn view(entry: usher_backends::directory::Entry) -> Entry {
+    Entry { key: entry.key.to_string(), host: entry.host, set_at: entry.set_at, set_by: entry.set_by }
+}

@@ -1,0 +1,80 @@
+//! What the API answers where it does not do what it was asked.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use usher_backends::directory::DirectoryError;
+use usher_backends::roster::FleetError;
+use usher_backends::state::StateError;
+use utoipa::ToSchema;
+
+/// An answer for people.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Problem {
+    /// What is wrong.
+    pub(crate) error: String,
+}
+
+/// A refusal.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    error: String,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Self { status, error: error.into() }
+    }
+
+    pub(super) fn bad(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error)
+    }
+
+    pub(super) fn unknown(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, error)
+    }
+
+    pub(super) fn conflict(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, error)
+    }
+
+    /// Something inside did not finish.
+    pub(super) fn internal(error: &dyn std::fmt::Display) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, Json(Problem { error: self.error })).into_response()
+    }
+}
+
+impl From<FleetError> for Refusal {
+    fn from(error: FleetError) -> Self {
+        let status = match &error {
+            FleetError::Unknown(_) => StatusCode::NOT_FOUND,
+            FleetError::InFile(_) | FleetError::Exists(_) => StatusCode::CONFLICT,
+            FleetError::State(StateError::Full) => StatusCode::INSUFFICIENT_STORAGE,
+            FleetError::State(_) | FleetError::Tls(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<DirectoryError> for Refusal {
+    fn from(error: DirectoryError) -> Self {
+        let status = match error.is_disk_full() {
+            true => StatusCode::INSUFFICIENT_STORAGE,
+            false => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, format!("the directory: {error}"))
+    }
+}
+
+/// Any path that is none.
+pub(super) async fn no_such_page() -> Refusal {
+    Refusal::unknown("there is no such page; /openapi.json describes those that are")
+}

@@ -1,0 +1,128 @@
+//! Why a login goes where it goes, by the same steps that logins take.
+
+use super::State;
+use super::backends::instance_host;
+use super::change::on_disk;
+use super::directory::view;
+use super::error::Refusal;
+use super::model::{Explanation, KeyHold};
+use crate::shared::Shared;
+use axum::Json;
+use axum::extract::Query;
+use serde::Deserialize;
+use std::net::IpAddr;
+use usher_backends::directory::Found;
+use usher_backends::roster::{Host, Service, now};
+use usher_config::ArchiveKey;
+use usher_config::domains::Arrival;
+use utoipa::IntoParams;
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Login {
+    /// The name, as it is typed.
+    user: String,
+    /// The client's address.
+    #[param(value_type = Option<String>)]
+    from: Option<IpAddr>,
+    /// The listener's protocol: `imap` or `imaps`.
+    protocol: Option<String>,
+    /// The address of usher's that the client connects to, for bare names.
+    #[param(value_type = Option<String>)]
+    local: Option<IpAddr>,
+    /// The name that the client asks for with SNI, for bare names.
+    server_name: Option<String>,
+}
+
+/// Why a login of `user` goes where it goes.
+#[utoipa::path(get, path = "/v1/explain", params(Login), responses((status = 200, body = Explanation), (status = 400)))]
+pub(super) async fn explain(
+    context: State,
+    Query(login): Query<Login>,
+) -> Result<Json<Explanation>, Refusal> {
+    let shared = context.shared.clone();
+    on_disk(move || explained(&shared, &login).map(Json)).await
+}
+
+fn explained(shared: &Shared, login: &Login) -> Result<Explanation, Refusal> {
+    let setting = shared.setting();
+    let arrival = Arrival { local: login.local, server_name: login.server_name.as_deref() };
+    let key = setting.snapshot.domains.user(login.user.as_bytes(), arrival);
+    let listeners = setting.snapshot.listeners.iter().filter(|listener| {
+        login.protocol.as_ref().is_none_or(|protocol| *protocol == listener.protocol.name())
+    });
+    let listeners: Vec<_> =
+        listeners.map(|listener| format!("{} {}", listener.protocol.name(), listener.address)).collect();
+    if login.protocol.is_some() && listeners.is_empty() {
+        return Err(Refusal::bad("no listener speaks this protocol"));
+    }
+    let from = login.from.map_or_else(|| "any address".to_owned(), |from| from.to_string());
+    let mut told = Explanation {
+        typed: login.user.clone(),
+        key: key.as_ref().map(ToString::to_string),
+        domain: key.as_ref().and_then(ArchiveKey::domain).map(|domain| domain.to_string()),
+        entry: None,
+        source: "embedded".to_owned(),
+        age_seconds: None,
+        rule: format!("no access rules are configured: logins from {from} are let in"),
+        moving: None,
+        host: None,
+        listeners,
+        outcome: "refused as a wrong password is: no archive can be called so".to_owned(),
+    };
+    let Some(key) = key else { return Ok(told) };
+    let placement = match shared.directory.find(&key) {
+        Ok(Found::Now(Some(placement))) => placement,
+        Ok(Found::Remembered(placement)) => {
+            "remembered".clone_into(&mut told.source);
+            placement
+        }
+        Ok(Found::Now(None)) => {
+            "refused as a wrong password is: the directory has no entry for it"
+                .clone_into(&mut told.outcome);
+            return Ok(told);
+        }
+        Err(error) => {
+            told.outcome = format!("waits, then BYE: the directory cannot be read: {error}");
+            return Ok(told);
+        }
+    };
+    if told.source == "embedded"
+        && let Some(entry) = shared.directory.get(&placement.found_by)?
+    {
+        told.age_seconds = Some(now() - entry.set_at);
+        told.entry = Some(view(entry));
+    }
+    let roster = shared.fleet.roster();
+    told.moving = roster.moving(&key).map(|hold| KeyHold {
+        key: key.to_string(),
+        since: hold.since,
+        by: hold.by.clone(),
+        why: hold.why.clone(),
+    });
+    let host = roster.host(&placement.host);
+    told.outcome = match host {
+        None => format!("waits, then BYE: the host {:?} is not configured", placement.host),
+        Some(_) if told.moving.is_some() => "waits, then BYE: its archive is being moved".to_owned(),
+        Some(host) => outcome(host),
+    };
+    told.host = host.map(|host| instance_host(shared, host));
+    Ok(told)
+}
+
+fn outcome(host: &Host) -> String {
+    let (name, standing) = (&host.config.name, &host.standing);
+    match standing.state(Service::Imap) {
+        "up" if host.config.max_sessions.is_some_and(|most| standing.leases() >= most) => {
+            format!("waits, then BYE: {name} has as many sessions as it may have")
+        }
+        "up" => format!("goes to {name}"),
+        "returning" => format!("goes to {name}, at once or after a moment: it has just come back"),
+        "stopped" => format!("BYE at once: {name} is stopped"),
+        "unhealthy" => {
+            let why = standing.out_by_health(Service::Imap).map(|out| out.why.as_str()).unwrap_or_default();
+            format!("waits, then BYE: {name} is out of service: {why}")
+        }
+        state => format!("waits, then BYE: {name} is {state}"),
+    }
+}

@@ -1,0 +1,166 @@
+//! Who may ask for what.
+//!
+//! On the socket the file's permissions have decided. Over TCP changes need the token, and so does reading
+//! beyond loopback. Pages of other origins get nothing: a browser on the operator's machine is not the
+//! operator.
+
+use super::error::Refusal;
+use super::{BODY_CAP, Context};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{Digest, SHA256, digest};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Shortest token in octets.
+const TOKEN_MIN: usize = 16;
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Caller {
+    /// A process of this machine, by the socket.
+    Socket {
+        /// Its user.
+        uid: u32,
+        /// Its id.
+        pid: i32,
+    },
+    /// Somebody over TCP.
+    Tcp {
+        /// Their address.
+        peer: SocketAddr,
+        /// The address they connected to.
+        local: SocketAddr,
+    },
+}
+
+impl std::fmt::Display for Caller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Socket { uid, pid } => write!(f, "socket uid={uid} pid={pid}"),
+            Self::Tcp { peer, .. } => peer.fmt(f),
+        }
+    }
+}
+
+/// The token, as its digest: comparing digests takes the same time wherever two tokens differ.
+pub(crate) struct Token(Digest);
+
+impl Token {
+    /// Reads the token from its file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no token, in words for the operator.
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let token = text.trim();
+        if token.len() < TOKEN_MIN {
+            return Err(format!(
+                "{}: a token has at least {TOKEN_MIN} characters; write one with: openssl rand -hex 32",
+                path.display()
+            ));
+        }
+        Ok(Self(digest(&SHA256, token.as_bytes())))
+    }
+
+    fn is(&self, given: &[u8]) -> bool {
+        verify_slices_are_equal(digest(&SHA256, given).as_ref(), self.0.as_ref()).is_ok()
+    }
+}
+
+/// Lets a request through, or says why not.
+pub(super) async fn guard(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
+    match judge(&context, &request) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => {
+            let needs_token = refusal.needs_token;
+            let mut response = refusal.refusal.into_response();
+            if needs_token {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+            }
+            response
+        }
+    }
+}
+
+struct Judged {
+    refusal: Refusal,
+    needs_token: bool,
+}
+
+impl Judged {
+    fn forbidden(why: &str) -> Self {
+        Self { refusal: Refusal::new(StatusCode::FORBIDDEN, why), needs_token: false }
+    }
+}
+
+fn judge(context: &Context, request: &Request) -> Result<(), Judged> {
+    let headers = request.headers();
+    if is_cross_origin(headers) {
+        return Err(Judged::forbidden("pages of other origins may not ask"));
+    }
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    match request.extensions().get::<Caller>() {
+        Some(Caller::Socket { .. }) => {}
+        // What load balancers ask is nobody's secret.
+        Some(Caller::Tcp { .. }) if matches!(request.uri().path(), "/livez" | "/readyz") => {}
+        Some(Caller::Tcp { peer, local }) => {
+            let near = is_loopback(peer.ip()) && is_loopback(local.ip());
+            if !(has_token(context, headers) || (near && reads && is_plain_host(headers))) {
+                let error = "this needs the token of [admin] token_file: Authorization: Bearer …";
+                return Err(Judged {
+                    refusal: Refusal::new(StatusCode::UNAUTHORIZED, error),
+                    needs_token: true,
+                });
+            }
+        }
+        None => return Err(Judged::forbidden("nobody knows who asks")),
+    }
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: u64| length > BODY_CAP as u64) {
+        let error = format!("a request has at most {BODY_CAP} octets");
+        return Err(Judged {
+            refusal: Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error),
+            needs_token: false,
+        });
+    }
+    Ok(())
+}
+
+fn has_token(context: &Context, headers: &HeaderMap) -> bool {
+    let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    let given = given.and_then(|value| value.strip_prefix(b"Bearer "));
+    match (&context.token, given) {
+        (Some(token), Some(given)) => token.is(given.trim_ascii()),
+        _ => false,
+    }
+}
+
+/// A page of another origin says where it comes from.
+fn is_cross_origin(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).map(|value: &header::HeaderValue| value.to_str().unwrap_or("?"));
+    let host = text(header::HOST).unwrap_or_default();
+    let foreign = text(header::ORIGIN).is_some_and(|origin| {
+        origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) != Some(host)
+    });
+    let site = text(header::HeaderName::from_static("sec-fetch-site"));
+    foreign || site.is_some_and(|site| !matches!(site, "same-origin" | "none"))
+}
+
+/// A name in `Host` could be one that a page has made to mean this machine.
+fn is_plain_host(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else { return false };
+    let bare = host.rsplit_once(':').map_or(host, |(bare, port)| match port.parse::<u16>() {
+        Ok(_) => bare,
+        Err(_) => host,
+    });
+    bare == "localhost" || bare.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}

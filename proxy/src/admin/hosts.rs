@@ -1,0 +1,127 @@
+//! Adding, changing and removing hosts while running.
+
+use super::State;
+use super::audit::Author;
+use super::change::on_disk;
+use super::error::Refusal;
+use crate::shared::Shared;
+use axum::Json;
+use axum::extract::{Path, Query};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use usher_backends::connect::Deadlines;
+use usher_config::fault;
+use usher_config::snapshot::InstanceHost;
+use utoipa::IntoParams;
+
+/// Adds a host. The body has the keys of `[[instance_host]]`.
+#[utoipa::path(post, path = "/v1/hosts", request_body = Object,
+    responses((status = 201), (status = 400), (status = 409), (status = 507)))]
+pub(super) async fn add(
+    context: State,
+    author: Author,
+    Json(keys): Json<Map<String, Value>>,
+) -> Result<StatusCode, Refusal> {
+    put(context.shared.clone(), author, keys, false).await?;
+    Ok(StatusCode::CREATED)
+}
+
+/// Changes keys of a host that was added at run time; `null` removes one.
+#[utoipa::path(patch, path = "/v1/hosts/{name}", request_body = Object,
+    responses((status = 200), (status = 400), (status = 404), (status = 409), (status = 507)))]
+pub(super) async fn set(
+    context: State,
+    author: Author,
+    Path(name): Path<String>,
+    Json(changes): Json<Map<String, Value>>,
+) -> Result<StatusCode, Refusal> {
+    let shared = context.shared.clone();
+    let former = on_disk(move || Ok(shared.fleet.definition(&name)?)).await?;
+    let former: toml::Table = toml::from_str(&former).map_err(|error| Refusal::internal(&error))?;
+    let section = former.get("instance_host").and_then(|hosts| hosts.get(0)).cloned();
+    let section = serde_json::to_value(section).map_err(|error| Refusal::internal(&error))?;
+    let Value::Object(mut keys) = section else {
+        return Err(Refusal::internal(&"the host's definition cannot be read"));
+    };
+    for (key, value) in changes {
+        match (value, keys.get_mut(&key)) {
+            (Value::Null, _) => {
+                keys.shift_remove(&key);
+            }
+            // Keys of an inner table are changed one by one as well.
+            (Value::Object(inner), Some(Value::Object(former))) => former.extend(inner),
+            (value, _) => {
+                keys.insert(key, value);
+            }
+        }
+    }
+    put(context.shared.clone(), author, keys, true).await?;
+    Ok(StatusCode::OK)
+}
+
+async fn put(
+    shared: Arc<Shared>,
+    author: Author,
+    keys: Map<String, Value>,
+    replace: bool,
+) -> Result<(), Refusal> {
+    let (config, definition) = read(keys)?;
+    let handle = Handle::current();
+    on_disk(move || {
+        let name = config.name.clone();
+        shared.fleet.put_host(config, definition, &author.name, replace)?;
+        author.did(if replace { "change host" } else { "add host" }, &name, "");
+        let _entered = handle.enter();
+        shared.health.reconcile(Deadlines::from(&shared.setting().snapshot.limits));
+        Ok(())
+    })
+    .await
+}
+
+/// The host, checked by the same rules as one of the file, and its section of it.
+fn read(keys: Map<String, Value>) -> Result<(InstanceHost, String), Refusal> {
+    let bad = |error: &dyn std::fmt::Display| Refusal::bad(error.to_string());
+    let host = toml::Value::try_from(Value::Object(keys)).map_err(|error| bad(&error))?;
+    let file = toml::Table::from_iter([("instance_host".to_owned(), toml::Value::Array(vec![host]))]);
+    let definition = toml::to_string(&file).map_err(|error| bad(&error))?;
+    match usher_config::load_host(&definition) {
+        Ok(config) => Ok((config, definition)),
+        Err(faults) => Err(Refusal::bad(fault::render("the host", &definition, &faults, false))),
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+pub(super) struct Removal {
+    /// Even where the directory has users there.
+    #[serde(default)]
+    force: bool,
+}
+
+/// Removes a host that was added at run time. Its sessions go on; nobody new gets there.
+#[utoipa::path(delete, path = "/v1/hosts/{name}", params(Removal),
+    responses((status = 204), (status = 404), (status = 409), (status = 507)))]
+pub(super) async fn remove(
+    context: State,
+    author: Author,
+    Path(name): Path<String>,
+    Query(Removal { force }): Query<Removal>,
+) -> Result<StatusCode, Refusal> {
+    let shared = context.shared.clone();
+    let handle = Handle::current();
+    on_disk(move || {
+        if !force && shared.fleet.roster().host(&name).is_some() && shared.directory.names_host(&name)? {
+            return Err(Refusal::conflict(format!(
+                "the directory has users on {name}; move them first, or remove it with force: their logins will wait"
+            )));
+        }
+        shared.fleet.remove_host(&name)?;
+        author.did("remove host", &name, if force { "by force" } else { "" });
+        let _entered = handle.enter();
+        shared.health.reconcile(Deadlines::from(&shared.setting().snapshot.limits));
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
+}

@@ -1,0 +1,73 @@
+//! The admin API: JSON over HTTP, on a Unix socket for everything and on a TCP address for reading. Health and
+//! metrics pages are part of it.
+//!
+//! It reads the roster and the session table like everybody else, and changes things only through their
+//! owners.
+
+#![allow(unused_qualifications)] // in what the attributes of utoipa expand to
+
+mod audit;
+mod backends;
+mod change;
+mod directory;
+mod error;
+mod explain;
+mod guard;
+mod hosts;
+pub(crate) mod model;
+mod openapi;
+mod pages;
+mod server;
+mod sessions;
+
+pub(crate) use server::{Admin, AdminError};
+
+use crate::reload;
+use crate::shared::Shared;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::routing::{get, post};
+use guard::Token;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Longest body of a request, in octets.
+pub(crate) const BODY_CAP: usize = 64 * 1024;
+
+/// What all handlers share.
+pub(crate) struct Context {
+    shared: Arc<Shared>,
+    reloads: mpsc::Sender<reload::Request>,
+    token: Option<Token>,
+    begun: Instant,
+}
+
+type State = axum::extract::State<Arc<Context>>;
+
+fn router(context: Arc<Context>) -> Router {
+    Router::new()
+        .route("/livez", get(pages::livez))
+        .route("/readyz", get(pages::readyz))
+        .route("/metrics", get(pages::metrics))
+        .route("/openapi.json", get(openapi::document))
+        .route("/v1/status", get(backends::status))
+        .route("/v1/config", get(pages::config))
+        .route("/v1/reload", post(change::reload))
+        .route("/v1/hosts", get(backends::hosts).post(hosts::add))
+        .route("/v1/hosts/{name}", get(backends::host).patch(hosts::set).delete(hosts::remove))
+        .route("/v1/hosts/{name}/drain", post(change::drain))
+        .route("/v1/hosts/{name}/stop", post(change::stop))
+        .route("/v1/hosts/{name}/start", post(change::start))
+        .route("/v1/holds", get(backends::holds))
+        .route("/v1/sessions", get(sessions::list).delete(sessions::kick))
+        .route("/v1/directory", get(directory::list))
+        .route("/v1/directory/{key}", get(directory::show).put(directory::set).delete(directory::remove))
+        .route("/v1/directory/{key}/hold", post(directory::hold).delete(directory::release))
+        .route("/v1/explain", get(explain::explain))
+        .layer(DefaultBodyLimit::max(BODY_CAP))
+        .layer(middleware::from_fn_with_state(context.clone(), guard::guard))
+        .fallback(error::no_such_page)
+        .with_state(context)
+}

@@ -1,0 +1,259 @@
+//! What the API says, as values: written here, read by the command line.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// usher as a whole.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Status {
+    /// Its version.
+    pub(crate) version: String,
+    /// Its name in greetings.
+    pub(crate) name: String,
+    /// Seconds since its start.
+    pub(crate) uptime_seconds: u64,
+    /// Whether it stops.
+    pub(crate) stopping: bool,
+    /// Connections that are open.
+    pub(crate) connections: u32,
+    /// Sessions.
+    pub(crate) sessions: usize,
+    /// Logins that wait for hosts that are out.
+    pub(crate) held_logins: u32,
+    /// Most hosts time out at once; the last good state is kept.
+    pub(crate) checker_suspected: bool,
+    /// Instance hosts and array members.
+    pub(crate) backends: Vec<Backend>,
+    /// Keys whose logins wait.
+    pub(crate) moving: Vec<KeyHold>,
+}
+
+/// An instance host, or a member of an array.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Backend {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its array, for a member.
+    pub(crate) array: Option<String>,
+    /// Where it is defined: `file`, or `added` at run time.
+    pub(crate) origin: String,
+    /// Its services.
+    pub(crate) services: Vec<ServiceView>,
+    /// Why it takes nobody new; empty: in service.
+    pub(crate) holds: Vec<Hold>,
+    /// Sessions that use it or are being set up there.
+    pub(crate) sessions: u32,
+    /// Most sessions at a time.
+    pub(crate) max_sessions: Option<u32>,
+    /// Its share of the array's sessions.
+    pub(crate) weight: u32,
+    /// Its pins.
+    pub(crate) fingerprints: Vec<String>,
+    /// How far its drain has come.
+    pub(crate) drain: Option<Drain>,
+}
+
+/// One service of a backend.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ServiceView {
+    /// `imap`, `http` or `tcp`.
+    pub(crate) service: String,
+    /// Where it is.
+    pub(crate) address: String,
+    /// `up`, `returning`, `unhealthy`, `held`, `draining`, `drained` or `stopped`.
+    pub(crate) state: String,
+    /// The share of new sessions that it takes, at most 1.
+    pub(crate) share: f64,
+    /// When it was last checked, in seconds since 1970.
+    pub(crate) checked_at: Option<i64>,
+    /// How long that took, in seconds.
+    pub(crate) check_seconds: Option<f64>,
+    /// Why the last check failed.
+    pub(crate) fault: Option<String>,
+    /// Its capabilities before login, as far as checks have learnt them.
+    pub(crate) capabilities: Option<String>,
+    /// When its certificate ends, in seconds since 1970, as far as checks have learnt it.
+    pub(crate) certificate_ends: Option<i64>,
+}
+
+/// One hold.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Hold {
+    /// `operator`, `agent`, `boot` or `health`.
+    pub(crate) hold: String,
+    /// `drain` or `stop`; the agent's word; the service that health has taken out.
+    pub(crate) kind: String,
+    /// Since when, in seconds since 1970.
+    pub(crate) since: Option<i64>,
+    /// Who.
+    pub(crate) by: Option<String>,
+    /// Why.
+    pub(crate) why: Option<String>,
+}
+
+/// A hold on a key.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct KeyHold {
+    /// The key.
+    pub(crate) key: String,
+    /// Since when, in seconds since 1970.
+    pub(crate) since: i64,
+    /// Who.
+    pub(crate) by: String,
+    /// Why.
+    pub(crate) why: String,
+}
+
+/// All holds.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Holds {
+    /// On hosts and members, by name.
+    pub(crate) backends: std::collections::BTreeMap<String, Vec<Hold>>,
+    /// On keys.
+    pub(crate) keys: Vec<KeyHold>,
+}
+
+/// How far a drain has come.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Drain {
+    /// `drain` or `stop`.
+    pub(crate) kind: String,
+    /// `waiting`, `goodbyes`, `ending`, `done` or `cancelled`.
+    pub(crate) phase: String,
+    /// Sessions at its beginning.
+    pub(crate) began_with: u32,
+    /// Sessions that are left.
+    pub(crate) left: u32,
+    /// Seconds since its beginning.
+    pub(crate) passed_seconds: f64,
+    /// Seconds from its beginning to its deadline.
+    pub(crate) deadline_seconds: f64,
+    /// Seconds that it will still take at this pace.
+    pub(crate) estimate_seconds: Option<f64>,
+}
+
+/// One session.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Session {
+    /// Its id, as in the log.
+    pub(crate) id: String,
+    /// The archive key; empty on plain TCP.
+    pub(crate) user: String,
+    /// Where it goes.
+    pub(crate) host: Option<String>,
+    /// The array, for a member.
+    pub(crate) array: Option<String>,
+    /// The listener's protocol.
+    pub(crate) protocol: String,
+    /// The listener's address.
+    pub(crate) listener: String,
+    /// The client's address.
+    pub(crate) client: String,
+    /// The version of TLS, `none` without.
+    pub(crate) tls: String,
+    /// `connecting`, `busy`, `between commands` or `idle`.
+    pub(crate) doing: String,
+    /// Seconds since it began.
+    pub(crate) seconds: u32,
+    /// Seconds without an octet.
+    pub(crate) idle_seconds: u32,
+}
+
+/// Some sessions.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Sessions {
+    /// How many match.
+    pub(crate) matching: usize,
+    /// The oldest of them.
+    pub(crate) sessions: Vec<Session>,
+}
+
+/// How many a change concerned.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Count {
+    /// So many.
+    pub(crate) count: usize,
+}
+
+/// Why somebody makes a change.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reason {
+    /// Why, for those who find it so.
+    #[serde(default)]
+    pub(crate) why: String,
+    /// Seconds until the rest is ended; by default `drain_deadline`.
+    #[serde(default)]
+    pub(crate) deadline_seconds: Option<u64>,
+}
+
+/// What starting a host came to.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Started {
+    /// What still holds it: `agent`, `health`.
+    pub(crate) still_held_by: Vec<String>,
+}
+
+/// One entry of the directory.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Entry {
+    /// The key.
+    pub(crate) key: String,
+    /// Its host.
+    pub(crate) host: String,
+    /// When it was set, in seconds since 1970.
+    pub(crate) set_at: i64,
+    /// By whom.
+    pub(crate) set_by: String,
+}
+
+/// A page of the directory.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Entries {
+    /// In the order of keys.
+    pub(crate) entries: Vec<Entry>,
+    /// What to ask for next with `after`; `None`: this was the last page.
+    pub(crate) next: Option<String>,
+}
+
+/// Where a key is to be.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Home {
+    /// The instance host.
+    pub(crate) host: String,
+}
+
+/// What a change of the directory replaced.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Former {
+    /// The host before; `None`: none.
+    pub(crate) host: Option<String>,
+}
+
+/// Why a login goes where it goes.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Explanation {
+    /// What was typed.
+    pub(crate) typed: String,
+    /// The key that it becomes; `None`: no archive can be called so.
+    pub(crate) key: Option<String>,
+    /// The key of its domain, which is looked up where the key has no entry of its own.
+    pub(crate) domain: Option<String>,
+    /// The entry that decides.
+    pub(crate) entry: Option<Entry>,
+    /// Where the answer comes from: `embedded`, or `remembered` while the directory cannot be read.
+    pub(crate) source: String,
+    /// Seconds since the entry was set.
+    pub(crate) age_seconds: Option<i64>,
+    /// The access rule that decides.
+    pub(crate) rule: String,
+    /// The hold on the key.
+    pub(crate) moving: Option<KeyHold>,
+    /// The host as it stands.
+    pub(crate) host: Option<Backend>,
+    /// The listeners that the login can come by.
+    pub(crate) listeners: Vec<String>,
+    /// What would happen now, in a sentence.
+    pub(crate) outcome: String,
+}

@@ -1,0 +1,35 @@
+//! Health for load balancers, metrics for Prometheus, and the configuration that is in force.
+
+use super::State;
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use serde_json::Value;
+
+/// The process lives.
+#[utoipa::path(get, path = "/livez", responses((status = 200)))]
+pub(super) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// usher takes connections; fails as soon as it stops.
+#[utoipa::path(get, path = "/readyz", responses((status = 200), (status = 503)))]
+pub(super) async fn readyz(context: State) -> (StatusCode, &'static str) {
+    match context.shared.is_stopping() {
+        true => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        false => (StatusCode::OK, "ok\n"),
+    }
+}
+
+/// Metrics in Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", responses((status = 200, content_type = "text/plain")))]
+pub(super) async fn metrics(context: State) -> impl IntoResponse {
+    let page = context.shared.meter.page(&context.shared);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page)
+}
+
+/// The configuration in force, with all defaults. It names files that hold secrets, and holds none.
+#[utoipa::path(get, path = "/v1/config", responses((status = 200, body = Object)))]
+pub(super) async fn config(context: State) -> Json<Value> {
+    Json(serde_json::to_value(&context.shared.setting().snapshot).unwrap_or(Value::Null))
+}

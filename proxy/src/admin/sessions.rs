@@ -1,0 +1,87 @@
+//! The live sessions.
+
+use super::State;
+use super::audit::Author;
+use super::error::Refusal;
+use super::model::{Count, Session as View, Sessions};
+use crate::drain;
+use crate::session::Session;
+use crate::shared::Id;
+use axum::Json;
+use axum::extract::Query;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// Sessions in one answer at most, unless more are asked for.
+const PAGE: usize = 1000;
+
+/// Which sessions; conditions are and-ed.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    /// Those of this key, as the directory has it.
+    user: Option<String>,
+    /// Those that go to the machine called so.
+    host: Option<String>,
+    /// The one with this id.
+    id: Option<String>,
+    /// So many at most.
+    limit: Option<usize>,
+}
+
+impl Filter {
+    /// Whether a session is meant.
+    fn includes(&self, session: &Session) -> bool {
+        self.user.as_ref().is_none_or(|user| **user == *session.about.user)
+            && self.host.as_ref().is_none_or(|host| session.is_at(host))
+            && self.id.as_ref().is_none_or(|id| id.parse() == Ok(session.about.id))
+    }
+}
+
+/// The sessions that match.
+#[utoipa::path(get, path = "/v1/sessions", params(Filter), responses((status = 200, body = Sessions)))]
+pub(super) async fn list(context: State, Query(filter): Query<Filter>) -> Json<Sessions> {
+    let mut found = context.shared.sessions.select(|session| filter.includes(session));
+    let matching = found.len();
+    found.sort_by_key(|session| session.about.id);
+    found.truncate(filter.limit.unwrap_or(PAGE));
+    Json(Sessions { matching, sessions: found.iter().map(|session| view(session)).collect() })
+}
+
+/// Ends the sessions that match, with a goodbye between two responses where possible.
+#[utoipa::path(delete, path = "/v1/sessions", params(Filter),
+    responses((status = 200, body = Count), (status = 400)))]
+pub(super) async fn kick(
+    context: State,
+    author: Author,
+    Query(filter): Query<Filter>,
+) -> Result<Json<Count>, Refusal> {
+    if filter.user.is_none() && filter.host.is_none() && filter.id.is_none() {
+        return Err(Refusal::bad("say whose sessions: user, host or id"));
+    }
+    if filter.id.as_ref().is_some_and(|id| id.parse::<Id>().is_err()) {
+        return Err(Refusal::bad("an id has 16 hexadecimal digits"));
+    }
+    let on = format!("{filter:?}");
+    let count = drain::kick(&context.shared, move |session| filter.includes(session));
+    author.did("kick", &on, "");
+    Ok(Json(Count { count }))
+}
+
+fn view(session: &Session) -> View {
+    let backend = session.backend();
+    let about = &session.about;
+    View {
+        id: about.id.to_string(),
+        user: about.user.to_string(),
+        host: backend.as_ref().map(|backend| backend.name.to_string()),
+        array: backend.as_ref().and_then(|backend| backend.array.as_ref().map(ToString::to_string)),
+        protocol: about.protocol.name().to_owned(),
+        listener: about.listener.to_string(),
+        client: about.client.to_string(),
+        tls: about.tls.to_owned(),
+        doing: session.doing().name().to_owned(),
+        seconds: session.seconds(),
+        idle_seconds: session.idle_seconds(),
+    }
+}

@@ -1,0 +1,86 @@
+//! The sockets that are open, and how they follow the configuration.
+
+use super::{accept, bind};
+use crate::shared::Shared;
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use usher_config::snapshot::Listener;
+
+/// A socket that was bound for an address of the configuration, and does not accept yet.
+pub(crate) struct Bound {
+    address: SocketAddr,
+    protocol: &'static str,
+    socket: TcpListener,
+}
+
+/// Every address of a listener.
+fn addresses(listener: &Listener) -> impl Iterator<Item = SocketAddr> {
+    let ip = listener.address.ip();
+    (listener.address.port()..=listener.last_port).map(move |port| SocketAddr::new(ip, port))
+}
+
+/// Binds what `listener` wants and `open` does not have yet.
+///
+/// # Errors
+/// The address that cannot be had, and why.
+pub(crate) fn bind_missing(
+    listener: &Listener,
+    open: &[SocketAddr],
+    bound: &mut Vec<Bound>,
+) -> Result<(), (SocketAddr, std::io::Error)> {
+    for address in addresses(listener).filter(|address| !open.contains(address)) {
+        let socket = bind(address).map_err(|error| (address, error))?;
+        bound.push(Bound { address, protocol: listener.protocol.name(), socket });
+    }
+    Ok(())
+}
+
+/// The sockets that accept.
+#[derive(Default)]
+pub(crate) struct Sockets(BTreeMap<SocketAddr, (watch::Sender<bool>, JoinHandle<()>)>);
+
+impl Sockets {
+    /// The addresses that are open.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.0.keys().copied().collect()
+    }
+
+    /// Begins to accept on `bound`, and closes what `listeners` do not name any more.
+    ///
+    /// # Errors
+    /// The runtime's, for a socket that it cannot watch.
+    pub(crate) fn follow(
+        &mut self,
+        shared: &Arc<Shared>,
+        bound: Vec<Bound>,
+        listeners: &[Listener],
+    ) -> std::io::Result<()> {
+        for Bound { address, protocol, socket } in bound {
+            let socket = tokio::net::TcpListener::from_std(socket)?;
+            tracing::info!(%address, protocol, "listening");
+            let (close, closed) = watch::channel(false);
+            let accepting = tokio::spawn(accept(shared.clone(), address, socket, closed));
+            self.0.insert(address, (close, accepting));
+        }
+        let wanted: Vec<_> = listeners.iter().flat_map(addresses).collect();
+        self.0.retain(|address, (close, _)| {
+            let stays = wanted.contains(address);
+            if !stays {
+                tracing::info!(%address, "no longer listening");
+                close.send_replace(true);
+            }
+            stays
+        });
+        Ok(())
+    }
+
+    /// Waits until none accepts any more.
+    pub(crate) async fn closed(self) {
+        for (_, accepting) in self.0.into_values() {
+            let _ = accepting.await;
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Every metric: its name, its kind and what it says. The manual's table is this one.
+
+/// How a metric counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+pub(super) const CONNECTIONS: &str = "usher_connections_total";
+pub(super) const OPEN: &str = "usher_connections";
+pub(super) const SESSIONS: &str = "usher_sessions";
+pub(super) const LOGINS: &str = "usher_logins_total";
+pub(super) const LOGIN_TIME: &str = "usher_login_duration_seconds";
+pub(super) const STAGE_TIME: &str = "usher_stage_duration_seconds";
+pub(super) const CONNECT_FAILURES: &str = "usher_host_connect_failures_total";
+pub(super) const BYTES: &str = "usher_bytes_total";
+pub(super) const CLOSED: &str = "usher_closed_total";
+pub(super) const HELD: &str = "usher_held_logins";
+pub(super) const HANDSHAKES: &str = "usher_tls_handshakes_total";
+pub(super) const CERTIFICATE: &str = "usher_tls_certificate_expiry_timestamp_seconds";
+pub(super) const LOOKUPS: &str = "usher_directory_lookups_total";
+pub(super) const LOOKUP_TIME: &str = "usher_directory_lookup_duration_seconds";
+pub(super) const STALE: &str = "usher_directory_stale";
+pub(super) const STATE: &str = "usher_host_state";
+pub(super) const HOLD: &str = "usher_host_hold";
+pub(super) const LEASES: &str = "usher_host_leases";
+pub(super) const CHECKS: &str = "usher_host_checks_total";
+pub(super) const CHECK_TIME: &str = "usher_host_check_duration_seconds";
+pub(super) const HOST_CERTIFICATE: &str = "usher_host_certificate_expiry_timestamp_seconds";
+pub(super) const SUSPECTED: &str = "usher_checker_suspected";
+pub(super) const DRAIN_LEFT: &str = "usher_drain_sessions_left";
+pub(super) const DRAIN_BEGAN: &str = "usher_drain_sessions_at_start";
+pub(super) const RELOADS: &str = "usher_config_reloads_total";
+pub(super) const RELOADED: &str = "usher_config_last_reload_successful";
+pub(super) const RELOADED_AT: &str = "usher_config_last_reload_success_timestamp_seconds";
+pub(super) const PRESSURE: &str = "usher_memory_pressure";
+pub(super) const STOPPING: &str = "usher_stopping";
+pub(super) const BUILD: &str = "usher_build_info";
+
+/// The table.
+pub(crate) const ALL: &[(&str, Kind, &str)] = &[
+    (CONNECTIONS, Kind::Counter, "Connections by listener, protocol and result: accepted or shed."),
+    (OPEN, Kind::Gauge, "Connections that are open."),
+    (SESSIONS, Kind::Gauge, "Sessions by listener, protocol and host."),
+    (LOGINS, Kind::Counter, "Logins by protocol, mechanism and result."),
+    (LOGIN_TIME, Kind::Histogram, "From a client's login to its answer, by result."),
+    (STAGE_TIME, Kind::Histogram, "Stages of a connection: tls, directory, connect, login."),
+    (CONNECT_FAILURES, Kind::Counter, "Connections to hosts that failed, by host and stage."),
+    (BYTES, Kind::Counter, "Octets relayed after login, by who sent them."),
+    (CLOSED, Kind::Counter, "Ends of connections by protocol, by whom, at which stage and why."),
+    (HELD, Kind::Gauge, "Logins that wait for a host that is out."),
+    (HANDSHAKES, Kind::Counter, "TLS handshakes with clients by version and kind: full, resumed or failed."),
+    (CERTIFICATE, Kind::Gauge, "When usher's own certificates end, by file."),
+    (LOOKUPS, Kind::Counter, "Directory look-ups by source and result."),
+    (LOOKUP_TIME, Kind::Histogram, "Directory look-ups by source."),
+    (STALE, Kind::Gauge, "1 while the directory cannot be read and last known answers are used."),
+    (STATE, Kind::Gauge, "1 for the state that a host's or member's service is in, 0 for the others."),
+    (HOLD, Kind::Gauge, "1 for each hold on a host or member: operator, agent, boot, health."),
+    (LEASES, Kind::Gauge, "Sessions that use a host or member or are being set up there."),
+    (CHECKS, Kind::Counter, "Health checks by host, service and result."),
+    (CHECK_TIME, Kind::Gauge, "How long the last health check took."),
+    (HOST_CERTIFICATE, Kind::Gauge, "When the certificates that hosts show end."),
+    (SUSPECTED, Kind::Gauge, "1 while most hosts time out at once and the last good state is kept."),
+    (DRAIN_LEFT, Kind::Gauge, "Sessions that a drain still has to end, by host; 0 when it is done."),
+    (DRAIN_BEGAN, Kind::Gauge, "Sessions that a drain began with, by host."),
+    (RELOADS, Kind::Counter, "Reloads of the configuration by result."),
+    (RELOADED, Kind::Gauge, "1 when the last reload was applied, 0 when it was refused."),
+    (RELOADED_AT, Kind::Gauge, "When a configuration was last applied."),
+    (PRESSURE, Kind::Gauge, "0 with enough memory, 1 with little, 2 when connections are sent away."),
+    (STOPPING, Kind::Gauge, "1 while usher stops."),
+    (BUILD, Kind::Gauge, "1, with the version as a label."),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_has_them_all() {
+        let manual = include_str!("../../../docs/metrics.md");
+        for (name, _, _) in ALL {
+            assert!(manual.contains(&format!("`{name}")), "{name} is not in docs/metrics.md");
+        }
+    }
+}

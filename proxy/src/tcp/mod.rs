@@ -1,0 +1,119 @@
+//! A connection of plain TCP, spread over the members of an array.
+
+use crate::imap::{Ended, Places, proxy_header};
+use crate::relay;
+use crate::session::{About, By, Cause, Entry, Record, Stage};
+use crate::shared::{Listening, Shared};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use usher_backends::connect::{self, Deadlines, OnBehalf, keep_alive};
+use usher_backends::roster::{Lease, Member, Service};
+
+/// Serves one connection to its end.
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    at: Listening,
+    mut tcp: TcpStream,
+    peer: SocketAddr,
+    places: Places,
+) {
+    let Ok(local) = tcp.local_addr() else { return };
+    let begun = Instant::now();
+    let id = shared.ids.next();
+    let mut session = None;
+    let outcome =
+        Box::pin(find_member(&shared, &at, &mut tcp, id, (peer, local), &mut session)).await;
+    let protocol = at.listener().protocol;
+    drop(at);
+    drop(places.door);
+    let client = session.as_ref().map_or(peer, |session: &Entry| session.about.client);
+    let record = Record::new(id, protocol, client, begun);
+    match (outcome, &session) {
+        (Ok((backend, lease)), Some(session)) => {
+            let (ended, octets) = relay::splice(session, tcp, backend, &shared.meter.bytes).await;
+            record.write(&shared.meter, "", &lease.backend().config.name, ended, octets);
+        }
+        (Err(ended), _) => record.write(&shared.meter, "", "", ended, (0, 0)),
+        (Ok(_), None) => {}
+    }
+    drop(places.connection);
+}
+
+type Found = (TcpStream, Lease<Member>);
+
+/// Connects to a member, and to another where that one cannot be reached.
+async fn find_member(
+    shared: &Shared,
+    at: &Listening,
+    tcp: &mut TcpStream,
+    id: crate::shared::Id,
+    (mut client, mut local): (SocketAddr, SocketAddr),
+    session: &mut Option<Entry>,
+) -> Result<Found, Ended> {
+    let limits = &at.setting.snapshot.limits;
+    let listener = at.listener();
+    if let Err(error) = keep_alive(tcp, limits.tcp_keepalive, limits.tcp_unreachable) {
+        return Err(Ended::broken(Stage::ProxyHeader, &error));
+    }
+    // The port that the client connected to, whatever a header says: members are reached by it.
+    let port = local.port();
+    if let Some(senders) = &listener.proxy_from {
+        let told = proxy_header::read(tcp, senders, client, limits.proxy_header).await;
+        let Ok(told) = told else {
+            return Err(Ended::new(By::Client, Stage::ProxyHeader, Cause::ProxyHeader));
+        };
+        if let Some((source, destination)) = told {
+            (client, local) = (source, destination);
+        }
+    }
+    let about = About {
+        id,
+        protocol: listener.protocol,
+        listener: at.name.clone(),
+        client,
+        user: Box::default(),
+        tls: "none",
+    };
+    let session = session.insert(shared.sessions.enter(about));
+    let name = listener.array.as_deref().unwrap_or_default();
+    let deadlines = Deadlines::from(limits);
+    let begun = Instant::now();
+    let until = begun + deadlines.connect;
+    let text = id.to_string();
+    let on_behalf = OnBehalf { source: client, destination: local, session: &text };
+    let unavailable = Ended::new(By::Usher, Stage::Login, Cause::Unavailable);
+    let mut tried = Vec::new();
+    // Another member is as good, as long as the client has not waited for as long as one may take.
+    while Instant::now() < until {
+        let array = shared.fleet.roster().array(name).cloned();
+        let lease = array.and_then(|array| array.lease(Service::Tcp, client.ip().to_canonical(), &tried));
+        let Some(lease) = lease else { break };
+        let member = lease.backend().clone();
+        session.goes_to(&member.id);
+        let Some(endpoint) = &member.config.tcp else { break };
+        let address = connect::authority(&endpoint.host, endpoint.port.unwrap_or(port));
+        let opening = connect::open_tcp(&address, endpoint.client_address, on_behalf, &deadlines);
+        let opened = tokio::select! {
+            opened = opening => opened,
+            order = session.ordered() => {
+                let (by, cause) = Cause::ordered(order.why);
+                return Err(Ended::new(by, Stage::Login, cause));
+            }
+            () = shared.stopped() => return Err(Ended::new(By::Operator, Stage::Login, Cause::Stopping)),
+        };
+        shared.health.note_session(&member.id, Service::Tcp, opened.as_ref().map(|_| ()));
+        match opened {
+            Ok(backend) => {
+                shared.meter.connected(&member.id.name, begun.elapsed());
+                return Ok((backend, lease));
+            }
+            Err(fault) => {
+                shared.observer.connect_failed(&member.id.name, &fault);
+                tried.push(member.id.clone());
+            }
+        }
+    }
+    Err(unavailable)
+}

@@ -13,6 +13,23 @@ pub mod duration {
         serializer.serialize_str(&text(*time))
     }
 
+    /// Reads a time; from one millisecond to a year.
+    pub fn parse(text: &str) -> Option<Duration> {
+        let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+        let number: u64 = number.parse().ok()?;
+        let millis = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60 * 1000,
+            "h" => 60 * 60 * 1000,
+            "d" => 24 * 60 * 60 * 1000,
+            _ => return None,
+        };
+        let millis = number.checked_mul(millis)?;
+        // A year is longer than any deadline here makes sense; beyond, sums of deadlines could overflow.
+        (1..=365 * 24 * 60 * 60 * 1000).contains(&millis).then(|| Duration::from_millis(millis))
+    }
+
     /// The time as a text.
     pub fn text(time: Duration) -> String {
         let millis = time.as_millis();

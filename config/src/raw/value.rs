@@ -1,6 +1,7 @@
 //! Single values: how they are written, and what to say where they are not.
 
 use crate::fault::Fault;
+use crate::shown;
 use std::ops::Range;
 use std::time::Duration;
 use toml::de::DeValue;
@@ -87,19 +88,6 @@ impl FromValue for Duration {
 
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         let DeValue::String(text) = value else { return None };
-        let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
-        let (number, unit) = text.split_at(unit_at);
-        let number: u64 = number.parse().ok()?;
-        let millis = match unit {
-            "ms" => 1,
-            "s" => 1000,
-            "m" => 60 * 1000,
-            "h" => 60 * 60 * 1000,
-            "d" => 24 * 60 * 60 * 1000,
-            _ => return None,
-        };
-        let millis = number.checked_mul(millis)?;
-        // A year is longer than any deadline here makes sense; beyond, sums of deadlines could overflow.
-        (1..=365 * 24 * 60 * 60 * 1000).contains(&millis).then(|| Duration::from_millis(millis))
+        shown::duration::parse(text)
     }
 }

@@ -20,6 +20,8 @@ mod pages;
 mod server;
 mod sessions;
 
+pub(crate) use audit::OPERATOR;
+pub(crate) use error::Problem;
 pub(crate) use server::{Admin, AdminError};
 
 use crate::reload;

@@ -3,14 +3,24 @@
 //! Exit codes: 0 done; 1 failed; 2 wrong use; 69 something that is needed is not available; 78 the
 //! configuration is at fault.
 
+mod api;
 mod check;
+mod drain;
+mod explain;
+mod generate;
+mod host;
 mod init;
+mod pair;
 mod serve;
+mod sessions;
+mod status;
+mod table;
+mod top;
 mod user;
 
 use crate::prepare::{Config, ConfigError};
 use clap::{Args, Parser, Subcommand};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -32,6 +42,36 @@ enum Command {
     Init(init::Arguments),
     /// Say whose archive is where.
     User(user::Arguments),
+    /// Show usher, its hosts and its members at a glance.
+    Status(status::Arguments),
+    /// Show everything that is known of hosts and members.
+    Hosts(status::HostsArguments),
+    /// Add, change and remove hosts while usher runs.
+    Host(host::Arguments),
+    /// List live sessions.
+    Sessions(sessions::ListArguments),
+    /// End sessions, with a goodbye between two responses where possible.
+    Kick(sessions::KickArguments),
+    /// Take a host out: no new sessions, and those that are there finish, quiet ones first.
+    Drain(drain::Arguments),
+    /// Take a host out at once: its sessions end, and logins are sent away.
+    Stop(drain::Arguments),
+    /// Take a host back in.
+    Start(drain::StartArguments),
+    /// Say why a login goes where it goes.
+    Explain(explain::Arguments),
+    /// Read the configuration anew, and wait for what comes of it.
+    Reload(explain::ReloadArguments),
+    /// Watch the fleet live.
+    Top(top::Arguments),
+    /// Look at a server's certificate, and register the server with its pin.
+    Pair(pair::Arguments),
+    /// Show usher's own certificate towards backends, for them to pin.
+    Identity(ConfigArgument),
+    /// Print completions for a shell.
+    Completions(generate::CompletionArguments),
+    /// Write man pages.
+    Man(generate::ManArguments),
 }
 
 #[derive(Args)]
@@ -63,6 +103,21 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(argument) => check::check(&argument),
         Command::Init(arguments) => init::init(&arguments),
         Command::User(arguments) => user::user(&arguments),
+        Command::Status(arguments) => status::status(&arguments),
+        Command::Hosts(arguments) => status::hosts(&arguments),
+        Command::Host(arguments) => host::host(&arguments),
+        Command::Sessions(arguments) => sessions::list(&arguments),
+        Command::Kick(arguments) => sessions::kick(&arguments),
+        Command::Drain(arguments) => drain::hold(&arguments, "drain"),
+        Command::Stop(arguments) => drain::hold(&arguments, "stop"),
+        Command::Start(arguments) => drain::start(&arguments),
+        Command::Explain(arguments) => explain::explain(&arguments),
+        Command::Reload(arguments) => explain::reload(&arguments),
+        Command::Top(arguments) => top::top(&arguments),
+        Command::Pair(arguments) => pair::pair(&arguments),
+        Command::Identity(argument) => pair::identity(&argument),
+        Command::Completions(arguments) => generate::completions(&arguments),
+        Command::Man(arguments) => generate::man(&arguments),
     };
     exit.into()
 }
@@ -71,6 +126,24 @@ impl ConfigArgument {
     /// Loads the file, or tells what is wrong with it.
     fn load(&self) -> Result<Config, Exit> {
         Config::load(&self.config, colour()).map_err(|error| tell(&error))
+    }
+}
+
+/// Who runs the command, for histories and the audit log.
+fn who() -> String {
+    let known = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    known.unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// Prints to standard output; a reader that has seen enough, such as `head`, is no failure.
+fn print(text: &str) -> Exit {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => Exit::Done,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
+        Err(error) => {
+            eprintln!("usher: {error}");
+            Exit::Failed
+        }
     }
 }
 

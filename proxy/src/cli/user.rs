@@ -1,15 +1,21 @@
 //! `usher user`: whose archive is where. Works on the directory's file itself, so it does not matter whether
 //! a server runs; one that does sees every change at its next login.
 
-use super::{ConfigArgument, Exit};
-use crate::prepare::Config;
+use super::api::{ApiError, Reach, part};
+use super::table::date;
+use super::{ConfigArgument, Exit, print, who};
+use crate::admin::model::Reason;
 use clap::{Args, Subcommand};
+use hyper::Method;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use usher_backends::directory::{Directory, DirectoryError, ImportOptions, ImportPhase};
-use usher_config::ArchiveKey;
+use usher_backends::state::{State, StateError};
+use usher_config::domains::Domains;
+use usher_config::{ArchiveKey, Snapshot};
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -54,6 +60,19 @@ enum Command {
         #[arg(long)]
         replace: bool,
     },
+    /// Make a user's logins wait while the archive is moved.
+    Hold {
+        /// The user.
+        user: String,
+        /// Why, for those who find it so.
+        #[arg(long, default_value = "")]
+        why: String,
+    },
+    /// Let a user's logins go on.
+    Release {
+        /// The user.
+        user: String,
+    },
     /// Write all users as CSV.
     Export {
         /// The file; `-` for standard output.
@@ -67,6 +86,8 @@ enum Command {
 enum UserError {
     #[error("the directory: {0}")]
     Directory(#[from] DirectoryError),
+    #[error(transparent)]
+    State(#[from] StateError),
     #[error("{0}")]
     Output(#[from] io::Error),
     #[error("{path}: {source}")]
@@ -86,7 +107,10 @@ pub(super) fn user(arguments: &Arguments) -> Exit {
     let opened = std::fs::create_dir_all(state_dir)
         .map_err(|source| UserError::File { path: state_dir.clone(), source })
         .and_then(|()| Ok(Directory::open(state_dir)?));
-    let done = opened.and_then(|directory| execute(&config, &directory, &arguments.command));
+    let done = opened.and_then(|directory| {
+        let known = Known { domains: &config.snapshot.domains, hosts: known_hosts(&config.snapshot)? };
+        execute(&known, &directory, &arguments.command, || Reach::by(&arguments.config))
+    });
     match done {
         Ok(exit) => exit,
         // A reader that has seen enough, such as `head`.
@@ -102,12 +126,22 @@ pub(super) fn user(arguments: &Arguments) -> Exit {
     }
 }
 
-fn execute(config: &Config, directory: &Directory, command: &Command) -> Result<Exit, UserError> {
-    let key =
-        |user: &str| config.snapshot.domains.written(user).ok_or_else(|| UserError::Name(user.to_owned()));
+/// What names mean.
+struct Known<'c> {
+    domains: &'c Domains,
+    hosts: BTreeSet<String>,
+}
+
+fn execute(
+    known: &Known<'_>,
+    directory: &Directory,
+    command: &Command,
+    reach: impl Fn() -> Reach,
+) -> Result<Exit, UserError> {
+    let key = |user: &str| known.domains.written(user).ok_or_else(|| UserError::Name(user.to_owned()));
     match command {
         Command::Set { user, host } => {
-            let host = known_host(config, host)?;
+            let host = known_host(known, host)?;
             set(directory, &key(user)?, &host)
         }
         Command::Get { user } => get(directory, &key(user)?),
@@ -116,17 +150,43 @@ fn execute(config: &Config, directory: &Directory, command: &Command) -> Result<
             let host = host.as_ref().map(|host| host.to_ascii_lowercase());
             list(directory, host.as_deref())
         }
-        Command::Import { file, replace } => import(config, directory, file, *replace),
+        Command::Import { file, replace } => import(known, directory, file, *replace),
         Command::Export { file } => export(directory, file),
+        Command::Hold { user, why } => {
+            let (key, reason) = (key(user)?, Reason { why: why.clone(), deadline_seconds: None });
+            let path = format!("/v1/directory/{}/hold", part(&key.to_string()));
+            let held = reach().api().and_then(|api| api.change(Method::POST, &path, Some(&reason)));
+            Ok(told(held, &format!("{key}: logins wait until usher user release {key}\n")))
+        }
+        Command::Release { user } => {
+            let key = key(user)?;
+            let path = format!("/v1/directory/{}/hold", part(&key.to_string()));
+            let released = reach().api().and_then(|api| api.change(Method::DELETE, &path, None::<&()>));
+            Ok(told(released, &format!("{key}: logins go on\n")))
+        }
     }
 }
 
-fn known_host(config: &Config, host: &str) -> Result<String, UserError> {
+fn told(done: Result<(), ApiError>, said: &str) -> Exit {
+    match done {
+        Ok(()) => print(said),
+        Err(error) => error.tell(),
+    }
+}
+
+/// The hosts of the configuration, and those that were added at run time.
+fn known_hosts(snapshot: &Snapshot) -> Result<BTreeSet<String>, StateError> {
+    let added = State::open(&snapshot.server.state_dir)?.hosts()?;
+    let configured = snapshot.hosts.iter().map(|host| host.name.clone());
+    Ok(configured.chain(added.into_iter().map(|host| host.name)).collect())
+}
+
+fn known_host(known: &Known<'_>, host: &str) -> Result<String, UserError> {
     let host = host.to_ascii_lowercase();
-    if config.snapshot.hosts.iter().any(|known| known.name == host) {
+    if known.hosts.contains(&host) {
         return Ok(host);
     }
-    let known: Vec<_> = config.snapshot.hosts.iter().map(|known| known.name.as_str()).collect();
+    let known: Vec<_> = known.hosts.iter().map(String::as_str).collect();
     Err(UserError::Host { host, known: known.join(", ") })
 }
 
@@ -192,7 +252,7 @@ fn export(directory: &Directory, file: &Path) -> Result<Exit, UserError> {
     Ok(Exit::Done)
 }
 
-fn import(config: &Config, directory: &Directory, file: &Path, replace: bool) -> Result<Exit, UserError> {
+fn import(known: &Known<'_>, directory: &Directory, file: &Path, replace: bool) -> Result<Exit, UserError> {
     let (source, length): (Box<dyn Read>, u64) = if file.as_os_str() == "-" {
         (Box::new(io::stdin().lock()), 0)
     } else {
@@ -202,9 +262,9 @@ fn import(config: &Config, directory: &Directory, file: &Path, replace: bool) ->
         (Box::new(opened), length)
     };
     let bar = progress_bar();
-    let is_host = |host: &str| config.snapshot.hosts.iter().any(|known| known.name == host);
+    let is_host = |host: &str| known.hosts.contains(host);
     let by = who();
-    let options = ImportOptions { domains: &config.snapshot.domains, is_host: &is_host, replace, by: &by };
+    let options = ImportOptions { domains: known.domains, is_host: &is_host, replace, by: &by };
     let imported = directory.import(
         source,
         &options,
@@ -247,22 +307,4 @@ fn show(bar: &ProgressBar, phase: ImportPhase, length: u64) {
     bar.set_message(what);
     bar.set_length(of);
     bar.set_position(done);
-}
-
-/// Who runs the command, for the directory's history.
-fn who() -> String {
-    let known = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    known.unwrap_or_else(|| "unknown".to_owned())
-}
-
-/// A moment as RFC 3339 has it, UTC.
-fn date(seconds: i64) -> String {
-    match x509_parser::time::ASN1Time::from_timestamp(seconds) {
-        Ok(time) => {
-            let time = time.to_datetime();
-            let (date, clock) = (time.date(), time.time());
-            format!("{date}T{:02}:{:02}:{:02}Z", clock.hour(), clock.minute(), clock.second())
-        }
-        Err(_) => seconds.to_string(),
-    }
 }

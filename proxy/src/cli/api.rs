@@ -1,0 +1,230 @@
+//! Asks the running usher, over its socket.
+
+use super::{ConfigArgument, Exit};
+use crate::admin::model::Backend;
+use clap::Args;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
+use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
+
+/// How usher is reached.
+#[derive(Args)]
+pub(super) struct Reach {
+    /// The configuration file, which names the socket.
+    #[arg(long, value_name = "FILE", default_value = "/etc/usher/usher.toml")]
+    config: PathBuf,
+    /// The admin socket; by default the one that the configuration names.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+/// Why usher did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApiError {
+    #[error("{path}: {source}")]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("{0}: no [admin] socket and no [server] state_dir; name the socket with --socket")]
+    NoSocket(PathBuf),
+    #[error("{path}: {source}; does usher run, and may you ask it?")]
+    Unreachable { path: PathBuf, source: std::io::Error },
+    #[error("{0}")]
+    Failed(String),
+    #[error("{error}")]
+    Refused { status: StatusCode, error: String },
+}
+
+impl ApiError {
+    /// Tells it, and says how the command ends.
+    pub(super) fn tell(&self) -> Exit {
+        eprintln!("usher: {self}");
+        match self {
+            Self::Refused { .. } => Exit::Failed,
+            Self::File { .. } | Self::NoSocket(_) | Self::Unreachable { .. } | Self::Failed(_) => {
+                Exit::Unavailable
+            }
+        }
+    }
+}
+
+/// The API.
+pub(super) struct Api {
+    socket: PathBuf,
+    runtime: Runtime,
+}
+
+impl Reach {
+    /// By the socket that the configuration names.
+    pub(super) fn by(argument: &ConfigArgument) -> Self {
+        Self { config: argument.config.clone(), socket: None }
+    }
+
+    /// Finds the socket; whether somebody serves there is told by the first request.
+    pub(super) fn api(&self) -> Result<Api, ApiError> {
+        let socket = match &self.socket {
+            Some(socket) => socket.clone(),
+            None => {
+                let path = &self.config;
+                let text = std::fs::read_to_string(path)
+                    .map_err(|source| ApiError::File { path: path.clone(), source })?;
+                // A file with faults still says where the running usher is.
+                usher_config::admin_socket(&text).ok_or_else(|| ApiError::NoSocket(path.clone()))?
+            }
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| ApiError::Failed(error.to_string()))?;
+        Ok(Api { socket, runtime })
+    }
+
+    /// The configuration file.
+    pub(super) fn config(&self) -> &Path {
+        &self.config
+    }
+}
+
+/// A part of a path or a query, so that whatever is in it stays one part.
+pub(super) fn part(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// A query of the pairs that have a value.
+pub(super) fn query(pairs: &[(&str, Option<&str>)]) -> String {
+    let given = pairs.iter().filter_map(|(key, value)| value.map(|value| format!("{key}={}", part(value))));
+    let joined: Vec<_> = given.collect();
+    if joined.is_empty() { String::new() } else { format!("?{}", joined.join("&")) }
+}
+
+impl Api {
+    /// Waits for something else than the API.
+    pub(super) fn wait_for<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// Asks for something.
+    pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+        self.json(Method::GET, path, None::<&()>)
+    }
+
+    /// Asks for something and gives `body` with it.
+    pub(super) fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, ApiError> {
+        self.json(method, path, body)
+    }
+
+    /// Asks for a change that has no answer but its success.
+    pub(super) fn change(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<(), ApiError> {
+        let (status, bytes) = self.ask(method, path, body)?;
+        accepted(status, &bytes)
+    }
+
+    /// Asks for a page of text.
+    pub(super) fn text(&self, path: &str) -> Result<String, ApiError> {
+        let (status, bytes) = self.ask(Method::GET, path, None::<&()>)?;
+        accepted(status, &bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The backends called `name`.
+    pub(super) fn backends(&self, name: &str) -> Result<Vec<Backend>, ApiError> {
+        self.get(&format!("/v1/hosts/{}", part(name)))
+    }
+
+    fn json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, ApiError> {
+        let (status, bytes) = self.ask(method, path, body)?;
+        // A refused reload answers with what it came to.
+        if status != StatusCode::UNPROCESSABLE_ENTITY {
+            accepted(status, &bytes)?;
+        }
+        serde_json::from_slice(&bytes).map_err(|error| ApiError::Failed(error.to_string()))
+    }
+
+    fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<(StatusCode, Bytes), ApiError> {
+        let failed = |error: &dyn std::fmt::Display| ApiError::Failed(error.to_string());
+        let body = body.map(serde_json::to_vec).transpose().map_err(|error| failed(&error))?;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost")
+            .header(crate::admin::OPERATOR, super::who());
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let body = Full::new(Bytes::from(body.unwrap_or_default()));
+        let request = request.body(body).map_err(|error| failed(&error))?;
+        self.runtime.block_on(async {
+            let stream = UnixStream::connect(&self.socket)
+                .await
+                .map_err(|source| ApiError::Unreachable { path: self.socket.clone(), source })?;
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+                .await
+                .map_err(|error| failed(&error))?;
+            let connection = tokio::spawn(connection);
+            let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
+            let status = response.status();
+            let body = response.into_body().collect().await.map_err(|error| failed(&error))?.to_bytes();
+            connection.abort();
+            Ok((status, body))
+        })
+    }
+}
+
+fn accepted(status: StatusCode, bytes: &[u8]) -> Result<(), ApiError> {
+    if status.is_success() {
+        return Ok(());
+    }
+    let problem = serde_json::from_slice::<crate::admin::Problem>(bytes);
+    let error = problem.map_or_else(
+        |_| format!("{status}: {}", String::from_utf8_lossy(bytes).trim()),
+        |problem| problem.error,
+    );
+    Err(ApiError::Refused { status, error })
+}
+
+/// Prints `value` as JSON.
+pub(super) fn print_json(value: &impl Serialize) -> Exit {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => super::print(&format!("{text}\n")),
+        Err(error) => {
+            eprintln!("usher: {error}");
+            Exit::Failed
+        }
+    }
+}
+
+/// The words of a state, in the colour that people expect.
+pub(super) fn painted(state: &str, on: bool) -> String {
+    let code = match state {
+        "up" | "idle" => "32",
+        "returning" | "draining" | "drained" | "held" => "33",
+        "unhealthy" | "stopped" => "31",
+        _ => return state.to_owned(),
+    };
+    if on && console::colors_enabled() { format!("\x1b[{code}m{state}\x1b[0m") } else { state.to_owned() }
+}

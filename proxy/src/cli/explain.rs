@@ -1,0 +1,110 @@
+//! `usher explain` and `usher reload`.
+
+use super::api::{Reach, painted, print_json, query};
+use super::table::{date, span};
+use super::{Exit, print};
+use crate::admin::model::Explanation;
+use crate::reload::Reloaded;
+use clap::Args;
+use hyper::Method;
+use std::fmt::Write;
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    reach: Reach,
+    /// The name, as it is typed.
+    user: String,
+    /// The client's address.
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<String>,
+    /// The listener's protocol.
+    #[arg(long, value_name = "P")]
+    protocol: Option<String>,
+    /// The address of usher's that the client connects to.
+    #[arg(long, value_name = "ADDRESS")]
+    local: Option<String>,
+    /// The name that the client asks for (SNI).
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(super) struct ReloadArguments {
+    #[command(flatten)]
+    reach: Reach,
+}
+
+pub(super) fn explain(arguments: &Arguments) -> Exit {
+    let path = format!(
+        "/v1/explain{}",
+        query(&[
+            ("user", Some(&arguments.user)),
+            ("from", arguments.from.as_deref()),
+            ("protocol", arguments.protocol.as_deref()),
+            ("local", arguments.local.as_deref()),
+            ("server_name", arguments.server_name.as_deref()),
+        ])
+    );
+    let told: Explanation = match arguments.reach.api().and_then(|api| api.get(&path)) {
+        Ok(told) => told,
+        Err(error) => return error.tell(),
+    };
+    if arguments.json { print_json(&told) } else { print(&text(&told)) }
+}
+
+fn text(told: &Explanation) -> String {
+    let mut text = format!("typed      {}\n", told.typed);
+    let nothing = "none".to_owned();
+    let _ = writeln!(text, "key        {}", told.key.as_ref().unwrap_or(&nothing));
+    let _ = writeln!(text, "domain     {}", told.domain.as_ref().unwrap_or(&nothing));
+    let _ = writeln!(text, "listeners  {}", told.listeners.join(", "));
+    let _ = writeln!(text, "rule       {}", told.rule);
+    let _ = match &told.entry {
+        Some(entry) => {
+            let age = span(told.age_seconds.and_then(|age| u64::try_from(age).ok()).unwrap_or(0));
+            writeln!(
+                text,
+                "entry      {} on {}, set {} ({age} ago) by {}; source {}",
+                entry.key,
+                entry.host,
+                date(entry.set_at),
+                entry.set_by,
+                told.source
+            )
+        }
+        None => writeln!(text, "entry      none; source {}", told.source),
+    };
+    if let Some(hold) = &told.moving {
+        let _ = writeln!(text, "held       since {} by {}: {}", date(hold.since), hold.by, hold.why);
+    }
+    if let Some(host) = &told.host {
+        let state = host.services.first().map(|service| painted(&service.state, true)).unwrap_or_default();
+        let _ = writeln!(text, "host       {}, {state}, {} sessions", host.name, host.sessions);
+    }
+    let _ = writeln!(text, "outcome    {}", told.outcome);
+    text
+}
+
+pub(super) fn reload(arguments: &ReloadArguments) -> Exit {
+    let asked =
+        arguments.reach.api().and_then(|api| api.send(Method::POST, "/v1/reload", None::<&()>));
+    let Reloaded { applied, faults, needs_restart, warnings } = match asked {
+        Ok(reloaded) => reloaded,
+        Err(error) => return error.tell(),
+    };
+    if !applied {
+        eprintln!("{}", faults.unwrap_or_default().trim_end());
+        eprintln!("usher: not reloaded; the former configuration of {} stays", arguments.reach.config().display());
+        return Exit::Config;
+    }
+    warnings.iter().for_each(|warning| eprintln!("usher: {warning}"));
+    let mut said = "reloaded\n".to_owned();
+    if !needs_restart.is_empty() {
+        let _ = writeln!(said, "changed, but needs a restart: {}", needs_restart.join(", "));
+    }
+    print(&said)
+}

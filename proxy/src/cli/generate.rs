@@ -1,0 +1,36 @@
+//! Shell completions and man pages, made from the command line itself.
+
+use super::{Cli, Exit};
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub(super) struct CompletionArguments {
+    /// The shell.
+    shell: Shell,
+}
+
+#[derive(Args)]
+pub(super) struct ManArguments {
+    /// Where the pages are written to, one a command.
+    directory: PathBuf,
+}
+
+pub(super) fn completions(arguments: &CompletionArguments) -> Exit {
+    let mut text = Vec::new();
+    clap_complete::generate(arguments.shell, &mut Cli::command(), "usher", &mut text);
+    super::print(&String::from_utf8_lossy(&text))
+}
+
+pub(super) fn man(arguments: &ManArguments) -> Exit {
+    let made = std::fs::create_dir_all(&arguments.directory)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), &arguments.directory));
+    match made {
+        Ok(_) => Exit::Done,
+        Err(error) => {
+            eprintln!("usher: {}: {error}", arguments.directory.display());
+            Exit::Failed
+        }
+    }
+}

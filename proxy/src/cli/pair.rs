@@ -1,0 +1,164 @@
+//! `usher pair` and `usher identity`.
+
+use super::api::{Api, ApiError, Reach, part};
+use super::table::date;
+use super::{ConfigArgument, Exit, print};
+use clap::{Args, ValueEnum};
+use hyper::Method;
+use serde_json::json;
+use std::io::{BufRead, IsTerminal, Write};
+use std::time::Duration;
+use usher_backends::connect::identity::Identity;
+use usher_backends::connect::pair::{Shown, look_at};
+use usher_config::snapshot::BackendTls;
+
+/// For the connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    reach: Reach,
+    /// Where its IMAP is, such as ih1.example.com:993.
+    address: String,
+    /// The name of the host; by default that of its address.
+    #[arg(long)]
+    name: Option<String>,
+    /// How TLS begins.
+    #[arg(long, value_enum, default_value = "implicit")]
+    tls: Tls,
+    /// Compare with this pin instead of asking, sha256:….
+    #[arg(long, value_name = "PIN")]
+    fingerprint: Option<String>,
+    /// Compare with this SHA-1 thumbprint, as MailStore shows it, before asking: it finds a certificate and
+    /// proves nothing.
+    #[arg(long, value_name = "SHA1")]
+    thumbprint: Option<String>,
+    /// Add the pin to those of a host that is known, while its certificate is replaced.
+    #[arg(long)]
+    rotate: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Tls {
+    Implicit,
+    Starttls,
+}
+
+impl Tls {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Implicit => "implicit",
+            Self::Starttls => "starttls",
+        }
+    }
+}
+
+pub(super) fn pair(arguments: &Arguments) -> Exit {
+    match paired(arguments) {
+        Ok(said) => print(&said),
+        Err(error) => error.tell(),
+    }
+}
+
+fn refused(error: impl Into<String>) -> ApiError {
+    ApiError::Refused { status: hyper::StatusCode::CONFLICT, error: error.into() }
+}
+
+fn paired(arguments: &Arguments) -> Result<String, ApiError> {
+    let api = arguments.reach.api()?;
+    let how = match arguments.tls {
+        Tls::Implicit => BackendTls::Implicit,
+        Tls::Starttls => BackendTls::StartTls,
+    };
+    let address = &arguments.address;
+    let shown = api
+        .wait_for(look_at(address, how, PATIENCE))
+        .map_err(|fault| ApiError::Failed(format!("{address}: {fault}")))?;
+    eprintln!("{address} shows this certificate:");
+    eprintln!("  fingerprint  {}", shown.pin);
+    eprintln!("  thumbprint   {} (SHA-1)", shown.thumbprint);
+    eprintln!("  subject      {}", shown.subject);
+    eprintln!("  issuer       {}", shown.issuer);
+    eprintln!("  ends         {}", date(shown.not_after));
+    judge(arguments, &shown)?;
+    let of_address = || address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host).to_owned();
+    let name = arguments.name.clone().unwrap_or_else(of_address);
+    register(&api, arguments, &name, &shown)
+}
+
+/// Whether it is the one that the operator means.
+fn judge(arguments: &Arguments, shown: &Shown) -> Result<(), ApiError> {
+    if let Some(thumbprint) = &arguments.thumbprint {
+        let digits: String = thumbprint.chars().filter(char::is_ascii_hexdigit).collect();
+        if !digits.eq_ignore_ascii_case(&shown.thumbprint) {
+            return Err(refused("this is another certificate than the one with that thumbprint; nothing was registered"));
+        }
+    }
+    if let Some(fingerprint) = &arguments.fingerprint {
+        let written = fingerprint.strip_prefix("sha256:").unwrap_or(fingerprint);
+        let digits: String = written.chars().filter(|c| *c != ':').collect();
+        let same = format!("sha256:{}", digits.to_ascii_lowercase()) == shown.pin.to_string();
+        return if same { Ok(()) } else { Err(refused("this is not the certificate with that fingerprint; nothing was registered")) };
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(refused("nobody is there to ask; give --fingerprint, read off at the server itself"));
+    }
+    eprint!("Is this what the server itself shows? [y/N] ");
+    let _ = std::io::stderr().flush();
+    let mut answer = String::new();
+    let _ = std::io::stdin().lock().read_line(&mut answer);
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(refused("nothing was registered")),
+    }
+}
+
+fn register(api: &Api, arguments: &Arguments, name: &str, shown: &Shown) -> Result<String, ApiError> {
+    let pin = shown.pin.to_string();
+    if arguments.rotate {
+        let known = api.backends(name)?.into_iter().find(|backend| backend.array.is_none());
+        let known = known.ok_or_else(|| refused(format!("there is no host {name:?}")))?;
+        // The one in use and the one to come.
+        let mut pins = known.fingerprints;
+        pins.retain(|other| *other != pin);
+        pins.reverse();
+        pins.truncate(1);
+        pins.push(pin);
+        let path = format!("/v1/hosts/{}", part(name));
+        api.change(Method::PATCH, &path, Some(&json!({ "fingerprints": pins })))?;
+        return Ok(format!("{name}: pins are now {}\n", pins.join(" and ")));
+    }
+    let host = json!({
+        "name": name,
+        "imap": { "address": arguments.address, "tls": arguments.tls.name() },
+        "fingerprints": [pin],
+    });
+    api.change(Method::POST, "/v1/hosts", Some(&host))?;
+    Ok(format!("{name}: registered with this pin; to put users there: usher user set USER {name}\n"))
+}
+
+/// Shows usher's own certificate towards backends.
+pub(super) fn identity(argument: &ConfigArgument) -> Exit {
+    let config = match argument.load() {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let server = &config.snapshot.server;
+    let made = std::fs::create_dir_all(&server.state_dir)
+        .map_err(|error| error.to_string())
+        .and_then(|()| {
+            Identity::load_or_make(&server.state_dir, &server.name).map_err(|error| error.to_string())
+        });
+    match made {
+        Ok(identity) => print(&format!(
+            "{}\n{}\n",
+            identity.fingerprint(),
+            server.state_dir.join("client.pem").display()
+        )),
+        Err(error) => {
+            eprintln!("usher: {error}");
+            Exit::Unavailable
+        }
+    }
+}

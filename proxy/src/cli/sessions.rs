@@ -1,0 +1,92 @@
+//! `usher sessions` and `usher kick`.
+
+use super::api::{Reach, print_json, query};
+use super::table::{Table, span};
+use super::{Exit, print};
+use crate::admin::model::{Count, Sessions};
+use clap::Args;
+use hyper::Method;
+
+#[derive(Args)]
+#[group(skip)]
+pub(super) struct Which {
+    /// Those of this user.
+    #[arg(long)]
+    user: Option<String>,
+    /// Those that go to this host or member.
+    #[arg(long)]
+    host: Option<String>,
+    /// The one with this id.
+    #[arg(long)]
+    id: Option<String>,
+}
+
+impl Which {
+    fn query(&self, limit: Option<&str>) -> String {
+        query(&[
+            ("user", self.user.as_deref()),
+            ("host", self.host.as_deref()),
+            ("id", self.id.as_deref()),
+            ("limit", limit),
+        ])
+    }
+}
+
+#[derive(Args)]
+pub(super) struct ListArguments {
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    which: Which,
+    /// So many at most.
+    #[arg(long, default_value = "1000")]
+    limit: usize,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(super) struct KickArguments {
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    which: Which,
+}
+
+pub(super) fn list(arguments: &ListArguments) -> Exit {
+    let limit = arguments.limit.to_string();
+    let path = format!("/v1/sessions{}", arguments.which.query(Some(&limit)));
+    let found: Sessions = match arguments.reach.api().and_then(|api| api.get(&path)) {
+        Ok(found) => found,
+        Err(error) => return error.tell(),
+    };
+    if arguments.json {
+        return print_json(&found);
+    }
+    let mut table = Table::new(&["id", "user", "host", "client", "protocol", "tls", "doing", "since", "quiet for"]);
+    for session in &found.sessions {
+        table.row(vec![
+            session.id.clone(),
+            session.user.clone(),
+            session.host.clone().unwrap_or_default(),
+            session.client.clone(),
+            session.protocol.clone(),
+            session.tls.clone(),
+            session.doing.clone(),
+            span(u64::from(session.seconds)),
+            span(u64::from(session.idle_seconds)),
+        ]);
+    }
+    let more = found.matching - found.sessions.len();
+    let rest = if more > 0 { format!("and {more} more; see --limit\n") } else { String::new() };
+    print(&format!("{table}{rest}"))
+}
+
+pub(super) fn kick(arguments: &KickArguments) -> Exit {
+    let path = format!("/v1/sessions{}", arguments.which.query(None));
+    match arguments.reach.api().and_then(|api| api.send(Method::DELETE, &path, None::<&()>)) {
+        Ok(Count { count }) => print(&format!("{count} sessions told to end\n")),
+        Err(error) => error.tell(),
+    }
+}

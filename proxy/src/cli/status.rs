@@ -1,0 +1,156 @@
+//! `usher status` and `usher hosts`.
+
+use super::api::{Reach, painted, print_json};
+use super::table::{Table, date, span};
+use super::{Exit, print};
+use crate::admin::model::{Backend, Hold, Status};
+use clap::Args;
+use std::fmt::Write;
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    reach: Reach,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(super) struct HostsArguments {
+    #[command(flatten)]
+    reach: Reach,
+    /// Only those called so.
+    name: Option<String>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn status(arguments: &Arguments) -> Exit {
+    let status: Status = match arguments.reach.api().and_then(|api| api.get("/v1/status")) {
+        Ok(status) => status,
+        Err(error) => return error.tell(),
+    };
+    if arguments.json {
+        return print_json(&status);
+    }
+    print(&format!("{}\n{}", headline(&status), overview(&status.backends)))
+}
+
+/// usher in a few lines.
+pub(super) fn headline(status: &Status) -> String {
+    let state = if status.stopping { "stopping" } else { "serving" };
+    let mut text = format!(
+        "{} ({}) has been {state} for {}\n{} connections, {} sessions, {} logins held\n",
+        status.name,
+        status.version,
+        span(status.uptime_seconds),
+        status.connections,
+        status.sessions,
+        status.held_logins
+    );
+    if status.checker_suspected {
+        text.push_str("most hosts time out at once: the last good state is kept; look at this machine's network\n");
+    }
+    for hold in &status.moving {
+        let _ = writeln!(text, "{} is held by {}: {}", hold.key, hold.by, hold.why);
+    }
+    text
+}
+
+/// A line for each service.
+pub(super) fn overview(backends: &[Backend]) -> String {
+    let mut table = Table::new(&["host", "service", "state", "sessions", "why"]);
+    for backend in backends {
+        for service in &backend.services {
+            let state = if service.state == "returning" {
+                format!("{} {:.0}%", painted(&service.state, true), service.share * 100.0)
+            } else {
+                painted(&service.state, true)
+            };
+            table.row(vec![full_name(backend), service.service.clone(), state, sessions(backend), why(backend)]);
+        }
+    }
+    table.to_string()
+}
+
+fn full_name(backend: &Backend) -> String {
+    match &backend.array {
+        Some(array) => format!("{array}/{}", backend.name),
+        None => backend.name.clone(),
+    }
+}
+
+fn sessions(backend: &Backend) -> String {
+    match (&backend.drain, backend.max_sessions) {
+        (Some(drain), _) if drain.left > 0 => {
+            let eta = drain.estimate_seconds.map_or(String::new(), |left| format!(", {} to go", span(left as u64)));
+            format!("{} of {}{eta}", drain.left, drain.began_with)
+        }
+        (_, Some(most)) => format!("{} (at most {most})", backend.sessions),
+        (_, None) => backend.sessions.to_string(),
+    }
+}
+
+fn why(backend: &Backend) -> String {
+    backend.holds.iter().map(hold).collect::<Vec<_>>().join("; ")
+}
+
+fn hold(hold: &Hold) -> String {
+    let mut text = format!("{} {}", hold.hold, hold.kind);
+    if let Some(by) = &hold.by {
+        let _ = write!(text, " by {by}");
+    }
+    if let Some(since) = hold.since {
+        let _ = write!(text, " since {}", date(since));
+    }
+    if let Some(why) = hold.why.as_ref().filter(|why| !why.is_empty()) {
+        let _ = write!(text, ": {why}");
+    }
+    text
+}
+
+pub(super) fn hosts(arguments: &HostsArguments) -> Exit {
+    let found = arguments.reach.api().and_then(|api| match &arguments.name {
+        Some(name) => api.backends(name),
+        None => api.get("/v1/hosts"),
+    });
+    match found {
+        Ok(found) if arguments.json => print_json(&found),
+        Ok(found) => print(&found.iter().map(details).collect::<Vec<_>>().join("\n")),
+        Err(error) => error.tell(),
+    }
+}
+
+/// Everything that is known of a backend.
+fn details(backend: &Backend) -> String {
+    let mut text = format!("{} ({})\n", full_name(backend), backend.origin);
+    let _ = writeln!(text, "  sessions: {}", sessions(backend));
+    for hold in &backend.holds {
+        let _ = writeln!(text, "  held: {}", self::hold(hold));
+    }
+    for pin in &backend.fingerprints {
+        let _ = writeln!(text, "  pin: {pin}");
+    }
+    for service in &backend.services {
+        let _ = writeln!(
+            text,
+            "  {} at {}: {}",
+            service.service,
+            service.address,
+            painted(&service.state, true)
+        );
+        if let (Some(at), Some(took)) = (service.checked_at, service.check_seconds) {
+            let result = service.fault.as_deref().unwrap_or("good");
+            let _ = writeln!(text, "    checked {} in {:.1} ms: {result}", date(at), took * 1e3);
+        }
+        if let Some(capabilities) = &service.capabilities {
+            let _ = writeln!(text, "    capabilities: {capabilities}");
+        }
+        if let Some(ends) = service.certificate_ends {
+            let _ = writeln!(text, "    its certificate ends {}", date(ends));
+        }
+    }
+    text
+}

@@ -1,0 +1,92 @@
+//! `usher top`: the fleet as it is, every second.
+
+use super::api::{Api, ApiError, Reach};
+use super::status::{headline, overview};
+use super::{Exit, print};
+use crate::admin::model::Status;
+use clap::Args;
+use console::{Key, Term};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// Between two pictures.
+const LOOK: Duration = Duration::from_secs(1);
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// What is counted, to show how fast it grows.
+#[derive(Clone, Copy)]
+struct Counted {
+    at: Instant,
+    logins: f64,
+    octets: f64,
+}
+
+pub(super) fn top(arguments: &Arguments) -> Exit {
+    match arguments.reach.api().and_then(|api| watch(&api)) {
+        Ok(exit) => exit,
+        Err(error) => error.tell(),
+    }
+}
+
+fn watch(api: &Api) -> Result<Exit, ApiError> {
+    let term = Term::stdout();
+    let mut last = None;
+    if !term.is_term() {
+        return Ok(print(&picture(api, &mut last)?));
+    }
+    let keys = keys(term.clone());
+    let _ = term.hide_cursor();
+    let shown = loop {
+        let text = match picture(api, &mut last) {
+            Ok(text) => text,
+            Err(error) => break Err(error),
+        };
+        let _ = term.clear_screen();
+        let _ = term.write_str(&text);
+        let _ = term.write_line("\nq: quit");
+        match keys.recv_timeout(LOOK) {
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => break Ok(Exit::Done),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    };
+    let _ = term.show_cursor();
+    shown
+}
+
+/// Says when the person has seen enough.
+fn keys(term: Term) -> Receiver<()> {
+    let (enough, keys) = channel();
+    std::thread::spawn(move || {
+        while !matches!(term.read_key(), Ok(Key::Char('q') | Key::Escape | Key::CtrlC) | Err(_)) {}
+        let _ = enough.send(());
+    });
+    keys
+}
+
+fn picture(api: &Api, last: &mut Option<Counted>) -> Result<String, ApiError> {
+    let status: Status = api.get("/v1/status")?;
+    let page = api.text("/metrics")?;
+    let now = Counted {
+        at: Instant::now(),
+        logins: sum(&page, "usher_logins_total{", "result=\"ok\""),
+        octets: sum(&page, "usher_bytes_total{", ""),
+    };
+    let rates = last.replace(now).map_or_else(String::new, |before| {
+        let seconds = now.at.duration_since(before.at).as_secs_f64().max(0.001);
+        let logins = (now.logins - before.logins) / seconds;
+        let mebibytes = (now.octets - before.octets) / seconds / 1_048_576.0;
+        format!("{logins:.1} logins/s, {mebibytes:.1} MiB/s\n")
+    });
+    Ok(format!("{}{rates}\n{}", headline(&status), overview(&status.backends)))
+}
+
+/// The sum of all samples whose line begins with `name` and holds `label`.
+fn sum(page: &str, name: &str, label: &str) -> f64 {
+    let lines = page.lines().filter(|line| line.starts_with(name) && line.contains(label));
+    lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+}

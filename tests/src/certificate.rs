@@ -1,11 +1,15 @@
 //! Certificates for tests, made as they are needed.
 
 use rcgen::{CertificateParams, KeyPair};
-use rustls::ServerConfig;
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use tokio_rustls::TlsAcceptor;
 
 /// A self-signed certificate and its key.
@@ -27,6 +31,43 @@ impl Certificate {
             params.not_before = rcgen::date_time_ymd(2001, 1, 1);
             params.not_after = rcgen::date_time_ymd(2002, 1, 1);
         })
+    }
+
+    /// One that ends after `left`.
+    pub fn ending_in(names: &[&str], left: std::time::Duration) -> Arc<Self> {
+        Self::with(names, |params| {
+            params.not_after = (std::time::SystemTime::now() + left).into();
+        })
+    }
+
+    /// The SHA-1 thumbprint, in hexadecimal.
+    pub fn thumbprint(&self) -> String {
+        use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+        let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, &self.chain);
+        digest.as_ref().iter().map(|octet| format!("{octet:02x}")).collect()
+    }
+
+    /// A server that asks each client for a certificate, and tells the pins of those that are shown.
+    pub fn serve_asking_for_certificates(&self, address: SocketAddr) -> Receiver<String> {
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_client_cert_verifier(Arc::new(AnyClient))
+            .with_single_cert(vec![self.chain.clone()], key)
+            .expect("a certificate and its key");
+        let (config, listener) = (Arc::new(config), TcpListener::bind(address).expect("it listens"));
+        let (shown, seen) = channel();
+        std::thread::spawn(move || {
+            for mut tcp in listener.incoming().map_while(Result::ok) {
+                let mut connection = rustls::ServerConnection::new(config.clone()).expect("a connection");
+                while connection.is_handshaking() && connection.complete_io(&mut tcp).is_ok() {}
+                if let Some(chain) = connection.peer_certificates() {
+                    let _ = shown.send(format!("sha256:{}", hex(&chain[0])));
+                }
+            }
+        });
+        seen
     }
 
     fn with(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Arc<Self> {
@@ -81,6 +122,49 @@ impl Certificate {
         std::fs::write(&chain, &self.pem).expect("the chain is written");
         std::fs::write(&key, self.key.serialize_pem()).expect("the key is written");
         (chain, key)
+    }
+}
+
+/// Asks for a certificate and takes any.
+#[derive(Debug)]
+struct AnyClient;
+
+impl ClientCertVerifier for AnyClient {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        default_provider().signature_verification_algorithms.supported_schemes()
     }
 }
 

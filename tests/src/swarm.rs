@@ -5,13 +5,17 @@ use rustls::pki_types::ServerName;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
-/// One connection under TLS. Sessions are not resumed: each costs a whole handshake.
-pub struct Swimmer(BufStream<TlsStream<TcpStream>>);
+/// A connection, with TLS or without.
+trait Both: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Both for T {}
+
+/// One connection. TLS sessions are not resumed: each costs a whole handshake.
+pub struct Swimmer(BufStream<Box<dyn Both>>);
 
 impl Swimmer {
     /// Connects with implicit TLS and reads the greeting.
@@ -27,10 +31,30 @@ impl Swimmer {
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from("mail.test").expect("a name");
-        let stream = CONNECTOR.connect(name, tcp).await?;
+        Self::greeted(Box::new(CONNECTOR.connect(name, tcp).await?)).await
+    }
+
+    /// Connects without TLS and reads the greeting.
+    ///
+    /// # Errors
+    /// When the connection or the greeting fails.
+    pub async fn connect_plain(address: SocketAddr) -> io::Result<Self> {
+        let tcp = TcpStream::connect(address).await?;
+        tcp.set_nodelay(true)?;
+        Self::greeted(Box::new(tcp)).await
+    }
+
+    async fn greeted(stream: Box<dyn Both>) -> io::Result<Self> {
         let mut swimmer = Self(BufStream::with_capacity(2048, 1024, stream));
         swimmer.line().await?;
         Ok(swimmer)
+    }
+
+    /// Reads whatever comes until the end of the connection.
+    pub async fn rest(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let _ = self.0.read_to_end(&mut bytes).await;
+        bytes
     }
 
     /// Sends a command and reads up to its answer, which is returned.

@@ -3,8 +3,10 @@
 use crate::address;
 use crate::certificate::Certificate;
 use rustix::process::{Pid, Signal, kill_process};
-use std::io::{BufRead, BufReader};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
@@ -24,6 +26,7 @@ pub struct Setup {
     imaps: String,
     rest: String,
     wrapper: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Default for Setup {
@@ -44,6 +47,7 @@ impl Setup {
             imaps: String::new(),
             rest: "[[domain]]\nname = \"example.com\"\ndefault_for = [\"any\"]\n".to_owned(),
             wrapper: Vec::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -131,21 +135,43 @@ impl Setup {
 
     /// Starts usher and waits until it serves.
     pub fn start(self) -> Usher {
+        self.start_with(&[])
+    }
+
+    /// Starts usher with these arguments beyond the configuration.
+    pub fn start_with(self, arguments: &[&str]) -> Usher {
         let config = self.write();
+        let mut usher = Usher {
+            child: self.spawn(&config, arguments),
+            setup: self,
+            config,
+            log: Lines::default(),
+        };
+        usher.listen_to();
+        usher.wait_for_log("serving");
+        usher
+    }
+
+    fn spawn(&self, config: &Path, arguments: &[&str]) -> Child {
         let mut words = self.wrapper.clone();
         words.push(binary().to_str().unwrap().to_owned());
-        let child = Command::new(&words[0])
+        Command::new(&words[0])
             .args(&words[1..])
             .args(["serve", "--config"])
-            .arg(&config)
+            .arg(config)
+            .args(arguments)
+            .envs(self.environment.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("usher starts");
-        let usher = Usher::new(self, child, config);
-        usher.wait_for_log("serving");
-        usher
+            .expect("usher starts")
+    }
+
+    /// Sets a variable of usher's environment.
+    pub fn environment(mut self, key: &str, value: &str) -> Self {
+        self.environment.push((key.to_owned(), value.to_owned()));
+        self
     }
 }
 
@@ -165,17 +191,97 @@ pub struct Usher {
 }
 
 impl Usher {
-    fn new(setup: Setup, mut child: Child, config: PathBuf) -> Self {
-        let log = Lines::default();
-        let stderr = child.stderr.take().expect("standard error is piped");
-        let lines = log.clone();
+    fn listen_to(&mut self) {
+        let stderr = self.child.stderr.take().expect("standard error is piped");
+        let lines = self.log.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 lines.0.lock().unwrap().push(line);
                 lines.1.notify_all();
             }
         });
-        Self { setup, child, config, log }
+    }
+
+    /// Starts it again after it has ended or was killed.
+    pub fn restart(&mut self) {
+        let before = self.log().matches("serving version").count();
+        self.child = self.setup.spawn(&self.config, &[]);
+        self.listen_to();
+        self.wait_for_logs("serving version", before + 1);
+    }
+
+    /// Kills it, as a crash would.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Kills it and starts it again.
+    pub fn restart_after_kill(&mut self) {
+        self.kill();
+        self.restart();
+    }
+
+    /// The configuration file.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// The admin socket.
+    pub fn socket(&self) -> PathBuf {
+        self.setup.dir.path().join("state/admin.sock")
+    }
+
+    /// Runs a command that asks it.
+    pub fn cli(&self, words: &[&str]) -> Output {
+        command(&[words, &["--config", self.config.to_str().unwrap()]].concat())
+    }
+
+    /// Runs a command that must succeed, and returns what it says.
+    pub fn did(&self, words: &[&str]) -> String {
+        let output = self.cli(words);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{words:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        said
+    }
+
+    /// Asks the API by its socket.
+    ///
+    /// # Errors
+    /// When usher is gone.
+    pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> std::io::Result<(u16, Value)> {
+        ask(&self.socket(), method, path, body)
+    }
+
+    /// What the API shows at `path`.
+    pub fn shows(&self, path: &str) -> Value {
+        let (status, value) = self.ask("GET", path, None).expect("usher answers");
+        assert_eq!(status, 200, "{path}: {value}");
+        value
+    }
+
+    /// Waits until `path` of the API is as `wanted` says.
+    pub fn wait_until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            let shown = self.shows(path);
+            if wanted(&shown) {
+                return shown;
+            }
+            assert!(Instant::now() < until, "{path} stays {shown:#}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The state of the service of a host or member at position `service`.
+    pub fn state(&self, name: &str, service: usize) -> String {
+        let shown = self.shows(&format!("/v1/hosts/{name}"));
+        shown[0]["services"][service]["state"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until the first service of a host or member is in `state`.
+    pub fn wait_for_state(&self, name: &str, state: &str) {
+        self.wait_until(&format!("/v1/hosts/{name}"), |shown| shown[0]["services"][0]["state"] == state);
     }
 
     /// The STARTTLS listener.
@@ -258,6 +364,33 @@ impl Drop for Usher {
             eprintln!("the log of usher:\n{}", self.log());
         }
     }
+}
+
+/// Asks the API at `socket`.
+///
+/// # Errors
+/// When nobody answers.
+pub fn ask(
+    socket: &Path,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> std::io::Result<(u16, Value)> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(DEADLINE))?;
+    let body = body.map(ToString::to_string).unwrap_or_default();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let gone = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(gone)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(gone)?;
+    Ok((status, serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()))))
 }
 
 /// Runs usher with these arguments.

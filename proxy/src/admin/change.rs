@@ -2,6 +2,7 @@
 
 use super::audit::Author;
 use super::error::Refusal;
+use super::given::Given;
 use super::model::{Reason, Started};
 use super::{Context, State};
 use crate::drain;
@@ -28,7 +29,7 @@ pub(super) async fn drain(
     context: State,
     author: Author,
     Path(name): Path<String>,
-    reason: Option<Json<Reason>>,
+    Given(reason): Given<Reason>,
 ) -> Result<StatusCode, Refusal> {
     hold(&context, author, name, HoldKind::Drain, reason).await
 }
@@ -40,7 +41,7 @@ pub(super) async fn stop(
     context: State,
     author: Author,
     Path(name): Path<String>,
-    reason: Option<Json<Reason>>,
+    Given(reason): Given<Reason>,
 ) -> Result<StatusCode, Refusal> {
     hold(&context, author, name, HoldKind::Stop, reason).await
 }
@@ -50,9 +51,9 @@ async fn hold(
     author: Author,
     name: String,
     kind: HoldKind,
-    reason: Option<Json<Reason>>,
+    reason: Reason,
 ) -> Result<StatusCode, Refusal> {
-    let Json(Reason { why, deadline_seconds }) = reason.unwrap_or_default();
+    let Reason { why, deadline_seconds } = reason;
     let shared = context.shared.clone();
     let configured = shared.setting().snapshot.server.drain_deadline;
     let deadline = deadline_seconds.map_or(configured, Duration::from_secs);

@@ -4,6 +4,7 @@ use super::State;
 use super::audit::Author;
 use super::change::on_disk;
 use super::error::Refusal;
+use super::given::Given;
 use super::model::{Entries, Entry, Former, Home, Reason};
 use crate::shared::Shared;
 use axum::Json;
@@ -61,7 +62,7 @@ pub(super) async fn set(
     context: State,
     author: Author,
     Path(typed): Path<String>,
-    Json(Home { host }): Json<Home>,
+    Given(Home { host }): Given<Home>,
 ) -> Result<Json<Former>, Refusal> {
     let shared = context.shared.clone();
     on_disk(move || {
@@ -101,9 +102,8 @@ pub(super) async fn hold(
     context: State,
     author: Author,
     Path(typed): Path<String>,
-    reason: Option<Json<Reason>>,
+    Given(reason): Given<Reason>,
 ) -> Result<StatusCode, Refusal> {
-    let Json(reason) = reason.unwrap_or_default();
     let shared = context.shared.clone();
     on_disk(move || {
         let key = key(&shared, &typed)?;

@@ -4,8 +4,8 @@ use super::State;
 use super::audit::Author;
 use super::change::on_disk;
 use super::error::Refusal;
+use super::given::Given;
 use crate::shared::Shared;
-use axum::Json;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -23,7 +23,7 @@ use utoipa::IntoParams;
 pub(super) async fn add(
     context: State,
     author: Author,
-    Json(keys): Json<Map<String, Value>>,
+    Given(keys): Given<Map<String, Value>>,
 ) -> Result<StatusCode, Refusal> {
     put(context.shared.clone(), author, keys, false).await?;
     Ok(StatusCode::CREATED)
@@ -36,7 +36,7 @@ pub(super) async fn set(
     context: State,
     author: Author,
     Path(name): Path<String>,
-    Json(changes): Json<Map<String, Value>>,
+    Given(changes): Given<Map<String, Value>>,
 ) -> Result<StatusCode, Refusal> {
     let shared = context.shared.clone();
     let former = on_disk(move || Ok(shared.fleet.definition(&name)?)).await?;

@@ -12,6 +12,7 @@ mod change;
 mod directory;
 mod error;
 mod explain;
+mod given;
 mod guard;
 mod hosts;
 pub(crate) mod model;

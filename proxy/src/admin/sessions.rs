@@ -16,7 +16,7 @@ use utoipa::IntoParams;
 const PAGE: usize = 1000;
 
 /// Which sessions; conditions are and-ed.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Filter {
     /// Those of this key, as the directory has it.
@@ -35,6 +35,14 @@ impl Filter {
         self.user.as_ref().is_none_or(|user| **user == *session.about.user)
             && self.host.as_ref().is_none_or(|host| session.is_at(host))
             && self.id.as_ref().is_none_or(|id| id.parse() == Ok(session.about.id))
+    }
+}
+
+impl std::fmt::Display for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let given = [("user", &self.user), ("host", &self.host), ("id", &self.id)];
+        let given = given.iter().filter_map(|(key, value)| value.as_ref().map(|value| format!("{key}={value}")));
+        f.write_str(&given.collect::<Vec<_>>().join(" "))
     }
 }
 
@@ -62,7 +70,7 @@ pub(super) async fn kick(
     if filter.id.as_ref().is_some_and(|id| id.parse::<Id>().is_err()) {
         return Err(Refusal::bad("an id has 16 hexadecimal digits"));
     }
-    let on = format!("{filter:?}");
+    let on = filter.to_string();
     let count = drain::kick(&context.shared, move |session| filter.includes(session));
     author.did("kick", &on, "");
     Ok(Json(Count { count }))

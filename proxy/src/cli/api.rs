@@ -219,12 +219,12 @@ pub(super) fn print_json(value: &impl Serialize) -> Exit {
 }
 
 /// The words of a state, in the colour that people expect.
-pub(super) fn painted(state: &str, on: bool) -> String {
+pub(super) fn painted(state: &str) -> String {
     let code = match state {
         "up" | "idle" => "32",
         "returning" | "draining" | "drained" | "held" => "33",
         "unhealthy" | "stopped" => "31",
         _ => return state.to_owned(),
     };
-    if on && console::colors_enabled() { format!("\x1b[{code}m{state}\x1b[0m") } else { state.to_owned() }
+    if console::colors_enabled() { format!("\x1b[{code}m{state}\x1b[0m") } else { state.to_owned() }
 }

@@ -82,7 +82,7 @@ fn text(told: &Explanation) -> String {
         let _ = writeln!(text, "held       since {} by {}: {}", date(hold.since), hold.by, hold.why);
     }
     if let Some(host) = &told.host {
-        let state = host.services.first().map(|service| painted(&service.state, true)).unwrap_or_default();
+        let state = host.services.first().map(|service| painted(&service.state)).unwrap_or_default();
         let _ = writeln!(text, "host       {}, {state}, {} sessions", host.name, host.sessions);
     }
     let _ = writeln!(text, "outcome    {}", told.outcome);

@@ -65,9 +65,9 @@ pub(super) fn overview(backends: &[Backend]) -> String {
     for backend in backends {
         for service in &backend.services {
             let state = if service.state == "returning" {
-                format!("{} {:.0}%", painted(&service.state, true), service.share * 100.0)
+                format!("{} {:.0}%", painted(&service.state), service.share * 100.0)
             } else {
-                painted(&service.state, true)
+                painted(&service.state)
             };
             table.row(vec![full_name(backend), service.service.clone(), state, sessions(backend), why(backend)]);
         }
@@ -139,7 +139,7 @@ fn details(backend: &Backend) -> String {
             "  {} at {}: {}",
             service.service,
             service.address,
-            painted(&service.state, true)
+            painted(&service.state)
         );
         if let (Some(at), Some(took)) = (service.checked_at, service.check_seconds) {
             let result = service.fault.as_deref().unwrap_or("good");

@@ -9,7 +9,7 @@ mod progress;
 
 pub(crate) use progress::{Drains, Phase, Progress};
 
-use crate::session::{Doing, Order, Session, Urgency, Why};
+use crate::session::{Order, Session, Urgency, Why};
 use crate::shared::Shared;
 use progress::Drain;
 use std::sync::Arc;
@@ -145,14 +145,12 @@ fn share_due(all: u32, passed: Duration, window: Duration) -> u32 {
 /// Tells the sessions that `chosen` chooses to end with a goodbye, and to end anyway after a while. Returns
 /// how many there were.
 pub(crate) fn kick(shared: &Arc<Shared>, chosen: impl Fn(&Session) -> bool) -> usize {
-    let sessions = shared.sessions.select(chosen);
-    for session in &sessions {
-        session.tell(Order::goodbye(Why::Kicked));
-    }
+    let mut sessions = shared.sessions.select(chosen);
+    sessions.retain(|session| session.tell(Order::goodbye(Why::Kicked)));
     let count = sessions.len();
     tokio::spawn(async move {
         sleep(GRACE).await;
-        for session in sessions.iter().filter(|session| session.doing() != Doing::Connecting) {
+        for session in sessions {
             session.tell(Order::end(Why::Kicked));
         }
     });

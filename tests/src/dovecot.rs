@@ -4,6 +4,7 @@ use crate::certificate::Certificate;
 use crate::usher::DEADLINE;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub struct Dovecot {
     dir: TempDir,
     child: Child,
     owner: Option<(u32, u32)>,
+    address: SocketAddr,
 }
 
 /// Every user's password.
@@ -48,18 +50,21 @@ impl Dovecot {
         if let Some((uid, gid)) = owner {
             chown(dir.path().join("mail"), Some(uid), Some(gid)).unwrap();
         }
-        let child = Command::new("dovecot")
-            .args(["-F", "-c"])
-            .arg(&path)
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("dovecot is installed; tests/install-peers does it");
-        let until = Instant::now() + DEADLINE;
-        while TcpStream::connect(address).is_err() {
-            assert!(Instant::now() < until, "dovecot does not listen on {address}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Self { name: name.to_owned(), certificate, dir, child, owner }
+        let child = launch(&path, address);
+        Self { name: name.to_owned(), certificate, dir, child, owner, address }
+    }
+
+    /// Kills it and all its processes, as a crash would.
+    pub fn kill(&mut self) {
+        let group = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        let _ = self.child.wait();
+    }
+
+    /// Starts it again after it was killed.
+    pub fn start_again(&mut self) {
+        let _ = std::fs::remove_file(self.dir.path().join("run/master.pid"));
+        self.child = launch(&self.dir.path().join("dovecot.conf"), self.address);
     }
 
     /// Gives `user` a message that names this server.
@@ -93,6 +98,23 @@ impl Drop for Dovecot {
         let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM));
         let _ = self.child.wait();
     }
+}
+
+/// Starts it in a process group of its own, and waits until it listens.
+fn launch(config: &Path, address: SocketAddr) -> Child {
+    let child = Command::new("dovecot")
+        .args(["-F", "-c"])
+        .arg(config)
+        .stdin(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .expect("dovecot is installed; tests/install-peers does it");
+    let until = Instant::now() + DEADLINE;
+    while TcpStream::connect(address).is_err() {
+        assert!(Instant::now() < until, "dovecot does not listen on {address}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child
 }
 
 fn id(which: &str, user: &str) -> u32 {

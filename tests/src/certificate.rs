@@ -116,6 +116,11 @@ impl Certificate {
         Arc::new(config)
     }
 
+    /// The chain, PEM.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
     /// Writes chain and key into `dir`, as `name.pem` and `name.key`.
     pub fn write(&self, dir: &Path, name: &str) -> (PathBuf, PathBuf) {
         let (chain, key) = (dir.join(format!("{name}.pem")), dir.join(format!("{name}.key")));

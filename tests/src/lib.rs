@@ -9,6 +9,7 @@ pub mod archive;
 pub mod certificate;
 pub mod client;
 pub mod dovecot;
+pub mod faults;
 pub mod fuzz;
 pub mod runtime;
 pub mod scripted;

@@ -227,6 +227,15 @@ impl Usher {
         &self.config
     }
 
+    /// Changes the text of the configuration file.
+    pub fn rewrite(&self, change: impl FnOnce(String) -> String) {
+        let text = std::fs::read_to_string(&self.config).unwrap();
+        // Never half-written, whoever looks.
+        let next = self.config.with_extension("next");
+        std::fs::write(&next, change(text)).unwrap();
+        std::fs::rename(next, &self.config).unwrap();
+    }
+
     /// The admin socket.
     pub fn socket(&self) -> PathBuf {
         self.setup.dir.path().join("state/admin.sock")

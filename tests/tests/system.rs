@@ -3,8 +3,10 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
 
 use std::net::TcpStream;
-use usher_tests::archive::Options;
+use usher_tests::archive::{Options, Tls};
+use usher_tests::certificate::Certificate;
 use usher_tests::client::{Client, config};
+use usher_tests::faults::Faults;
 use usher_tests::runtime::archive;
 use usher_tests::usher::{Setup, Usher};
 
@@ -91,4 +93,161 @@ fn a_missing_or_broken_proxy_header_ends_the_connection() {
     let mut client = Client::plain(usher.imap());
     let _ = client.try_send(b"PROXY TCP4 192.0.2.7 192.0.2.1 50000 143\r\n");
     assert_eq!(client.rest().0, "", "127.0.0.1 may send none");
+}
+
+fn served(setup: Setup) -> Usher {
+    let address = setup.at(10143);
+    archive(Options::named("ih.test"), address).add_user("anna@example.com", "secret");
+    setup
+        .host("ih.test", address, "tls = \"none\"", "login_as = \"canonical\"")
+        .users(&[("anna@example.com", "ih.test"), ("bert@example.com", "ih.test")])
+        .start()
+}
+
+fn says(usher: &Usher, line: &str) -> String {
+    let mut client = Client::tls(usher.imaps());
+    client.send(format!("{line}\r\n"));
+    client.line()
+}
+
+/// As many connections as there may be: those beyond are told where it can be told, and served later.
+#[test]
+fn an_overloaded_usher_sends_connections_away() {
+    let usher = served(Setup::new().limits("connections = 3"));
+    let mut inside: Vec<_> = (0..3).map(|_| Client::tls(usher.imaps())).collect();
+    assert_eq!(
+        Client::plain(usher.imap()).rest().0,
+        "* BYE [UNAVAILABLE] Temporarily unavailable, try again later.\r\n"
+    );
+    assert_eq!(Client::plain(usher.imaps()).rest().0, "");
+    inside[0].login("anna", "secret");
+    usher.wait_for_log("too many connections");
+    inside[1].command("x LOGOUT");
+    let _ = inside[1].rest();
+    usher.wait_until("/v1/status", |status| status["connections"] == 2);
+    assert!(says(&usher, "a LOGIN anna secret").starts_with("a OK"));
+    let page = usher.shows("/metrics").to_string();
+    assert!(page.contains("result=\\\"shed\\\"} 1"), "{page}");
+}
+
+/// Near the limit of memory nobody new is taken, and those who are in are served.
+#[test]
+fn short_memory_sheds_connections_and_ends_with_it() {
+    let usher = served(Setup::new());
+    let mut inside = Client::tls(usher.imaps());
+    inside.login("anna", "secret");
+    usher.rewrite(|text| format!("{text}\n[limits]\nmemory = \"1MiB\"\n"));
+    usher.did(&["reload"]);
+    usher.wait_for_log("memory is short");
+    assert!(Client::plain(usher.imap()).rest().0.starts_with("* BYE [UNAVAILABLE]"));
+    assert_eq!(Client::plain(usher.imaps()).rest().0, "");
+    assert_eq!(inside.command("n NOOP"), ["n OK done"]);
+    assert!(usher.shows("/metrics").to_string().contains("usher_memory_pressure 2"));
+    usher.rewrite(|text| text.replace("1MiB", "8GiB"));
+    usher.did(&["reload"]);
+    usher.wait_for_log("memory is enough again");
+    assert!(says(&usher, "a LOGIN anna secret").starts_with("a OK"));
+}
+
+/// No room for a change: it is refused and told, and traffic goes on.
+#[test]
+fn a_full_disk_refuses_changes_and_nothing_else() {
+    let mut setup = Setup::new();
+    let faults = Faults::new(setup.dir.path());
+    for (key, value) in faults.environment() {
+        setup = setup.environment(key, &value);
+    }
+    let usher = served(setup);
+    let mut inside = Client::tls(usher.imaps());
+    inside.login("anna", "secret");
+    faults.disk_full(true);
+    for (method, path, body) in [
+        ("POST", "/v1/hosts/ih.test/drain", None),
+        ("PUT", "/v1/directory/carl", Some(serde_json::json!({ "host": "ih.test" }))),
+        ("POST", "/v1/directory/anna/hold", None),
+    ] {
+        let (status, said) = usher.ask(method, path, body.as_ref()).unwrap();
+        assert_eq!(status, 507, "{path}: {said}");
+    }
+    assert_eq!(usher.cli(&["drain", "ih.test"]).status.code(), Some(1));
+    assert_eq!(usher.state("ih.test", 0), "up", "nothing has changed");
+    assert!(says(&usher, "a LOGIN anna secret").starts_with("a OK"));
+    assert_eq!(inside.command("n NOOP"), ["n OK done"]);
+    faults.disk_full(false);
+    usher.did(&["drain", "ih.test"]);
+}
+
+/// A clock that is put forward or back moves no timer; what ends by the calendar is judged anew.
+#[test]
+fn a_wrong_clock_moves_no_timer() {
+    const YEAR: i64 = 365 * 24 * 3600;
+    let mut setup = Setup::new().server("login_wait = \"50s\"").limits("idle = \"40s\"\nretry = \"50ms\"");
+    let faults = Faults::new(setup.dir.path());
+    for (key, value) in faults.environment() {
+        setup = setup.environment(key, &value);
+    }
+    let certificate = Certificate::ending_in(&["pinned.test"], std::time::Duration::from_secs(90 * 24 * 3600));
+    let pinned = setup.at(10993);
+    let options = Options {
+        tls: Tls::Implicit,
+        certificate: Some(certificate.clone()),
+        ..Options::named("pinned.test")
+    };
+    archive(options, pinned).add_user("carl@example.com", "secret");
+    let keys = format!("login_as = \"canonical\"\nfingerprints = [{:?}]", certificate.pin());
+    let usher = served(setup.host("pinned.test", pinned, "tls = \"implicit\"", &keys));
+    usher.did(&["user", "set", "carl", "pinned.test"]);
+    usher.did(&["user", "set", "dora", "pinned.test"]);
+    usher.did(&["user", "hold", "dora"]);
+    let mut session = Client::tls(usher.imaps());
+    session.login("anna", "secret");
+    session.send("i IDLE\r\n");
+    session.line();
+    let mut before = Client::tls(usher.imaps());
+    let mut held = Client::tls(usher.imaps());
+    held.send("a LOGIN dora secret\r\n");
+    usher.wait_until("/v1/status", |status| status["held_logins"] == 1);
+    assert!(says(&usher, "a LOGIN carl secret").starts_with("a OK"));
+    assert!(!usher.log().contains("pinned certificate"));
+    for (off, told) in [(YEAR, "pinned certificate has expired"), (-YEAR, ""), (0, "")] {
+        faults.clock_off_by(off);
+        // Two looks of the sweeper, and everything is as it was.
+        let sweeps = std::time::Instant::now() + std::time::Duration::from_secs(6);
+        while std::time::Instant::now() < sweeps {
+            assert!(says(&usher, "a LOGIN carl secret").starts_with("a OK"));
+        }
+        assert_eq!(usher.shows("/v1/status")["held_logins"], 1, "by {off} s");
+        if !told.is_empty() {
+            usher.wait_for_log(told);
+        }
+    }
+    session.send("DONE\r\n");
+    assert!(session.answer("i")[0].starts_with("i OK"));
+    assert_eq!(before.command("n NOOP"), ["n OK Nothing done."]);
+    assert!(!usher.log().contains("cause=\"idle\""), "{}", usher.log());
+}
+
+/// The directory cannot be read: those who were here before are served, nobody is told that they do not exist.
+#[test]
+fn a_directory_that_is_down_is_no_unknown_user() {
+    let setup = Setup::new().server("login_wait = \"300ms\"").limits("retry = \"50ms\"\nfarewell = \"300ms\"");
+    let usher = served(setup);
+    assert!(says(&usher, "a LOGIN anna secret").starts_with("a OK"));
+    let refused = "a NO [AUTHENTICATIONFAILED] Authentication failed.";
+    assert_eq!(says(&usher, "a LOGIN nobody secret"), refused);
+    let database = usher.setup.dir.path().join("state/directory.db");
+    let connection = rusqlite::Connection::open(database).unwrap();
+    connection.execute_batch("ALTER TABLE entry RENAME TO gone").unwrap();
+    assert!(says(&usher, "a LOGIN anna secret").starts_with("a OK"), "the last known answer");
+    assert!(usher.did(&["explain", "anna"]).contains("source remembered"));
+    let bye = "* BYE [UNAVAILABLE] Temporarily unavailable, try again later.";
+    for user in ["bert", "nobody"] {
+        assert_eq!(says(&usher, &format!("a LOGIN {user} secret")), bye, "{user}: as an outage");
+    }
+    usher.wait_for_log("the directory cannot be read");
+    let page = usher.shows("/metrics").to_string();
+    assert!(page.contains("usher_directory_stale 1"), "{page}");
+    connection.execute_batch("ALTER TABLE gone RENAME TO entry").unwrap();
+    assert_eq!(says(&usher, "a LOGIN nobody secret"), refused);
+    assert!(usher.shows("/metrics").to_string().contains("usher_directory_stale 0"));
 }

@@ -86,6 +86,15 @@ impl Dovecot {
         }
     }
 
+    /// Puts a message behind those that `user` has; those delivered so are in the order of their names.
+    pub fn deliver(&self, user: &str, name: &str, raw: &[u8]) {
+        let message = self.dir.path().join("mail").join(user).join(format!("Maildir/cur/2.{name}:2,"));
+        std::fs::write(&message, raw).unwrap();
+        if let Some((uid, gid)) = self.owner {
+            chown(&message, Some(uid), Some(gid)).unwrap();
+        }
+    }
+
     /// Its log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()

@@ -93,6 +93,16 @@ impl Swimmer {
         }
     }
 
+    /// Reads so many octets.
+    ///
+    /// # Errors
+    /// When the connection ends before.
+    pub async fn octets(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.0.read_exact(&mut bytes).await?;
+        Ok(bytes)
+    }
+
     /// Fetches the whole first message of the selected mailbox.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use usher_tests::archive::{Archive, Options};
 use usher_tests::client::Client;
 use usher_tests::runtime::archive;
+use usher_tests::scripted::{GREETING, Scripted};
 use usher_tests::swarm::Swimmer;
 use usher_tests::usher::{Setup, Usher};
 
@@ -138,4 +139,132 @@ fn unfinished_commands_cost_no_more_than_their_cap() {
     // 32 KiB of input, and what a connection costs anyway.
     assert!(each < 44 * 1024, "{each} octets a connection");
     drop(held);
+}
+
+/// Sessions come and go in every way there is, while operators turn hosts on and off: nothing is left behind.
+#[test]
+fn a_hundred_thousand_sessions_leave_nothing_behind() {
+    const SESSIONS: usize = 100_000;
+    let setup = Setup::new()
+        .server("login_wait = \"100ms\"\ndrain_deadline = \"1s\"")
+        .imap("plaintext_from = [\"127.0.0.0/8\"]")
+        .limits("retry = \"20ms\"\nfarewell = \"200ms\"\ngoodbye_window = \"100ms\"\nbackend_connect = \"300ms\"");
+    let (good, bad, gone) = (setup.at(10143), setup.at(10144), setup.at(10145));
+    let held = archive(Options::named("good.test"), good);
+    held.add_user("good@example.com", "secret");
+    let served = AtomicUsize::new(0);
+    let _bad = Scripted::start(bad, move |mut conn| {
+        let fault = served.fetch_add(1, Ordering::Relaxed) % 6;
+        if fault == 0 {
+            return;
+        }
+        conn.send(GREETING);
+        let Some(_) = conn.line() else { return };
+        match fault {
+            1 => conn.send("L NO [UNAVAILABLE] not now\r\n"),
+            2 => conn.send("L NO [AUTHENTICATIONFAILED] no\r\n"),
+            3 => conn.send("* BYE I am going\r\n"),
+            4 => conn.send("L OK in\r\n* 1 FETCH (BODY[] {100}\r\nabc"),
+            _ => {
+                conn.send("L OK in\r\n");
+                conn.line();
+            }
+        }
+    });
+    let none = "health = { imap = { probe = \"none\" } }\nlogin_as = \"canonical\"";
+    let usher = setup
+        .host("good.test", good, "tls = \"none\"", none)
+        .host("bad.test", bad, "tls = \"none\"", none)
+        .host("gone.test", gone, "tls = \"none\"", none)
+        .users(&[
+            ("good@example.com", "good.test"),
+            ("bad@example.com", "bad.test"),
+            ("gone@example.com", "gone.test"),
+        ])
+        .start();
+    let address = usher.imap();
+    let (next, done) = (Arc::new(AtomicUsize::new(0)), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let operator = scope.spawn(|| {
+            let mut changes = 0;
+            while !done.load(Ordering::Relaxed) {
+                let host = ["good", "bad", "gone"][changes % 3];
+                let verb = ["drain", "start", "stop", "start"][changes % 4];
+                usher.ask("POST", &format!("/v1/hosts/{host}.test/{verb}"), None).unwrap();
+                usher.ask("DELETE", "/v1/sessions?host=good.test", None).unwrap();
+                if changes % 5 == 0 {
+                    usher.ask("POST", "/v1/reload", None).unwrap();
+                }
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                changes += 1;
+            }
+            changes
+        });
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let workers: Vec<_> = (0..64)
+                .map(|_| {
+                    let next = next.clone();
+                    tokio::spawn(async move {
+                        loop {
+                            let number = next.fetch_add(1, Ordering::Relaxed);
+                            if number >= SESSIONS {
+                                return;
+                            }
+                            // Whatever it comes to.
+                            let _ = churn(address, number).await;
+                        }
+                    })
+                })
+                .collect();
+            for worker in workers {
+                worker.await.expect("no worker fails");
+            }
+        });
+        done.store(true, Ordering::Relaxed);
+        eprintln!("{} changes by operators", operator.join().unwrap());
+    });
+    usher.wait_until("/v1/status", |status| {
+        let idle = |host: &serde_json::Value| host["sessions"] == 0;
+        status["sessions"] == 0
+            && status["connections"] == 0
+            && status["held_logins"] == 0
+            && status["backends"].as_array().unwrap().iter().all(idle)
+    });
+    assert!(held.logins() > SESSIONS / 20, "{}", held.logins());
+}
+
+async fn churn(address: std::net::SocketAddr, number: usize) -> std::io::Result<()> {
+    let mut client = Swimmer::connect_plain(address).await?;
+    // Those of the host that is gone wait; few are enough.
+    let user = match number % 64 {
+        0 => "gone",
+        1..=20 => "bad",
+        _ => "good",
+    };
+    match (number / 7) % 8 {
+        // Gone in the middle of a literal.
+        0 => client.send("a LOGIN {4}").await?,
+        1 => client.send(&format!("a LOGIN {user} wrong")).await?,
+        // Gone before the answer.
+        2 => client.send(&format!("a LOGIN {user} secret")).await?,
+        3 => {
+            client.command(&format!("a LOGIN {user} secret")).await?;
+        }
+        4 => {
+            client.command(&format!("a LOGIN {user} secret")).await?;
+            client.send("b IDLE").await?;
+            client.line().await?;
+        }
+        5 => {
+            client.send(&format!("a LOGIN {user} secret\r\nb SELECT INBOX\r\nc APPEND INBOX {{5}}")).await?;
+            client.line().await?;
+        }
+        _ => {
+            client.command(&format!("a LOGIN {user} secret")).await?;
+            client.close().await?;
+        }
+    }
+    Ok(())
 }

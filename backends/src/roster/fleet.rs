@@ -517,3 +517,107 @@ fn host_tls(
     let http = config.http.as_ref().is_some_and(|http| http.tls);
     (imap || http).then(|| tls::client_config(&config.name, &config.pins, identity, observer)).transpose()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::ConnectFault;
+    use crate::health::Report;
+    use crate::roster::Shut;
+
+    struct Deaf;
+
+    impl Observer for Deaf {
+        fn connected(&self, _: &str, _: Duration) {}
+        fn connect_failed(&self, _: &str, _: &ConnectFault) {}
+        fn pinned_certificate_ends(&self, _: &str, _: i64, _: bool) {}
+        fn added_host_unreadable(&self, _: &str, _: &[usher_config::Fault]) {}
+        fn probed(&self, _: &BackendId, _: Service, _: &Report) {}
+        fn health_turned(&self, _: &BackendId, _: Service, _: Option<&str>) {}
+        fn checker_suspected(&self, _: bool) {}
+        fn agent_said(&self, _: &BackendId, _: AgentWord) {}
+    }
+
+    fn host(name: &str) -> InstanceHost {
+        let text = format!(
+            "[[instance_host]]\nname = \"{name}\"\nimap = {{ address = \"127.0.0.1:1\", tls = \"none\" }}"
+        );
+        usher_config::load_host(&text).unwrap()
+    }
+
+    fn fleet(dir: &Path) -> Fleet {
+        let identity = Identity::load_or_make(dir, "mail.test").unwrap();
+        Fleet::open(dir, &[host("a"), host("b")], &[], identity, Arc::new(Deaf)).unwrap()
+    }
+
+    fn lease(fleet: &Fleet, name: &str) -> Result<crate::roster::Lease<Host>, Shut> {
+        fleet.roster().host(name).unwrap().lease(Service::Imap)
+    }
+
+    #[test]
+    fn a_lease_goes_with_the_session_that_panics() {
+        let dir = tempfile::tempdir().unwrap();
+        let fleet = fleet(dir.path());
+        let leased = lease(&fleet, "a").ok().unwrap();
+        let session = std::thread::spawn(move || {
+            let _leased = leased;
+            panic!("a session's bug");
+        });
+        assert!(session.join().is_err());
+        assert_eq!(fleet.roster().host("a").unwrap().standing.leases(), 0);
+    }
+
+    /// A picture from before a hold lets nobody in after it.
+    #[test]
+    fn old_pictures_let_nobody_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let fleet = fleet(dir.path());
+        let old = fleet.roster().host("a").unwrap().clone();
+        fleet.hold("a", HoldKind::Stop, "x", "y").unwrap();
+        assert!(matches!(old.lease(Service::Imap), Err(Shut::Draining)));
+        assert!(matches!(lease(&fleet, "a"), Err(Shut::Stopped)));
+        assert!(lease(&fleet, "b").is_ok());
+        assert_eq!(fleet.start("a").unwrap(), Vec::<&str>::new());
+        assert!(old.lease(Service::Imap).is_ok());
+    }
+
+    /// What health says never undoes what an operator has said, nor the other way round.
+    #[test]
+    fn holds_are_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let fleet = fleet(dir.path());
+        let id = fleet.roster().host("a").unwrap().id.clone();
+        let out = Out { service: Service::Imap, since: 0, why: "gone".into(), passive: false };
+        fleet.hold("a", HoldKind::Drain, "x", "y").unwrap();
+        fleet.take_out(&id, out);
+        fleet.take_back(&id, Service::Imap, None);
+        assert!(matches!(lease(&fleet, "a"), Err(Shut::Draining)));
+        fleet.take_out(&id, Out { service: Service::Imap, since: 0, why: "gone".into(), passive: false });
+        assert_eq!(fleet.start("a").unwrap(), ["health"]);
+        assert!(matches!(lease(&fleet, "a"), Err(Shut::Unhealthy)));
+        fleet.take_back(&id, Service::Imap, None);
+        assert!(lease(&fleet, "a").is_ok());
+        assert!(matches!(fleet.hold("nobody", HoldKind::Stop, "x", "y"), Err(FleetError::Unknown(_))));
+    }
+
+    #[test]
+    fn what_is_reconfigured_keeps_its_leases_and_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let fleet = fleet(dir.path());
+        let leased = lease(&fleet, "a").ok().unwrap();
+        fleet.hold("b", HoldKind::Drain, "x", "y").unwrap();
+        let mut changed = host("a");
+        changed.max_sessions = Some(1);
+        let prepared = fleet.prepare(&[changed, host("b"), host("c")], &[]).unwrap();
+        assert!(fleet.put_in_place(prepared).is_empty());
+        assert!(matches!(lease(&fleet, "a"), Err(Shut::Full)));
+        assert!(matches!(lease(&fleet, "b"), Err(Shut::Draining)));
+        assert!(lease(&fleet, "c").is_ok());
+        drop(leased);
+        assert!(lease(&fleet, "a").is_ok());
+        let old = fleet.roster().host("a").unwrap().clone();
+        let prepared = fleet.prepare(&[host("b")], &[]).unwrap();
+        assert_eq!(fleet.put_in_place(prepared), ["a", "c"]);
+        assert!(old.lease(Service::Imap).is_err(), "it is gone for old pictures as well");
+    }
+}

@@ -90,6 +90,9 @@ impl Meter {
         for result in ["applied", "refused"] {
             self.count(names::RELOADS, &[("result", result)], 0);
         }
+        // That of the start.
+        self.gauge(names::RELOADED, &[]).set(1.0);
+        self.gauge(names::RELOADED_AT, &[]).set(usher_backends::roster::now() as f64);
     }
 
     /// A connection to a listener.

@@ -84,4 +84,23 @@ mod tests {
             assert!(manual.contains(&format!("`{name}")), "{name} is not in docs/metrics.md");
         }
     }
+
+    /// Whatever dashboard and alerts ask for is there to be asked for.
+    #[test]
+    fn dashboard_and_alerts_ask_for_nothing_else() {
+        let files = [
+            include_str!("../../../packaging/grafana/usher.json"),
+            include_str!("../../../packaging/prometheus/usher.rules.yml"),
+        ];
+        for text in files {
+            let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+            for word in words.filter(|word| word.starts_with("usher_")) {
+                let name = ["_bucket", "_count", "_sum"]
+                    .iter()
+                    .find_map(|suffix| word.strip_suffix(suffix))
+                    .unwrap_or(word);
+                assert!(ALL.iter().any(|(known, _, _)| *known == name), "{word}");
+            }
+        }
+    }
 }

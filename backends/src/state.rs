@@ -114,7 +114,8 @@ impl State {
     /// # Errors
     /// When the file cannot be read.
     pub fn operator_holds(&self) -> Result<Vec<(String, OperatorHold)>, StateError> {
-        let mut select = self.0.prepare("SELECT name, since, by, why, kind FROM operator_hold ORDER BY name")?;
+        let mut select =
+            self.0.prepare("SELECT name, since, by, why, kind FROM operator_hold ORDER BY name")?;
         let holds = select.query_map([], |row| {
             let kind: String = row.get(4)?;
             let kind = if kind == HoldKind::Drain.name() { HoldKind::Drain } else { HoldKind::Stop };
@@ -185,12 +186,7 @@ impl State {
     pub fn hosts(&self) -> Result<Vec<AddedHost>, StateError> {
         let mut select = self.0.prepare("SELECT name, definition, since, by FROM host ORDER BY name")?;
         let hosts = select.query_map([], |row| {
-            Ok(AddedHost {
-                name: row.get(0)?,
-                definition: row.get(1)?,
-                since: row.get(2)?,
-                by: row.get(3)?,
-            })
+            Ok(AddedHost { name: row.get(0)?, definition: row.get(1)?, since: row.get(2)?, by: row.get(3)? })
         })?;
         Ok(hosts.collect::<Result<_, _>>()?)
     }

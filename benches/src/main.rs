@@ -1,6 +1,7 @@
 //! `make bench`: what usher costs. Prints one table a subject; arguments choose subjects by name.
 
 mod directory;
+mod health;
 mod idle;
 mod input;
 
@@ -13,8 +14,12 @@ type Outcome = Result<(), Box<dyn Error>>;
 type Measure = fn() -> Outcome;
 
 /// Every subject by its name.
-const SUBJECTS: [(&str, Measure); 3] =
-    [("idle", idle::measure), ("input", input::measure), ("directory", directory::measure)];
+const SUBJECTS: [(&str, Measure); 4] = [
+    ("idle", idle::measure),
+    ("input", input::measure),
+    ("directory", directory::measure),
+    ("health", health::measure),
+];
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();

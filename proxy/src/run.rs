@@ -79,8 +79,7 @@ pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), Run
     let loaded = config.certificates(None, colour)?;
     let bound = config.sockets(&[], colour)?;
     let ticketer = tls::ticket_keys()?;
-    let following =
-        Following { path: config.path().to_owned(), files: config.files(), watched, ticketer };
+    let following = Following { path: config.path().to_owned(), files: config.files(), watched, ticketer };
     let snapshot = config.snapshot;
     reload::secrets_are_readable(&snapshot).map_err(ConfigError::Faults)?;
     raise_descriptor_limit();

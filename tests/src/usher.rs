@@ -141,12 +141,8 @@ impl Setup {
     /// Starts usher with these arguments beyond the configuration.
     pub fn start_with(self, arguments: &[&str]) -> Usher {
         let config = self.write();
-        let mut usher = Usher {
-            child: self.spawn(&config, arguments),
-            setup: self,
-            config,
-            log: Lines::default(),
-        };
+        let mut usher =
+            Usher { child: self.spawn(&config, arguments), setup: self, config, log: Lines::default() };
         usher.listen_to();
         usher.wait_for_log("serving");
         usher
@@ -379,12 +375,7 @@ impl Drop for Usher {
 ///
 /// # Errors
 /// When nobody answers.
-pub fn ask(
-    socket: &Path,
-    method: &str,
-    path: &str,
-    body: Option<&Value>,
-) -> std::io::Result<(u16, Value)> {
+pub fn ask(socket: &Path, method: &str, path: &str, body: Option<&Value>) -> std::io::Result<(u16, Value)> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(DEADLINE))?;
     let body = body.map(ToString::to_string).unwrap_or_default();

@@ -19,7 +19,8 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 fn with_api(setup: Setup, ip: &str) -> (Usher, SocketAddr) {
     let path = setup.dir.path().join("token");
     std::fs::write(&path, format!("{TOKEN}\n")).unwrap();
-    let address = SocketAddr::new(ip.parse().unwrap_or(setup.ip), if ip.is_empty() { 9143 } else { free_port(ip) });
+    let address =
+        SocketAddr::new(ip.parse().unwrap_or(setup.ip), if ip.is_empty() { 9143 } else { free_port(ip) });
     let (one, two) = (setup.at(1), setup.at(2));
     let usher = setup
         .section(&format!("[admin]\nlisten = \"{address}\"\ntoken_file = {path:?}"))
@@ -48,7 +49,10 @@ fn tcp(address: SocketAddr, line: &str, headers: &[&str], body: &[u8]) -> u16 {
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
     let host = if headers.contains("Host:") { String::new() } else { format!("Host: {address}\r\n") };
-    let head = format!("{line} HTTP/1.1\r\n{host}Connection: close\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "{line} HTTP/1.1\r\n{host}Connection: close\r\n{headers}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
     stream.write_all(head.as_bytes()).unwrap();
     // An answer may come before all of the body is read.
     let _ = stream.write_all(body);
@@ -99,7 +103,12 @@ fn bodies_are_capped() {
     // Without a length it is known only on the way.
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    write!(stream, "POST /v1/hosts HTTP/1.1\r\nHost: {address}\r\n{bearer}\r\n{}\r\nTransfer-Encoding: chunked\r\n\r\n", headers[1]).unwrap();
+    write!(
+        stream,
+        "POST /v1/hosts HTTP/1.1\r\nHost: {address}\r\n{bearer}\r\n{}\r\nTransfer-Encoding: chunked\r\n\r\n",
+        headers[1]
+    )
+    .unwrap();
     for _ in 0..20 {
         let _ = write!(stream, "2000\r\n{}\r\n", " ".repeat(0x2000));
     }
@@ -160,7 +169,8 @@ fn the_socket_is_its_owners_and_groups() {
 #[test]
 fn readiness_fails_while_usher_drains() {
     let setup = Setup::new().server("drain_deadline = \"50s\"");
-    let archive = usher_tests::runtime::archive(usher_tests::archive::Options::named("ih.test"), setup.at(10143));
+    let archive =
+        usher_tests::runtime::archive(usher_tests::archive::Options::named("ih.test"), setup.at(10143));
     archive.add_user("anna@example.com", "secret");
     let (api, address) = (setup.at(9143), setup.at(10143));
     let mut usher = setup
@@ -254,7 +264,8 @@ fn two_hundred_crashes_lose_no_acknowledged_change() {
             let changes = scope.spawn(|| {
                 let mut step = seed;
                 loop {
-                    step = step.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    step =
+                        step.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                     let name = format!("ih{}.test", (step >> 33) % 2);
                     let extra = format!("extra{}.test", (step >> 40) % 3);
                     let sessions = (step >> 20) % 1000 + 1;

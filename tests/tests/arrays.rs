@@ -51,8 +51,7 @@ fn each_balance_does_what_it_says() {
         let setup = Setup::new();
         let _members: Vec<_> = (0..3).map(|at| says_its_name(&setup, at)).collect();
         let weight = |at| if at == 2 { "weight = 2".to_owned() } else { String::new() };
-        let (_usher, listener) =
-            spread(setup, 3, &format!("balance = \"{balance}\"\n{NO_PROBES}"), weight);
+        let (_usher, listener) = spread(setup, 3, &format!("balance = \"{balance}\"\n{NO_PROBES}"), weight);
         let mut counts: HashMap<String, i32> = HashMap::new();
         for _ in 0..200 {
             *counts.entry(member_of(listener)).or_default() += 1;
@@ -85,7 +84,10 @@ fn sessions_that_stay_weigh() {
     assert_eq!(second, 20, "two thirds, exactly");
     assert_eq!(usher.shows("/v1/hosts/m1.test")[0]["sessions"], 20);
     let shown = usher.shows("/v1/sessions?host=m1.test");
-    assert_eq!((shown["matching"].as_u64(), shown["sessions"][0]["protocol"].as_str()), (Some(20), Some("tcp")));
+    assert_eq!(
+        (shown["matching"].as_u64(), shown["sessions"][0]["protocol"].as_str()),
+        (Some(20), Some("tcp"))
+    );
     assert!(usher.did(&["kick", "--host", "m1.test"]).starts_with("20 "));
     drop(clients);
     usher.wait_until("/v1/hosts/m0.test", |shown| shown[0]["sessions"] == 0);

@@ -181,8 +181,7 @@ fn a_host_that_an_operator_holds_is_out_at_once() {
     held.add_user("anna@example.com", "secret");
     let state_dir = setup.dir.path().join("state");
     let setup = with_host(setup, "tls = \"none\"", "");
-    let hold =
-        OperatorHold { kind: HoldKind::Stop, since: 0, by: "test".into(), why: "maintenance".into() };
+    let hold = OperatorHold { kind: HoldKind::Stop, since: 0, by: "test".into(), why: "maintenance".into() };
     State::open(&state_dir).unwrap().hold("ih.test", &hold).unwrap();
     let usher = setup.start();
     let begun = Instant::now();

@@ -146,7 +146,9 @@ fn the_deadline_of_a_drain_ends_the_rest() {
 
 #[test]
 fn goodbyes_are_spread_over_the_window() {
-    let setup = Setup::new().server("drain_deadline = \"30s\"").limits("goodbye_window = \"4s\"\nquiet = \"1s\"\nfarewell = \"500ms\"");
+    let setup = Setup::new()
+        .server("drain_deadline = \"30s\"")
+        .limits("goodbye_window = \"4s\"\nquiet = \"1s\"\nfarewell = \"500ms\"");
     let (usher, _archives) = fleet(setup, "");
     let mut clients: Vec<_> = (0..20).map(|_| logged_in(&usher, "anna")).collect();
     for client in &mut clients {
@@ -193,7 +195,10 @@ fn sessions_are_listed_and_kicked() {
     let shown = usher.shows("/v1/sessions?user=anna%40example.com");
     assert_eq!(shown["matching"], 2);
     let first = &shown["sessions"][0];
-    assert_eq!((&first["host"], &first["protocol"], &first["tls"]), (&json!("ih0.test"), &json!("imaps"), &json!("TLSv1.3")));
+    assert_eq!(
+        (&first["host"], &first["protocol"], &first["tls"]),
+        (&json!("ih0.test"), &json!("imaps"), &json!("TLSv1.3"))
+    );
     let id = first["id"].as_str().unwrap();
     assert!(usher.did(&["sessions", "--id", id]).contains("anna@example.com"));
     assert!(usher.did(&["kick", "--id", id]).starts_with("1 "));
@@ -304,8 +309,11 @@ fn pairing_pins_the_certificate_that_was_looked_at() {
     let setup = quick();
     let certificate = Certificate::for_names(&["paired.test"]);
     let address = setup.at(10993);
-    let options =
-        Options { tls: Tls::Implicit, certificate: Some(certificate.clone()), ..Options::named("paired.test") };
+    let options = Options {
+        tls: Tls::Implicit,
+        certificate: Some(certificate.clone()),
+        ..Options::named("paired.test")
+    };
     let held = archive(options, address);
     held.add_user("anna@example.com", "secret");
     let usher = setup.host("ih0.test", "127.0.0.1:1".parse().unwrap(), "tls = \"none\"", "").start();
@@ -322,8 +330,7 @@ fn pairing_pins_the_certificate_that_was_looked_at() {
     assert!(!pair(&["--thumbprint", &"ab".repeat(20), "--fingerprint", &certificate.pin()]).0);
     // A thumbprint alone trusts nothing: a person would still be asked.
     assert!(!pair(&["--thumbprint", &certificate.thumbprint()]).0);
-    let colons: String = certificate.pin()[7..]
-        .as_bytes()
+    let colons: String = certificate.pin().as_bytes()[7..]
         .chunks(2)
         .map(|pair| String::from_utf8_lossy(pair).to_uppercase())
         .collect::<Vec<_>>()
@@ -351,10 +358,14 @@ fn a_pinned_certificate_that_ends_soon_is_told() {
         Options { tls: Tls::Implicit, certificate: Some(certificate.clone()), ..Options::named("ih.test") };
     let held = archive(options, address);
     held.add_user("anna@example.com", "secret");
-    let keys = format!("fingerprints = [{:?}]\nhealth = {{ interval = \"1s\", imap = {{ probe = \"greeting\" }} }}", certificate.pin());
+    let keys = format!(
+        "fingerprints = [{:?}]\nhealth = {{ interval = \"1s\", imap = {{ probe = \"greeting\" }} }}",
+        certificate.pin()
+    );
     let usher = setup.host("ih.test", address, "tls = \"implicit\"", &keys).start();
     usher.wait_for_log("pinned certificate ends soon");
-    let shown = usher.wait_until("/v1/hosts/ih.test", |shown| !shown[0]["services"][0]["capabilities"].is_null());
+    let shown =
+        usher.wait_until("/v1/hosts/ih.test", |shown| !shown[0]["services"][0]["capabilities"].is_null());
     let service = &shown[0]["services"][0];
     assert!(service["capabilities"].as_str().unwrap().contains("IMAP4rev1"), "{service}");
     assert!(service["certificate_ends"].as_i64().unwrap() > 1_700_000_000, "{service}");
@@ -382,7 +393,9 @@ fn explain_names_key_entry_host_and_reason() {
     let (usher, _archives) = fleet(quick(), "");
     usher.did(&["user", "set", "@example.com", "ih1.test"]);
     let told = usher.did(&["explain", "ANNA", "--from", "192.0.2.1", "--protocol", "imaps"]);
-    for part in ["anna@example.com", "on ih0.test", "source embedded", "goes to ih0.test", "imaps", "192.0.2.1"] {
+    for part in
+        ["anna@example.com", "on ih0.test", "source embedded", "goes to ih0.test", "imaps", "192.0.2.1"]
+    {
         assert!(told.contains(part), "{part}: {told}");
     }
     let told = usher.did(&["explain", "zoe@example.com"]);

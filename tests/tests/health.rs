@@ -25,7 +25,8 @@ fn quick() -> Setup {
 
 /// A host with this health and nothing else.
 fn watched(setup: Setup, address: SocketAddr, imap: &str, keys: &str, health: &str) -> Usher {
-    let keys = format!("{keys}\nhealth = {{ interval = \"200ms\", timeout = \"300ms\", ramp = \"1s\", {health} }}");
+    let keys =
+        format!("{keys}\nhealth = {{ interval = \"200ms\", timeout = \"300ms\", ramp = \"1s\", {health} }}");
     setup.host("ih.test", address, imap, &keys).users(&[("anna@example.com", "ih.test")]).start()
 }
 
@@ -38,9 +39,7 @@ fn first_line(usher: &Usher, user: &str, password: &str) -> String {
 /// Real Dovecot: killed as a crash would, out under traffic and without, and back.
 #[test]
 fn a_killed_dovecot_is_out_soon_and_back_with_a_ramp() {
-    let setup = Setup::new()
-        .server("login_wait = \"20s\"")
-        .limits("retry = \"100ms\"\nfarewell = \"500ms\"");
+    let setup = Setup::new().server("login_wait = \"20s\"").limits("retry = \"100ms\"\nfarewell = \"500ms\"");
     let address = setup.at(10143);
     let mut dovecot = Dovecot::start("ih.test", address, Mode::Plain);
     dovecot.add_user("anna@example.com");
@@ -98,8 +97,11 @@ fn probes_go_as_deep_as_they_are_told() {
     let certificate = Certificate::for_names(&["ih.test"]);
     let other = Certificate::for_names(&["ih.test"]);
     let served = |setup: &Setup, password: &str| {
-        let options =
-            Options { tls: Tls::Implicit, certificate: Some(certificate.clone()), ..Options::named("ih.test") };
+        let options = Options {
+            tls: Tls::Implicit,
+            certificate: Some(certificate.clone()),
+            ..Options::named("ih.test")
+        };
         let held = archive(options, setup.at(10143));
         held.add_user("probe@example.com", password);
     };
@@ -129,8 +131,10 @@ fn probes_go_as_deep_as_they_are_told() {
         // As many checks as a verdict takes.
         usher.wait_until("/metrics", |page| {
             let good = if state == "up" { "good" } else { "failed" };
-            let line = format!("usher_host_checks_total{{host=\"ih.test\",service=\"imap\",result=\"{good}\"}} ");
-            let count = page.as_str().unwrap().lines().find_map(|page| page.strip_prefix(&line)?.parse().ok());
+            let line =
+                format!("usher_host_checks_total{{host=\"ih.test\",service=\"imap\",result=\"{good}\"}} ");
+            let count =
+                page.as_str().unwrap().lines().find_map(|page| page.strip_prefix(&line)?.parse().ok());
             count.unwrap_or(0) >= 4
         });
         assert_eq!(usher.state("ih.test", 0), state, "{probe}");
@@ -216,9 +220,14 @@ fn an_agent_holds_and_releases() {
     let health = format!("imap = {{ probe = \"tcp\" }}, agent = \"{agent}\"");
     let usher = watched(setup, address, "tls = \"none\"", "login_as = \"canonical\"", &health);
     assert!(first_line(&usher, "anna", "secret").starts_with("a OK"));
-    for (says, state) in
-        [("drain\n", "held"), ("up\n", "held"), ("ready\n", "up"), ("down\n", "held"), ("up 50%\n", "up"), ("maint\n", "held")]
-    {
+    for (says, state) in [
+        ("drain\n", "held"),
+        ("up\n", "held"),
+        ("ready\n", "up"),
+        ("down\n", "held"),
+        ("up 50%\n", "up"),
+        ("maint\n", "held"),
+    ] {
         *word.lock().unwrap() = says;
         usher.wait_for_state("ih.test", state);
         if state == "held" {
@@ -253,7 +262,8 @@ fn a_checker_that_sees_most_hosts_time_out_suspects_itself() {
                 }
             }));
         }
-        let health = "health = { interval = \"200ms\", timeout = \"300ms\", imap = { probe = \"greeting\" } }";
+        let health =
+            "health = { interval = \"200ms\", timeout = \"300ms\", imap = { probe = \"greeting\" } }";
         setup = setup.host(&format!("ih{at}.test"), address, "tls = \"none\"", health);
     }
     let usher = setup.start();

@@ -148,7 +148,9 @@ fn a_hundred_thousand_sessions_leave_nothing_behind() {
     let setup = Setup::new()
         .server("login_wait = \"100ms\"\ndrain_deadline = \"1s\"")
         .imap("plaintext_from = [\"127.0.0.0/8\"]")
-        .limits("retry = \"20ms\"\nfarewell = \"200ms\"\ngoodbye_window = \"100ms\"\nbackend_connect = \"300ms\"");
+        .limits(
+            "retry = \"20ms\"\nfarewell = \"200ms\"\ngoodbye_window = \"100ms\"\nbackend_connect = \"300ms\"",
+        );
     let (good, bad, gone) = (setup.at(10143), setup.at(10144), setup.at(10145));
     let held = archive(Options::named("good.test"), good);
     held.add_user("good@example.com", "secret");

@@ -23,7 +23,8 @@ fn promtool(arguments: &[&str]) {
         .current_dir(rules)
         .output()
         .expect("promtool is installed; tests/install-peers does it");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
 }
 

@@ -95,8 +95,10 @@ fn certificates_are_replaced_together_or_not_at_all() {
     let next = Certificate::for_names(&["mail.test"]);
     let key = std::fs::read_to_string(dir.join("usher.key")).unwrap();
     next.write(&dir, "next");
-    let (good_chain, good_key) =
-        (std::fs::read_to_string(dir.join("next.pem")).unwrap(), std::fs::read_to_string(dir.join("next.key")).unwrap());
+    let (good_chain, good_key) = (
+        std::fs::read_to_string(dir.join("next.pem")).unwrap(),
+        std::fs::read_to_string(dir.join("next.key")).unwrap(),
+    );
     let expired = Certificate::expired(&["mail.test"]);
     expired.write(&dir, "expired");
     let (expired_chain, expired_key) = (
@@ -146,7 +148,10 @@ fn tickets_survive_a_reload() {
     usher.did(&["reload"]);
     assert!(resumed());
     let page = usher.shows("/metrics").to_string();
-    assert!(page.contains("usher_tls_handshakes_total{version=\\\"TLSv1.3\\\",kind=\\\"resumed\\\"} 2"), "{page}");
+    assert!(
+        page.contains("usher_tls_handshakes_total{version=\\\"TLSv1.3\\\",kind=\\\"resumed\\\"} 2"),
+        "{page}"
+    );
 }
 
 #[test]

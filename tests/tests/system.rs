@@ -186,7 +186,8 @@ fn a_wrong_clock_moves_no_timer() {
     for (key, value) in faults.environment() {
         setup = setup.environment(key, &value);
     }
-    let certificate = Certificate::ending_in(&["pinned.test"], std::time::Duration::from_secs(90 * 24 * 3600));
+    let certificate =
+        Certificate::ending_in(&["pinned.test"], std::time::Duration::from_secs(90 * 24 * 3600));
     let pinned = setup.at(10993);
     let options = Options {
         tls: Tls::Implicit,
@@ -230,7 +231,8 @@ fn a_wrong_clock_moves_no_timer() {
 /// The directory cannot be read: those who were here before are served, nobody is told that they do not exist.
 #[test]
 fn a_directory_that_is_down_is_no_unknown_user() {
-    let setup = Setup::new().server("login_wait = \"300ms\"").limits("retry = \"50ms\"\nfarewell = \"300ms\"");
+    let setup =
+        Setup::new().server("login_wait = \"300ms\"").limits("retry = \"50ms\"\nfarewell = \"300ms\"");
     let usher = served(setup);
     assert!(says(&usher, "a LOGIN anna secret").starts_with("a OK"));
     let refused = "a NO [AUTHENTICATIONFAILED] Authentication failed.";

@@ -14,11 +14,7 @@ const PROBES: u32 = 3;
 ///
 /// # Errors
 /// [`ConnectFault`], within the deadline.
-pub async fn dial(
-    address: &str,
-    deadlines: &Deadlines,
-    until: Instant,
-) -> Result<TcpStream, ConnectFault> {
+pub async fn dial(address: &str, deadlines: &Deadlines, until: Instant) -> Result<TcpStream, ConnectFault> {
     let stream = knock(address, until).await?;
     keep_alive(&stream, deadlines.keepalive, deadlines.unreachable)
         .map_err(|error| ConnectFault::at(Stage::Dial, error))?;

@@ -87,7 +87,10 @@ pub(super) async fn send_proxy_header(
     in_time(Stage::ProxyHeader, until, tcp.write_all(&header)).await
 }
 
-pub(super) async fn start_tls(stream: &mut BackendStream, until: Instant) -> Result<BackendDrained, ConnectFault> {
+pub(super) async fn start_tls(
+    stream: &mut BackendStream,
+    until: Instant,
+) -> Result<BackendDrained, ConnectFault> {
     let mut opening = Opening::new(true);
     match drive(stream, &mut opening, Vec::new(), until).await? {
         OpeningStep::StartTls(proof) => Ok(proof),

@@ -16,14 +16,14 @@ pub use stream::BackendStream;
 
 use crate::Observer;
 use crate::roster::Host;
+use rustls::ClientConfig;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
-use usher_config::snapshot::Limits;
-use rustls::ClientConfig;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use usher_config::snapshot::ClientAddress;
+use usher_config::snapshot::Limits;
 use usher_wire::imap::login::Fault;
 
 /// For whom a backend is contacted.

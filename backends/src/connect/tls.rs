@@ -94,10 +94,7 @@ pub(super) fn anyone() -> Result<Arc<ClientConfig>, ConnectFault> {
     Ok(Arc::new(config))
 }
 
-fn by_roots(
-    host: &str,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
+fn by_roots(host: &str, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);

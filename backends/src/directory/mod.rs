@@ -11,8 +11,8 @@ mod schema;
 
 pub use entries::{Entry, Placement};
 pub(crate) use entries::{key_of, kind};
-pub use remembered::Found;
 pub use outcome::{Conflict, ConflictKind, ImportOptions, ImportPhase, Imported};
+pub use remembered::Found;
 
 use remembered::Remembered;
 use rusqlite::Connection;

@@ -217,9 +217,8 @@ async fn get(
     expected: Option<&str>,
 ) -> Result<(), ProbeFault> {
     let http = |error: &dyn std::fmt::Display| ProbeFault::Http(error.to_string());
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| http(&error))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| http(&error))?;
     let request = hyper::Request::get(path)
         .header("host", name)
         .header("user-agent", "usher-health")

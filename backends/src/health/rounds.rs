@@ -131,9 +131,9 @@ impl Health {
     fn reconcile_targets(self: &Arc<Self>, wanted: HashMap<Key, (HealthPolicy, String)>) {
         let mut targets = lock(&self.targets);
         targets.retain(|key, target| {
-            let same = wanted.get(key).is_some_and(|(policy, place)| {
-                *policy == target.policy && *place == target.place
-            });
+            let same = wanted
+                .get(key)
+                .is_some_and(|(policy, place)| *policy == target.policy && *place == target.place);
             if !same {
                 // Elsewhere or by other rules: fit until proven otherwise.
                 self.fleet.take_back(&key.0, key.1, None);

@@ -75,7 +75,8 @@ mod tests {
     #[test]
     fn each_follows_the_weights() {
         let weights = [1.0, 2.0, 0.5, 4.0];
-        for balance in [Balance::RoundRobin, Balance::LeastSessions, Balance::RandomTwo, Balance::SourceHash] {
+        for balance in [Balance::RoundRobin, Balance::LeastSessions, Balance::RandomTwo, Balance::SourceHash]
+        {
             let counts = spread(balance, &weights, 20_000);
             for (count, weight) in counts.iter().zip(weights) {
                 let expected = 20_000.0 * weight / 7.5;
@@ -88,8 +89,7 @@ mod tests {
     #[test]
     fn few_clients_move_when_a_member_goes() {
         let names: Vec<_> = (0..10).map(|at| format!("m{at}")).collect();
-        let all: Vec<_> =
-            names.iter().map(|name| Candidate { name, weight: 1.0, sessions: 0 }).collect();
+        let all: Vec<_> = names.iter().map(|name| Candidate { name, weight: 1.0, sessions: 0 }).collect();
         let mut moved = HashMap::new();
         for number in 0..10_000 {
             let draw = Draw { turn: 0, source: source(number) };

@@ -25,7 +25,11 @@ pub(super) fn check(file: &mut Section<'_>, listeners: &[Listener], faults: &mut
         };
         if array.affinity == Affinity::Cookie {
             let what = "this array keeps clients by a cookie, which plain TCP does not have";
-            faults.push(Fault::new(listener.span.clone(), what, "write `affinity = \"address\"` in the array"));
+            faults.push(Fault::new(
+                listener.span.clone(),
+                what,
+                "write `affinity = \"address\"` in the array",
+            ));
         }
         if let Some(member) = array.members.iter().find(|member| member.tcp.is_none()) {
             let what = format!("the member \"{}\" of this array has no `tcp`", member.name.escape_debug());
@@ -63,7 +67,8 @@ fn one(
     let span = section.span.clone();
     let tables = section.tables("members", "a member of [[array]]", faults);
     if tables.is_empty() {
-        let instead = "add `members = [ { name = \"cas1.example.com\", tcp = { address = \"10.0.0.21\" } } ]`";
+        let instead =
+            "add `members = [ { name = \"cas1.example.com\", tcp = { address = \"10.0.0.21\" } } ]`";
         faults.push(Fault::new(span, "an array without members can serve nobody", instead));
     }
     let mut names = HashMap::new();
@@ -84,11 +89,7 @@ fn one(
     })
 }
 
-fn member(
-    mut section: Section<'_>,
-    names: &mut HashMap<String, ()>,
-    faults: &mut Faults,
-) -> Option<Member> {
+fn member(mut section: Section<'_>, names: &mut HashMap<String, ()>, faults: &mut Faults) -> Option<Member> {
     let name: Option<Place<String>> = section.required("name", "\"cas1.example.com\"", faults);
     if let Some(name) = &name {
         if is_host_name(&name.value) {
@@ -97,7 +98,8 @@ fn member(
             faults.push(name.fault("`name` is not a host name", "write a name such as \"cas1.example.com\""));
         }
     }
-    let tcp = section.table("tcp", "{ address = \"10.0.0.21\" }", faults).and_then(|tcp| endpoint(tcp, faults));
+    let tcp =
+        section.table("tcp", "{ address = \"10.0.0.21\" }", faults).and_then(|tcp| endpoint(tcp, faults));
     let http = http(&mut section, faults);
     let weight = section.optional("weight", faults);
     let pins = pins(&mut section, faults);

@@ -89,7 +89,8 @@ fn imap(health: &mut Section<'_>, faults: &mut Faults) -> Option<ImapProbe> {
             Some(ImapProbe::Login { user: user.value, password_file: file.value.into() })
         }
         (Depth::Login, _, _) => {
-            let instead = "add `user = \"probe@example.com\"` and `password_file = \"/etc/usher/probe.secret\"`";
+            let instead =
+                "add `user = \"probe@example.com\"` and `password_file = \"/etc/usher/probe.secret\"`";
             faults.push(Fault::new(span, "a login needs a user and a password", instead));
             None
         }

@@ -37,8 +37,7 @@ fn one(
         if last_port != address.port() && protocol.is_some_and(|protocol| protocol != Protocol::Tcp) {
             faults.push(written.fault("only `tcp` listens on a range of ports", ADDRESS));
         }
-        let ports = if address.port() == 0 { 1..=0 } else { address.port()..=last_port };
-        for port in ports {
+        for port in address.port()..=last_port {
             let before = faults.len();
             unique(seen, SocketAddr::new(address.ip(), port), &written, "the address", faults);
             if faults.len() > before {

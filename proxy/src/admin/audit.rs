@@ -21,7 +21,15 @@ pub(super) struct Author {
 impl Author {
     /// Writes a change down.
     pub(super) fn did(&self, what: &str, on: &str, why: &str) {
-        tracing::info!(audit = true, by = self.name.as_str(), from = self.from.as_str(), what, on, why, "change");
+        tracing::info!(
+            audit = true,
+            by = self.name.as_str(),
+            from = self.from.as_str(),
+            what,
+            on,
+            why,
+            "change"
+        );
     }
 }
 

@@ -90,10 +90,7 @@ pub(super) async fn start(
 
 /// Reads the configuration file anew; waits for what comes of it.
 #[utoipa::path(post, path = "/v1/reload", responses((status = 200, body = Reloaded), (status = 422, body = Reloaded)))]
-pub(super) async fn reload(
-    context: State,
-    author: Author,
-) -> Result<(StatusCode, Json<Reloaded>), Refusal> {
+pub(super) async fn reload(context: State, author: Author) -> Result<(StatusCode, Json<Reloaded>), Refusal> {
     let (request, answer) = oneshot::channel();
     let gone = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "usher stops");
     context.reloads.send(request).await.map_err(|_| gone())?;

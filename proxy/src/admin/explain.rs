@@ -78,8 +78,7 @@ fn explained(shared: &Shared, login: &Login) -> Result<Explanation, Refusal> {
             placement
         }
         Ok(Found::Now(None)) => {
-            "refused as a wrong password is: the directory has no entry for it"
-                .clone_into(&mut told.outcome);
+            "refused as a wrong password is: the directory has no entry for it".clone_into(&mut told.outcome);
             return Ok(told);
         }
         Err(error) => {

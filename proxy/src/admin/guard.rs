@@ -80,7 +80,9 @@ pub(super) async fn guard(State(context): State<Arc<Context>>, request: Request,
             let needs_token = refusal.needs_token;
             let mut response = refusal.refusal.into_response();
             if needs_token {
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+                response
+                    .headers_mut()
+                    .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
             }
             response
         }

@@ -41,7 +41,8 @@ impl Filter {
 impl std::fmt::Display for Filter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let given = [("user", &self.user), ("host", &self.host), ("id", &self.id)];
-        let given = given.iter().filter_map(|(key, value)| value.as_ref().map(|value| format!("{key}={value}")));
+        let given =
+            given.iter().filter_map(|(key, value)| value.as_ref().map(|value| format!("{key}={value}")));
         f.write_str(&given.collect::<Vec<_>>().join(" "))
     }
 }

@@ -90,15 +90,17 @@ fn text(told: &Explanation) -> String {
 }
 
 pub(super) fn reload(arguments: &ReloadArguments) -> Exit {
-    let asked =
-        arguments.reach.api().and_then(|api| api.send(Method::POST, "/v1/reload", None::<&()>));
+    let asked = arguments.reach.api().and_then(|api| api.send(Method::POST, "/v1/reload", None::<&()>));
     let Reloaded { applied, faults, needs_restart, warnings } = match asked {
         Ok(reloaded) => reloaded,
         Err(error) => return error.tell(),
     };
     if !applied {
         eprintln!("{}", faults.unwrap_or_default().trim_end());
-        eprintln!("usher: not reloaded; the former configuration of {} stays", arguments.reach.config().display());
+        eprintln!(
+            "usher: not reloaded; the former configuration of {} stays",
+            arguments.reach.config().display()
+        );
         return Exit::Config;
     }
     warnings.iter().for_each(|warning| eprintln!("usher: {warning}"));

@@ -137,7 +137,9 @@ mod tests {
     #[test]
     fn keys_are_read_as_toml_or_text() {
         let mut host = Map::new();
-        for key in ["max_sessions=5", "login_as=typed", "imap.address=10.0.0.1:993", "fingerprints=[\"a\"]", "x="] {
+        for key in
+            ["max_sessions=5", "login_as=typed", "imap.address=10.0.0.1:993", "fingerprints=[\"a\"]", "x="]
+        {
             assign(&mut host, key).unwrap();
         }
         let expected = json!({

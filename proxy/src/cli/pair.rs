@@ -92,14 +92,20 @@ fn judge(arguments: &Arguments, shown: &Shown) -> Result<(), ApiError> {
     if let Some(thumbprint) = &arguments.thumbprint {
         let digits: String = thumbprint.chars().filter(char::is_ascii_hexdigit).collect();
         if !digits.eq_ignore_ascii_case(&shown.thumbprint) {
-            return Err(refused("this is another certificate than the one with that thumbprint; nothing was registered"));
+            return Err(refused(
+                "this is another certificate than the one with that thumbprint; nothing was registered",
+            ));
         }
     }
     if let Some(fingerprint) = &arguments.fingerprint {
         let written = fingerprint.strip_prefix("sha256:").unwrap_or(fingerprint);
         let digits: String = written.chars().filter(|c| *c != ':').collect();
         let same = format!("sha256:{}", digits.to_ascii_lowercase()) == shown.pin.to_string();
-        return if same { Ok(()) } else { Err(refused("this is not the certificate with that fingerprint; nothing was registered")) };
+        return if same {
+            Ok(())
+        } else {
+            Err(refused("this is not the certificate with that fingerprint; nothing was registered"))
+        };
     }
     if !std::io::stdin().is_terminal() {
         return Err(refused("nobody is there to ask; give --fingerprint, read off at the server itself"));
@@ -145,17 +151,13 @@ pub(super) fn identity(argument: &ConfigArgument) -> Exit {
         Err(exit) => return exit,
     };
     let server = &config.snapshot.server;
-    let made = std::fs::create_dir_all(&server.state_dir)
-        .map_err(|error| error.to_string())
-        .and_then(|()| {
-            Identity::load_or_make(&server.state_dir, &server.name).map_err(|error| error.to_string())
-        });
+    let made = std::fs::create_dir_all(&server.state_dir).map_err(|error| error.to_string()).and_then(|()| {
+        Identity::load_or_make(&server.state_dir, &server.name).map_err(|error| error.to_string())
+    });
     match made {
-        Ok(identity) => print(&format!(
-            "{}\n{}\n",
-            identity.fingerprint(),
-            server.state_dir.join("client.pem").display()
-        )),
+        Ok(identity) => {
+            print(&format!("{}\n{}\n", identity.fingerprint(), server.state_dir.join("client.pem").display()))
+        }
         Err(error) => {
             eprintln!("usher: {error}");
             Exit::Unavailable

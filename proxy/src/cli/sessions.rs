@@ -64,7 +64,8 @@ pub(super) fn list(arguments: &ListArguments) -> Exit {
     if arguments.json {
         return print_json(&found);
     }
-    let mut table = Table::new(&["id", "user", "host", "client", "protocol", "tls", "doing", "since", "quiet for"]);
+    let mut table =
+        Table::new(&["id", "user", "host", "client", "protocol", "tls", "doing", "since", "quiet for"]);
     for session in &found.sessions {
         table.row(vec![
             session.id.clone(),

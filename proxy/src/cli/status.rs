@@ -51,7 +51,9 @@ pub(super) fn headline(status: &Status) -> String {
         status.held_logins
     );
     if status.checker_suspected {
-        text.push_str("most hosts time out at once: the last good state is kept; look at this machine's network\n");
+        text.push_str(
+            "most hosts time out at once: the last good state is kept; look at this machine's network\n",
+        );
     }
     for hold in &status.moving {
         let _ = writeln!(text, "{} is held by {}: {}", hold.key, hold.by, hold.why);
@@ -69,7 +71,13 @@ pub(super) fn overview(backends: &[Backend]) -> String {
             } else {
                 painted(&service.state)
             };
-            table.row(vec![full_name(backend), service.service.clone(), state, sessions(backend), why(backend)]);
+            table.row(vec![
+                full_name(backend),
+                service.service.clone(),
+                state,
+                sessions(backend),
+                why(backend),
+            ]);
         }
     }
     table.to_string()
@@ -85,7 +93,8 @@ fn full_name(backend: &Backend) -> String {
 fn sessions(backend: &Backend) -> String {
     match (&backend.drain, backend.max_sessions) {
         (Some(drain), _) if drain.left > 0 => {
-            let eta = drain.estimate_seconds.map_or(String::new(), |left| format!(", {} to go", span(left as u64)));
+            let eta =
+                drain.estimate_seconds.map_or(String::new(), |left| format!(", {} to go", span(left as u64)));
             format!("{} of {}{eta}", drain.left, drain.began_with)
         }
         (_, Some(most)) => format!("{} (at most {most})", backend.sessions),
@@ -134,13 +143,7 @@ fn details(backend: &Backend) -> String {
         let _ = writeln!(text, "  pin: {pin}");
     }
     for service in &backend.services {
-        let _ = writeln!(
-            text,
-            "  {} at {}: {}",
-            service.service,
-            service.address,
-            painted(&service.state)
-        );
+        let _ = writeln!(text, "  {} at {}: {}", service.service, service.address, painted(&service.state));
         if let (Some(at), Some(took)) = (service.checked_at, service.check_seconds) {
             let result = service.fault.as_deref().unwrap_or("good");
             let _ = writeln!(text, "    checked {} in {:.1} ms: {result}", date(at), took * 1e3);

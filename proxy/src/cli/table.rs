@@ -1,6 +1,6 @@
 //! Tables that people like to read: columns as wide as they need to be.
 
-use console::{measure_text_width, pad_str, Alignment};
+use console::{Alignment, measure_text_width, pad_str};
 
 /// A table with a headline.
 pub(super) struct Table(Vec<Vec<String>>);

@@ -116,16 +116,20 @@ async fn take_down(shared: &Shared, whose: &Whose, why: Why, drain: &Drain) {
             });
         } else if now >= deadline {
             if drain.enter(Phase::Goodbyes) {
-                tracing::info!(host = drain.name(), sessions = left, "the deadline has passed, saying goodbye");
+                tracing::info!(
+                    host = drain.name(),
+                    sessions = left,
+                    "the deadline has passed, saying goodbye"
+                );
             }
             sessions.iter().for_each(|session| {
                 session.tell(Order::goodbye(why));
             });
         } else {
             let due = share_due(drain.progress().began_with.max(left), now - begun, window);
-            let quiet = sessions.iter().filter(|session| {
-                session.told().urgency == Urgency::None && session.is_quiet(limits.quiet)
-            });
+            let quiet = sessions
+                .iter()
+                .filter(|session| session.told().urgency == Urgency::None && session.is_quiet(limits.quiet));
             for session in quiet.take(due.saturating_sub(told) as usize) {
                 told += u32::from(session.tell(Order::goodbye(why)));
             }

@@ -59,7 +59,11 @@ fn broken(by: By, error: &io::Error) -> Ended {
 }
 
 /// Moves octets one way until there are none for now. Ready once `from` has ended and `to` knows it.
-fn poll_move(cx: &mut Context<'_>, from: &mut Leg<TcpStream>, to: &mut Leg<TcpStream>) -> Poll<io::Result<()>> {
+fn poll_move(
+    cx: &mut Context<'_>,
+    from: &mut Leg<TcpStream>,
+    to: &mut Leg<TcpStream>,
+) -> Poll<io::Result<()>> {
     for _ in 0..TURN {
         ready!(to.poll_flush(cx))?;
         if from.ended {

@@ -23,8 +23,7 @@ pub(crate) async fn serve(
     let begun = Instant::now();
     let id = shared.ids.next();
     let mut session = None;
-    let outcome =
-        Box::pin(find_member(&shared, &at, &mut tcp, id, (peer, local), &mut session)).await;
+    let outcome = Box::pin(find_member(&shared, &at, &mut tcp, id, (peer, local), &mut session)).await;
     let protocol = at.listener().protocol;
     drop(at);
     drop(places.door);

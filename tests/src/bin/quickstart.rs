@@ -12,6 +12,8 @@ use usher_tests::certificate::Certificate;
 
 const IMAP: &str = "127.0.0.1:1143";
 const IMAPS: &str = "127.0.0.1:1993";
+/// The admin API over TCP.
+const API: &str = "127.0.0.1:9143";
 
 /// Host, its address, its TLS, and its users.
 const HOSTS: [(&str, &str, Tls, &str, [&str; 2]); 3] = [
@@ -78,6 +80,7 @@ async fn start_archives(dir: &Path) -> Result<String, Box<dyn Error>> {
     let state = dir.join("state");
     let mut config = format!(
         "[server]\nname = \"localhost\"\nstate_dir = {state:?}\ndrain_deadline = \"5s\"\n\n\
+         [admin]\nlisten = \"{API}\"\n\n\
          [[listener]]\nprotocol = \"imap\"\naddress = \"{IMAP}\"\n\n\
          [[listener]]\nprotocol = \"imaps\"\naddress = \"{IMAPS}\"\n\n\
          [[domain]]\nname = \"example.com\"\naliases = [\"example.org\"]\ndefault_for = [\"any\"]\n"
@@ -148,6 +151,14 @@ usher is serving in front of three sample archive servers. Try, in another termi
   Ask where a user is, and move them:
     {usher} user --config {config} get anna
     {usher} user --config {config} set anna ih2.example.com
+    {usher} explain --config {config} anna
+
+  See the hosts, take one out without hurting anyone, and back:
+    {usher} status --config {config}
+    {usher} drain --config {config} ih1.example.com --why maintenance --wait
+    {usher} start --config {config} ih1.example.com
+    {usher} top --config {config}
+    curl {API}/metrics
 
 Ctrl-C stops it.
 "

@@ -9,6 +9,7 @@ use usher_tests::archive::{Archive, Options, Tls};
 use usher_tests::certificate::Certificate;
 use usher_tests::client::Client;
 use usher_tests::runtime::archive;
+use usher_tests::scripted::Scripted;
 use usher_tests::usher::{Setup, Usher};
 
 const USERS: &[(&str, &str)] = &[("anna@example.com", "ih0.test"), ("bert@example.com", "ih1.test")];
@@ -131,6 +132,41 @@ fn a_drain_ends_quiet_sessions_first_and_lets_commands_finish() {
     assert_eq!(other.command("n NOOP"), ["n OK done"], "nobody else is disturbed");
     assert_eq!(archives[0].logins(), 3);
     usher.wait_for_logs("by=\"operator\" stage=\"relay\" cause=\"drained\"", 3);
+}
+
+/// A stop ends everybody at once: with a goodbye where one fits, cut where none does.
+#[test]
+fn a_stop_ends_sessions_at_once() {
+    let setup = quick();
+    let address = setup.at(10143);
+    let _scripted = Scripted::logged_in(address, |conn| {
+        while let Some(line) = conn.line() {
+            match line.as_str() {
+                "f FETCH" => conn.send("* 1 FETCH (BODY[] {10}\r\n01234"),
+                "i IDLE" => conn.send("+ idling\r\n"),
+                _ => {}
+            }
+        }
+    });
+    let usher = setup
+        .host("ih0.test", address, "tls = \"none\"", "")
+        .users(&[("anna@example.com", "ih0.test")])
+        .start();
+    let mut idle = logged_in(&usher, "anna");
+    idle.send("i IDLE\r\n");
+    idle.line();
+    let mut waiting = logged_in(&usher, "anna");
+    waiting.send("s SEARCH ALL\r\n");
+    let mut torn = logged_in(&usher, "anna");
+    torn.send("f FETCH\r\n");
+    torn.octets(29);
+    let said = usher.did(&["stop", "ih0.test", "--wait"]);
+    assert!(said.contains("3 sessions ended"), "{said}");
+    assert_eq!(idle.rest().0, GONE);
+    assert_eq!(waiting.rest().0, GONE, "between two responses, though a command is under way");
+    let (said, end) = torn.rest();
+    assert!(said.is_empty() && end.is_err(), "cut, and seen to be cut: {said:?}");
+    usher.wait_for_logs("cause=\"stopped\"", 3);
 }
 
 #[test]

@@ -203,14 +203,16 @@ impl State {
         Ok(())
     }
 
-    /// Removes a host and any hold on it.
+    /// Removes a host, and with `released` any hold on it.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn remove_host(&mut self, name: &str) -> Result<(), StateError> {
+    pub fn remove_host(&mut self, name: &str, released: bool) -> Result<(), StateError> {
         let transaction = self.0.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute("DELETE FROM host WHERE name = ?1", [name])?;
-        transaction.execute("DELETE FROM operator_hold WHERE name = ?1", [name])?;
+        if released {
+            transaction.execute("DELETE FROM operator_hold WHERE name = ?1", [name])?;
+        }
         transaction.commit()?;
         Ok(())
     }

@@ -250,6 +250,8 @@ pub struct Member {
     pub tcp: Option<TcpEndpoint>,
     /// How its web service is reached.
     pub http: Option<HttpEndpoint>,
+    /// `host:port` of an agent that says how it is, in HAProxy's text protocol.
+    pub agent: Option<String>,
     /// Its share of the sessions against other members'; from 1.
     pub weight: u32,
     /// Pins of its certificate.

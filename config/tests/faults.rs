@@ -84,6 +84,14 @@ fn one_fault_each() {
             "[[array]]\nname = \"rpc\"\nmembers = [ { name = \"a\" }, { name = \"A\" } ]",
             "the member \"A\" is there twice",
         ),
+        (
+            "[[array]]\nname = \"a\"\nhealth = { agent = \"x:1\" }\nmembers = [ { name = \"a\" } ]",
+            "unknown key `agent`",
+        ),
+        (
+            "[[array]]\nname = \"a\"\nmembers = [ { name = \"a\", fingerprints = [\"sha256:aa\"] } ]",
+            "never checked",
+        ),
         ("[admin]\nlisten = \"9143\"", "`listen`"),
         ("[admin]\nsockt = \"x\"", "unknown key `sockt`"),
         ("[limits]\nmemory = \"2 GB\"", "`memory`"),
@@ -105,6 +113,7 @@ fn probes_are_whole() {
         ("http = {}", "no `probe`"),
         ("tcp = { probe = \"tcp\" }", "unknown key `tcp`"),
         ("agent = \"10.0.0.1\"", "`agent`"),
+        ("http = { probe = \"tcp\", path = \"/\" }", "asks for something"),
         ("rise = 0", "`rise`"),
     ] {
         let told = faults(&format!("{GOOD}[instance_host.health]\n{health}\n"));

@@ -31,6 +31,9 @@ const RELOADS: usize = 16;
 /// Between two times at which metrics are tidied up.
 const TIDY: Duration = Duration::from_secs(5);
 
+/// Between two looks at what other processes have changed in the directory.
+const FOLLOW: Duration = Duration::from_millis(500);
+
 /// Why usher does not serve.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
@@ -66,7 +69,6 @@ pub(crate) enum RunError {
 /// Where the configuration is, and how it is followed.
 pub(crate) struct Following {
     path: PathBuf,
-    files: Vec<PathBuf>,
     watched: bool,
     ticketer: Arc<dyn ProducesTickets>,
 }
@@ -79,7 +81,7 @@ pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), Run
     let loaded = config.certificates(None, colour)?;
     let bound = config.sockets(&[], colour)?;
     let ticketer = tls::ticket_keys()?;
-    let following = Following { path: config.path().to_owned(), files: config.files(), watched, ticketer };
+    let following = Following { path: config.path().to_owned(), watched, ticketer };
     let snapshot = config.snapshot;
     reload::secrets_are_readable(&snapshot).map_err(ConfigError::Faults)?;
     raise_descriptor_limit();
@@ -134,17 +136,19 @@ async fn serve(
     // Before anybody can be served, so that whoever sees usher serve can ask it.
     let _socket = Admin::serve(shared.clone(), reloads.clone())?;
     let mut sockets = Sockets::default();
-    sockets.follow(&shared, bound, &shared.setting().snapshot.listeners)?;
-    let Following { path, files, watched, ticketer } = following;
+    sockets.follow(&shared, listen::watch(bound)?, &shared.setting().snapshot.listeners);
+    let Following { path, watched, ticketer } = following;
+    let followed = path.clone();
     let reloader = Reloader { shared: shared.clone(), path, ticketer, sockets };
     let reloading = tokio::spawn(reloader.serve(requests));
     tokio::spawn(reload::follow_hangups(hangups, reloads.clone()));
     if watched {
-        tokio::spawn(reload::follow_files(files, reloads));
+        tokio::spawn(reload::follow_files(shared.clone(), followed, reloads));
     }
     tokio::spawn(sweep(shared.clone()));
     tokio::spawn(listen::watch_memory(shared.clone()));
     tokio::spawn(tidy_up(shared.clone()));
+    tokio::spawn(follow_directory(shared.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
     tokio::select! {
         _ = terminate.recv() => {}
@@ -172,6 +176,16 @@ async fn tidy_up(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(TIDY).await;
         shared.meter.tidy_up();
+    }
+}
+
+/// Forgets what other processes change in the directory.
+async fn follow_directory(shared: Arc<Shared>) {
+    loop {
+        let directory = shared.clone();
+        // One that cannot be read is told where logins ask it.
+        let _ = tokio::task::spawn_blocking(move || directory.directory.follow_changes()).await;
+        tokio::time::sleep(FOLLOW).await;
     }
 }
 

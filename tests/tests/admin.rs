@@ -133,6 +133,16 @@ fn beyond_loopback_reading_demands_the_token_as_well() {
     assert_eq!(tcp(address, "GET /livez", &[], b""), 200, "for load balancers");
 }
 
+/// However little else is logged.
+#[test]
+fn changes_are_always_written_down() {
+    let (usher, _) = with_api(Setup::new().environment("RUST_LOG", "error,usher::run=info"), "");
+    usher.did(&["drain", "ih0.test", "--why", "disks"]);
+    let line = usher.wait_for_log("what=\"drain\"");
+    assert!(line.contains("why=\"disks (within ") && line.contains("(uid "), "{line}");
+    assert!(!usher.log().contains("listening"));
+}
+
 #[test]
 fn without_a_token_nothing_is_changed_over_tcp() {
     let setup = Setup::new();

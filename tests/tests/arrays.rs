@@ -58,8 +58,8 @@ fn each_balance_does_what_it_says() {
         }
         for (at, expected) in expected.into_iter().enumerate() {
             let count = counts.get(&format!("m{at}.test")).copied().unwrap_or(0);
-            // By sessions, connections that end at once leave no mark, so that turns decide.
-            let slack = if balance == "least-sessions" || balance == "random-two" { 60 } else { 5 };
+            // Connections that end at once leave no mark, so that turns decide; some may still be ending.
+            let slack = if balance == "least-sessions" || balance == "random-two" { 40 } else { 5 };
             assert!((count - expected).abs() <= slack, "{balance}: {counts:?}");
         }
     }
@@ -81,14 +81,14 @@ fn sessions_that_stay_weigh() {
     let mut clients: Vec<_> = (0..30).map(|_| Client::plain(listener)).collect();
     let names: Vec<_> = clients.iter_mut().map(Client::line).collect();
     let second = names.iter().filter(|name| *name == "m1.test").count();
-    assert_eq!(second, 20, "two thirds, exactly");
-    assert_eq!(usher.shows("/v1/hosts/m1.test")[0]["sessions"], 20);
+    assert!((19..=21).contains(&second), "two thirds: {second}");
+    assert_eq!(usher.shows("/v1/hosts/m1.test")[0]["sessions"], second);
     let shown = usher.shows("/v1/sessions?host=m1.test");
     assert_eq!(
         (shown["matching"].as_u64(), shown["sessions"][0]["protocol"].as_str()),
-        (Some(20), Some("tcp"))
+        (Some(second as u64), Some("tcp"))
     );
-    assert!(usher.did(&["kick", "--host", "m1.test"]).starts_with("20 "));
+    assert!(usher.did(&["kick", "--host", "m1.test"]).starts_with(&format!("{second} ")));
     drop(clients);
     usher.wait_until("/v1/hosts/m0.test", |shown| shown[0]["sessions"] == 0);
 }
@@ -179,6 +179,71 @@ fn octets_and_half_closes_pass_both_ways() {
     assert_eq!(said.len(), bytes.len() + 3);
     assert!(said.starts_with(&bytes) && said.ends_with(b"end"));
     usher.wait_for_log("bytes_from_client=3000000 bytes_from_backend=3000003");
+}
+
+/// A member that does not answer, rather than refuse, leaves time for another.
+#[test]
+fn a_member_that_does_not_answer_is_passed_over() {
+    let setup = Setup::new().limits("backend_connect = \"3s\"");
+    let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    full.bind(&setup.at(13000).into()).unwrap();
+    full.listen(0).unwrap();
+    // Its queue is full: the system answers nobody any more.
+    let mut waiting = Vec::new();
+    loop {
+        let next = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let connected = next.connect_timeout(&setup.at(13000).into(), Duration::from_millis(200));
+        if connected.is_err() {
+            break;
+        }
+        waiting.push(next);
+    }
+    let _other = says_its_name(&setup, 1);
+    let (_usher, listener) =
+        spread(setup, 2, &format!("balance = \"first\"\n{NO_PROBES}"), |_| String::new());
+    assert_eq!(member_of(listener), "m1.test");
+}
+
+/// What a member says last is heard, though it has closed and the client is still sending.
+#[test]
+fn last_words_are_heard_by_a_client_that_is_still_sending() {
+    let setup = Setup::new();
+    let _member = Scripted::start(setup.at(13000), |mut conn| {
+        conn.octets(10);
+        conn.send("too much\n");
+    });
+    let (_usher, listener) = spread(setup, 1, NO_PROBES, |_| String::new());
+    for _ in 0..20 {
+        let mut tcp = TcpStream::connect(listener).unwrap();
+        tcp.set_read_timeout(Some(DEADLINE)).unwrap();
+        let mut writer = tcp.try_clone().unwrap();
+        let writing = std::thread::spawn(move || while writer.write_all(&[b'x'; 8192]).is_ok() {});
+        let mut said = [0; 9];
+        tcp.read_exact(&mut said).unwrap();
+        assert_eq!(&said, b"too much\n");
+        tcp.shutdown(std::net::Shutdown::Both).unwrap();
+        writing.join().unwrap();
+    }
+}
+
+/// A member that does not close after the client's end is not waited for without end.
+#[test]
+fn a_half_closed_connection_ends_by_the_idle_limit() {
+    let setup = Setup::new().limits("idle = \"1s\"");
+    let _member = Scripted::start(setup.at(13000), |mut conn| {
+        conn.rest();
+        conn.tcp().set_read_timeout(None).unwrap();
+        std::thread::park();
+    });
+    let (usher, listener) = spread(setup, 1, NO_PROBES, |_| String::new());
+    // Quiet, but whole: nobody's to judge.
+    let whole = TcpStream::connect(listener).unwrap();
+    let half = TcpStream::connect(listener).unwrap();
+    half.shutdown(std::net::Shutdown::Write).unwrap();
+    usher.wait_for_log("cause=\"idle\"");
+    assert_eq!(usher.shows("/v1/sessions")["matching"], 1);
+    drop(whole);
+    usher.wait_until("/v1/sessions", |shown| shown["matching"] == 0);
 }
 
 /// Five of twenty die and three are drained under a storm of connections.

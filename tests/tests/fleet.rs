@@ -175,8 +175,12 @@ fn the_deadline_of_a_drain_ends_the_rest() {
     let mut busy = logged_in(&usher, "anna");
     busy.send("a APPEND INBOX {5}\r\n");
     busy.line();
-    let said = usher.did(&["drain", "ih0.test", "--deadline", "1s", "--wait"]);
-    assert!(said.starts_with("ih0.test: 1 sessions ended in"), "{said}");
+    let (status, _) = usher
+        .ask("POST", "/v1/hosts/ih0.test/drain", Some(&json!({ "deadline_seconds": u64::MAX })))
+        .unwrap();
+    assert_eq!(status, 400);
+    let said = usher.did(&["drain", "IH0.test", "--deadline", "1s", "--wait"]);
+    assert!(said.starts_with("IH0.test: 1 sessions ended in"), "{said}");
     assert_eq!(busy.rest().0, GONE, "between two responses");
 }
 
@@ -239,13 +243,18 @@ fn sessions_are_listed_and_kicked() {
     assert!(usher.did(&["sessions", "--id", id]).contains("anna@example.com"));
     assert!(usher.did(&["kick", "--id", id]).starts_with("1 "));
     assert_eq!(clients[0].rest().0, GONE);
-    assert!(usher.did(&["kick", "--user", "anna@example.com"]).starts_with("1 "));
+    assert!(usher.did(&["kick", "--user", "ANNA@Example.com"]).starts_with("1 "), "however it is written");
     assert_eq!(clients[1].rest().0, GONE);
-    assert!(usher.did(&["kick", "--host", "ih1.test"]).starts_with("1 "));
+    assert!(usher.did(&["kick", "--host", "IH1.test"]).starts_with("1 "));
     assert_eq!(clients[2].rest().0, GONE);
     usher.wait_for_logs("cause=\"kicked\"", 3);
     usher.wait_until("/v1/sessions", |shown| shown["matching"] == 0);
     assert_eq!(usher.cli(&["kick"]).status.code(), Some(1), "nobody is meant");
+    assert_eq!(
+        usher.cli(&["kick", "--user", ""]).status.code(),
+        Some(1),
+        "and nobody by a name that is none"
+    );
 }
 
 /// Whoever is kicked while the login is still under way is told goodbye, not joined.
@@ -322,6 +331,11 @@ fn hosts_come_and_go_while_running() {
     let wrong = usher.cli(&["host", "set", "late.test", "max_sessoins=5"]);
     let told = String::from_utf8_lossy(&wrong.stderr).into_owned();
     assert!(!wrong.status.success() && told.contains("did you mean `max_sessions`?"), "{told}");
+    let wrong = usher.ask("PATCH", "/v1/hosts/late.test", Some(&json!({ "name": "ih1.test" }))).unwrap();
+    assert_eq!(wrong.0, 400, "a host keeps its name");
+    assert_eq!(usher.cli(&["host", "set", "late.test", "x"]).status.code(), Some(2));
+    usher.did(&["host", "set", "late.test", "imap.client_address=imap-id"]);
+    usher.did(&["host", "set", "late.test", "imap.client_address="]);
     // What the file defines is changed there.
     let wrong = usher.cli(&["host", "set", "ih0.test", "max_sessions=5"]);
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("configuration file"));

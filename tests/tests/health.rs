@@ -159,10 +159,14 @@ fn http_is_asked_for_status_and_body() {
         let keys = format!("http = {{ address = \"{address}\", tls = \"none\" }}");
         let health = "imap = { probe = \"none\" }, http = { probe = \"get\", path = \"/healthcheck.htm\", body = \"healthy\" }";
         let usher = watched(setup, address, "tls = \"none\"", &keys, health);
-        let shown = usher.wait_until("/v1/hosts/ih.test", |shown| {
-            let service = &shown[0]["services"][1];
-            service["checked_at"].is_i64() && (state == "up" || service["state"] == state)
+        let good = if state == "up" { "good" } else { "failed" };
+        let line = format!("usher_host_checks_total{{host=\"ih.test\",service=\"http\",result=\"{good}\"}} ");
+        usher.wait_until("/metrics", |page| {
+            let count =
+                page.as_str().unwrap().lines().find_map(|page| page.strip_prefix(&line)?.parse().ok());
+            count.unwrap_or(0) >= 4
         });
+        let shown = usher.shows("/v1/hosts/ih.test");
         assert_eq!(shown[0]["services"][1]["state"], state);
         assert_eq!(shown[0]["services"][0]["state"], "up", "a hold of one protocol is not one of the other");
         assert!(String::from_utf8_lossy(&http.heard()).starts_with("GET /healthcheck.htm HTTP/1.1\r\n"));
@@ -207,6 +211,32 @@ fn a_host_with_the_wrong_certificate_does_not_come_back_by_connecting() {
     });
     assert_eq!(usher.state("ih.test", 0), "unhealthy");
     assert!(!usher.log().contains("back in service"));
+}
+
+/// Failing sessions bring the next probe nearer, and never put it off.
+#[test]
+fn failing_sessions_do_not_starve_the_probes() {
+    let setup = quick();
+    let address = setup.at(10143);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    // Well enough for a probe, and for nobody else: a login is refused in the greeting.
+    let _scripted = Scripted::start(address, move |mut conn| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        conn.send("* BYE not you\r\n");
+    });
+    let usher = watched(setup, address, "tls = \"none\"", "", "imap = { probe = \"tcp\" }");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while usher.state("ih.test", 0) == "up" {
+                    first_line(&usher, "anna", "secret");
+                }
+            });
+        }
+    });
+    // What was said to a session is for a probe to confirm, and this one did, at the same depth.
+    assert!(!usher.did(&["status"]).contains("a session failed"));
 }
 
 #[test]
@@ -287,6 +317,10 @@ fn a_checker_that_sees_most_hosts_time_out_suspects_itself() {
     usher.wait_until("/v1/status", |status| status["checker_suspected"] == false);
     for at in 0..5 {
         usher.wait_for_state(&format!("ih{at}.test"), "up");
+        assert!(
+            !usher.log().contains(&format!("out of service host=ih{at}.test")),
+            "not on its return either"
+        );
     }
 }
 

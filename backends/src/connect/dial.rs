@@ -2,12 +2,18 @@
 
 use super::{Cause, ConnectFault, Deadlines, Stage};
 use socket2::{SockRef, TcpKeepalive};
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 /// Keepalive probes without an answer before the peer counts as gone.
 const PROBES: u32 = 3;
+
+/// Names that are looked up at a time: the resolver works on threads that others need as well, and goes on
+/// when nobody waits for it any more.
+static RESOLVING: Semaphore = Semaphore::const_new(32);
 
 /// Connects to `address` (`host:port`), trying each address that a name has until `until`, for a connection
 /// that is to last.
@@ -27,7 +33,7 @@ pub async fn dial(address: &str, deadlines: &Deadlines, until: Instant) -> Resul
 /// [`ConnectFault`], within the deadline.
 pub async fn knock(address: &str, until: Instant) -> Result<TcpStream, ConnectFault> {
     let late = |stage| ConnectFault::at(stage, Cause::TimedOut);
-    let found = timeout_at(until, lookup_host(address)).await.map_err(|_| late(Stage::Resolve))?;
+    let found = timeout_at(until, resolve(address)).await.map_err(|_| late(Stage::Resolve))?;
     let mut fault = ConnectFault::at(Stage::Resolve, std::io::Error::from(std::io::ErrorKind::NotFound));
     for address in found.map_err(|error| ConnectFault::at(Stage::Resolve, error))? {
         match timeout_at(until, TcpStream::connect(address)).await {
@@ -37,6 +43,21 @@ pub async fn knock(address: &str, until: Instant) -> Result<TcpStream, ConnectFa
         }
     }
     Err(fault)
+}
+
+async fn resolve(address: &str) -> std::io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = address.parse() {
+        return Ok(vec![address]);
+    }
+    let place = RESOLVING.acquire().await.map_err(std::io::Error::other)?;
+    let address = address.to_owned();
+    // A task of its own keeps the place until the resolver is done, also where nobody waits for it.
+    let resolving = tokio::spawn(async move {
+        let found = lookup_host(address).await.map(Iterator::collect);
+        drop(place);
+        found
+    });
+    resolving.await.map_err(std::io::Error::other)?
 }
 
 /// Sets what every connection of usher's has: no delay, keepalive from `idle` on, and an end after

@@ -91,7 +91,10 @@ pub fn ensure(dir: &Path, stem: &str, name: &str) -> Result<(PathBuf, PathBuf), 
 
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), SelfMadeError> {
     let io = |error: std::io::Error| SelfMadeError { path: path.to_owned(), what: error.to_string() };
+    // Whole or not at all, whenever the machine stops.
+    let next = path.with_extension("new");
     let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path).map_err(io)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)
+        OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&next).map_err(io)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+    std::fs::rename(&next, path).map_err(io)
 }

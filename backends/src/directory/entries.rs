@@ -89,6 +89,7 @@ impl Directory {
                 (kind(key), key.name(), host, change),
             )?;
             transaction.commit()?;
+            self.remembered.forget(Some(key));
             Ok(before)
         })
     }
@@ -107,6 +108,7 @@ impl Directory {
                     .execute("DELETE FROM entry WHERE kind = ?1 AND key = ?2", (kind(key), key.name()))?;
             }
             transaction.commit()?;
+            self.remembered.forget(Some(key));
             Ok(before)
         })
     }

@@ -255,6 +255,11 @@ fn swap(
     }
     transaction
         .execute_batch("ALTER TABLE entry RENAME TO entry_former; ALTER TABLE entry_next RENAME TO entry;")?;
+    // Once more, at the moment from which it counts: whoever follows changes forgets what they remember.
+    transaction.execute(
+        "INSERT INTO change (at, by, kind, key) SELECT at, by, NULL, NULL FROM change WHERE id = ?1",
+        [change],
+    )?;
     transaction.commit()?;
     Ok(true)
 }

@@ -1,9 +1,17 @@
 //! What the directory last said, for when it cannot be read: an outage of it stops nobody who was here
 //! before.
+//!
+//! A user who was moved since is the danger: remembered at the old host, they would be sent to the wrong
+//! archive. So each change that the directory has written down, by whichever process, is followed and makes
+//! usher forget.
 
-use super::{Directory, DirectoryError, Placement};
+use super::{Directory, DirectoryError, Placement, key_of};
 use quick_cache::sync::Cache;
+use std::sync::{Mutex, PoisonError};
 use usher_config::ArchiveKey;
+
+/// Changes that are looked at one by one; of more than these everything is forgotten.
+const ONE_BY_ONE: usize = 10_000;
 
 /// An answer, and whether it is the directory's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,11 +23,25 @@ pub enum Found {
 }
 
 /// The last known places, as many as fit.
-pub(super) struct Remembered(Cache<ArchiveKey, Placement>);
+pub(super) struct Remembered {
+    places: Cache<ArchiveKey, Placement>,
+    /// The last change that has been followed.
+    followed: Mutex<Option<i64>>,
+}
 
 impl Remembered {
     pub(super) fn new(most: u32) -> Self {
-        Self(Cache::new(most as usize))
+        Self { places: Cache::new(most as usize), followed: Mutex::new(None) }
+    }
+
+    /// Forgets where `key` was; for the key of a domain, or of many, everything.
+    pub(super) fn forget(&self, key: Option<&ArchiveKey>) {
+        match key {
+            Some(key @ (ArchiveKey::User(_) | ArchiveKey::Tenant(_))) => {
+                self.places.remove(key);
+            }
+            Some(ArchiveKey::Domain(_)) | None => self.places.clear(),
+        }
     }
 }
 
@@ -29,19 +51,104 @@ impl Directory {
     /// # Errors
     /// When the file cannot be read and nothing is remembered of this key.
     pub fn find(&self, key: &ArchiveKey) -> Result<Found, DirectoryError> {
-        let memory = &self.remembered.0;
+        let places = &self.remembered.places;
         match self.look_up(key) {
             Ok(Some(placement)) => {
-                if memory.get(key).as_ref() != Some(&placement) {
-                    memory.insert(key.clone(), placement.clone());
+                if places.get(key).as_ref() != Some(&placement) {
+                    places.insert(key.clone(), placement.clone());
                 }
                 Ok(Found::Now(Some(placement)))
             }
             Ok(None) => {
-                memory.remove(key);
+                places.remove(key);
                 Ok(Found::Now(None))
             }
-            Err(error) => memory.get(key).map(Found::Remembered).ok_or(error),
+            Err(error) => places.get(key).map(Found::Remembered).ok_or(error),
         }
+    }
+
+    /// Forgets where `key` was: its archive is being moved.
+    pub fn forget(&self, key: &ArchiveKey) {
+        self.remembered.forget(Some(key));
+    }
+
+    /// Forgets what other processes have changed since this was last called.
+    ///
+    /// # Errors
+    /// When the file cannot be read; what is remembered stays as it is then.
+    pub fn follow_changes(&self) -> Result<(), DirectoryError> {
+        let mut followed = self.remembered.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(last) = *followed else {
+            // Whatever was remembered until now may be older than a change that nobody has followed.
+            *followed = Some(self.last_change()?);
+            self.remembered.forget(None);
+            return Ok(());
+        };
+        let changes = self.with(|connection| {
+            let mut select = connection
+                .prepare_cached("SELECT id, kind, key FROM change WHERE id > ?1 ORDER BY id LIMIT ?2")?;
+            let changes = select.query_map((last, ONE_BY_ONE), |row| {
+                let kind: Option<u8> = row.get(1)?;
+                let key: Option<String> = row.get(2)?;
+                Ok((row.get::<_, i64>(0)?, kind.zip(key).map(|(kind, key)| key_of(kind, key))))
+            })?;
+            Ok(changes.collect::<Result<Vec<_>, _>>()?)
+        })?;
+        if changes.len() == ONE_BY_ONE {
+            *followed = Some(self.last_change()?);
+            self.remembered.forget(None);
+            return Ok(());
+        }
+        for (id, key) in changes {
+            self.remembered.forget(key.as_ref());
+            *followed = Some(id);
+        }
+        Ok(())
+    }
+
+    fn last_change(&self) -> Result<i64, DirectoryError> {
+        self.with(|connection| {
+            Ok(connection.query_row("SELECT coalesce(max(id), 0) FROM change", [], |row| row.get(0))?)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remembered(directory: &Directory, key: &ArchiveKey) -> Option<String> {
+        directory.remembered.places.get(key).map(|placement| placement.host)
+    }
+
+    #[test]
+    fn a_user_who_has_moved_is_not_remembered_at_the_old_host() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ours, theirs) =
+            (Directory::remembering(dir.path(), 100).unwrap(), Directory::open(dir.path()).unwrap());
+        let user = |name: &str| ArchiveKey::User(format!("{name}@example.com"));
+        let domain = ArchiveKey::Domain("example.com".to_owned());
+        theirs.set(&domain, "ih0", "x").unwrap();
+        for name in ["anna", "bert"] {
+            theirs.set(&user(name), "ih1", "x").unwrap();
+        }
+        ours.follow_changes().unwrap();
+        let look = || ["anna", "bert", "carl"].map(|name| ours.find(&user(name)).unwrap());
+        look();
+        theirs.set(&user("anna"), "ih2", "x").unwrap();
+        ours.follow_changes().unwrap();
+        assert_eq!(remembered(&ours, &user("anna")), None);
+        assert_eq!(remembered(&ours, &user("bert")).as_deref(), Some("ih1"), "others are");
+        look();
+        // This process's own changes at once.
+        ours.set(&user("bert"), "ih3", "x").unwrap();
+        assert_eq!(remembered(&ours, &user("bert")), None);
+        ours.remove(&user("anna"), "x").unwrap();
+        assert_eq!(remembered(&ours, &user("anna")), None);
+        // A domain's entry stands for users that nobody has listed.
+        assert_eq!(remembered(&ours, &user("carl")).as_deref(), Some("ih0"));
+        theirs.set(&domain, "ih4", "x").unwrap();
+        ours.follow_changes().unwrap();
+        assert_eq!(remembered(&ours, &user("carl")), None);
     }
 }

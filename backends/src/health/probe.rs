@@ -4,7 +4,7 @@ use super::agent;
 use super::verdict::Outcome;
 use crate::connect::{self, BackendStream, Cause, ConnectFault, Deadlines, Learnt, LoginOutcome, Stage};
 use crate::roster::{AgentWord, Host, Member, Roster, Service};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use std::path::Path;
@@ -52,7 +52,8 @@ impl ProbeFault {
         match self {
             Self::Connect(fault) => fault.outcome(),
             Self::HttpTimedOut => Outcome::TimedOut,
-            _ => Outcome::Refused,
+            Self::Password { .. } => Outcome::Unknown,
+            Self::LoginRefused | Self::Http(_) | Self::Status(_) | Self::Body => Outcome::Refused,
         }
     }
 }
@@ -60,15 +61,27 @@ impl ProbeFault {
 impl ConnectFault {
     /// What the fault says of the backend.
     pub(super) fn outcome(&self) -> Outcome {
+        use std::io::ErrorKind as K;
         match &self.cause {
+            // Without a resolver no host has an address, and none of them is at fault.
+            _ if self.stage == Stage::Resolve => Outcome::TimedOut,
             Cause::TimedOut => Outcome::TimedOut,
             Cause::Io(error) => match error.kind() {
-                std::io::ErrorKind::TimedOut
-                | std::io::ErrorKind::HostUnreachable
-                | std::io::ErrorKind::NetworkUnreachable => Outcome::TimedOut,
-                _ => Outcome::Refused,
+                K::ConnectionRefused
+                | K::ConnectionReset
+                | K::ConnectionAborted
+                | K::BrokenPipe
+                | K::UnexpectedEof
+                | K::InvalidData => Outcome::Refused,
+                K::TimedOut | K::HostUnreachable | K::NetworkUnreachable | K::NetworkDown => {
+                    Outcome::TimedOut
+                }
+                // No descriptors, no ports, no memory: this machine's own want.
+                _ => Outcome::Unknown,
             },
-            _ => Outcome::Refused,
+            Cause::Closed | Cause::Pin | Cause::Tls(_) | Cause::Protocol(_) | Cause::Unavailable(_) => {
+                Outcome::Refused
+            }
         }
     }
 }
@@ -230,19 +243,24 @@ async fn get(
         if response.status().as_u16() != status {
             return Err(ProbeFault::Status(response.status().as_u16()));
         }
-        if let Some(expected) = expected {
-            let body = Limited::new(response.into_body(), BODY_CAP).collect().await;
-            let body = body.map_err(|error| http(&error))?.to_bytes();
-            if !body.windows(expected.len().max(1)).any(|window| window == expected.as_bytes()) {
-                return Err(ProbeFault::Body);
-            }
+        let Some(expected) = expected else { return Ok(()) };
+        let (mut body, mut read) = (response.into_body(), Vec::new());
+        while read.len() < BODY_CAP {
+            let Some(frame) = body.frame().await else { break };
+            let frame = frame.map_err(|error| http(&error))?;
+            read.extend_from_slice(frame.data_ref().map(Bytes::as_ref).unwrap_or_default());
         }
-        Ok(())
+        match memchr::memmem::find(&read, expected.as_bytes()) {
+            Some(_) => Ok(()),
+            None => Err(ProbeFault::Body),
+        }
     };
-    tokio::pin!(connection);
+    tokio::pin!(talk);
     tokio::select! {
-        done = talk => done,
-        ended = &mut connection => Err(http(&format!("the connection ended: {ended:?}"))),
+        biased;
+        done = &mut talk => done,
+        // What it has delivered before its end is still to be read.
+        _ = connection => talk.await,
     }
 }
 

@@ -7,14 +7,14 @@ use super::suspicion::Suspicion;
 use super::verdict::{Outcome, Turn, Verdict};
 use crate::Observer;
 use crate::connect::{ConnectFault, Deadlines, Learnt, Stage};
-use crate::roster::{BackendId, Fleet, Out, Roster, Service, now};
+use crate::roster::{AgentWord, BackendId, Fleet, Out, Roster, Service, now};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use usher_config::health::{HealthPolicy, HttpProbe, ImapProbe, TcpProbe};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -30,6 +30,10 @@ pub struct Health {
     agents: Mutex<HashMap<BackendId, Agent>>,
     doubt: Mutex<Doubt>,
     board: Board,
+    /// One reconciliation at a time, of the roster as it is by then.
+    reconciling: Mutex<()>,
+    /// One ejection from an array at a time, so that no two of them are the last.
+    ejecting: Mutex<()>,
 }
 
 /// One service that is watched.
@@ -56,27 +60,29 @@ struct Watch {
     passive: bool,
     /// Down, but left in service, because the checker is in doubt.
     spared: bool,
+    /// It is watched no more; what is still being found out counts for nothing.
+    retired: bool,
     /// It failed beyond the TCP connection, so a probe that only connects would not see whether it is back.
     deeper: bool,
 }
 
 struct Agent {
-    address: String,
+    ask: Ask,
     task: AbortHandle,
+}
+
+/// How an agent is asked.
+#[derive(Clone, PartialEq, Eq)]
+struct Ask {
+    address: String,
+    interval: Duration,
+    timeout: Duration,
 }
 
 #[derive(Default)]
 struct Doubt {
-    suspicion: Suspicion<BackendId>,
+    suspicion: Suspicion<Key>,
     holds: bool,
-}
-
-impl Drop for Target {
-    fn drop(&mut self) {
-        if let Some(task) = lock(&self.task).take() {
-            task.abort();
-        }
-    }
 }
 
 impl Health {
@@ -96,6 +102,8 @@ impl Health {
             agents: Mutex::default(),
             doubt: Mutex::default(),
             board: Board::default(),
+            reconciling: Mutex::default(),
+            ejecting: Mutex::default(),
         })
     }
 
@@ -111,13 +119,15 @@ impl Health {
 
     /// Watches what the roster has now, with `deadlines`; what has not changed is watched on.
     pub fn reconcile(self: &Arc<Self>, deadlines: Deadlines) {
+        let _alone = lock(&self.reconciling);
         *lock(&self.deadlines) = deadlines;
         let roster = self.fleet.roster();
         let mut wanted = HashMap::new();
         let mut agents = HashMap::new();
-        for (id, service, policy, place) in services(&roster) {
-            if let Some(address) = &policy.agent {
-                agents.insert(id.clone(), (address.clone(), policy.clone()));
+        for Watched { id, service, policy, place, agent } in services(&roster) {
+            if let Some(address) = agent {
+                let (address, interval, timeout) = (address.clone(), policy.interval, policy.timeout);
+                agents.insert(id.clone(), Ask { address, interval, timeout });
             }
             if is_probed(policy, service) {
                 wanted.insert((id.clone(), service), (policy.clone(), place));
@@ -136,10 +146,10 @@ impl Health {
                 .is_some_and(|(policy, place)| *policy == target.policy && *place == target.place);
             if !same {
                 // Elsewhere or by other rules: fit until proven otherwise.
+                lock(&target.watch).retired = true;
                 self.fleet.take_back(&key.0, key.1, None);
                 self.board.forget(&key.0, key.1);
-                lock(&self.doubt).suspicion.forget(&key.0);
-                // Its task holds a reference to it, so that dropping this one would not end it.
+                lock(&self.doubt).suspicion.forget(key);
                 if let Some(task) = lock(&target.task).take() {
                     task.abort();
                 }
@@ -156,6 +166,7 @@ impl Health {
                     why: String::new(),
                     passive: false,
                     spared: false,
+                    retired: false,
                     deeper: false,
                 };
                 let target = Arc::new(Target {
@@ -174,20 +185,23 @@ impl Health {
         }
     }
 
-    fn reconcile_agents(self: &Arc<Self>, wanted: HashMap<BackendId, (String, HealthPolicy)>) {
+    fn reconcile_agents(self: &Arc<Self>, wanted: HashMap<BackendId, Ask>) {
         let mut agents = lock(&self.agents);
         agents.retain(|id, agent| {
-            let same = wanted.get(id).is_some_and(|(address, _)| *address == agent.address);
+            let same = wanted.get(id).is_some_and(|ask| *ask == agent.ask);
             if !same {
                 agent.task.abort();
-                self.fleet.note_agent(id, crate::roster::AgentWord::default());
+            }
+            // Another agent's word is not this one's; how often it is asked changes nothing of it.
+            if wanted.get(id).is_none_or(|ask| ask.address != agent.ask.address) {
+                self.fleet.note_agent(id, AgentWord::default());
             }
             same
         });
-        for (id, (address, policy)) in wanted {
+        for (id, ask) in wanted {
             agents.entry(id.clone()).or_insert_with(|| {
-                let task = self.runtime.spawn(self.clone().listen_to_agent(id, address.clone(), policy));
-                Agent { address, task: task.abort_handle() }
+                let task = self.runtime.spawn(self.clone().listen_to_agent(id, ask.clone()));
+                Agent { ask, task: task.abort_handle() }
             });
         }
     }
@@ -196,19 +210,19 @@ impl Health {
     async fn look_after(self: Arc<Self>, target: Arc<Target>) {
         let mut round = 0_u64;
         // Not all at once.
-        let mut wait = target.policy.interval.mul_f64(chance(&target.id, round) / 5.0);
+        let mut due = Instant::now() + target.policy.interval.mul_f64(chance(&target.id, round) / 5.0);
         loop {
             tokio::select! {
-                () = sleep(wait) => {}
-                // The wait begins anew, and is shorter now.
+                () = sleep_until(due) => {}
+                // Sooner now, and never later: failing sessions must not keep a probe from being made.
                 () = target.wake.notified() => {
-                    wait = self.next_wait(&target, round);
+                    due = due.min(Instant::now() + self.next_wait(&target, round));
                     continue;
                 }
             }
             round += 1;
             self.look(&target).await;
-            wait = self.next_wait(&target, round);
+            due = Instant::now() + self.next_wait(&target, round);
         }
     }
 
@@ -231,23 +245,28 @@ impl Health {
             Err(fault) => (fault.outcome(), Some(fault.to_string()), Learnt::default()),
         };
         let report = Report { at: now(), took: begun.elapsed(), fault, learnt };
+        if lock(&target.watch).retired {
+            return;
+        }
         let report = self.board.put(&target.id, target.service, report);
         self.observer.probed(&target.id, target.service, &report);
         self.note(target, outcome, report.fault.as_deref().unwrap_or_default(), false);
     }
 
-    async fn listen_to_agent(self: Arc<Self>, id: BackendId, address: String, policy: HealthPolicy) {
+    async fn listen_to_agent(self: Arc<Self>, id: BackendId, ask: Ask) {
         let mut round = 0;
         loop {
-            sleep(policy.interval.mul_f64(0.9 + chance(&id, round) / 5.0)).await;
+            sleep(ask.interval.mul_f64(0.9 + chance(&id, round) / 5.0)).await;
             round += 1;
             let roster = self.fleet.roster();
             let before = roster.standing(&id).map(|standing| standing.holds.agent);
             drop(roster);
             let Some(before) = before else { return };
             // One that cannot be asked leaves things as they are.
-            let Ok(word) = ask_agent(&address, before, policy.timeout).await else { continue };
-            if word != before {
+            let Ok(word) = ask_agent(&ask.address, before, ask.timeout).await else { continue };
+            // Under the lock, so that an agent that is asked no more has said its last word.
+            let agents = lock(&self.agents);
+            if word != before && agents.get(&id).is_some_and(|agent| agent.ask == ask) {
                 self.observer.agent_said(&id, word);
                 self.fleet.note_agent(&id, word);
             }
@@ -258,6 +277,8 @@ impl Health {
     pub fn note_session(&self, id: &BackendId, service: Service, result: Result<(), &ConnectFault>) {
         let Some(target) = lock(&self.targets).get(&(id.clone(), service)).cloned() else { return };
         match result {
+            // A login is what is probed; a session that only came to its greeting says nothing of it.
+            Ok(()) if matches!(target.policy.imap, ImapProbe::Login { .. }) && service == Service::Imap => {}
             Ok(()) => {
                 let watch = lock(&target.watch);
                 let settled = watch.verdict.is_up() != watch.verdict.is_in_doubt();
@@ -274,15 +295,34 @@ impl Health {
                 if !matches!(fault.stage, Stage::Resolve | Stage::Dial) {
                     lock(&target.watch).deeper = true;
                 }
-                self.note(&target, fault.outcome(), &format!("a session failed: {fault}"), true);
+                let outcome = match (fault.stage, fault.outcome()) {
+                    // What a host says to one client's address may be meant for that client.
+                    (Stage::Greeting, Outcome::Refused) => Outcome::Unknown,
+                    (_, outcome) => outcome,
+                };
+                self.note(&target, outcome, &format!("a session failed: {fault}"), true);
                 target.wake.notify_one();
             }
         }
     }
 
     fn note(&self, target: &Target, outcome: Outcome, why: &str, passive: bool) {
-        let suspected = self.weigh_doubt(&target.id, outcome);
+        if outcome == Outcome::Unknown {
+            // Doubt all the same, so that the next probe comes soon; it is for that one to say.
+            let mut watch = lock(&target.watch);
+            if passive && watch.verdict.is_up() && watch.verdict.note(false) == Some(Turn::Down) {
+                watch.verdict.spare();
+            }
+            return;
+        }
+        self.weigh_doubt(target, outcome);
+        let alone = lock(&self.ejecting);
         let mut watch = lock(&target.watch);
+        if watch.retired {
+            return;
+        }
+        // As it is by now: whoever turns the doubt over looks at this watch after or before.
+        let suspected = lock(&self.doubt).holds;
         let turn = watch.verdict.note(outcome == Outcome::Good);
         match turn {
             Some(Turn::Down) if passive && !self.may_eject(target) => watch.verdict.spare(),
@@ -302,7 +342,10 @@ impl Health {
                     self.take_back(target, Some(target.policy.ramp));
                 }
             }
-            None if watch.verdict.is_up() => {}
+            None if watch.verdict.is_up() => {
+                // A probe as deep as the failure of a session has seen nothing of it.
+                watch.deeper &= passive || outcome != Outcome::Good;
+            }
             // A refusal is the host's own word, whatever the checker is suspected of.
             None if watch.spared && outcome == Outcome::Refused => {
                 watch.spared = false;
@@ -317,6 +360,7 @@ impl Health {
             }
             None => {}
         }
+        drop(alone);
     }
 
     fn take_out(&self, target: &Target, watch: &Watch) {
@@ -341,72 +385,100 @@ impl Health {
         })
     }
 
-    /// Whether the checker is in doubt, with what asking `id` has come to.
-    fn weigh_doubt(&self, id: &BackendId, outcome: Outcome) -> bool {
-        let (before, after) = {
+    /// Takes into account what asking a service has come to, and turns the doubt over where that is due.
+    fn weigh_doubt(&self, target: &Target, outcome: Outcome) {
+        let long_out = {
+            let watch = lock(&target.watch);
+            !watch.verdict.is_up() && !watch.spared && watch.turned.elapsed() > recently(target)
+        };
+        let turned = {
             let mut doubt = lock(&self.doubt);
-            doubt.suspicion.note(id.clone(), outcome == Outcome::TimedOut);
+            let key = (target.id.clone(), target.service);
+            if long_out {
+                // It was out before the others; it says nothing of what happens to them now.
+                doubt.suspicion.forget(&key);
+            } else {
+                doubt.suspicion.note(key, outcome == Outcome::TimedOut);
+            }
             let before = doubt.holds;
             doubt.holds = doubt.suspicion.holds();
-            (before, doubt.holds)
+            (before != doubt.holds).then_some(doubt.holds)
         };
-        if before != after {
-            self.observer.checker_suspected(after);
+        if let Some(holds) = turned {
+            self.observer.checker_suspected(holds);
             let targets: Vec<_> = lock(&self.targets).values().cloned().collect();
-            for target in targets {
-                self.reconsider(&target, after);
-            }
+            targets.iter().for_each(|target| self.reconsider(target));
         }
-        after
     }
 
-    /// The doubt has come or gone: what timed out with the others goes on by its last good state, or not.
-    fn reconsider(&self, target: &Target, suspected: bool) {
+    /// The doubt has come or gone: what timed out with the others goes on by its last good state, or has one
+    /// failure left.
+    fn reconsider(&self, target: &Target) {
         let mut watch = lock(&target.watch);
-        if watch.verdict.is_up() {
+        let suspected = lock(&self.doubt).holds;
+        if watch.verdict.is_up() || watch.retired {
             return;
         }
-        // Failures take an interval and some fifths of it to become a verdict.
-        let together = watch.turned.elapsed() <= (target.policy.interval + target.policy.timeout) * 2;
+        let together = watch.turned.elapsed() <= recently(target);
         match (suspected, watch.spared) {
             (true, false) if watch.cause == Outcome::TimedOut && together => {
                 watch.spared = true;
                 self.take_back(target, None);
             }
+            // Some have just answered and some have not been asked yet: the next failure decides.
             (false, true) => {
                 watch.spared = false;
-                self.take_out(target, &watch);
+                watch.verdict.spare();
             }
             _ => {}
         }
     }
 }
 
+/// How long ago something has happened together with what happens now: failures take an interval, and some
+/// fifths and timeouts, to become a verdict.
+fn recently(target: &Target) -> Duration {
+    (target.policy.interval + target.policy.timeout) * 2
+}
+
 fn out(target: &Target, watch: &Watch) -> Out {
     Out { service: target.service, since: now(), why: watch.why.clone(), passive: watch.passive }
 }
 
-/// Every service of the roster, by whose policy it is watched, and where it is.
-fn services(roster: &Roster) -> Vec<(&BackendId, Service, &HealthPolicy, String)> {
+/// A service as the roster has it.
+struct Watched<'r> {
+    id: &'r BackendId,
+    service: Service,
+    policy: &'r HealthPolicy,
+    place: String,
+    agent: Option<&'r String>,
+}
+
+/// Every service of the roster.
+fn services(roster: &Roster) -> Vec<Watched<'_>> {
     let mut services = Vec::new();
     for host in roster.hosts() {
-        let (config, policy) = (&host.config, &host.config.health);
-        let pins = format!("{:?}", config.pins);
-        services.push((&host.id, Service::Imap, policy, format!("{:?}{pins}", config.imap)));
+        let (id, config, policy) = (&host.id, &host.config, &host.config.health);
+        let (pins, agent) = (format!("{:?}", config.pins), policy.agent.as_ref());
+        let place = format!("{:?}{pins}", config.imap);
+        services.push(Watched { id, service: Service::Imap, policy, place, agent });
         if let Some(http) = &config.http {
-            services.push((&host.id, Service::Http, policy, format!("{http:?}{pins}")));
+            let place = format!("{http:?}{pins}");
+            services.push(Watched { id, service: Service::Http, policy, place, agent });
         }
     }
     for array in roster.arrays() {
         let policy = &array.config.health;
         for member in &array.members {
-            let config = &member.config;
+            let (id, config) = (&member.id, &member.config);
+            let agent = config.agent.as_ref();
             if let Some(tcp) = &config.tcp {
                 let place = format!("{tcp:?}{:?}", array.config.probe_port);
-                services.push((&member.id, Service::Tcp, policy, place));
+                services.push(Watched { id, service: Service::Tcp, policy, place, agent });
             }
             if let Some(http) = &config.http {
-                services.push((&member.id, Service::Http, policy, format!("{http:?}{:?}", config.pins)));
+                let place = format!("{http:?}{:?}", config.pins);
+                services.push(Watched { id, service: Service::Http, policy, place, agent });
             }
         }
     }

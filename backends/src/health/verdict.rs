@@ -11,6 +11,8 @@ pub enum Outcome {
     TimedOut,
     /// A refusal or a wrong answer: the service itself says that it is not fit.
     Refused,
+    /// This machine could not ask: nothing is known of the service.
+    Unknown,
 }
 
 /// A change of the verdict.

@@ -3,11 +3,19 @@
 use super::{Candidate, by_turn};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The fewest sessions for its weight, the new one counted in; equals take turns.
+/// The fewest sessions for its weight, the new one counted in. Those without any are equals, and equals take
+/// turns by weight.
 pub(super) fn least_sessions(candidates: &[Candidate<'_>], turn: u64) -> Option<usize> {
-    let begin = usize::try_from(turn % candidates.len().max(1) as u64).unwrap_or(0);
-    let order = (begin..candidates.len()).chain(0..begin);
-    order.filter(|at| weight(candidates, *at) > 0.0).min_by(|a, b| lighter(candidates, *a, *b))
+    let weighing = candidates.iter().filter(|candidate| candidate.weight > 0.0);
+    let least = weighing.map(load).min_by(f64::total_cmp)?;
+    let equals: Vec<_> = candidates
+        .iter()
+        .map(|candidate| {
+            let is_one = candidate.weight > 0.0 && load(candidate) <= least;
+            Candidate { weight: if is_one { candidate.weight } else { 0.0 }, ..*candidate }
+        })
+        .collect();
+    by_turn::round_robin(&equals, turn)
 }
 
 /// The one with fewer sessions of two that are drawn by weight.
@@ -18,17 +26,13 @@ pub(super) fn random_two(candidates: &[Candidate<'_>], turn: u64) -> Option<usiz
         by_turn::at(candidates, xxh3_64(&seed))
     };
     let (one, other) = (draw(0)?, draw(1)?);
-    Some(if lighter(candidates, one, other).is_le() { one } else { other })
+    let of = |at: usize| candidates.get(at).map_or(f64::INFINITY, load);
+    Some(if of(one) <= of(other) { one } else { other })
 }
 
-fn weight(candidates: &[Candidate<'_>], at: usize) -> f64 {
-    candidates.get(at).map_or(0.0, |candidate| candidate.weight)
-}
-
-fn lighter(candidates: &[Candidate<'_>], a: usize, b: usize) -> std::cmp::Ordering {
-    let load = |at: usize| {
-        let sessions = candidates.get(at).map_or(0, |candidate| candidate.sessions);
-        (f64::from(sessions) + 1.0) / weight(candidates, at)
-    };
-    load(a).total_cmp(&load(b))
+fn load(candidate: &Candidate<'_>) -> f64 {
+    match candidate.sessions {
+        0 => 0.0,
+        sessions => (f64::from(sessions) + 1.0) / candidate.weight,
+    }
 }

@@ -10,7 +10,7 @@ use crate::connect::tls::{self, TlsError};
 use crate::state::{AddedHost, State, StateError};
 use arc_swap::{ArcSwap, Guard};
 use rustls::ClientConfig;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -64,7 +64,11 @@ pub struct Fleet {
 
 /// Everything that the roster is made of.
 struct Desk {
-    hosts: Vec<HostDraft>,
+    /// The configuration file's hosts.
+    file: Vec<HostDraft>,
+    /// Those that were added at run time. Where the file has one of the same name, that one counts, and this
+    /// one again when the file has it no more.
+    added: Vec<HostDraft>,
     arrays: Vec<ArrayDraft>,
     /// Holds by the name of the machine.
     operator: HashMap<String, OperatorHold>,
@@ -72,6 +76,8 @@ struct Desk {
     moving: HashMap<ArchiveKey, KeyHold>,
     /// What lasts from one roster to the next, by backend.
     kept: HashMap<BackendId, Kept>,
+    /// The same of backends that are gone and still have sessions.
+    departed: HashMap<BackendId, Kept>,
 }
 
 #[derive(Clone)]
@@ -119,12 +125,14 @@ impl Fleet {
     ) -> Result<Self, FleetError> {
         let state = State::open(state_dir)?;
         let mut desk = Desk {
-            hosts: Vec::new(),
+            file: Vec::new(),
+            added: Vec::new(),
             arrays: Vec::new(),
             operator: state.operator_holds()?.into_iter().collect(),
             boot: HashSet::new(),
             moving: state.key_holds()?.into_iter().collect(),
             kept: HashMap::new(),
+            departed: HashMap::new(),
         };
         let added = state.hosts()?;
         let (roster, state, identity) = (ArcSwap::default(), Mutex::new(state), Arc::new(identity));
@@ -133,7 +141,7 @@ impl Fleet {
                 Ok(config) => {
                     let tls = host_tls(&config, &identity, &observer)?;
                     let origin = HostOrigin::Added { since: host.since, by: host.by };
-                    desk.hosts.push(HostDraft { config: Arc::new(config), origin, tls });
+                    desk.added.push(HostDraft { config: Arc::new(config), origin, tls });
                 }
                 // Another version may have known other keys.
                 Err(faults) => observer.added_host_unreadable(&host.name, &faults),
@@ -187,7 +195,7 @@ impl Fleet {
     pub fn prepare(&self, hosts: &[InstanceHost], arrays: &[Array]) -> Result<Prepared, TlsError> {
         let (former_hosts, former_arrays) = {
             let desk = self.desk();
-            (desk.hosts.clone(), desk.arrays.clone())
+            (desk.file.clone(), desk.arrays.clone())
         };
         let former_hosts: HashMap<_, _> =
             former_hosts.iter().map(|former| (former.config.name.as_str(), former)).collect();
@@ -220,26 +228,16 @@ impl Fleet {
         })
     }
 
-    /// Puts a configuration in place. Hosts that were added at run time stay, except where the file has one of
-    /// the same name. Returns the names of hosts that are gone.
+    /// Puts a configuration in place. Hosts that were added at run time stay. Returns the names of hosts that
+    /// are gone.
     pub fn put_in_place(&self, prepared: Prepared) -> Vec<String> {
         let mut desk = self.desk();
-        let former = std::mem::take(&mut desk.hosts);
-        desk.hosts = prepared.hosts;
+        let former = desk.names();
+        desk.file = prepared.hosts;
         desk.arrays = prepared.arrays;
-        let mut gone = Vec::new();
-        let named: HashSet<String> = desk.hosts.iter().map(|host| host.config.name.clone()).collect();
-        for host in former {
-            if named.contains(&host.config.name) {
-                continue;
-            }
-            match host.origin {
-                HostOrigin::Added { .. } => desk.hosts.push(host),
-                HostOrigin::File => gone.push(host.config.name.clone()),
-            }
-        }
         self.publish(&mut desk);
-        gone
+        let now = desk.names();
+        former.difference(&now).cloned().collect()
     }
 
     /// Takes the machine called `name` out, for good once this returns.
@@ -330,8 +328,8 @@ impl Fleet {
         state.put_host(&added)?;
         let origin = HostOrigin::Added { since: added.since, by: added.by };
         let mut desk = self.desk();
-        desk.hosts.retain(|host| host.config.name != name);
-        desk.hosts.push(HostDraft { config: Arc::new(config), origin, tls });
+        desk.added.retain(|host| host.config.name != name);
+        desk.added.push(HostDraft { config: Arc::new(config), origin, tls });
         self.publish(&mut desk);
         Ok(())
     }
@@ -361,10 +359,15 @@ impl Fleet {
             None => return Err(FleetError::Unknown(name.to_owned())),
             Some(HostOrigin::Added { .. }) => {}
         }
-        state.remove_host(name)?;
+        // A member of that name is the same machine, and stays held.
+        let alone = self.roster.load().standings(name).count() == 1;
+        state.remove_host(name, alone)?;
         let mut desk = self.desk();
-        desk.hosts.retain(|host| host.config.name != name);
-        desk.operator.remove(name);
+        desk.added.retain(|host| host.config.name != name);
+        if alone {
+            desk.operator.remove(name);
+            desk.boot.remove(name);
+        }
         self.publish(&mut desk);
         Ok(())
     }
@@ -451,7 +454,7 @@ impl Fleet {
     fn publish(&self, desk: &mut Desk) {
         let mut roster = Roster { moving: Arc::new(desk.moving.clone()), ..Roster::default() };
         let mut kept = HashMap::new();
-        for draft in desk.hosts.clone() {
+        for draft in desk.hosts() {
             let id = BackendId { array: None, name: draft.config.name.as_str().into() };
             let standing = desk.stand(&id, &mut kept);
             let name = id.name.clone();
@@ -469,10 +472,15 @@ impl Fleet {
             let array_in_service = ArrayInService { config: draft.config, members, memory: draft.memory };
             roster.arrays.insert(array, Arc::new(array_in_service));
         }
-        // Those that are gone take nobody any more; their sessions still count there.
-        for gone in desk.kept.values() {
+        // Those that are gone take nobody any more. Their sessions still count, and count again for a backend
+        // that comes back under their name.
+        for (id, gone) in std::mem::take(&mut desk.kept) {
             gone.standing.gate.close();
+            if gone.standing.gate.count() > 0 {
+                desk.departed.insert(id, gone);
+            }
         }
+        desk.departed.retain(|_, gone| gone.standing.gate.count() > 0);
         desk.kept = kept;
         self.roster.store(Arc::new(roster));
         for kept in desk.kept.values().filter(|kept| !kept.standing.holds.any()) {
@@ -482,9 +490,21 @@ impl Fleet {
 }
 
 impl Desk {
+    /// The hosts that count.
+    fn hosts(&self) -> Vec<HostDraft> {
+        let named: HashSet<&str> = self.file.iter().map(|host| host.config.name.as_str()).collect();
+        let added = self.added.iter().filter(|host| !named.contains(host.config.name.as_str()));
+        self.file.iter().chain(added).cloned().collect()
+    }
+
+    fn names(&self) -> BTreeSet<String> {
+        let all = self.file.iter().chain(&self.added);
+        all.map(|host| host.config.name.clone()).collect()
+    }
+
     /// How `id` stands now; what lasts is moved on to `kept`.
     fn stand(&mut self, id: &BackendId, kept: &mut HashMap<BackendId, Kept>) -> Standing {
-        let mut lasting = self.kept.remove(id).unwrap_or_default();
+        let mut lasting = self.kept.remove(id).or_else(|| self.departed.remove(id)).unwrap_or_default();
         lasting.standing.holds = Holds {
             operator: self.operator.get(&*id.name).cloned(),
             agent: lasting.agent,
@@ -501,7 +521,8 @@ impl Desk {
     }
 
     fn initial_states(&self) -> Vec<(String, InitialState)> {
-        let hosts = self.hosts.iter().map(|host| (host.config.name.clone(), host.config.initial_state));
+        let hosts = self.hosts();
+        let hosts = hosts.iter().map(|host| (host.config.name.clone(), host.config.initial_state));
         let members = self.arrays.iter().flat_map(|array| &array.config.members);
         hosts.chain(members.map(|member| (member.name.clone(), member.initial_state))).collect()
     }
@@ -600,6 +621,51 @@ mod tests {
         assert!(matches!(fleet.hold("nobody", HoldKind::Stop, "x", "y"), Err(FleetError::Unknown(_))));
     }
 
+    /// The file's host goes before one that was added under the same name, which is there again after it.
+    #[test]
+    fn the_file_goes_before_what_was_added() {
+        let dir = tempfile::tempdir().unwrap();
+        let fleet = fleet(dir.path());
+        let mut late = host("late");
+        late.max_sessions = Some(7);
+        let definition = "[[instance_host]]\nname = \"late\"\nimap = { address = \"127.0.0.1:1\", tls = \"none\" }\nmax_sessions = 7";
+        fleet.put_host(late.clone(), definition.to_owned(), "x", false).unwrap();
+        assert!(matches!(fleet.put_host(late, String::new(), "x", false), Err(FleetError::Exists(_))));
+        let most = |fleet: &Fleet| fleet.roster().host("late").map(|host| host.config.max_sessions);
+        assert_eq!(most(&fleet), Some(Some(7)));
+        let prepared = fleet.prepare(&[host("a"), host("late")], &[]).unwrap();
+        assert_eq!(fleet.put_in_place(prepared), ["b"]);
+        assert_eq!(most(&fleet), Some(None));
+        assert!(matches!(fleet.remove_host("late"), Err(FleetError::InFile(_))));
+        let prepared = fleet.prepare(&[host("a")], &[]).unwrap();
+        assert!(fleet.put_in_place(prepared).is_empty());
+        assert_eq!(most(&fleet), Some(Some(7)));
+        fleet.remove_host("late").unwrap();
+        assert_eq!(most(&fleet), None);
+    }
+
+    /// A machine that is a member as well stays held when the host of its name is removed.
+    #[test]
+    fn a_removed_host_leaves_its_machine_held() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "[server]\nname = \"x\"\nstate_dir = \"/x\"\n[[listener]]\nprotocol = \"tcp\"\n\
+            address = \"[::]:1\"\narray = \"a\"\n[[array]]\nname = \"a\"\n\
+            members = [{ name = \"late\", tcp = { address = \"127.0.0.1\" } }]";
+        let arrays = usher_config::load(text).unwrap().arrays;
+        let identity = Identity::load_or_make(dir.path(), "mail.test").unwrap();
+        let fleet = Fleet::open(dir.path(), &[], &arrays, identity, Arc::new(Deaf)).unwrap();
+        fleet.put_host(host("late"), String::new(), "x", false).unwrap();
+        fleet.hold("late", HoldKind::Stop, "x", "y").unwrap();
+        assert_eq!(
+            fleet.roster().standings("late").filter(|(_, standing)| standing.holds.stopped()).count(),
+            2
+        );
+        fleet.remove_host("late").unwrap();
+        let roster = fleet.roster();
+        let member = roster.standings("late").next().unwrap().1;
+        assert!(member.holds.stopped());
+    }
+
     #[test]
     fn what_is_reconfigured_keeps_its_leases_and_holds() {
         let dir = tempfile::tempdir().unwrap();
@@ -614,10 +680,15 @@ mod tests {
         assert!(matches!(lease(&fleet, "b"), Err(Shut::Draining)));
         assert!(lease(&fleet, "c").is_ok());
         drop(leased);
-        assert!(lease(&fleet, "a").is_ok());
+        let _leased = lease(&fleet, "a").ok().unwrap();
         let old = fleet.roster().host("a").unwrap().clone();
         let prepared = fleet.prepare(&[host("b")], &[]).unwrap();
         assert_eq!(fleet.put_in_place(prepared), ["a", "c"]);
+        let held = lease(&fleet, "b").err();
+        assert_eq!(held, Some(Shut::Draining));
         assert!(old.lease(Service::Imap).is_err(), "it is gone for old pictures as well");
+        let back = fleet.prepare(&[host("a"), host("b")], &[]).unwrap();
+        fleet.put_in_place(back);
+        assert_eq!(fleet.roster().host("a").unwrap().standing.leases(), 1, "whose session is still there");
     }
 }

@@ -137,7 +137,7 @@ impl Standing {
             return Err(Shut::Unhealthy);
         }
         let share = self.share(service);
-        if share < 1.0 && !self.takes_turn(share) {
+        if share < 1.0 && !self.holds.any() && !self.takes_turn(share) {
             return Err(Shut::Returning);
         }
         self.gate.enter(most).map_err(|barred| match barred {

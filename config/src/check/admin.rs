@@ -1,6 +1,7 @@
 //! `[admin]`.
 
 use super::Faults;
+use crate::fault::Fault;
 use crate::raw::{Place, Section};
 use crate::snapshot::Admin;
 use std::path::Path;
@@ -10,15 +11,28 @@ pub(crate) const SOCKET: &str = "admin.sock";
 /// Longest path of a Unix socket (`sun_path` without its end).
 const PATH_CAP: usize = 107;
 
+/// The default follows from the state directory.
+fn tell_if_too_long(socket: &Path, faults: &mut Faults) {
+    if socket.as_os_str().len() > PATH_CAP {
+        let what = format!("the path {} is too long for the admin socket", socket.display());
+        faults.push(Fault::new(0..0, what, "add `[admin]` with a shorter `socket`"));
+    }
+}
+
 pub(super) fn check(file: &mut Section<'_>, state_dir: &Path, faults: &mut Faults) -> Admin {
     let mut admin = Admin { socket: state_dir.join(SOCKET), listen: None, token_file: None };
-    let Some(mut section) = file.single("admin", faults) else { return admin };
+    let Some(mut section) = file.single("admin", faults) else {
+        tell_if_too_long(&admin.socket, faults);
+        return admin;
+    };
     if let Some(socket) = section.optional::<String>("socket", faults) {
         if socket.value.is_empty() || socket.value.len() > PATH_CAP {
             let instead = "write a path of at most 107 octets such as \"/run/usher/admin.sock\"";
             faults.push(socket.fault("`socket` is no path that a socket can have", instead));
         }
         admin.socket = socket.value.into();
+    } else {
+        tell_if_too_long(&admin.socket, faults);
     }
     let listen: Option<Place<String>> = section.optional("listen", faults);
     if let Some(listen) = listen {

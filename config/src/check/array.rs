@@ -102,6 +102,12 @@ fn member(mut section: Section<'_>, names: &mut HashMap<String, ()>, faults: &mu
         section.table("tcp", "{ address = \"10.0.0.21\" }", faults).and_then(|tcp| endpoint(tcp, faults));
     let http = http(&mut section, faults);
     let weight = section.optional("weight", faults);
+    let agent = health::agent(&mut section, faults);
+    let has_tls = http.as_ref().is_some_and(|http| http.tls);
+    if let Some(first) = section.list("fingerprints", faults).first().filter(|_| !has_tls) {
+        let instead = "write `http = { …, tls = \"implicit\" }`, or remove the fingerprints";
+        faults.push(Fault::new(first.span.clone(), "fingerprints without TLS are never checked", instead));
+    }
     let pins = pins(&mut section, faults);
     let max_sessions = section.optional("max_sessions", faults);
     let initial_state = initial_state(&mut section, faults);
@@ -110,6 +116,7 @@ fn member(mut section: Section<'_>, names: &mut HashMap<String, ()>, faults: &mu
         name: name?.value.to_ascii_lowercase(),
         tcp,
         http,
+        agent,
         weight: weight.map_or(1, |weight: Place<u32>| weight.value),
         pins,
         max_sessions: max_sessions.map(|most| most.value),

@@ -29,15 +29,9 @@ pub(super) fn check(owner: &mut Section<'_>, of: Of, faults: &mut Faults) -> Hea
             *count = written.value;
         }
     }
-    let agent: Option<Place<String>> = section.optional("agent", faults);
-    if let Some(agent) = agent {
-        if !is_host_and_port(&agent.value) {
-            faults.push(agent.fault("`agent` is no host with a port", "write it as \"10.0.0.11:9777\""));
-        }
-        policy.agent = Some(agent.value);
-    }
     match of {
         Of::Host => {
+            policy.agent = agent(&mut section, faults);
             if let Some(probe) = imap(&mut section, faults) {
                 policy.imap = probe;
             }
@@ -53,6 +47,15 @@ pub(super) fn check(owner: &mut Section<'_>, of: Of, faults: &mut Faults) -> Hea
     }
     section.finish(faults);
     policy
+}
+
+/// The `agent` of a backend.
+pub(super) fn agent(section: &mut Section<'_>, faults: &mut Faults) -> Option<String> {
+    let agent: Place<String> = section.optional("agent", faults)?;
+    if !is_host_and_port(&agent.value) {
+        faults.push(agent.fault("`agent` is no host with a port", "write it as \"10.0.0.11:9777\""));
+    }
+    Some(agent.value)
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -121,11 +124,17 @@ fn http(health: &mut Section<'_>, faults: &mut Faults) -> Option<HttpProbe> {
     if let Some(status) = status.as_ref().filter(in_range) {
         faults.push(status.fault("`status` is no HTTP status", "write a number from 100 to 599"));
     }
+    let asks = [path.as_ref().map(|path| &path.span), body.as_ref().map(|body| &body.span)];
+    let asks = asks.into_iter().flatten().chain(status.as_ref().map(|status| &status.span)).next().cloned();
+    if let (Some(Depth::None | Depth::Tcp | Depth::Tls), Some(span)) = (depth, asks) {
+        let instead = "write `probe = \"get\"`, or remove what is only asked for with it";
+        faults.push(Fault::new(span, "only the probe \"get\" asks for something", instead));
+    }
     Some(match depth? {
         Depth::Get => HttpProbe::Get {
             path: path.map_or_else(|| "/".to_owned(), |path| path.value),
             status: status.and_then(|status| u16::try_from(status.value).ok()).unwrap_or(200),
-            body: body.map(|body| body.value),
+            body: body.map(|body| body.value).filter(|body| !body.is_empty()),
         },
         Depth::Tls => HttpProbe::Tls,
         Depth::Tcp => HttpProbe::Tcp,

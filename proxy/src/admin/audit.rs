@@ -8,6 +8,9 @@ use std::convert::Infallible;
 /// Longest name that is written down, in characters.
 const NAME_CAP: usize = 64;
 
+/// By this the log knows what is written down whatever else is not.
+pub(crate) const TARGET: &str = "usher_audit";
+
 /// The header in which the command line says who runs it.
 pub(crate) const OPERATOR: &str = "x-usher-operator";
 
@@ -22,6 +25,7 @@ impl Author {
     /// Writes a change down.
     pub(super) fn did(&self, what: &str, on: &str, why: &str) {
         tracing::info!(
+            target: TARGET,
             audit = true,
             by = self.name.as_str(),
             from = self.from.as_str(),
@@ -41,7 +45,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Author {
         let claimed = parts.headers.get(OPERATOR).and_then(|name| name.to_str().ok());
         // Over TCP everybody is the holder of the token; what they call themselves is written down as such.
         let name = match (caller, claimed) {
-            (Some(Caller::Socket { .. }), Some(name)) => name.chars().take(NAME_CAP).collect(),
+            (Some(Caller::Socket { uid, .. }), Some(name)) => {
+                format!("{} (uid {uid})", name.chars().take(NAME_CAP).collect::<String>())
+            }
             (Some(Caller::Socket { uid, .. }), None) => format!("uid {uid}"),
             (_, Some(name)) => format!("token ({})", name.chars().take(NAME_CAP).collect::<String>()),
             (_, None) => "token".to_owned(),

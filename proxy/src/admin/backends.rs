@@ -39,7 +39,7 @@ pub(super) async fn hosts(context: State) -> Json<Vec<Backend>> {
 #[utoipa::path(get, path = "/v1/hosts/{name}", responses((status = 200, body = Vec<Backend>), (status = 404)))]
 pub(super) async fn host(context: State, Path(name): Path<String>) -> Result<Json<Vec<Backend>>, Refusal> {
     let mut found = all(&context.shared, &context.shared.fleet.roster());
-    found.retain(|backend| backend.name == name);
+    found.retain(|backend| backend.name.eq_ignore_ascii_case(&name));
     match found.is_empty() {
         true => Err(Refusal::unknown(format!("there is no host or member {name:?}"))),
         false => Ok(Json(found)),

@@ -15,8 +15,11 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use usher_backends::roster::HoldKind;
 
-/// Runs `work`, which waits for the disk, where it keeps nobody from being served.
-pub(super) async fn on_disk<T: Send + 'static>(
+/// Longest deadline of a drain, in seconds.
+const LONGEST: u64 = 365 * 24 * 60 * 60;
+
+/// Runs `work`, which takes its time or waits for the disk, where it keeps nobody from being served.
+pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Refusal::internal(&error)))
@@ -56,12 +59,15 @@ async fn hold(
     let Reason { why, deadline_seconds } = reason;
     let shared = context.shared.clone();
     let configured = shared.setting().snapshot.server.drain_deadline;
+    if deadline_seconds.is_some_and(|seconds| seconds > LONGEST) {
+        return Err(Refusal::bad(format!("a deadline is at most {LONGEST} seconds, a year")));
+    }
     let deadline = deadline_seconds.map_or(configured, Duration::from_secs);
     let name = name.to_ascii_lowercase();
     let handle = tokio::runtime::Handle::current();
-    on_disk(move || {
+    aside(move || {
         shared.fleet.hold(&name, kind, &author.name, &why)?;
-        author.did(kind.name(), &name, &why);
+        author.did(kind.name(), &name, &format!("{why} (within {} s)", deadline.as_secs()));
         let _entered = handle.enter();
         drain::begin(&shared, &name, kind, deadline);
         Ok(StatusCode::ACCEPTED)
@@ -79,7 +85,7 @@ pub(super) async fn start(
 ) -> Result<Json<Started>, Refusal> {
     let shared = context.shared.clone();
     let name = name.to_ascii_lowercase();
-    on_disk(move || {
+    aside(move || {
         let held = shared.fleet.start(&name)?;
         shared.drains.cancel(&name);
         author.did("start", &name, "");
@@ -91,11 +97,17 @@ pub(super) async fn start(
 /// Reads the configuration file anew; waits for what comes of it.
 #[utoipa::path(post, path = "/v1/reload", responses((status = 200, body = Reloaded), (status = 422, body = Reloaded)))]
 pub(super) async fn reload(context: State, author: Author) -> Result<(StatusCode, Json<Reloaded>), Refusal> {
-    let (request, answer) = oneshot::channel();
-    let gone = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "usher stops");
-    context.reloads.send(request).await.map_err(|_| gone())?;
-    let reloaded = answer.await.map_err(|_| gone())?;
-    author.did("reload", "configuration", if reloaded.applied { "applied" } else { "refused" });
+    let reloads = context.reloads.clone();
+    // Goes on and is written down also where whoever asked does not wait for it.
+    let asking = tokio::spawn(async move {
+        let (request, answer) = oneshot::channel();
+        reloads.send(request).await.ok()?;
+        let reloaded = answer.await.ok()?;
+        author.did("reload", "configuration", if reloaded.applied { "applied" } else { "refused" });
+        Some(reloaded)
+    });
+    let reloaded = asking.await.ok().flatten();
+    let reloaded = reloaded.ok_or_else(|| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "usher stops"))?;
     let status = if reloaded.applied { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     Ok((status, Json(reloaded)))
 }

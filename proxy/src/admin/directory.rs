@@ -2,7 +2,7 @@
 
 use super::State;
 use super::audit::Author;
-use super::change::on_disk;
+use super::change::aside;
 use super::error::Refusal;
 use super::given::Given;
 use super::model::{Entries, Entry, Former, Home, Reason};
@@ -32,7 +32,7 @@ pub(super) struct Which {
 #[utoipa::path(get, path = "/v1/directory", params(Which), responses((status = 200, body = Entries)))]
 pub(super) async fn list(context: State, Query(which): Query<Which>) -> Result<Json<Entries>, Refusal> {
     let shared = context.shared.clone();
-    on_disk(move || {
+    aside(move || {
         let after = which.after.map(|after| key(&shared, &after)).transpose()?;
         let most = which.limit.unwrap_or(PAGE).min(PAGE);
         let found = shared.directory.page(which.host.as_deref(), after.as_ref(), most)?;
@@ -47,7 +47,7 @@ pub(super) async fn list(context: State, Query(which): Query<Which>) -> Result<J
 #[utoipa::path(get, path = "/v1/directory/{key}", responses((status = 200, body = Entry), (status = 404)))]
 pub(super) async fn show(context: State, Path(typed): Path<String>) -> Result<Json<Entry>, Refusal> {
     let shared = context.shared.clone();
-    on_disk(move || {
+    aside(move || {
         let key = key(&shared, &typed)?;
         let found = shared.directory.get(&key)?;
         found.map(view).map(Json).ok_or_else(|| Refusal::unknown(format!("{key} is on no host")))
@@ -65,7 +65,7 @@ pub(super) async fn set(
     Given(Home { host }): Given<Home>,
 ) -> Result<Json<Former>, Refusal> {
     let shared = context.shared.clone();
-    on_disk(move || {
+    aside(move || {
         let (key, host) = (key(&shared, &typed)?, host.to_ascii_lowercase());
         if shared.fleet.roster().host(&host).is_none() {
             return Err(Refusal::unknown(format!("there is no instance host {host:?}")));
@@ -86,7 +86,7 @@ pub(super) async fn remove(
     Path(typed): Path<String>,
 ) -> Result<Json<Former>, Refusal> {
     let shared = context.shared.clone();
-    on_disk(move || {
+    aside(move || {
         let key = key(&shared, &typed)?;
         let former = shared.directory.remove(&key, &author.name)?;
         author.did("remove user", &key.to_string(), "");
@@ -105,9 +105,10 @@ pub(super) async fn hold(
     Given(reason): Given<Reason>,
 ) -> Result<StatusCode, Refusal> {
     let shared = context.shared.clone();
-    on_disk(move || {
+    aside(move || {
         let key = key(&shared, &typed)?;
         shared.fleet.hold_key(&key, &author.name, &reason.why)?;
+        shared.directory.forget(&key);
         author.did("hold user", &key.to_string(), &reason.why);
         Ok(StatusCode::OK)
     })
@@ -123,7 +124,7 @@ pub(super) async fn release(
     Path(typed): Path<String>,
 ) -> Result<StatusCode, Refusal> {
     let shared = context.shared.clone();
-    on_disk(move || {
+    aside(move || {
         let key = key(&shared, &typed)?;
         if !shared.fleet.release_key(&key)? {
             return Err(Refusal::unknown(format!("nothing holds {key}")));

@@ -2,7 +2,7 @@
 
 use super::State;
 use super::backends::instance_host;
-use super::change::on_disk;
+use super::change::aside;
 use super::directory::view;
 use super::error::Refusal;
 use super::model::{Explanation, KeyHold};
@@ -41,7 +41,7 @@ pub(super) async fn explain(
     Query(login): Query<Login>,
 ) -> Result<Json<Explanation>, Refusal> {
     let shared = context.shared.clone();
-    on_disk(move || explained(&shared, &login).map(Json)).await
+    aside(move || explained(&shared, &login).map(Json)).await
 }
 
 fn explained(shared: &Shared, login: &Login) -> Result<Explanation, Refusal> {

@@ -5,7 +5,7 @@
 //! operator.
 
 use super::error::Refusal;
-use super::{BODY_CAP, Context};
+use super::{AUDIT, BODY_CAP, Context};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
 use axum::extract::{Request, State};
@@ -77,6 +77,9 @@ pub(super) async fn guard(State(context): State<Arc<Context>>, request: Request,
     match judge(&context, &request) {
         Ok(()) => next.run(request).await,
         Err(refusal) => {
+            if let Some(caller) = request.extensions().get::<Caller>() {
+                tracing::warn!(target: AUDIT, %caller, path = request.uri().path(), "admin request refused");
+            }
             let needs_token = refusal.needs_token;
             let mut response = refusal.refusal.into_response();
             if needs_token {

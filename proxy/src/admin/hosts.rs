@@ -2,7 +2,7 @@
 
 use super::State;
 use super::audit::Author;
-use super::change::on_disk;
+use super::change::aside;
 use super::error::Refusal;
 use super::given::Given;
 use crate::shared::Shared;
@@ -38,8 +38,12 @@ pub(super) async fn set(
     Path(name): Path<String>,
     Given(changes): Given<Map<String, Value>>,
 ) -> Result<StatusCode, Refusal> {
+    let name = name.to_ascii_lowercase();
+    if changes.get("name").is_some_and(|other| *other != name.as_str()) {
+        return Err(Refusal::bad("a host keeps its name: users are found by it; add another and move them"));
+    }
     let shared = context.shared.clone();
-    let former = on_disk(move || Ok(shared.fleet.definition(&name)?)).await?;
+    let former = aside(move || Ok(shared.fleet.definition(&name)?)).await?;
     let former: toml::Table = toml::from_str(&former).map_err(|error| Refusal::internal(&error))?;
     let section = former.get("instance_host").and_then(|hosts| hosts.get(0)).cloned();
     let section = serde_json::to_value(section).map_err(|error| Refusal::internal(&error))?;
@@ -52,7 +56,10 @@ pub(super) async fn set(
                 keys.shift_remove(&key);
             }
             // Keys of an inner table are changed one by one as well.
-            (Value::Object(inner), Some(Value::Object(former))) => former.extend(inner),
+            (Value::Object(inner), Some(Value::Object(former))) => {
+                former.extend(inner);
+                former.retain(|_, value| !value.is_null());
+            }
             (value, _) => {
                 keys.insert(key, value);
             }
@@ -68,12 +75,13 @@ async fn put(
     keys: Map<String, Value>,
     replace: bool,
 ) -> Result<(), Refusal> {
+    let told = Value::Object(keys.clone()).to_string();
     let (config, definition) = read(keys)?;
     let handle = Handle::current();
-    on_disk(move || {
+    aside(move || {
         let name = config.name.clone();
         shared.fleet.put_host(config, definition, &author.name, replace)?;
-        author.did(if replace { "change host" } else { "add host" }, &name, "");
+        author.did(if replace { "change host" } else { "add host" }, &name, &told);
         let _entered = handle.enter();
         shared.health.reconcile(Deadlines::from(&shared.setting().snapshot.limits));
         Ok(())
@@ -109,9 +117,9 @@ pub(super) async fn remove(
     Path(name): Path<String>,
     Query(Removal { force }): Query<Removal>,
 ) -> Result<StatusCode, Refusal> {
-    let shared = context.shared.clone();
+    let (shared, name) = (context.shared.clone(), name.to_ascii_lowercase());
     let handle = Handle::current();
-    on_disk(move || {
+    aside(move || {
         if !force && shared.fleet.roster().host(&name).is_some() && shared.directory.names_host(&name)? {
             return Err(Refusal::conflict(format!(
                 "the directory has users on {name}; move them first, or remove it with force: their logins will wait"

@@ -21,7 +21,7 @@ mod pages;
 mod server;
 mod sessions;
 
-pub(crate) use audit::OPERATOR;
+pub(crate) use audit::{OPERATOR, TARGET as AUDIT};
 pub(crate) use error::Problem;
 pub(crate) use server::{Admin, AdminError};
 

@@ -1,6 +1,8 @@
 //! Health for load balancers, metrics for Prometheus, and the configuration that is in force.
 
 use super::State;
+use super::change::aside;
+use super::error::Refusal;
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -23,9 +25,11 @@ pub(super) async fn readyz(context: State) -> (StatusCode, &'static str) {
 
 /// Metrics in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", responses((status = 200, content_type = "text/plain")))]
-pub(super) async fn metrics(context: State) -> impl IntoResponse {
-    let page = context.shared.meter.page(&context.shared);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page)
+pub(super) async fn metrics(context: State) -> Result<impl IntoResponse, Refusal> {
+    let shared = context.shared.clone();
+    // It walks through all sessions and hosts.
+    let page = aside(move || Ok(shared.meter.page(&shared))).await?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page))
 }
 
 /// The configuration in force, with all defaults. It names files that hold secrets, and holds none.

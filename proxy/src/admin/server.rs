@@ -8,7 +8,7 @@ use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,7 +93,11 @@ impl Admin {
 /// answers there.
 fn bind_socket(path: &Path) -> Result<UnixListener, AdminError> {
     let failed = |source| AdminError::Socket { path: path.to_owned(), source };
-    if path.exists() {
+    if let Ok(there) = std::fs::symlink_metadata(path) {
+        if !there.file_type().is_socket() {
+            let source = std::io::Error::other("there is a file that is no socket");
+            return Err(failed(source));
+        }
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(AdminError::Taken(path.to_owned()));
         }
@@ -158,6 +162,8 @@ async fn converse(
     let service = TowerToHyperService::new(router.layer(axum::Extension(caller)));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
+        // Nobody keeps a place by doing nothing.
+        .keep_alive(false)
         .header_read_timeout(HEADERS)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {

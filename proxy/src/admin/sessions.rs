@@ -47,14 +47,31 @@ impl std::fmt::Display for Filter {
     }
 }
 
+/// Names as the table has them, whatever case they are written in.
+fn normalised(context: &State, mut filter: Filter) -> Result<Filter, Refusal> {
+    if let Some(user) = &filter.user {
+        let key = context.shared.setting().snapshot.domains.written(user);
+        let key = key.ok_or_else(|| Refusal::bad(format!("no archive can be named {user:?}")))?;
+        filter.user = Some(key.to_string());
+    }
+    if let Some(host) = &mut filter.host {
+        host.make_ascii_lowercase();
+    }
+    if filter.id.as_ref().is_some_and(|id| id.parse::<Id>().is_err()) {
+        return Err(Refusal::bad("an id has 16 hexadecimal digits"));
+    }
+    Ok(filter)
+}
+
 /// The sessions that match.
 #[utoipa::path(get, path = "/v1/sessions", params(Filter), responses((status = 200, body = Sessions)))]
-pub(super) async fn list(context: State, Query(filter): Query<Filter>) -> Json<Sessions> {
+pub(super) async fn list(context: State, Query(filter): Query<Filter>) -> Result<Json<Sessions>, Refusal> {
+    let filter = normalised(&context, filter)?;
     let mut found = context.shared.sessions.select(|session| filter.includes(session));
     let matching = found.len();
     found.sort_by_key(|session| session.about.id);
     found.truncate(filter.limit.unwrap_or(PAGE));
-    Json(Sessions { matching, sessions: found.iter().map(|session| view(session)).collect() })
+    Ok(Json(Sessions { matching, sessions: found.iter().map(|session| view(session)).collect() }))
 }
 
 /// Ends the sessions that match, with a goodbye between two responses where possible.
@@ -68,9 +85,10 @@ pub(super) async fn kick(
     if filter.user.is_none() && filter.host.is_none() && filter.id.is_none() {
         return Err(Refusal::bad("say whose sessions: user, host or id"));
     }
-    if filter.id.as_ref().is_some_and(|id| id.parse::<Id>().is_err()) {
-        return Err(Refusal::bad("an id has 16 hexadecimal digits"));
+    if filter.limit.is_some() {
+        return Err(Refusal::bad("all that match are ended; there is no limit"));
     }
+    let filter = normalised(&context, filter)?;
     let on = filter.to_string();
     let count = drain::kick(&context.shared, move |session| filter.includes(session));
     author.did("kick", &on, "");

@@ -11,8 +11,12 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
+
+/// For an answer: changes wait for the disk, reloads for certificates and sockets.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How usher is reached.
 #[derive(Args)]
@@ -36,6 +40,8 @@ pub(super) enum ApiError {
     Unreachable { path: PathBuf, source: std::io::Error },
     #[error("{0}")]
     Failed(String),
+    #[error("{0}")]
+    WrongUse(String),
     #[error("{error}")]
     Refused { status: StatusCode, error: String },
 }
@@ -46,6 +52,7 @@ impl ApiError {
         eprintln!("usher: {self}");
         match self {
             Self::Refused { .. } => Exit::Failed,
+            Self::WrongUse(_) => Exit::WrongUse,
             Self::File { .. } | Self::NoSocket(_) | Self::Unreachable { .. } | Self::Failed(_) => {
                 Exit::Unavailable
             }
@@ -178,7 +185,7 @@ impl Api {
         }
         let body = Full::new(Bytes::from(body.unwrap_or_default()));
         let request = request.body(body).map_err(|error| failed(&error))?;
-        self.runtime.block_on(async {
+        let asking = async {
             let stream = UnixStream::connect(&self.socket)
                 .await
                 .map_err(|source| ApiError::Unreachable { path: self.socket.clone(), source })?;
@@ -191,7 +198,9 @@ impl Api {
             let body = response.into_body().collect().await.map_err(|error| failed(&error))?.to_bytes();
             connection.abort();
             Ok((status, body))
-        })
+        };
+        let late = |_| ApiError::Failed("usher does not answer".to_owned());
+        self.runtime.block_on(async { tokio::time::timeout(PATIENCE, asking).await.map_err(late)? })
     }
 }
 

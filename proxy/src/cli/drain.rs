@@ -15,7 +15,7 @@ use usher_config::shown;
 const LOOK: Duration = Duration::from_millis(200);
 
 #[derive(Args)]
-pub(super) struct Arguments {
+pub(super) struct StopArguments {
     #[command(flatten)]
     reach: Reach,
     /// The host or member.
@@ -23,12 +23,18 @@ pub(super) struct Arguments {
     /// Why, for those who find it so.
     #[arg(long, default_value = "")]
     why: String,
-    /// When the rest is ended, such as 10m; by default drain_deadline.
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    deadline: Option<Duration>,
     /// Wait until no session is left, and show how far it has come.
     #[arg(long)]
     wait: bool,
+}
+
+#[derive(Args)]
+pub(super) struct DrainArguments {
+    #[command(flatten)]
+    stop: StopArguments,
+    /// When the rest is ended, such as 10m; by default drain_deadline.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    deadline: Option<Duration>,
 }
 
 #[derive(Args)]
@@ -43,12 +49,17 @@ fn time(text: &str) -> Result<Duration, &'static str> {
     shown::duration::parse(text).ok_or("write a time such as 30s or 10m")
 }
 
-/// `verb` is `drain` or `stop`.
-pub(super) fn hold(arguments: &Arguments, verb: &'static str) -> Exit {
-    let reason = Reason {
-        why: arguments.why.clone(),
-        deadline_seconds: arguments.deadline.map(|deadline| deadline.as_secs()),
-    };
+pub(super) fn drain(arguments: &DrainArguments) -> Exit {
+    hold(&arguments.stop, "drain", arguments.deadline)
+}
+
+pub(super) fn stop(arguments: &StopArguments) -> Exit {
+    hold(arguments, "stop", None)
+}
+
+fn hold(arguments: &StopArguments, verb: &'static str, deadline: Option<Duration>) -> Exit {
+    let deadline_seconds = deadline.map(|deadline| deadline.as_secs());
+    let reason = Reason { why: arguments.why.clone(), deadline_seconds };
     let path = format!("/v1/hosts/{}/{verb}", part(&arguments.host));
     let done = arguments.reach.api().and_then(|api| {
         api.change(Method::POST, &path, Some(&reason))?;

@@ -107,7 +107,7 @@ fn set(reach: &Reach, name: &str, keys: &[String]) -> Result<String, ApiError> {
 /// Reads `KEY=VALUE`, where the value is TOML, or a text without quotes; a dot goes into an inner table.
 fn assign(into: &mut Map<String, Value>, written: &str) -> Result<(), ApiError> {
     let Some((key, value)) = written.split_once('=') else {
-        return Err(ApiError::Failed(format!("{written:?} is not KEY=VALUE")));
+        return Err(ApiError::WrongUse(format!("{written:?} is not KEY=VALUE")));
     };
     let value = if value.is_empty() {
         Value::Null

@@ -53,9 +53,9 @@ enum Command {
     /// End sessions, with a goodbye between two responses where possible.
     Kick(sessions::KickArguments),
     /// Take a host out: no new sessions, and those that are there finish, quiet ones first.
-    Drain(drain::Arguments),
+    Drain(drain::DrainArguments),
     /// Take a host out at once: its sessions end, and logins are sent away.
-    Stop(drain::Arguments),
+    Stop(drain::StopArguments),
     /// Take a host back in.
     Start(drain::StartArguments),
     /// Say why a login goes where it goes.
@@ -86,6 +86,7 @@ struct ConfigArgument {
 enum Exit {
     Done = 0,
     Failed = 1,
+    WrongUse = 2,
     Unavailable = 69,
     Config = 78,
 }
@@ -108,8 +109,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Host(arguments) => host::host(&arguments),
         Command::Sessions(arguments) => sessions::list(&arguments),
         Command::Kick(arguments) => sessions::kick(&arguments),
-        Command::Drain(arguments) => drain::hold(&arguments, "drain"),
-        Command::Stop(arguments) => drain::hold(&arguments, "stop"),
+        Command::Drain(arguments) => drain::drain(&arguments),
+        Command::Stop(arguments) => drain::stop(&arguments),
         Command::Start(arguments) => drain::start(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Reload(arguments) => explain::reload(&arguments),

@@ -5,8 +5,7 @@ use super::status::{headline, overview};
 use super::{Exit, print};
 use crate::admin::model::Status;
 use clap::Args;
-use console::{Key, Term};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use console::Term;
 use std::time::{Duration, Instant};
 
 /// Between two pictures.
@@ -36,36 +35,17 @@ pub(super) fn top(arguments: &Arguments) -> Exit {
 fn watch(api: &Api) -> Result<Exit, ApiError> {
     let term = Term::stdout();
     let mut last = None;
-    if !term.is_term() {
-        return Ok(print(&picture(api, &mut last)?));
-    }
-    let keys = keys(term.clone());
-    let _ = term.hide_cursor();
-    let shown = loop {
-        let text = match picture(api, &mut last) {
-            Ok(text) => text,
-            Err(error) => break Err(error),
-        };
-        let _ = term.clear_screen();
-        let _ = term.write_str(&text);
-        let _ = term.write_line("\nq: quit");
-        match keys.recv_timeout(LOOK) {
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => break Ok(Exit::Done),
-            Err(RecvTimeoutError::Timeout) => {}
+    loop {
+        let text = picture(api, &mut last)?;
+        if !term.is_term() {
+            return Ok(print(&text));
         }
-    };
-    let _ = term.show_cursor();
-    shown
-}
-
-/// Says when the person has seen enough.
-fn keys(term: Term) -> Receiver<()> {
-    let (enough, keys) = channel();
-    std::thread::spawn(move || {
-        while !matches!(term.read_key(), Ok(Key::Char('q') | Key::Escape | Key::CtrlC) | Err(_)) {}
-        let _ = enough.send(());
-    });
-    keys
+        // In one piece, so that nothing flickers. Nothing of the terminal is changed that Ctrl-C would have to
+        // put back.
+        let _ = term.clear_screen();
+        let _ = term.write_str(&format!("{text}\nCtrl-C: quit\n"));
+        std::thread::sleep(LOOK);
+    }
 }
 
 fn picture(api: &Api, last: &mut Option<Counted>) -> Result<String, ApiError> {

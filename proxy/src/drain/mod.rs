@@ -9,7 +9,7 @@ mod progress;
 
 pub(crate) use progress::{Drains, Phase, Progress};
 
-use crate::session::{Order, Session, Urgency, Why};
+use crate::session::{Doing, Order, Session, Urgency, Why};
 use crate::shared::Shared;
 use progress::Drain;
 use std::sync::Arc;
@@ -46,7 +46,22 @@ impl Whose {
             Self::All => u32::try_from(shared.sessions.len()).unwrap_or(u32::MAX),
             Self::Host(name) => {
                 let roster = shared.fleet.roster();
-                roster.standings(name).map(|(_, standing)| standing.leases()).sum()
+                let leases: u32 = roster.standings(name).map(|(_, standing)| standing.leases()).sum();
+                // A host that is no longer configured has no leases to be counted by.
+                let joined = |session: &Session| session.is_at(name) && session.doing() != Doing::Connecting;
+                leases.max(u32::try_from(shared.sessions.select(joined).len()).unwrap_or(u32::MAX))
+            }
+        }
+    }
+
+    /// Whether the reason is still there: an operator may have thought better of it.
+    fn is_meant(&self, shared: &Shared) -> bool {
+        match self {
+            Self::All => true,
+            Self::Host(name) => {
+                let roster = shared.fleet.roster();
+                let mut standings = roster.standings(name).peekable();
+                standings.peek().is_none() || standings.any(|(_, standing)| standing.holds.operator.is_some())
             }
         }
     }
@@ -99,14 +114,16 @@ async fn take_down(shared: &Shared, whose: &Whose, why: Why, drain: &Drain) {
     let grace = if why == Why::Stopped { limits.farewell } else { GRACE };
     let last = deadline + grace + limits.farewell;
     let mut told = 0_u32;
-    while !drain.is_over() {
+    while !drain.is_over() && whose.is_meant(shared) {
         let left = whose.left(shared);
         drain.note(left);
         let now = Instant::now();
         if left == 0 || now >= last + limits.farewell + GRACE {
             return;
         }
-        let sessions = shared.sessions.select(|session| whose.includes(session));
+        // A login that waits for a host that is drained has its own end to wait for.
+        let waits = |session: &Session| why == Why::Drained && session.doing() == Doing::Connecting;
+        let sessions = shared.sessions.select(|session| whose.includes(session) && !waits(session));
         if now >= last {
             if drain.enter(Phase::Ending) {
                 tracing::warn!(host = drain.name(), sessions = left, "ending the rest");

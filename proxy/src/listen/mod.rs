@@ -6,7 +6,7 @@ mod pressure;
 mod reserve;
 
 use accept::accept;
-pub(crate) use open::{Bound, Sockets, bind_missing};
+pub(crate) use open::{Bound, Sockets, bind_missing, watch};
 pub(crate) use pressure::{Pressure, watch_memory};
 
 use socket2::{Domain, Protocol, Socket, Type};

@@ -38,6 +38,24 @@ pub(crate) fn bind_missing(
     Ok(())
 }
 
+/// A socket that the runtime watches, and that does not accept yet.
+pub(crate) struct Watched {
+    address: SocketAddr,
+    protocol: &'static str,
+    socket: tokio::net::TcpListener,
+}
+
+/// Lets the runtime watch what was bound.
+///
+/// # Errors
+/// The runtime's; all of them are closed again.
+pub(crate) fn watch(bound: Vec<Bound>) -> std::io::Result<Vec<Watched>> {
+    let watched = bound.into_iter().map(|Bound { address, protocol, socket }| {
+        Ok(Watched { address, protocol, socket: tokio::net::TcpListener::from_std(socket)? })
+    });
+    watched.collect()
+}
+
 /// The sockets that accept.
 #[derive(Default)]
 pub(crate) struct Sockets(BTreeMap<SocketAddr, (watch::Sender<bool>, JoinHandle<()>)>);
@@ -48,18 +66,9 @@ impl Sockets {
         self.0.keys().copied().collect()
     }
 
-    /// Begins to accept on `bound`, and closes what `listeners` do not name any more.
-    ///
-    /// # Errors
-    /// The runtime's, for a socket that it cannot watch.
-    pub(crate) fn follow(
-        &mut self,
-        shared: &Arc<Shared>,
-        bound: Vec<Bound>,
-        listeners: &[Listener],
-    ) -> std::io::Result<()> {
-        for Bound { address, protocol, socket } in bound {
-            let socket = tokio::net::TcpListener::from_std(socket)?;
+    /// Begins to accept on `watched`, and closes what `listeners` do not name any more.
+    pub(crate) fn follow(&mut self, shared: &Arc<Shared>, watched: Vec<Watched>, listeners: &[Listener]) {
+        for Watched { address, protocol, socket } in watched {
             tracing::info!(%address, protocol, "listening");
             let (close, closed) = watch::channel(false);
             let accepting = tokio::spawn(accept(shared.clone(), address, socket, closed));
@@ -74,7 +83,6 @@ impl Sockets {
             }
             stays
         });
-        Ok(())
     }
 
     /// Waits until none accepts any more.

@@ -1,11 +1,17 @@
 //! Log lines: to standard error, as text or as JSON, one line each whatever a client sends.
 
+use crate::admin::AUDIT;
 use tracing_subscriber::EnvFilter;
 use usher_config::snapshot::LogFormat;
 
 /// Sets up logging for the process. `RUST_LOG` chooses what is logged; by default everything from `info` on.
 pub(crate) fn init(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // Who changed what is written down however little else is.
+    let filter = match format!("{AUDIT}=info").parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    };
     let lines =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match format {

@@ -1,11 +1,13 @@
 //! The page that Prometheus reads. What is so at a moment is looked up then, not counted along.
 
 use super::{Labels, Meter, key, names};
+use crate::session::Session;
 use crate::shared::Shared;
 use metrics::{Gauge, Key};
 use std::collections::HashMap;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use usher_backends::roster::{BackendId, Service, Standing};
+use usher_config::snapshot::Protocol;
 
 /// Every word of [`Standing::state`].
 const STATES: [&str; 7] = ["up", "returning", "unhealthy", "held", "draining", "drained", "stopped"];
@@ -14,6 +16,7 @@ const STATES: [&str; 7] = ["up", "returning", "unhealthy", "held", "draining", "
 struct Page<'m> {
     meter: &'m Meter,
     set: HashMap<Key, Gauge>,
+    counted: HashMap<(Arc<str>, Protocol, Arc<str>), u32>,
 }
 
 impl Page<'_> {
@@ -23,20 +26,19 @@ impl Page<'_> {
         self.set.insert(key(name, labels), gauge);
     }
 
-    fn add(&mut self, name: &'static str, labels: Labels<'_>) {
-        let gauge = self.set.entry(key(name, labels)).or_insert_with(|| {
-            let gauge = self.meter.gauge(name, labels);
-            gauge.set(0.0);
-            gauge
-        });
-        gauge.increment(1.0);
+    fn count_session(&mut self, session: &Session) {
+        let host = session.backend().map_or_else(|| "".into(), |backend| backend.name.clone());
+        let about = &session.about;
+        *self.counted.entry((about.listener.clone(), about.protocol, host)).or_default() += 1;
     }
 }
 
 impl Meter {
     /// The page as it is now.
     pub(crate) fn page(&self, shared: &Shared) -> String {
-        let mut page = Page { meter: self, set: HashMap::new() };
+        // One page at a time: two would set each other's gauges.
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut page = Page { meter: self, set: HashMap::new(), counted: HashMap::new() };
         page.set(names::BUILD, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
         page.set(names::OPEN, &[], f64::from(shared.connections.count()));
         page.set(names::HELD, &[], f64::from(shared.held_logins.count()));
@@ -47,14 +49,11 @@ impl Meter {
         for (chain, ends) in &shared.setting().tls.ends {
             page.set(names::CERTIFICATE, &[("chain", chain)], *ends as f64);
         }
-        shared.sessions.for_each(|session| {
-            let backend = session.backend();
-            let host = backend.as_ref().map_or("", |backend| &*backend.name);
-            let about = &session.about;
-            let labels =
-                [("listener", &*about.listener), ("protocol", about.protocol.name()), ("host", host)];
-            page.add(names::SESSIONS, &labels);
-        });
+        shared.sessions.for_each(|session| page.count_session(session));
+        for ((listener, protocol, host), count) in std::mem::take(&mut page.counted) {
+            let labels = [("listener", &*listener), ("protocol", protocol.name()), ("host", &*host)];
+            page.set(names::SESSIONS, &labels, f64::from(count));
+        }
         for (name, progress) in shared.drains.all() {
             page.set(names::DRAIN_LEFT, &[("host", &name)], f64::from(progress.left));
             page.set(names::DRAIN_BEGAN, &[("host", &name)], f64::from(progress.began_with));
@@ -75,12 +74,10 @@ impl Meter {
             }
         }
         let set = page.set;
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         for (_, gone) in shown.iter().filter(|(key, _)| !set.contains_key(*key)) {
             gone.set(0.0);
         }
         *shown = set;
-        drop(shown);
         metrics::with_local_recorder(&self.recorder, || self.process.collect());
         self.handle.render()
     }

@@ -107,13 +107,6 @@ impl Config {
         if faults.is_empty() { Ok(bound) } else { Err(self.faults(&faults, colour)) }
     }
 
-    /// The files whose content matters: this one and those of the certificates.
-    pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let certificates = &self.snapshot.certificates;
-        let named = certificates.iter().flat_map(|named| [named.chain.clone(), named.key.clone()]);
-        std::iter::once(self.path.clone()).chain(named).collect()
-    }
-
     /// Where it was read from.
     pub(crate) fn path(&self) -> &Path {
         &self.path

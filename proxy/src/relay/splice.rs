@@ -1,15 +1,32 @@
 //! Moves octets both ways between two TCP connections, whatever they mean.
 
 use super::leg::{BUFFER, Leg};
-use crate::imap::Ended;
+use crate::imap::{Ended, farewell};
 use crate::meter::Bytes;
 use crate::session::{By, Cause, Doing, Session, Stage, Urgency};
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::net::TcpStream;
 
 /// Reads of one side in one turn, so that a fast transfer leaves the worker to others.
 const TURN: usize = 8;
+
+/// One direction.
+enum Way {
+    /// Octets may come.
+    Open,
+    /// Its source has ended, and its sink knows it.
+    Done,
+    /// Its sink takes no more; what the other direction still has is to be delivered all the same.
+    Refused(io::Error),
+}
+
+/// Why the whole is over.
+enum Lost {
+    /// The source of a direction broke.
+    Source(io::Error),
+}
 
 /// Joins `client` and `backend` until both have ended or an order ends them. Returns how, and the octets from
 /// either.
@@ -18,10 +35,12 @@ pub(crate) async fn splice(
     client: TcpStream,
     backend: TcpStream,
     counted: &Bytes,
+    patience: Duration,
 ) -> (Ended, (u64, u64)) {
     session.note_doing(Doing::Busy);
     let mut client = Leg::new(client, Vec::new(), Vec::new());
     let mut backend = Leg::new(backend, Vec::new(), Vec::new());
+    let (mut up, mut down) = (Way::Open, Way::Open);
     let ended = std::future::poll_fn(|cx| {
         let order = session.order(cx.waker());
         // There is no place for a goodbye in a protocol that nobody follows.
@@ -30,51 +49,90 @@ pub(crate) async fn splice(
             return Poll::Ready(Ended::new(by, Stage::Relay, cause));
         }
         let (from_client, from_backend) = (client.total, backend.total);
-        let up = poll_move(cx, &mut client, &mut backend);
-        let down = poll_move(cx, &mut backend, &mut client);
+        let moved =
+            advance(cx, &mut up, &mut client, &mut backend).map_err(|lost| (By::Client, lost)).and_then(
+                |()| advance(cx, &mut down, &mut backend, &mut client).map_err(|lost| (By::Backend, lost)),
+            );
         counted.from_client.increment(client.total - from_client);
         counted.from_backend.increment(backend.total - from_backend);
         if client.total + backend.total > from_client + from_backend {
             session.note_activity();
         }
-        match (up, down) {
-            (Poll::Ready(Err(error)), _) => Poll::Ready(broken(By::Client, &error)),
-            (_, Poll::Ready(Err(error))) => Poll::Ready(broken(By::Backend, &error)),
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => {
-                Poll::Ready(Ended::new(By::Client, Stage::Relay, Cause::Closed))
+        if let Err((by, Lost::Source(error))) = moved {
+            return Poll::Ready(Ended::new(by, Stage::Relay, Cause::of(&error)));
+        }
+        match (&up, &down) {
+            (Way::Open, Way::Open) => {}
+            (Way::Open, _) | (_, Way::Open) => session.note_doing(Doing::Closing),
+            (Way::Refused(error), _) => {
+                return Poll::Ready(Ended::new(By::Backend, Stage::Relay, Cause::of(error)));
             }
-            _ => {
-                let moved = client.took_some() | backend.took_some();
-                session.note_blocked(client.is_blocked() || backend.is_blocked(), moved);
-                Poll::Pending
+            (_, Way::Refused(error)) => {
+                return Poll::Ready(Ended::new(By::Client, Stage::Relay, Cause::of(error)));
+            }
+            (Way::Done, Way::Done) => {
+                return Poll::Ready(Ended::new(By::Client, Stage::Relay, Cause::Closed));
             }
         }
+        // A client that takes no more has nobody left to answer for.
+        if let Way::Refused(error) = &down {
+            return Poll::Ready(Ended::new(By::Client, Stage::Relay, Cause::of(error)));
+        }
+        let moved = client.took_some() | backend.took_some();
+        session.note_blocked(client.is_blocked() || backend.is_blocked(), moved);
+        Poll::Pending
     })
     .await;
-    (ended, (client.total, backend.total))
+    let octets = (client.total, backend.total);
+    if let Way::Refused(_) = up {
+        // It is still sending; closing now would reset what it is being told.
+        farewell(client.into_parts().0, b"", patience).await;
+    }
+    (ended, octets)
 }
 
-fn broken(by: By, error: &io::Error) -> Ended {
-    Ended::new(by, Stage::Relay, Cause::of(error))
-}
-
-/// Moves octets one way until there are none for now. Ready once `from` has ended and `to` knows it.
-fn poll_move(
+/// Moves octets one way until there are none for now.
+fn advance(
     cx: &mut Context<'_>,
+    way: &mut Way,
     from: &mut Leg<TcpStream>,
     to: &mut Leg<TcpStream>,
-) -> Poll<io::Result<()>> {
+) -> Result<(), Lost> {
+    if !matches!(way, Way::Open) {
+        return Ok(());
+    }
     for _ in 0..TURN {
-        ready!(to.poll_flush(cx))?;
-        if from.ended {
-            return to.poll_close(cx);
+        match to.poll_flush(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => {
+                *way = Way::Refused(error);
+                return Ok(());
+            }
+            Poll::Pending => return Ok(()),
         }
-        ready!(BUFFER.with_borrow_mut(|buf| match from.poll_read(cx, buf) {
-            Poll::Ready(Ok(read)) => Poll::Ready(to.send(cx, buf.get(..read).unwrap_or_default())),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
-        }))?;
+        if from.ended {
+            match to.poll_close(cx) {
+                Poll::Ready(Ok(())) => *way = Way::Done,
+                Poll::Ready(Err(error)) => *way = Way::Refused(error),
+                Poll::Pending => {}
+            }
+            return Ok(());
+        }
+        let sent = BUFFER.with_borrow_mut(|buf| match from.poll_read(cx, buf) {
+            Poll::Ready(Ok(read)) => Some(Ok(to.send(cx, buf.get(..read).unwrap_or_default()))),
+            Poll::Ready(Err(error)) => Some(Err(Lost::Source(error))),
+            Poll::Pending => None,
+        });
+        match sent {
+            None => return Ok(()),
+            Some(Err(lost)) => return Err(lost),
+            Some(Ok(Ok(()))) => {}
+            Some(Ok(Err(error))) => {
+                *way = Way::Refused(error);
+                return Ok(());
+            }
+        }
     }
     cx.waker().wake_by_ref();
-    Poll::Pending
+    Ok(())
 }

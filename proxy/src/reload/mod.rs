@@ -5,7 +5,7 @@ mod watch;
 
 pub(crate) use watch::{follow_files, follow_hangups};
 
-use crate::listen::{Bound, Sockets};
+use crate::listen::{self, Bound, Sockets};
 use crate::prepare::{self, Config};
 use crate::shared::{Setting, Shared};
 use rustls::server::ProducesTickets;
@@ -81,7 +81,7 @@ impl Reloader {
         let prepared = preparing.await.unwrap_or_else(|error| Err(error.to_string()));
         let reloaded = match prepared {
             Ok(_) if self.shared.is_stopping() => refused("usher stops".to_owned()),
-            Ok(ready) => self.swap(ready),
+            Ok(ready) => self.swap(ready).await,
             Err(faults) => refused(faults),
         };
         self.shared.meter.reloaded(reloaded.applied);
@@ -97,18 +97,25 @@ impl Reloader {
         reloaded
     }
 
-    fn swap(&mut self, ready: Ready) -> Reloaded {
+    async fn swap(&mut self, ready: Ready) -> Reloaded {
         let shared = &self.shared;
+        // The last thing that may fail.
+        let watched = match listen::watch(ready.bound) {
+            Ok(watched) => watched,
+            Err(error) => return refused(format!("new listeners cannot be watched: {error}")),
+        };
         let listeners = ready.setting.snapshot.listeners.clone();
         let deadlines = Deadlines::from(&ready.setting.snapshot.limits);
         let gone = shared.fleet.put_in_place(ready.fleet);
         shared.settings.store(Arc::new(ready.setting));
         shared.health.reconcile(deadlines);
-        if let Err(error) = self.sockets.follow(shared, ready.bound, &listeners) {
-            return refused(format!("new listeners cannot be watched: {error}"));
-        }
-        let has_users = |host: &&String| shared.directory.names_host(host).unwrap_or(false);
-        let warnings = gone.iter().filter(has_users).map(|host| {
+        self.sockets.follow(shared, watched, &listeners);
+        let directory = shared.clone();
+        let still_named = tokio::task::spawn_blocking(move || {
+            gone.into_iter().filter(|host| directory.directory.names_host(host).unwrap_or(false)).collect()
+        });
+        let still_named: Vec<String> = still_named.await.unwrap_or_default();
+        let warnings = still_named.iter().map(|host| {
             format!("{host} is no longer configured, but the directory has users there; their logins wait")
         });
         Reloaded {

@@ -1,8 +1,10 @@
 //! What asks for a reload: a hangup, or files that have changed.
 
 use super::Request;
+use crate::shared::Shared;
 use aws_lc_rs::digest::{Context, SHA256};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
@@ -34,16 +36,16 @@ pub(crate) async fn follow_hangups(mut hangups: Signal, requests: mpsc::Sender<R
     }
 }
 
-/// Reloads when the content of `files` changes, once it has been the same for two looks: nobody writes it
+/// Reloads when the content of `config` or of a certificate in force changes, once it has been the same for two looks: nobody writes it
 /// any more then.
-pub(crate) async fn follow_files(files: Vec<PathBuf>, requests: mpsc::Sender<Request>) {
-    let mut applied = content(&files);
+pub(crate) async fn follow_files(shared: Arc<Shared>, config: PathBuf, requests: mpsc::Sender<Request>) {
+    let mut applied = content(&files(&shared, &config));
     let mut last = applied.clone();
     let mut next = Instant::now();
     loop {
         next += LOOK;
         sleep_until(next).await;
-        let now = content(&files);
+        let now = content(&files(&shared, &config));
         if now == last && now != applied {
             applied.clone_from(&now);
             let (request, _) = oneshot::channel();
@@ -53,6 +55,13 @@ pub(crate) async fn follow_files(files: Vec<PathBuf>, requests: mpsc::Sender<Req
         }
         last = now;
     }
+}
+
+fn files(shared: &Shared, config: &Path) -> Vec<PathBuf> {
+    let setting = shared.setting();
+    let named = setting.snapshot.certificates.iter();
+    let named = named.flat_map(|named| [named.chain.clone(), named.key.clone()]);
+    std::iter::once(config.to_owned()).chain(named).collect()
 }
 
 fn content(files: &[PathBuf]) -> Vec<u8> {

@@ -41,6 +41,8 @@ pub(crate) enum Doing {
     Between,
     /// It waits for news, in IDLE.
     Idle,
+    /// One side of plain TCP has ended, and the other has not yet.
+    Closing,
 }
 
 impl Doing {
@@ -51,6 +53,7 @@ impl Doing {
             Self::Busy => "busy",
             Self::Between => "between commands",
             Self::Idle => "idle",
+            Self::Closing => "closing",
         }
     }
 }
@@ -140,7 +143,7 @@ impl Session {
     /// What it is doing.
     pub(crate) fn doing(&self) -> Doing {
         let doing = self.doing.load(Ordering::Relaxed);
-        let all = [Doing::Connecting, Doing::Busy, Doing::Between, Doing::Idle];
+        let all = [Doing::Connecting, Doing::Busy, Doing::Between, Doing::Idle, Doing::Closing];
         all.into_iter().find(|one| *one as u8 == doing).unwrap_or(Doing::Busy)
     }
 
@@ -150,7 +153,7 @@ impl Session {
         match self.doing() {
             Doing::Idle => true,
             Doing::Between => u64::from(self.idle_seconds()) >= quiet.as_secs(),
-            Doing::Connecting | Doing::Busy => false,
+            Doing::Connecting | Doing::Busy | Doing::Closing => false,
         }
     }
 

@@ -6,10 +6,14 @@ use crate::session::{About, By, Cause, Entry, Record, Stage};
 use crate::shared::{Listening, Shared};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use usher_backends::connect::{self, Deadlines, OnBehalf, keep_alive};
 use usher_backends::roster::{Lease, Member, Service};
+
+/// Least time for a connection to a member.
+const LEAST: Duration = Duration::from_millis(50);
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(
@@ -25,13 +29,14 @@ pub(crate) async fn serve(
     let mut session = None;
     let outcome = Box::pin(find_member(&shared, &at, &mut tcp, id, (peer, local), &mut session)).await;
     let protocol = at.listener().protocol;
+    let patience = at.setting.snapshot.limits.farewell;
     drop(at);
     drop(places.door);
     let client = session.as_ref().map_or(peer, |session: &Entry| session.about.client);
     let record = Record::new(id, protocol, client, begun);
     match (outcome, &session) {
         (Ok((backend, lease)), Some(session)) => {
-            let (ended, octets) = relay::splice(session, tcp, backend, &shared.meter.bytes).await;
+            let (ended, octets) = relay::splice(session, tcp, backend, &shared.meter.bytes, patience).await;
             record.write(&shared.meter, "", &lease.backend().config.name, ended, octets);
         }
         (Err(ended), _) => record.write(&shared.meter, "", "", ended, (0, 0)),
@@ -93,6 +98,9 @@ async fn find_member(
         session.goes_to(&member.id);
         let Some(endpoint) = &member.config.tcp else { break };
         let address = connect::authority(&endpoint.host, endpoint.port.unwrap_or(port));
+        // Half of what is left, so that one that does not answer leaves time for another.
+        let slice = until.saturating_duration_since(Instant::now()) / 2;
+        let deadlines = Deadlines { connect: slice.max(LEAST), ..deadlines };
         let opening = connect::open_tcp(&address, endpoint.client_address, on_behalf, &deadlines);
         let opened = tokio::select! {
             opened = opening => opened,

@@ -218,11 +218,8 @@ fn a_host_with_the_wrong_certificate_does_not_come_back_by_connecting() {
 fn failing_sessions_do_not_starve_the_probes() {
     let setup = quick();
     let address = setup.at(10143);
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counted = asked.clone();
     // Well enough for a probe, and for nobody else: a login is refused in the greeting.
     let _scripted = Scripted::start(address, move |mut conn| {
-        counted.fetch_add(1, Ordering::Relaxed);
         conn.send("* BYE not you\r\n");
     });
     let usher = watched(setup, address, "tls = \"none\"", "", "imap = { probe = \"tcp\" }");

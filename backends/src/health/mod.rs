@@ -8,6 +8,8 @@ mod probe;
 mod rounds;
 mod suspicion;
 mod verdict;
+mod watched;
+mod weigh;
 
 pub use board::Report;
 pub use rounds::Health;

@@ -1,0 +1,160 @@
+//! What a roster is made of, and how one becomes the next.
+
+use super::HostOrigin;
+use crate::roster::array::Memory;
+use crate::roster::hold::{AgentWord, Holds, KeyHold, OperatorHold};
+use crate::roster::standing::{Out, Returning, Standing};
+use crate::roster::{ArrayInService, BackendId, Host, Member, Roster};
+use arc_swap::ArcSwap;
+use rustls::ClientConfig;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use usher_config::ArchiveKey;
+use usher_config::snapshot::{Array, InitialState, InstanceHost};
+
+/// Everything that the roster is made of.
+#[derive(Default)]
+pub(super) struct Desk {
+    /// The configuration file's hosts.
+    pub(super) file: Vec<HostDraft>,
+    /// Those that were added at run time. Where the file has one of the same name, that one counts, and this
+    /// one again when the file has it no more.
+    pub(super) added: Vec<HostDraft>,
+    pub(super) arrays: Vec<ArrayDraft>,
+    /// Holds by the name of the machine.
+    pub(super) operator: HashMap<String, OperatorHold>,
+    pub(super) boot: HashSet<String>,
+    pub(super) moving: HashMap<ArchiveKey, KeyHold>,
+    /// What lasts from one roster to the next, by backend.
+    pub(super) kept: HashMap<BackendId, Kept>,
+    /// The same of backends that are gone and still have sessions.
+    pub(super) departed: HashMap<BackendId, Kept>,
+}
+
+#[derive(Clone)]
+pub(super) struct HostDraft {
+    pub(super) config: Arc<InstanceHost>,
+    pub(super) origin: HostOrigin,
+    pub(super) tls: Option<Arc<ClientConfig>>,
+}
+
+#[derive(Clone)]
+pub(super) struct ArrayDraft {
+    pub(super) config: Arc<Array>,
+    /// One a member, in the same order.
+    pub(super) tls: Vec<Option<Arc<ClientConfig>>>,
+    pub(super) memory: Arc<Memory>,
+}
+
+#[derive(Default)]
+pub(super) struct Kept {
+    /// Its gate and its counter, which all rosters share.
+    standing: Standing,
+    pub(super) agent: AgentWord,
+    pub(super) out: Vec<Out>,
+    pub(super) returning: Vec<Returning>,
+}
+
+impl Desk {
+    /// Makes a new picture that differs in how one backend stands.
+    pub(super) fn publish_one(&mut self, roster: &ArcSwap<Roster>, id: &BackendId) {
+        let mut kept = HashMap::new();
+        let standing = self.stand(id, &mut kept);
+        self.kept.extend(kept);
+        let mut next = Roster::clone(&roster.load());
+        let in_service = !standing.holds.any();
+        let gate = standing.gate.clone();
+        match &id.array {
+            None => {
+                if let Some(host) = next.hosts.get_mut(&id.name) {
+                    *host = Arc::new(host.standing_so(standing));
+                }
+            }
+            Some(array) => {
+                if let Some(array) = next.arrays.get_mut(array) {
+                    *array = Arc::new(array.standing_so(id, &standing));
+                }
+            }
+        }
+        roster.store(Arc::new(next));
+        if in_service {
+            gate.open();
+        }
+    }
+
+    /// Makes a new picture of what is on the desk. Gates close before it can be seen that they do, and open
+    /// after, so that nobody gets in by an old one.
+    pub(super) fn publish(&mut self, roster: &ArcSwap<Roster>) {
+        let mut next = Roster { moving: Arc::new(self.moving.clone()), ..Roster::default() };
+        let mut kept = HashMap::new();
+        for draft in self.hosts() {
+            let id = BackendId { array: None, name: draft.config.name.as_str().into() };
+            let standing = self.stand(&id, &mut kept);
+            let name = id.name.clone();
+            let host = Host { id, config: draft.config, origin: draft.origin, tls: draft.tls, standing };
+            next.hosts.insert(name, Arc::new(host));
+        }
+        for draft in self.arrays.clone() {
+            let array: Arc<str> = draft.config.name.as_str().into();
+            let members = draft.config.members.iter().zip(draft.tls).map(|(config, tls)| {
+                let id = BackendId { array: Some(array.clone()), name: config.name.as_str().into() };
+                let standing = self.stand(&id, &mut kept);
+                Arc::new(Member { id, config: Arc::new(config.clone()), tls, standing })
+            });
+            let members = members.collect();
+            let array_in_service = ArrayInService { config: draft.config, members, memory: draft.memory };
+            next.arrays.insert(array, Arc::new(array_in_service));
+        }
+        // Those that are gone take nobody any more. Their sessions still count, and count again for a backend
+        // that comes back under their name.
+        for (id, gone) in std::mem::take(&mut self.kept) {
+            gone.standing.gate.close();
+            if gone.standing.gate.count() > 0 {
+                self.departed.insert(id, gone);
+            }
+        }
+        self.departed.retain(|_, gone| gone.standing.gate.count() > 0);
+        self.kept = kept;
+        roster.store(Arc::new(next));
+        for kept in self.kept.values().filter(|kept| !kept.standing.holds.any()) {
+            kept.standing.gate.open();
+        }
+    }
+
+    /// The hosts that count.
+    fn hosts(&self) -> Vec<HostDraft> {
+        let named: HashSet<&str> = self.file.iter().map(|host| host.config.name.as_str()).collect();
+        let added = self.added.iter().filter(|host| !named.contains(host.config.name.as_str()));
+        self.file.iter().chain(added).cloned().collect()
+    }
+
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        let all = self.file.iter().chain(&self.added);
+        all.map(|host| host.config.name.clone()).collect()
+    }
+
+    /// How `id` stands now; what lasts is moved on to `kept`.
+    fn stand(&mut self, id: &BackendId, kept: &mut HashMap<BackendId, Kept>) -> Standing {
+        let mut lasting = self.kept.remove(id).or_else(|| self.departed.remove(id)).unwrap_or_default();
+        lasting.standing.holds = Holds {
+            operator: self.operator.get(&*id.name).cloned(),
+            agent: lasting.agent,
+            boot: self.boot.contains(&*id.name),
+        };
+        lasting.standing.out.clone_from(&lasting.out);
+        lasting.standing.returning.clone_from(&lasting.returning);
+        if lasting.standing.holds.any() {
+            lasting.standing.gate.close();
+        }
+        let standing = lasting.standing.clone();
+        kept.insert(id.clone(), lasting);
+        standing
+    }
+
+    pub(super) fn initial_states(&self) -> Vec<(String, InitialState)> {
+        let hosts = self.hosts();
+        let hosts = hosts.iter().map(|host| (host.config.name.clone(), host.config.initial_state));
+        let members = self.arrays.iter().flat_map(|array| &array.config.members);
+        hosts.chain(members.map(|member| (member.name.clone(), member.initial_state))).collect()
+    }
+}

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use usher_wire::imap::capability::scrub_line;
-use usher_wire::imap::tracker::{Out, Tracker};
+use usher_wire::imap::tracker::{Out, Rest, Tracker};
 
 /// Feeds `input` in `pieces` of these sizes and collects what goes on.
 fn feed(
@@ -273,5 +273,60 @@ impl PlainServer {
         } else {
             self.said.extend_from_slice(format!("* 1 EXISTS\r\n{tag} OK done\r\n").as_bytes());
         }
+    }
+}
+
+/// When a session can be ended without cutting anything off.
+#[test]
+fn rest_is_known_at_every_step() {
+    let mut tracker = Tracker::default();
+    assert_eq!(tracker.rest(), Rest::Between);
+    let mut step = |from_client: &str, from_server: &str| {
+        // All of it, as a relay offers it again and again.
+        let mut up = from_client.as_bytes();
+        while !up.is_empty() {
+            let moved = tracker.client(up).unwrap();
+            if moved.is_stuck() {
+                break;
+            }
+            up = &up[moved.taken..];
+        }
+        let mut down = from_server.as_bytes();
+        while !down.is_empty() {
+            let moved = tracker.server(down, false).unwrap();
+            if moved.is_stuck() {
+                break;
+            }
+            down = &down[moved.taken..];
+        }
+        tracker.rest()
+    };
+    for (client, server, rest) in [
+        ("a NOOP\r\n", "", Rest::Busy),
+        ("", "* 1 EXISTS\r\n", Rest::Busy),
+        ("", "a OK done\r\n", Rest::Between),
+        ("", "* 2 EXISTS\r\n", Rest::Between),
+        ("b IDLE\r\n", "", Rest::Busy),
+        ("", "+ idling\r\n", Rest::Idle),
+        ("", "* 3 EXISTS\r\n", Rest::Idle),
+        ("", "* 1 FETCH (X {9}\r\n", Rest::Busy),
+        ("", "123456789)\r\n", Rest::Idle),
+        ("DONE\r\n", "", Rest::Busy),
+        ("", "b OK\r\n", Rest::Between),
+        ("c APPEND INBOX {3}\r\n", "", Rest::Busy),
+        ("", "+ go\r\n", Rest::Busy),
+        ("abc\r\n", "", Rest::Busy),
+        ("", "c OK\r\n", Rest::Between),
+        ("d NOOP\r\ne IDLE\r\n", "", Rest::Busy),
+        ("", "d OK\r\n+ idling\r\n", Rest::Idle),
+        // Half a command could be anything.
+        ("DONE\r\n", "e OK\r\n", Rest::Between),
+        (
+            "f SELECT a very long name that goes on and on and on until there is no doubt any more that it is a line of a command",
+            "",
+            Rest::Busy,
+        ),
+    ] {
+        assert_eq!(step(client, server), rest, "{client:?} {server:?}");
     }
 }

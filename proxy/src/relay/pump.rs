@@ -5,7 +5,7 @@ use super::end::{End, LastWords};
 use super::leg::{BUFFER, Leg};
 use crate::imap::Ended;
 use crate::meter::Bytes;
-use crate::session::{By, Cause, Order, Session, Stage, Urgency};
+use crate::session::{By, Cause, Doing, Order, Session, Stage, Urgency};
 use crate::tls::ClientStream;
 use std::io;
 use std::task::{Context, Poll};
@@ -106,7 +106,9 @@ impl<'s> Pump<'s> {
             if let (Moved::Waits, Moved::Waits) = (up, down) {
                 let moved = self.client.took_some() | self.backend.took_some();
                 self.session.note_blocked(self.client.is_blocked() || self.backend.is_blocked(), moved);
-                self.session.note_doing(self.tracker.rest().into());
+                // Half a line is the beginning of a command.
+                let begun = !self.client.unread.is_empty();
+                self.session.note_doing(if begun { Doing::Busy } else { self.tracker.rest().into() });
                 return Poll::Pending;
             }
         }

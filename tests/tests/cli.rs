@@ -371,3 +371,18 @@ fn fail2ban_finds_refused_logins_and_nobody_elses_address() {
         assert_eq!(hosts, ["127.0.0.1"; 3], "{format}: {found}\n{}", usher.log());
     }
 }
+
+#[test]
+fn completions_and_man_pages_are_made_of_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = command(&["completions", shell]);
+        assert!(output.status.success());
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("drain") && text.contains("explain"), "{shell}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let pages = dir.path().join("man1");
+    assert!(command(&["man", pages.to_str().unwrap()]).status.success());
+    let page = std::fs::read_to_string(pages.join("usher-drain.1")).unwrap();
+    assert!(page.contains("quiet ones first") && page.contains("wait"), "{page}");
+}

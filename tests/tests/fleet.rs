@@ -3,6 +3,8 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
 
 use serde_json::json;
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use usher_tests::archive::{Archive, Options, Tls};
@@ -397,6 +399,37 @@ fn pairing_pins_the_certificate_that_was_looked_at() {
     let pins = usher.shows("/v1/hosts/paired.test")[0]["fingerprints"].clone();
     assert_eq!(pins, json!([other.pin(), certificate.pin()]));
     assert!(tries(&usher, "anna@example.com").starts_with("a OK"));
+}
+
+/// In a terminal a person is asked, and only a yes registers.
+#[test]
+fn pairing_asks_the_person_at_the_terminal() {
+    let setup = quick();
+    let certificate = Certificate::for_names(&["paired.test"]);
+    let address = setup.at(10993);
+    archive(
+        Options { tls: Tls::Implicit, certificate: Some(certificate.clone()), ..Options::named("x.test") },
+        address,
+    );
+    let usher = setup.start();
+    for (answer, status) in [("n", 404), ("", 404), ("y", 200)] {
+        let command = format!(
+            "{} pair {address} --name paired.test --config {}",
+            usher_tests::usher::binary().display(),
+            usher.config().display()
+        );
+        let mut terminal = Command::new("script")
+            .args(["-qefc", &command, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script is installed");
+        terminal.stdin.take().unwrap().write_all(format!("{answer}\n").as_bytes()).unwrap();
+        let output = terminal.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains(&certificate.pin()) && said.contains("[y/N]"), "{said}");
+        assert_eq!(usher.ask("GET", "/v1/hosts/paired.test", None).unwrap().0, status, "{answer:?}: {said}");
+    }
 }
 
 #[test]

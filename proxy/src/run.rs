@@ -136,7 +136,8 @@ async fn serve(
     // Before anybody can be served, so that whoever sees usher serve can ask it.
     let _socket = Admin::serve(shared.clone(), reloads.clone())?;
     let mut sockets = Sockets::default();
-    sockets.follow(&shared, listen::watch(bound)?, &shared.setting().snapshot.listeners);
+    let listeners = shared.setting().snapshot.listeners.clone();
+    sockets.follow(&shared, listen::watch(bound)?, &listeners).await;
     let Following { path, watched, ticketer } = following;
     let followed = path.clone();
     let reloader = Reloader { shared: shared.clone(), path, ticketer, sockets };

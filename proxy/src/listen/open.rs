@@ -67,7 +67,12 @@ impl Sockets {
     }
 
     /// Begins to accept on `watched`, and closes what `listeners` do not name any more.
-    pub(crate) fn follow(&mut self, shared: &Arc<Shared>, watched: Vec<Watched>, listeners: &[Listener]) {
+    pub(crate) async fn follow(
+        &mut self,
+        shared: &Arc<Shared>,
+        watched: Vec<Watched>,
+        listeners: &[Listener],
+    ) {
         for Watched { address, protocol, socket } in watched {
             tracing::info!(%address, protocol, "listening");
             let (close, closed) = watch::channel(false);
@@ -75,14 +80,15 @@ impl Sockets {
             self.0.insert(address, (close, accepting));
         }
         let wanted: Vec<_> = listeners.iter().flat_map(addresses).collect();
-        self.0.retain(|address, (close, _)| {
-            let stays = wanted.contains(address);
-            if !stays {
-                tracing::info!(%address, "no longer listening");
+        let gone: Vec<_> = self.0.keys().filter(|address| !wanted.contains(address)).copied().collect();
+        for address in gone {
+            if let Some((close, accepting)) = self.0.remove(&address) {
                 close.send_replace(true);
+                // Closed when this returns: the next reload may want the address again.
+                let _ = accepting.await;
+                tracing::info!(%address, "no longer listening");
             }
-            stays
-        });
+        }
     }
 
     /// Waits until none accepts any more.

@@ -109,7 +109,7 @@ impl Reloader {
         let gone = shared.fleet.put_in_place(ready.fleet);
         shared.settings.store(Arc::new(ready.setting));
         shared.health.reconcile(deadlines);
-        self.sockets.follow(shared, watched, &listeners);
+        self.sockets.follow(shared, watched, &listeners).await;
         let directory = shared.clone();
         let still_named = tokio::task::spawn_blocking(move || {
             gone.into_iter().filter(|host| directory.directory.names_host(host).unwrap_or(false)).collect()

@@ -10,6 +10,8 @@ mod listen;
 mod log;
 mod meter;
 mod prepare;
+mod pressure;
+mod progress;
 mod relay;
 mod reload;
 mod report;

@@ -1,10 +1,12 @@
 //! The only place where the parts are built and joined.
 
 use crate::admin::{self, Admin};
-use crate::drain::{self, Drains};
-use crate::listen::{self, Bound, Pressure, Sockets};
+use crate::drain;
+use crate::listen::{self, Bound, Sockets};
 use crate::meter::Meter;
 use crate::prepare::{self, Config, ConfigError, TlsSetupError};
+use crate::pressure::Pressure;
+use crate::progress::Drains;
 use crate::reload::{self, Reloader};
 use crate::report::Reporter;
 use crate::session::{Table, sweep};
@@ -31,6 +33,8 @@ const RELOADS: usize = 16;
 /// Between two times at which metrics are tidied up.
 const TIDY: Duration = Duration::from_secs(5);
 
+/// Between two looks at the memory that is left.
+const MEMORY: Duration = Duration::from_millis(500);
 /// Between two looks at what other processes have changed in the directory.
 const FOLLOW: Duration = Duration::from_millis(500);
 
@@ -147,7 +151,7 @@ async fn serve(
         tokio::spawn(reload::follow_files(shared.clone(), followed, reloads));
     }
     tokio::spawn(sweep(shared.clone()));
-    tokio::spawn(listen::watch_memory(shared.clone()));
+    tokio::spawn(watch_memory(shared.clone()));
     tokio::spawn(tidy_up(shared.clone()));
     tokio::spawn(follow_directory(shared.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
@@ -177,6 +181,13 @@ async fn tidy_up(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(TIDY).await;
         shared.meter.tidy_up();
+    }
+}
+
+async fn watch_memory(shared: Arc<Shared>) {
+    loop {
+        shared.pressure.look(shared.setting().snapshot.limits.memory);
+        tokio::time::sleep(MEMORY).await;
     }
 }
 

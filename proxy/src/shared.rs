@@ -1,8 +1,8 @@
 //! What all connections share.
 
-use crate::drain::Drains;
-use crate::listen::Pressure;
 use crate::meter::Meter;
+use crate::pressure::Pressure;
+use crate::progress::Drains;
 use crate::session::Table;
 use crate::spawn::Spawner;
 use crate::tls::ServerConfigs;

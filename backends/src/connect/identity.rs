@@ -1,7 +1,7 @@
 //! Certificates that usher makes for itself: to show to clients while it has none, and to backends that want
 //! to know who connects.
 
-use super::tls::sha256;
+use super::fingerprint::sha256;
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

@@ -5,6 +5,7 @@
 
 mod dial;
 mod dialogue;
+mod fingerprint;
 pub mod identity;
 pub mod pair;
 mod stream;

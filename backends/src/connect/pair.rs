@@ -1,9 +1,9 @@
 //! Looks at a backend that nobody knows yet, so that a person can decide whether it is the one they mean.
 
 use super::dialogue::start_tls;
+use super::fingerprint::{sha256, thumbprint};
 use super::stream::BackendStream;
 use super::{ConnectFault, dial, tls};
-use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use rustls::pki_types::CertificateDer;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -46,10 +46,9 @@ pub async fn look_at(address: &str, how: BackendTls, patience: Duration) -> Resu
 
 fn shown(leaf: &CertificateDer<'_>) -> Option<Shown> {
     let (_, certificate) = parse_x509_certificate(leaf).ok()?;
-    let thumbprint = digest(&SHA1_FOR_LEGACY_USE_ONLY, leaf);
     Some(Shown {
-        pin: Pin::Certificate(tls::sha256(leaf)),
-        thumbprint: thumbprint.as_ref().iter().map(|octet| format!("{octet:02x}")).collect(),
+        pin: Pin::Certificate(sha256(leaf)),
+        thumbprint: thumbprint(leaf),
         subject: certificate.subject().to_string(),
         issuer: certificate.issuer().to_string(),
         not_after: certificate.validity().not_after.timestamp(),

@@ -1,9 +1,9 @@
 //! TLS towards backends: by pins, or by the system's roots and the host's name.
 
+use super::fingerprint::sha256;
 use super::identity::Identity;
 use super::{Cause, ConnectFault, Stage};
 use crate::Observer;
-use aws_lc_rs::digest;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -236,10 +236,4 @@ fn cause(error: std::io::Error) -> Cause {
         Some(tls) => Cause::Tls(tls.to_string()),
         None => Cause::Io(error),
     }
-}
-
-pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut octets = [0; 32];
-    octets.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-    octets
 }

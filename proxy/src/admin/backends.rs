@@ -3,7 +3,7 @@
 use super::State;
 use super::error::Refusal;
 use super::model::{Backend, Drain, Hold, Holds, KeyHold, ServiceView, Status};
-use crate::drain::Progress;
+use crate::progress::Progress;
 use crate::shared::Shared;
 use axum::Json;
 use axum::extract::Path;

@@ -40,15 +40,16 @@ pub(crate) async fn accept(
             Ok((tcp, peer)) => {
                 // As it is configured now; gone in the moment in which a reload closes it.
                 let Some(at) = shared.listening(address, &name) else { return };
+                let protocol = at.listener().protocol;
                 let most = at.setting.snapshot.limits.connections;
                 let place = Place::take(&shared.connections, Some(most));
                 let Some(connection) = place.filter(|_| !shared.pressure.is_full()) else {
-                    shared.meter.connection(&at, "shed");
+                    shared.meter.connection(&name, protocol, "shed");
                     alarm.raise(|| tracing::error!(most, "too many connections or too little memory"));
                     send_away(&at, &tcp);
                     continue;
                 };
-                shared.meter.connection(&at, "accepted");
+                shared.meter.connection(&name, protocol, "accepted");
                 // Counted before it is started: whoever stops usher misses none.
                 let places = Places { connection, door: Place::take(&shared.doors, None) };
                 start(&shared, at, tcp, peer, places);

@@ -2,12 +2,10 @@
 
 mod accept;
 mod open;
-mod pressure;
 mod reserve;
 
 use accept::accept;
 pub(crate) use open::{Bound, Sockets, bind_missing, watch};
-pub(crate) use pressure::{Pressure, watch_memory};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use std::net::{SocketAddr, TcpListener};

@@ -4,7 +4,6 @@
 pub(crate) mod names;
 mod page;
 
-use crate::shared::Listening;
 use crate::tls::ClientStream;
 use metrics::{
     Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, SharedString, Unit,
@@ -96,9 +95,8 @@ impl Meter {
     }
 
     /// A connection to a listener.
-    pub(crate) fn connection(&self, at: &Listening, result: &'static str) {
-        let protocol = at.listener().protocol.name();
-        let labels = [("listener", &*at.name), ("protocol", protocol), ("result", result)];
+    pub(crate) fn connection(&self, listener: &str, protocol: Protocol, result: &'static str) {
+        let labels = [("listener", listener), ("protocol", protocol.name()), ("result", result)];
         self.count(names::CONNECTIONS, &labels, 1);
     }
 

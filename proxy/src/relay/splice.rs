@@ -22,12 +22,6 @@ enum Way {
     Refused(io::Error),
 }
 
-/// Why the whole is over.
-enum Lost {
-    /// The source of a direction broke.
-    Source(io::Error),
-}
-
 /// Joins `client` and `backend` until both have ended or an order ends them. Returns how, and the octets from
 /// either.
 pub(crate) async fn splice(
@@ -50,15 +44,15 @@ pub(crate) async fn splice(
         }
         let (from_client, from_backend) = (client.total, backend.total);
         let moved =
-            advance(cx, &mut up, &mut client, &mut backend).map_err(|lost| (By::Client, lost)).and_then(
-                |()| advance(cx, &mut down, &mut backend, &mut client).map_err(|lost| (By::Backend, lost)),
+            advance(cx, &mut up, &mut client, &mut backend).map_err(|error| (By::Client, error)).and_then(
+                |()| advance(cx, &mut down, &mut backend, &mut client).map_err(|error| (By::Backend, error)),
             );
         counted.from_client.increment(client.total - from_client);
         counted.from_backend.increment(backend.total - from_backend);
         if client.total + backend.total > from_client + from_backend {
             session.note_activity();
         }
-        if let Err((by, Lost::Source(error))) = moved {
+        if let Err((by, error)) = moved {
             return Poll::Ready(Ended::new(by, Stage::Relay, Cause::of(&error)));
         }
         match (&up, &down) {
@@ -92,12 +86,15 @@ pub(crate) async fn splice(
 }
 
 /// Moves octets one way until there are none for now.
+///
+/// # Errors
+/// When the source breaks: there is nobody to answer any more.
 fn advance(
     cx: &mut Context<'_>,
     way: &mut Way,
     from: &mut Leg<TcpStream>,
     to: &mut Leg<TcpStream>,
-) -> Result<(), Lost> {
+) -> io::Result<()> {
     if !matches!(way, Way::Open) {
         return Ok(());
     }
@@ -120,12 +117,12 @@ fn advance(
         }
         let sent = BUFFER.with_borrow_mut(|buf| match from.poll_read(cx, buf) {
             Poll::Ready(Ok(read)) => Some(Ok(to.send(cx, buf.get(..read).unwrap_or_default()))),
-            Poll::Ready(Err(error)) => Some(Err(Lost::Source(error))),
+            Poll::Ready(Err(error)) => Some(Err(error)),
             Poll::Pending => None,
         });
         match sent {
             None => return Ok(()),
-            Some(Err(lost)) => return Err(lost),
+            Some(Err(error)) => return Err(error),
             Some(Ok(Ok(()))) => {}
             Some(Ok(Err(error))) => {
                 *way = Way::Refused(error);

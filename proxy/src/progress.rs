@@ -68,29 +68,29 @@ pub(crate) struct Drain {
 }
 
 impl Drain {
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn deadline(&self) -> Duration {
+    pub(crate) fn deadline(&self) -> Duration {
         self.deadline
     }
 
-    pub(super) fn note(&self, left: u32) {
+    pub(crate) fn note(&self, left: u32) {
         self.left.store(left, Ordering::Relaxed);
     }
 
     /// Enters a phase. Whether it was in another one before.
-    pub(super) fn enter(&self, phase: Phase) -> bool {
+    pub(crate) fn enter(&self, phase: Phase) -> bool {
         self.phase.swap(phase as u8, Ordering::Relaxed) != phase as u8
     }
 
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }
 
     /// Ends it, unless it was ended before.
-    pub(super) fn finish(&self, left: u32) -> bool {
+    pub(crate) fn finish(&self, left: u32) -> bool {
         self.note(left);
         let first = !self.over.swap(true, Ordering::Relaxed);
         if first {
@@ -106,7 +106,7 @@ impl Drain {
     }
 
     /// How far it has come.
-    pub(super) fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> Progress {
         let phase = self.phase.load(Ordering::Relaxed);
         let phase = Phase::ALL.into_iter().find(|one| *one as u8 == phase).unwrap_or(Phase::Done);
         let (left, passed) = (self.left.load(Ordering::Relaxed), self.begun.elapsed());
@@ -137,7 +137,7 @@ pub(crate) struct Drains(Mutex<BTreeMap<String, Arc<Drain>>>);
 
 impl Drains {
     /// Begins one in place of any former one.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         &self,
         name: &str,
         kind: HoldKind,

@@ -5,13 +5,9 @@
 //! command that is under way may finish until the deadline. Then everybody is told goodbye at the next
 //! response end, and whoever has none is ended.
 
-mod progress;
-
-pub(crate) use progress::{Drains, Phase, Progress};
-
+use crate::progress::{Drain, Phase};
 use crate::session::{Doing, Order, Session, Urgency, Why};
 use crate::shared::Shared;
-use progress::Drain;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};

@@ -1,13 +1,8 @@
 //! How much memory is left: near the limit usher takes nobody new, so that those who are in are served.
 
-use crate::shared::Shared;
 use std::fs;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
 
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(500);
 /// Percent of the limit from which on connections are not kept for more than they do.
 const TIGHT: u64 = 92;
 /// Percent of the limit from which on no connections are taken.
@@ -28,6 +23,17 @@ impl Pressure {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// Looks at the memory: against `own` limit where there is one, else against the control group's.
+    pub(crate) fn look(&self, own: Option<u64>) {
+        let seen = match own {
+            Some(limit) => resident().map(|used| (used, limit)),
+            None => control_group(),
+        };
+        if let Some((used, limit)) = seen {
+            self.note(used, limit);
+        }
+    }
+
     fn note(&self, used: u64, limit: u64) {
         let percent = used.saturating_mul(100) / limit.max(1);
         let level = u8::from(percent >= TIGHT) + u8::from(percent >= FULL);
@@ -38,22 +44,6 @@ impl Pressure {
             (0, 1) => tracing::warn!(used, limit, "memory becomes short"),
             _ => {}
         }
-    }
-}
-
-/// Looks at the memory for as long as the program runs.
-pub(crate) async fn watch_memory(shared: Arc<Shared>) {
-    loop {
-        let own = shared.setting().snapshot.limits.memory;
-        let group = control_group();
-        let seen = match (own, group) {
-            (Some(limit), _) => resident().map(|used| (used, limit)),
-            (None, group) => group,
-        };
-        if let Some((used, limit)) = seen {
-            shared.pressure.note(used, limit);
-        }
-        tokio::time::sleep(LOOK).await;
     }
 }
 

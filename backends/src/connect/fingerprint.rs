@@ -1,0 +1,15 @@
+//! Fingerprints: what certificates are pinned by, and what people look them up by.
+
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
+
+/// SHA-256, for pins.
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut octets = [0; 32];
+    octets.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    octets
+}
+
+/// The SHA-1 thumbprint in hexadecimal: to find a certificate by, never to trust it.
+pub(super) fn thumbprint(bytes: &[u8]) -> String {
+    digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref().iter().map(|octet| format!("{octet:02x}")).collect()
+}

@@ -4,6 +4,7 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -170,6 +171,47 @@ fn http_is_asked_for_status_and_body() {
         assert_eq!(shown[0]["services"][1]["state"], state);
         assert_eq!(shown[0]["services"][0]["state"], "up", "a hold of one protocol is not one of the other");
         assert!(String::from_utf8_lossy(&http.heard()).starts_with("GET /healthcheck.htm HTTP/1.1\r\n"));
+    }
+}
+
+/// A real HTTPS server, found by its pin.
+#[test]
+fn http_over_tls_is_pinned() {
+    for right in [true, false] {
+        let setup = quick();
+        let (address, imap) = (setup.at(10443), setup.at(10143));
+        let certificate = Certificate::for_names(&["ih.test"]);
+        let (chain, key) = certificate.write(setup.dir.path(), "https");
+        let mut server = Command::new("openssl")
+            .args(["s_server", "-quiet", "-www", "-accept", &address.to_string()])
+            .arg("-cert")
+            .arg(chain)
+            .arg("-key")
+            .arg(key)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("openssl is installed");
+        let pin = if right { certificate.pin() } else { Certificate::for_names(&["ih.test"]).pin() };
+        let keys =
+            format!("http = {{ address = \"{address}\", tls = \"implicit\" }}\nfingerprints = [{pin:?}]");
+        let health =
+            "imap = { probe = \"none\" }, http = { probe = \"get\", path = \"/\", body = \"Ciphers\" }";
+        let usher = watched(setup, imap, "tls = \"none\"", &keys, health);
+        let shown = usher.wait_until("/v1/hosts/ih.test", |shown| {
+            let service = &shown[0]["services"][1];
+            // The server may not listen yet at the first look.
+            service["fault"].is_null() && service["certificate_ends"].is_i64()
+                || service["state"] == "unhealthy"
+        });
+        let service = &shown[0]["services"][1];
+        match right {
+            true => assert_eq!(service["state"], "up", "{service}"),
+            false => assert!(service["fault"].as_str().unwrap().contains("pinned"), "{service}"),
+        }
+        let _ = server.kill();
+        let _ = server.wait();
     }
 }
 

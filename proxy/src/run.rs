@@ -7,7 +7,7 @@ use crate::meter::Meter;
 use crate::prepare::{self, Config, ConfigError, TlsSetupError};
 use crate::pressure::Pressure;
 use crate::progress::Drains;
-use crate::reload::{self, Reloader};
+use crate::reload::{self, Content, Reloader};
 use crate::report::Reporter;
 use crate::session::{Table, sweep};
 use crate::shared::{Ids, Pace, Setting, Shared};
@@ -73,7 +73,8 @@ pub(crate) enum RunError {
 /// Where the configuration is, and how it is followed.
 pub(crate) struct Following {
     path: PathBuf,
-    watched: bool,
+    /// What was read, where changes of it are to be followed.
+    watched: Option<Content>,
     ticketer: Arc<dyn ProducesTickets>,
 }
 
@@ -82,6 +83,8 @@ pub(crate) struct Following {
 /// # Errors
 /// [`RunError`], before anything is served.
 pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), RunError> {
+    // Before the certificates are read: what changes from here on is seen to have changed.
+    let watched = watched.then(|| reload::content(config.text().as_bytes(), &config.snapshot.certificates));
     let loaded = config.certificates(None, colour)?;
     let bound = config.sockets(&[], colour)?;
     let ticketer = tls::ticket_keys()?;
@@ -147,8 +150,8 @@ async fn serve(
     let reloader = Reloader { shared: shared.clone(), path, ticketer, sockets };
     let reloading = tokio::spawn(reloader.serve(requests));
     tokio::spawn(reload::follow_hangups(hangups, reloads.clone()));
-    if watched {
-        tokio::spawn(reload::follow_files(shared.clone(), followed, reloads));
+    if let Some(loaded) = watched {
+        tokio::spawn(reload::follow_files(shared.clone(), followed, loaded, reloads));
     }
     tokio::spawn(sweep(shared.clone()));
     tokio::spawn(watch_memory(shared.clone()));

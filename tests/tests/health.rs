@@ -193,6 +193,10 @@ fn http_over_tls_is_pinned() {
             .stderr(Stdio::null())
             .spawn()
             .expect("openssl is installed");
+        while std::net::TcpStream::connect(address).is_err() {
+            assert!(server.try_wait().unwrap().is_none(), "openssl has ended");
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let pin = if right { certificate.pin() } else { Certificate::for_names(&["ih.test"]).pin() };
         let keys =
             format!("http = {{ address = \"{address}\", tls = \"implicit\" }}\nfingerprints = [{pin:?}]");
@@ -201,7 +205,6 @@ fn http_over_tls_is_pinned() {
         let usher = watched(setup, imap, "tls = \"none\"", &keys, health);
         let shown = usher.wait_until("/v1/hosts/ih.test", |shown| {
             let service = &shown[0]["services"][1];
-            // The server may not listen yet at the first look.
             service["fault"].is_null() && service["certificate_ends"].is_i64()
                 || service["state"] == "unhealthy"
         });

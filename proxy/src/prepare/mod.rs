@@ -107,6 +107,11 @@ impl Config {
         if faults.is_empty() { Ok(bound) } else { Err(self.faults(&faults, colour)) }
     }
 
+    /// What was read.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Where it was read from.
     pub(crate) fn path(&self) -> &Path {
         &self.path

@@ -3,7 +3,7 @@
 
 mod watch;
 
-pub(crate) use watch::{follow_files, follow_hangups};
+pub(crate) use watch::{Content, content, follow_files, follow_hangups};
 
 use crate::listen::{self, Bound, Sockets};
 use crate::prepare::{self, Config};

@@ -3,12 +3,13 @@
 use super::Request;
 use crate::shared::Shared;
 use aws_lc_rs::digest::{Context, SHA256};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
+use usher_config::snapshot::Certificate;
 
 /// Hangups this close together are one wish.
 const TOGETHER: Duration = Duration::from_millis(250);
@@ -36,40 +37,45 @@ pub(crate) async fn follow_hangups(mut hangups: Signal, requests: mpsc::Sender<R
     }
 }
 
-/// Reloads when the content of `config` or of a certificate in force changes, once it has been the same for two looks: nobody writes it
-/// any more then.
-pub(crate) async fn follow_files(shared: Arc<Shared>, config: PathBuf, requests: mpsc::Sender<Request>) {
-    let mut applied = content(&files(&shared, &config));
-    let mut last = applied.clone();
+/// Reloads when the content of `config` or of a certificate in force is another than the one that was `loaded`,
+/// once it has been the same for two looks: nobody writes it any more then.
+pub(crate) async fn follow_files(
+    shared: Arc<Shared>,
+    config: PathBuf,
+    loaded: Content,
+    requests: mpsc::Sender<Request>,
+) {
+    let (mut applied, mut last) = (loaded, None);
     let mut next = Instant::now();
     loop {
         next += LOOK;
         sleep_until(next).await;
-        let now = content(&files(&shared, &config));
-        if now == last && now != applied {
+        let text = std::fs::read(&config).unwrap_or_default();
+        let now = content(&text, &shared.setting().snapshot.certificates);
+        if last.as_ref() == Some(&now) && now != applied {
             applied.clone_from(&now);
             let (request, _) = oneshot::channel();
             if requests.send(request).await.is_err() {
                 return;
             }
         }
-        last = now;
+        last = Some(now);
     }
 }
 
-fn files(shared: &Shared, config: &Path) -> Vec<PathBuf> {
-    let setting = shared.setting();
-    let named = setting.snapshot.certificates.iter();
-    let named = named.flat_map(|named| [named.chain.clone(), named.key.clone()]);
-    std::iter::once(config.to_owned()).chain(named).collect()
-}
+/// What a configuration and its certificates held, as a digest.
+pub(crate) type Content = Vec<u8>;
 
-fn content(files: &[PathBuf]) -> Vec<u8> {
+/// What `config` and the files of `certificates` hold now.
+pub(crate) fn content(config: &[u8], certificates: &[Certificate]) -> Content {
     let mut context = Context::new(&SHA256);
-    for file in files {
-        let text = std::fs::read(file).unwrap_or_default();
+    let mut add = |text: &[u8]| {
         context.update(&(text.len() as u64).to_be_bytes());
-        context.update(&text);
+        context.update(text);
+    };
+    add(config);
+    for file in certificates.iter().flat_map(|named| [&named.chain, &named.key]) {
+        add(&std::fs::read(file).unwrap_or_default());
     }
     context.finish().as_ref().to_vec()
 }

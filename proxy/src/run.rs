@@ -18,7 +18,7 @@ use rustls::server::ProducesTickets;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use usher_backends::Observer;
@@ -103,7 +103,7 @@ pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), Run
     let fleet = Arc::new(fleet);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let deadlines = Deadlines::from(&snapshot.limits);
-    let health = Health::new(fleet.clone(), observer.clone(), deadlines, runtime.handle().clone());
+    let health = Health::new(fleet.clone(), observer.clone(), deadlines, apart()?);
     health.reconcile(deadlines);
     let (stop, stopping) = watch::channel(false);
     let shared = Arc::new(Shared {
@@ -178,6 +178,16 @@ async fn serve(
         _ = interrupt.recv() => tracing::warn!(sessions = shared.sessions.len(), "stopped at once"),
     }
     Ok(())
+}
+
+/// A runtime on a thread of its own, so that looking after many hosts keeps no session waiting.
+fn apart() -> std::io::Result<Handle> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    std::thread::Builder::new()
+        .name("health".to_owned())
+        .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+    Ok(handle)
 }
 
 async fn tidy_up(shared: Arc<Shared>) {

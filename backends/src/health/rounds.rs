@@ -25,6 +25,8 @@ pub struct Health {
     pub(super) fleet: Arc<Fleet>,
     pub(super) observer: Arc<dyn Observer>,
     runtime: Handle,
+    /// Where beats count from.
+    epoch: Instant,
     deadlines: Mutex<Deadlines>,
     pub(super) targets: Mutex<HashMap<Key, Arc<Target>>>,
     agents: Mutex<HashMap<BackendId, Agent>>,
@@ -97,6 +99,7 @@ impl Health {
             fleet,
             observer,
             runtime,
+            epoch: Instant::now(),
             deadlines: Mutex::new(deadlines),
             targets: Mutex::default(),
             agents: Mutex::default(),
@@ -222,8 +225,15 @@ impl Health {
             }
             round += 1;
             self.look(&target).await;
-            due = Instant::now() + self.next_wait(&target, round);
+            due = self.on_beat(Instant::now() + self.next_wait(&target, round), target.policy.interval);
         }
+    }
+
+    /// Many probes in one beat, a hundredth of the interval, cost less than each at its own moment.
+    fn on_beat(&self, due: Instant, interval: Duration) -> Instant {
+        let beat = (interval / 100).max(Duration::from_millis(1)).as_nanos();
+        let over = due.duration_since(self.epoch).as_nanos() % beat;
+        due + Duration::from_nanos(u64::try_from((beat - over) % beat).unwrap_or(0))
     }
 
     fn next_wait(&self, target: &Target, round: u64) -> Duration {

@@ -115,7 +115,7 @@ impl Subject {
         }
     }
 
-    /// Probes `service` as `policy` says, as deep as `at_least` at least.
+    /// Probes `service` as `policy` says; with `deeper`, beyond the TCP connection in any case.
     pub(super) async fn probe(
         &self,
         service: Service,

@@ -1,4 +1,4 @@
-//! Moves octets both ways after login, past the tracker that keeps the framing.
+//! Moves octets both ways: after an IMAP login past the tracker that keeps the framing, on plain TCP as they are.
 //!
 //! Holds no buffer while nothing flows: each worker thread has one, which its sessions use in turn. Whatever
 //! cannot be passed on at once is kept in a leg, and nothing more is read for that leg until it has gone.

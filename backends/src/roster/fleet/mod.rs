@@ -4,10 +4,9 @@ mod desk;
 #[cfg(test)]
 mod tests;
 
-use super::BackendId;
-use super::Roster;
 use super::hold::{AgentWord, HoldKind, KeyHold, OperatorHold, now};
 use super::standing::{Out, Returning, Service};
+use super::{BackendId, Roster};
 use crate::Observer;
 use crate::connect::identity::Identity;
 use crate::connect::tls::{self, TlsError};
@@ -115,11 +114,6 @@ impl Fleet {
     /// The picture as it is now.
     pub fn roster(&self) -> Guard<Arc<Roster>> {
         self.roster.load()
-    }
-
-    /// usher's own certificate towards backends.
-    pub fn identity(&self) -> &Identity {
-        &self.identity
     }
 
     /// Applies `initial_state` after a restart.

@@ -66,12 +66,25 @@ impl Domains {
         }
     }
 
-    /// The key that an operator writes: `anna@example.com` or `@example.com`.
+    /// The key of the tenant called `typed`; `None` for a name that no tenant can have.
+    pub fn tenant(typed: &[u8]) -> Option<ArchiveKey> {
+        normalise(typed).filter(|name| !name.contains(['/', '@', ':'])).map(ArchiveKey::Tenant)
+    }
+
+    /// The key of all users of the domain called `typed`, or of the one that it is an alias of.
+    pub fn domain(&self, typed: &[u8]) -> Option<ArchiveKey> {
+        let domain = normalise(typed).filter(|domain| !domain.contains(['@', '/']))?;
+        Some(ArchiveKey::Domain(self.name_of(domain)))
+    }
+
+    /// The key that an operator writes: `anna@example.com`, `tenant:acme` or `@example.com`.
     pub fn written(&self, written: &str) -> Option<ArchiveKey> {
+        if let Some(tenant) = written.strip_prefix("tenant:") {
+            return Self::tenant(tenant.as_bytes());
+        }
         match written.strip_prefix('@') {
             Some(domain) => {
-                let domain = normalise(domain.as_bytes()).filter(|domain| !domain.contains('@'))?;
-                Some(ArchiveKey::Domain(self.name_of(domain)))
+                self.domain(domain.as_bytes())
             }
             None => self.user(written.as_bytes(), Arrival::default()),
         }
@@ -181,6 +194,8 @@ mod tests {
     fn what_operators_write() {
         assert_eq!(domains().written("@Example.ORG"), Some(ArchiveKey::Domain("example.com".into())));
         assert_eq!(domains().written("@"), None);
+        assert_eq!(domains().written("tenant:ACME"), Some(ArchiveKey::Tenant("acme".into())));
+        assert_eq!(domains().written("tenant:"), None);
         assert_eq!(domains().written("Anna"), Some(ArchiveKey::User("anna@example.com".into())));
     }
 

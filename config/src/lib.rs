@@ -11,6 +11,7 @@ mod change;
 pub mod domains;
 pub mod fault;
 pub mod health;
+pub mod https;
 pub mod shown;
 pub mod snapshot;
 pub mod template;

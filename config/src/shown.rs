@@ -1,5 +1,21 @@
 //! Values as the configuration writes them, for the effective configuration.
 
+use serde::Serializer;
+
+/// A time that may not be there.
+///
+/// # Errors
+/// The serialiser's.
+pub fn some_duration<S: Serializer>(
+    time: &Option<std::time::Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => duration::serialize(time, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// Times: `"250ms"`, `"5s"`, `"10m"`, `"12h"`.
 pub mod duration {
     use serde::Serializer;

@@ -5,6 +5,7 @@
 
 use crate::domains::Domains;
 use crate::health::HealthPolicy;
+use crate::https::{ClientSetup, Https};
 use crate::shown;
 use ipnet::IpNet;
 use serde::Serialize;
@@ -31,6 +32,10 @@ pub struct Snapshot {
     pub hosts: Vec<InstanceHost>,
     /// `[[array]]`.
     pub arrays: Vec<Array>,
+    /// `[https]`.
+    pub https: Https,
+    /// `[client_setup]`; `None`: mail clients are told nothing.
+    pub client_setup: Option<ClientSetup>,
     /// `[limits]`.
     pub limits: Limits,
     /// `[[domain]]`.
@@ -103,6 +108,11 @@ pub struct Listener {
     pub proxy_from: Option<Vec<IpNet>>,
     /// Refuse handshakes that ask for a name no certificate has.
     pub strict_sni: bool,
+    /// `Strict-Transport-Security` for so long; `None`: not at all. Only on [`Protocol::Https`].
+    #[serde(serialize_with = "shown::some_duration")]
+    pub hsts: Option<Duration>,
+    /// The port that requests in the clear are sent to. Only on [`Protocol::HttpRedirect`], and there always.
+    pub redirect_to: Option<u16>,
     /// Where it stands in the file.
     #[serde(skip)]
     pub span: Range<usize>,
@@ -116,6 +126,10 @@ pub enum Protocol {
     Imap,
     /// IMAP with implicit TLS.
     Imaps,
+    /// HTTP/1.1 and HTTP/2 over TLS.
+    Https,
+    /// HTTP/1.1 in the clear, which is sent to HTTPS.
+    HttpRedirect,
     /// Anything over TCP, spread over an array.
     Tcp,
 }
@@ -126,6 +140,8 @@ impl Protocol {
         match self {
             Self::Imap => "imap",
             Self::Imaps => "imaps",
+            Self::Https => "https",
+            Self::HttpRedirect => "http-redirect",
             Self::Tcp => "tcp",
         }
     }
@@ -183,6 +199,22 @@ pub struct HttpEndpoint {
     pub address: String,
     /// Whether it speaks TLS.
     pub tls: bool,
+    /// How the client's address is told beside `Forwarded`; never [`ClientAddress::ImapId`]. With a PROXY
+    /// header no connection serves two clients.
+    pub client_address: ClientAddress,
+    /// What is spoken.
+    pub version: HttpVersion,
+}
+
+/// Which HTTP a backend speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum HttpVersion {
+    /// HTTP/1.1.
+    #[serde(rename = "1.1")]
+    One,
+    /// HTTP/2, but for upgrades and for logins that belong to a connection.
+    #[serde(rename = "2")]
+    Two,
 }
 
 /// A member's TCP service.
@@ -380,6 +412,23 @@ pub struct Limits {
     /// Unacknowledged octets or probes on a TCP connection before it is given up.
     #[serde(with = "shown::duration")]
     pub tcp_unreachable: Duration,
+    /// For the header of an HTTP request, from its first octet.
+    #[serde(with = "shown::duration")]
+    pub http_header: Duration,
+    /// Without a request on an HTTPS connection, after which it is closed.
+    #[serde(with = "shown::duration")]
+    pub http_idle: Duration,
+    /// Without progress on a body that somebody waits for.
+    #[serde(with = "shown::duration")]
+    pub http_stalled: Duration,
+    /// Octets a second that a body must come or be taken at, as soon as it has been waited for as long as
+    /// `http_stalled`.
+    pub http_min_rate: u64,
+    /// Requests at a time on an HTTP/2 connection.
+    pub http_streams: u32,
+    /// Idle connections to a backend that are kept for the next request, and for how long.
+    #[serde(with = "shown::duration")]
+    pub http_backend_idle: Duration,
     /// Without an octet and without a command under way, after which a session is ended first in a drain.
     #[serde(with = "shown::duration")]
     pub quiet: Duration,

@@ -3,6 +3,9 @@
 //! Everything here is sans-io: bytes go in, values and bytes come out. Nothing in this crate may know a
 //! socket, a clock or a runtime; every buffer has a cap that holds whatever the peer sends.
 
+pub mod http;
+pub mod http1;
+pub mod http2;
 pub mod imap;
 pub mod proxy_header;
 pub mod secret;

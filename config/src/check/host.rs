@@ -4,7 +4,7 @@ use super::{Faults, health, is_host_and_port, is_host_name, unique};
 use crate::fault::Fault;
 use crate::raw::{Place, Section};
 use crate::snapshot::{
-    BackendTls, ClientAddress, HttpEndpoint, ImapEndpoint, InitialState, InstanceHost, LoginAs, Pin,
+    BackendTls, ClientAddress, HttpEndpoint, HttpVersion, ImapEndpoint, InitialState, InstanceHost, LoginAs, Pin,
 };
 use std::collections::HashMap;
 
@@ -88,8 +88,15 @@ pub(super) fn http(section: &mut Section<'_>, faults: &mut Faults) -> Option<Htt
     let words = [("implicit", true), ("none", false)];
     let has_tls: Option<Place<String>> = section.required("tls", "\"implicit\"", faults);
     let tls = has_tls.and_then(|_| section.word("tls", &words, faults));
+    let client_address = client_address(&mut section, faults);
+    if client_address == ClientAddress::ImapId {
+        let instead = "write \"proxy-v1\" or \"proxy-v2\"; `Forwarded` tells the address in any case";
+        faults.push(Fault::new(section.span.clone(), "HTTP knows no IMAP ID", instead));
+    }
+    let version = section.word("version", &[("1.1", HttpVersion::One), ("2", HttpVersion::Two)], faults);
     section.finish(faults);
-    Some(HttpEndpoint { address: address?, tls: tls? })
+    let version = version.unwrap_or(HttpVersion::One);
+    Some(HttpEndpoint { address: address?, tls: tls?, client_address, version })
 }
 
 /// The `initial_state` of a backend.

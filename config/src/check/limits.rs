@@ -23,6 +23,10 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Limits {
         ("tcp_keepalive", &mut limits.tcp_keepalive),
         ("tcp_unreachable", &mut limits.tcp_unreachable),
         ("quiet", &mut limits.quiet),
+        ("http_header", &mut limits.http_header),
+        ("http_idle", &mut limits.http_idle),
+        ("http_stalled", &mut limits.http_stalled),
+        ("http_backend_idle", &mut limits.http_backend_idle),
     ] {
         if let Some(written) = section.optional(key, faults) {
             *limit = written.value;
@@ -32,12 +36,16 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Limits {
         ("held_logins", &mut limits.held_logins),
         ("connections", &mut limits.connections),
         ("remembered_placements", &mut limits.remembered_placements),
+        ("http_streams", &mut limits.http_streams),
     ] {
         if let Some(written) = section.optional(key, faults) {
             *limit = written.value;
         }
     }
     limits.memory = section.optional::<Octets>("memory", faults).map(|written| written.value.0);
+    if let Some(rate) = section.optional::<Octets>("http_min_rate", faults) {
+        limits.http_min_rate = rate.value.0;
+    }
     section.finish(faults);
     limits
 }
@@ -60,6 +68,12 @@ fn defaults() -> Limits {
         tcp_keepalive: s(60),
         tcp_unreachable: s(90),
         quiet: s(5),
+        http_header: s(10),
+        http_idle: s(75),
+        http_stalled: s(30),
+        http_min_rate: 1024,
+        http_streams: 100,
+        http_backend_idle: s(50),
         connections: 100_000,
         memory: None,
         remembered_placements: 100_000,

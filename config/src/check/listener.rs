@@ -6,6 +6,7 @@ use crate::raw::{Place, Section};
 use crate::snapshot::{Listener, Protocol};
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 const ADDRESS: &str = "write an address and a port such as \"[::]:993\" or \"192.0.2.1:993\"";
 
@@ -16,16 +17,26 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Vec<Listener
         faults.push(Fault::new(0..0, "there is no [[listener]]: nobody could connect", instead));
     }
     let mut seen = HashMap::new();
-    sections.into_iter().filter_map(|section| one(section, &mut seen, faults)).collect()
+    let mut listeners = Vec::new();
+    for section in sections {
+        one(section, &mut seen, &mut listeners, faults);
+    }
+    listeners
 }
 
 fn one(
     mut section: Section<'_>,
     seen: &mut HashMap<SocketAddr, ()>,
+    listeners: &mut Vec<Listener>,
     faults: &mut Faults,
-) -> Option<Listener> {
+) -> Option<()> {
     let span = section.span.clone();
-    let words = [("imap", Protocol::Imap), ("imaps", Protocol::Imaps), ("tcp", Protocol::Tcp)];
+    let words = [
+        ("imap", Protocol::Imap),
+        ("imaps", Protocol::Imaps),
+        ("https", Protocol::Https),
+        ("tcp", Protocol::Tcp),
+    ];
     let has_protocol: Option<Place<String>> = section.required("protocol", "\"imaps\"", faults);
     let protocol = has_protocol.and_then(|_| section.word("protocol", &words, faults));
     let written: Option<Place<String>> = section.required("address", "\"[::]:993\"", faults);
@@ -50,13 +61,14 @@ fn one(
         Some(Protocol::Tcp) => section.required("array", "\"rpc\"", faults),
         Some(_) | None => section.optional("array", faults),
     };
-    if let (Some(Protocol::Imap | Protocol::Imaps), Some(array)) = (protocol, &array) {
-        let instead = "write `protocol = \"tcp\"`, or remove it: IMAP goes to the user's own host";
+    if let (Some(Protocol::Imap | Protocol::Imaps | Protocol::Https), Some(array)) = (protocol, &array) {
+        let instead = "write `protocol = \"tcp\"`, or remove it: users go to their own hosts; requests that \
+                       name nobody go to the array of [https]";
         faults.push(array.fault("only `tcp` spreads over an array", instead));
     }
     let plaintext = section.list("plaintext_from", faults);
     let plaintext_from = networks(&plaintext, faults);
-    if let Some(Protocol::Imaps | Protocol::Tcp) = protocol
+    if let Some(Protocol::Imaps | Protocol::Https | Protocol::Tcp) = protocol
         && let Some(first) = plaintext.first()
     {
         let what = "`plaintext_from` makes no sense where TLS does not begin by STARTTLS";
@@ -79,11 +91,50 @@ fn one(
             from
         });
     let strict_sni = section.optional("strict_sni", faults).is_some_and(|strict| strict.value);
+    let hsts: Option<Place<Duration>> = section.optional("hsts", faults);
+    let redirect: Option<Place<String>> = section.optional("redirect_from", faults);
+    if protocol.is_some_and(|protocol| protocol != Protocol::Https) {
+        let of_https = hsts.as_ref().map(|hsts| hsts.span.clone());
+        if let Some(span) = of_https.or(redirect.as_ref().map(|redirect| redirect.span.clone())) {
+            let instead = "move it to the listener with `protocol = \"https\"`";
+            faults.push(Fault::new(span, "`hsts` and `redirect_from` belong to HTTPS", instead));
+        }
+    }
+    let redirect = redirect.and_then(|written| {
+        let Ok(address) = written.value.parse::<SocketAddr>() else {
+            let instead = "write an address and a port such as \"[::]:80\"";
+            faults.push(written.fault("`redirect_from` is no address with a port", instead));
+            return None;
+        };
+        unique(seen, address, &written, "the address", faults);
+        Some(address)
+    });
     section.finish(faults);
     let (address, last_port) = address?;
-    let array = array.map(|array| array.value);
-    let protocol = protocol?;
-    Some(Listener { protocol, address, last_port, array, plaintext_from, proxy_from, strict_sni, span })
+    let listener = Listener {
+        protocol: protocol?,
+        address,
+        last_port,
+        array: array.map(|array| array.value),
+        plaintext_from,
+        proxy_from,
+        strict_sni,
+        hsts: hsts.map(|hsts| hsts.value),
+        redirect_to: None,
+        span,
+    };
+    if let Some(from) = redirect {
+        listeners.push(Listener {
+            protocol: Protocol::HttpRedirect,
+            address: from,
+            last_port: from.port(),
+            redirect_to: Some(address.port()),
+            hsts: None,
+            ..listener.clone()
+        });
+    }
+    listeners.push(listener);
+    Some(())
 }
 
 /// Reads `[::]:6005` or `[::]:6005-6010`.

@@ -6,6 +6,7 @@ mod certificate;
 mod domain;
 mod health;
 mod host;
+mod https;
 mod limits;
 mod listener;
 mod server;
@@ -38,11 +39,25 @@ pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
     let arrays = array::check(&mut file, &listeners, &mut faults);
     let limits = limits::check(&mut file, &mut faults);
     let domains = domain::check(&mut file, &mut faults);
+    let https = https::check(&mut file, &listeners, &arrays, &domains, &mut faults);
+    let client_setup = https::client_setup(&mut file, &listeners, &mut faults);
     directory(&mut file, &mut faults);
     file.finish(&mut faults);
     match server {
         Some(server) if faults.is_empty() => {
-            Ok(Snapshot { server, admin, log, listeners, certificates, hosts, arrays, limits, domains })
+            Ok(Snapshot {
+                server,
+                admin,
+                log,
+                listeners,
+                certificates,
+                hosts,
+                arrays,
+                https,
+                client_setup,
+                limits,
+                domains,
+            })
         }
         _ => {
             faults.sort_by_key(|fault| fault.span.start);

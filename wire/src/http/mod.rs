@@ -1,0 +1,4 @@
+//! What all versions of HTTP share: authorities, and the one normal form of paths.
+
+pub mod authority;
+pub mod path;

@@ -1,0 +1,117 @@
+//! The chunked coding (RFC 9112 section 7.1), strictly.
+
+use super::{Fault, fields};
+
+/// Longest line of a chunk's size, with its extension, in octets.
+const LINE_CAP: usize = 1024;
+/// Longest trailer section in octets.
+const TRAILER_CAP: usize = 8 * 1024;
+
+/// Where in a chunked body.
+#[derive(Debug)]
+enum At {
+    /// In the line of a size.
+    Size,
+    /// In the data: so many octets are left.
+    Data(u64),
+    /// In the CRLF behind data.
+    DataEnd,
+    /// In a line of the trailer section.
+    Trailer,
+    /// Behind the body.
+    Done,
+}
+
+/// Follows a chunked body.
+#[derive(Debug)]
+pub(super) struct Chunked {
+    at: At,
+    /// The line that is not whole yet.
+    line: Vec<u8>,
+    trailer: usize,
+}
+
+const BAD: Fault = Fault::Malformed("chunk");
+
+impl Chunked {
+    pub(super) fn new() -> Self {
+        Self { at: At::Size, line: Vec::new(), trailer: 0 }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.at, At::Done)
+    }
+
+    /// How many octets of `input`, from its beginning, belong to the body; all are good.
+    pub(super) fn take(&mut self, input: &[u8]) -> Result<usize, Fault> {
+        let mut taken = 0;
+        while let Some(rest) = input.get(taken..).filter(|rest| !rest.is_empty()) {
+            taken += match self.at {
+                At::Done => return Ok(taken),
+                At::Data(left) => {
+                    let step = left.min(rest.len() as u64);
+                    self.at = if step == left { At::DataEnd } else { At::Data(left - step) };
+                    step as usize
+                }
+                At::Size | At::DataEnd | At::Trailer => self.take_line(rest)?,
+            };
+        }
+        Ok(taken)
+    }
+
+    /// Takes what `rest` has of a line, and what a whole line says.
+    fn take_line(&mut self, rest: &[u8]) -> Result<usize, Fault> {
+        let end = memchr::memchr(b'\n', rest);
+        let step = end.map_or(rest.len(), |end| end + 1);
+        let cap = match self.at {
+            At::DataEnd => 2,
+            At::Trailer => TRAILER_CAP,
+            At::Size | At::Data(_) | At::Done => LINE_CAP,
+        };
+        if self.line.len() + step > cap {
+            return Err(if matches!(self.at, At::Trailer) { Fault::HeadTooLarge } else { BAD });
+        }
+        self.line.extend_from_slice(rest.get(..step).unwrap_or_default());
+        if end.is_none() {
+            return Ok(step);
+        }
+        let line = std::mem::take(&mut self.line);
+        let line = line.strip_suffix(b"\r\n").ok_or(Fault::Malformed("bare-lf"))?;
+        self.at = match self.at {
+            At::Size => match size(line)? {
+                0 => At::Trailer,
+                size => At::Data(size),
+            },
+            At::DataEnd if line.is_empty() => At::Size,
+            At::Trailer if line.is_empty() => At::Done,
+            At::Trailer => {
+                self.trailer += step;
+                if self.trailer > TRAILER_CAP {
+                    return Err(Fault::HeadTooLarge);
+                }
+                fields::field(line).map_err(|_| Fault::Malformed("trailer"))?;
+                At::Trailer
+            }
+            At::DataEnd | At::Data(_) | At::Done => return Err(BAD),
+        };
+        Ok(step)
+    }
+}
+
+/// Reads the line of a size: hexadecimal digits, and behind a semicolon an extension that means nothing here.
+fn size(line: &[u8]) -> Result<u64, Fault> {
+    let (digits, extension) = match memchr::memchr(b';', line) {
+        Some(at) => line.split_at(at),
+        None => (line, &[][..]),
+    };
+    if extension.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
+        return Err(BAD);
+    }
+    // Sixteen digits are 64 bits; the sign is asked for below.
+    if digits.is_empty() || digits.len() > 16 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return Err(BAD);
+    }
+    let text = std::str::from_utf8(digits).map_err(|_| BAD)?;
+    let size = u64::from_str_radix(text, 16).map_err(|_| BAD)?;
+    i64::try_from(size).map(|_| size).map_err(|_| BAD)
+}

@@ -1,0 +1,115 @@
+//! Field lines, and what of them says how long a body is (RFC 9112 sections 5 and 6).
+
+use super::{FIELDS_CAP, Fault};
+
+/// One field line; the value without the white space around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Field<'h> {
+    pub(super) name: &'h [u8],
+    pub(super) value: &'h [u8],
+}
+
+impl Field<'_> {
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    /// The elements of a list, without white space, also those that are empty.
+    pub(super) fn elements(&self) -> impl Iterator<Item = &[u8]> {
+        self.value.split(|b| *b == b',').map(<[u8]>::trim_ascii)
+    }
+}
+
+/// Whether `b` may stand in a token (RFC 9110 section 5.6.2).
+pub(super) fn is_token_octet(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+}
+
+/// Reads a line without its CRLF.
+pub(super) fn field(line: &[u8]) -> Result<Field<'_>, Fault> {
+    if line.first().is_some_and(|b| matches!(b, b' ' | b'\t')) {
+        return Err(Fault::Malformed("folded-field"));
+    }
+    let colon = memchr::memchr(b':', line).ok_or(Fault::Malformed("field"))?;
+    let (name, rest) = line.split_at(colon);
+    if name.is_empty() || !name.iter().all(|b| is_token_octet(*b)) {
+        return Err(Fault::Malformed("field-name"));
+    }
+    let value = rest.get(1..).unwrap_or_default();
+    if value.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
+        return Err(Fault::Malformed("field-value"));
+    }
+    Ok(Field { name, value: value.trim_ascii() })
+}
+
+/// Reads the lines of `block`, each with its CRLF.
+pub(super) fn fields(block: &[u8]) -> impl Iterator<Item = Result<Field<'_>, Fault>> {
+    let mut rest = block;
+    let mut count = 0;
+    std::iter::from_fn(move || {
+        let end = memchr::memchr(b'\n', rest)?;
+        let (line, after) = rest.split_at(end + 1);
+        rest = after;
+        count += 1;
+        if count > FIELDS_CAP {
+            return Some(Err(Fault::HeadTooLarge));
+        }
+        Some(field(line.strip_suffix(b"\r\n").unwrap_or(line)))
+    })
+}
+
+/// What a head says of its body's length.
+#[derive(Debug, Default)]
+pub(super) struct Lengths {
+    pub(super) sized: Option<u64>,
+    pub(super) chunked: bool,
+}
+
+impl Lengths {
+    /// Takes a field into account, where it is one of framing. Each may stand once, and not both.
+    pub(super) fn note(&mut self, field: &Field<'_>) -> Result<(), Fault> {
+        if field.is("content-length") {
+            let length = length(field.value).ok_or(Fault::Malformed("content-length"))?;
+            if self.sized.replace(length).is_some() {
+                return Err(Fault::Malformed("content-length-twice"));
+            }
+        } else if field.is("transfer-encoding") {
+            if self.chunked {
+                return Err(Fault::Malformed("transfer-encoding-twice"));
+            }
+            if !field.value.eq_ignore_ascii_case(b"chunked") {
+                return Err(coding(field));
+            }
+            self.chunked = true;
+        }
+        if self.chunked && self.sized.is_some() {
+            return Err(Fault::Malformed("two-lengths"));
+        }
+        Ok(())
+    }
+}
+
+/// Why a coding is not taken: it is none, or it is not one that is known here.
+fn coding(field: &Field<'_>) -> Fault {
+    let is_known = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    let mut elements = field.elements().peekable();
+    let mut unknown = false;
+    while let Some(element) = elements.next() {
+        let is_last = elements.peek().is_none();
+        let is_token = !element.is_empty() && element.iter().all(|b| is_token_octet(*b));
+        if !is_token || element.eq_ignore_ascii_case(b"identity") || (is_known(element) && !is_last) {
+            return Fault::Malformed("transfer-encoding");
+        }
+        unknown |= !is_known(element);
+    }
+    if unknown { Fault::Coding } else { Fault::Malformed("transfer-encoding") }
+}
+
+/// Decimal digits without a zero before others, at most 2^63 - 1.
+fn length(value: &[u8]) -> Option<u64> {
+    let plain = !value.is_empty()
+        && value.iter().all(u8::is_ascii_digit)
+        && (value.len() == 1 || !value.starts_with(b"0"));
+    let text = std::str::from_utf8(value).ok().filter(|_| plain)?;
+    text.parse::<u64>().ok().filter(|length| i64::try_from(*length).is_ok())
+}

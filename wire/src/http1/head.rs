@@ -1,0 +1,77 @@
+//! Gathers a head until it is whole, without a line that ends in a bare LF.
+
+use super::{Fault, HEAD_CAP, TARGET_CAP};
+
+/// Room for a method and a version beside the longest target.
+const START_LINE_CAP: usize = TARGET_CAP + 64;
+
+/// A head in the making.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    octets: Vec<u8>,
+    /// Where the line begins that is not whole yet.
+    line: usize,
+    /// An empty line before it has been forgiven.
+    forgiven: bool,
+}
+
+impl Gathered {
+    /// Whether anything of it has come.
+    pub(super) fn has_begun(&self) -> bool {
+        !self.octets.is_empty()
+    }
+
+    /// Takes octets from `input` up to the end of the head. Returns how many were taken, and whether the head
+    /// is whole.
+    pub(super) fn take(&mut self, input: &[u8]) -> Result<(usize, bool), Fault> {
+        let mut taken = 0;
+        while let Some(end) = memchr::memchr(b'\n', input.get(taken..).unwrap_or_default()) {
+            let (line, _) = input.get(taken..).unwrap_or_default().split_at(end + 1);
+            self.octets.extend_from_slice(line);
+            taken += line.len();
+            self.check_size()?;
+            if !self.octets.ends_with(b"\r\n") {
+                return Err(Fault::Malformed("bare-lf"));
+            }
+            let is_empty = self.octets.len() - self.line == 2;
+            if is_empty && self.line == 0 {
+                // A line end behind the former message (RFC 9112 section 2.2); a second one is no head.
+                if std::mem::replace(&mut self.forgiven, true) {
+                    return Err(Fault::Malformed("start-line"));
+                }
+                self.octets.clear();
+                continue;
+            }
+            if is_empty {
+                return Ok((taken, true));
+            }
+            self.line = self.octets.len();
+        }
+        let rest = input.get(taken..).unwrap_or_default();
+        self.octets.extend_from_slice(rest);
+        self.check_size()?;
+        Ok((input.len(), false))
+    }
+
+    /// The head, and room for the next.
+    pub(super) fn finish(&mut self) -> Vec<u8> {
+        std::mem::take(self).octets
+    }
+
+    fn check_size(&self) -> Result<(), Fault> {
+        if self.line == 0 && self.octets.len() > START_LINE_CAP {
+            return Err(Fault::TargetTooLong);
+        }
+        if self.octets.len() > HEAD_CAP {
+            return Err(Fault::HeadTooLarge);
+        }
+        Ok(())
+    }
+}
+
+/// Splits a whole head into its start line, without CRLF, and the lines of its fields, each with its CRLF.
+pub(super) fn split(head: &[u8]) -> (&[u8], &[u8]) {
+    let end = memchr::memchr(b'\n', head).unwrap_or(0);
+    let (start, rest) = head.split_at(end + 1);
+    (start.strip_suffix(b"\r\n").unwrap_or(start), rest.strip_suffix(b"\r\n").unwrap_or(rest))
+}

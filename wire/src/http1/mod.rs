@@ -1,0 +1,79 @@
+//! HTTP/1 framing (RFC 9112), strictly: which octets are a message and where it ends.
+//!
+//! Stands before the codec, in both directions. Nothing of a head goes on before the whole of it is found
+//! good, so the codec never sees what two servers could read in two ways. Knows no meaning of a message
+//! beyond its framing.
+
+mod chunked;
+mod fields;
+mod head;
+mod request;
+mod response;
+
+pub use request::{Awaits, RequestReader};
+pub use response::{Expected, ResponseReader};
+
+/// Longest head in octets, with its start line.
+pub const HEAD_CAP: usize = 32 * 1024;
+/// Most fields of a head.
+pub const FIELDS_CAP: usize = 100;
+/// Longest target of a request in octets.
+pub const TARGET_CAP: usize = 8 * 1024;
+
+/// Why a message goes no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It is no message, or could be read in two ways; the word says where.
+    Malformed(&'static str),
+    /// TRACE or CONNECT.
+    Method,
+    /// The target is longer than [`TARGET_CAP`].
+    TargetTooLong,
+    /// Something is expected that is not `100-continue` (RFC 9110 section 10.1.1).
+    Expectation,
+    /// The head is longer than [`HEAD_CAP`], or has more than [`FIELDS_CAP`] fields.
+    HeadTooLarge,
+    /// A transfer coding other than `chunked`.
+    Coding,
+    /// Neither HTTP/1.1 nor HTTP/1.0.
+    Version,
+}
+
+impl Fault {
+    /// The status that a client gets for it.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Malformed(_) => 400,
+            Self::Method => 405,
+            Self::TargetTooLong => 414,
+            Self::Expectation => 417,
+            Self::HeadTooLarge => 431,
+            Self::Coding => 501,
+            Self::Version => 505,
+        }
+    }
+
+    /// A word of a closed set, for logs and labels.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Malformed(where_) => where_,
+            Self::Method => "method",
+            Self::TargetTooLong => "target-too-long",
+            Self::Expectation => "expectation",
+            Self::HeadTooLarge => "head-too-large",
+            Self::Coding => "transfer-coding",
+            Self::Version => "version",
+        }
+    }
+}
+
+/// How long a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    /// So many octets.
+    Sized(u64),
+    /// In chunks.
+    Chunked,
+    /// To the end of the connection.
+    UntilClose,
+}

@@ -1,0 +1,158 @@
+//! The responses of one backend connection.
+
+use super::chunked::Chunked;
+use super::fields::{Lengths, fields};
+use super::head::{Gathered, split};
+use super::{Fault, Framing};
+
+/// Most interim responses before a final one.
+const INTERIM_CAP: u32 = 16;
+
+/// What was asked, as far as it tells how long the answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// A response with a body, or without.
+    Any,
+    /// The answer to HEAD: never a body.
+    HeadOnly,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nothing was asked: nothing may come.
+    Quiet,
+    Head(Gathered),
+    Sized(u64),
+    Chunked(Chunked),
+    UntilClose,
+    /// Another protocol.
+    Tunnel,
+}
+
+/// Judges what a backend sends, octet by octet.
+#[derive(Debug)]
+pub struct ResponseReader {
+    state: State,
+    expected: Expected,
+    interim: u32,
+}
+
+impl Default for ResponseReader {
+    fn default() -> Self {
+        Self { state: State::Quiet, expected: Expected::Any, interim: 0 }
+    }
+}
+
+impl ResponseReader {
+    /// A request goes out.
+    pub fn expect(&mut self, expected: Expected) {
+        *self = Self { state: State::Head(Gathered::default()), expected, interim: 0 };
+    }
+
+    /// Judges `input` and appends to `out` what may go on: all of it.
+    ///
+    /// # Errors
+    /// The first [`Fault`]: the connection is of no more use.
+    pub fn read(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+        let mut rest = input;
+        while !rest.is_empty() {
+            let step = match &mut self.state {
+                State::Quiet => return Err(Fault::Malformed("unasked")),
+                State::Head(gathered) => {
+                    let (step, whole) = gathered.take(rest)?;
+                    if whole {
+                        let head = gathered.finish();
+                        self.state = self.judge(&head)?;
+                        out.extend_from_slice(&head);
+                    }
+                    step
+                }
+                State::Sized(left) => {
+                    let step = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
+                    out.extend_from_slice(rest.get(..step).unwrap_or_default());
+                    self.passed(step);
+                    step
+                }
+                State::Chunked(chunked) => {
+                    let step = chunked.take(rest)?;
+                    out.extend_from_slice(rest.get(..step).unwrap_or_default());
+                    if chunked.is_done() {
+                        self.state = State::Quiet;
+                    }
+                    step
+                }
+                State::UntilClose | State::Tunnel => {
+                    out.extend_from_slice(rest);
+                    rest.len()
+                }
+            };
+            rest = rest.get(step..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// How many of the next octets need no judging.
+    pub fn free(&self) -> u64 {
+        match &self.state {
+            State::Sized(left) => *left,
+            State::UntilClose | State::Tunnel => u64::MAX,
+            State::Quiet | State::Head(_) | State::Chunked(_) => 0,
+        }
+    }
+
+    /// Notes that `count` octets, at most as many as are free, went on without being judged.
+    pub fn passed(&mut self, count: usize) {
+        if let State::Sized(left) = &mut self.state {
+            *left = left.saturating_sub(count as u64);
+            if *left == 0 {
+                self.state = State::Quiet;
+            }
+        }
+    }
+
+    fn judge(&mut self, head: &[u8]) -> Result<State, Fault> {
+        let (line, block) = split(head);
+        let status = status(line)?;
+        let mut lengths = Lengths::default();
+        for field in fields(block) {
+            lengths.note(&field?)?;
+        }
+        if status == 101 {
+            return Ok(State::Tunnel);
+        }
+        if status < 200 {
+            self.interim += 1;
+            if self.interim > INTERIM_CAP {
+                return Err(Fault::Malformed("too-many-interim"));
+            }
+            return Ok(State::Head(Gathered::default()));
+        }
+        let framing = match lengths {
+            _ if self.expected == Expected::HeadOnly || matches!(status, 204 | 304) => Framing::Sized(0),
+            Lengths { chunked: true, .. } => Framing::Chunked,
+            Lengths { sized: Some(length), .. } => Framing::Sized(length),
+            Lengths { .. } => Framing::UntilClose,
+        };
+        Ok(match framing {
+            Framing::Sized(0) => State::Quiet,
+            Framing::Sized(length) => State::Sized(length),
+            Framing::Chunked => State::Chunked(Chunked::new()),
+            Framing::UntilClose => State::UntilClose,
+        })
+    }
+}
+
+/// The status of `HTTP/1.1 200 OK`.
+fn status(line: &[u8]) -> Result<u16, Fault> {
+    let bad = Fault::Malformed("status-line");
+    let rest = line.strip_prefix(b"HTTP/1.").ok_or(bad)?;
+    let [b'0' | b'1', b' ', digits @ ..] = rest else { return Err(bad) };
+    let (code, reason) = digits.split_at_checked(3).ok_or(bad)?;
+    if !(reason.is_empty() || reason.starts_with(b" ")) || reason.iter().any(|b| b.is_ascii_control() && *b != b'\t')
+    {
+        return Err(bad);
+    }
+    let text = std::str::from_utf8(code).map_err(|_| bad)?;
+    let code: u16 = text.parse().map_err(|_| bad)?;
+    (100..600).contains(&code).then_some(code).ok_or(bad)
+}

@@ -6,6 +6,7 @@
 pub mod connect;
 pub mod directory;
 pub mod health;
+pub mod http;
 pub mod observer;
 pub mod pick;
 pub mod roster;

@@ -6,6 +6,7 @@
 mod dial;
 mod dialogue;
 mod fingerprint;
+mod http;
 pub mod identity;
 pub mod pair;
 mod stream;
@@ -13,6 +14,7 @@ pub mod tls;
 
 pub use dial::{dial, keep_alive, knock};
 pub use dialogue::{LoggedIn, LoginOutcome, Ready};
+pub use http::{HttpTarget, open_http};
 pub use stream::BackendStream;
 
 use crate::Observer;
@@ -77,6 +79,8 @@ pub enum Stage {
     Greeting,
     /// The login.
     Login,
+    /// The answer to a request.
+    Response,
 }
 
 impl Stage {
@@ -89,6 +93,7 @@ impl Stage {
             Self::Tls => "tls",
             Self::Greeting => "greeting",
             Self::Login => "login",
+            Self::Response => "response",
         }
     }
 }
@@ -114,6 +119,9 @@ pub enum Cause {
     /// The backend broke the protocol.
     #[error("protocol: {}", .0.name())]
     Protocol(Fault),
+    /// The backend broke HTTP; the word says where.
+    #[error("http: {0}")]
+    Http(&'static str),
     /// The backend says that it cannot serve.
     #[error("the backend answered {0}")]
     Unavailable(&'static str),

@@ -79,9 +79,12 @@ impl ConnectFault {
                 // No descriptors, no ports, no memory: this machine's own want.
                 _ => Outcome::Unknown,
             },
-            Cause::Closed | Cause::Pin | Cause::Tls(_) | Cause::Protocol(_) | Cause::Unavailable(_) => {
-                Outcome::Refused
-            }
+            Cause::Closed
+            | Cause::Pin
+            | Cause::Tls(_)
+            | Cause::Protocol(_)
+            | Cause::Http(_)
+            | Cause::Unavailable(_) => Outcome::Refused,
         }
     }
 }

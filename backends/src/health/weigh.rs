@@ -24,8 +24,8 @@ impl Health {
                 }
             }
             Err(fault) => {
-                // What one user's login comes to says nothing of the host.
-                if fault.stage == Stage::Login {
+                // What one user's login or request comes to says nothing of the host.
+                if matches!(fault.stage, Stage::Login | Stage::Response) {
                     return;
                 }
                 if !matches!(fault.stage, Stage::Resolve | Stage::Dial) {

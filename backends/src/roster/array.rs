@@ -2,6 +2,7 @@
 
 use super::standing::{Service, Standing};
 use super::{BackendId, Lease};
+use crate::connect::HttpTarget;
 use crate::pick::{self, Candidate, Draw};
 use quick_cache::sync::Cache;
 use rustls::ClientConfig;
@@ -20,6 +21,8 @@ pub struct Member {
     /// What the operator says of it.
     pub config: Arc<MemberConfig>,
     pub(crate) tls: Option<Arc<ClientConfig>>,
+    /// How its web service is reached.
+    pub http: Option<Arc<HttpTarget>>,
     /// How it stands.
     pub standing: Standing,
 }
@@ -53,10 +56,16 @@ impl ArrayInService {
                 return member.clone();
             }
             let (id, config, tls) = (member.id.clone(), member.config.clone(), member.tls.clone());
-            Arc::new(Member { id, config, tls, standing: standing.clone() })
+            Arc::new(Member { id, config, tls, http: member.http.clone(), standing: standing.clone() })
         };
         let members = self.members.iter().map(member).collect();
         Self { config: self.config.clone(), members, memory: self.memory.clone() }
+    }
+
+    /// Takes a lease of the member called `name`, as long as it is in service and not full.
+    pub fn lease_of(&self, service: Service, name: &str) -> Option<Lease<Member>> {
+        let member = self.members.iter().find(|member| &*member.id.name == name)?;
+        member.standing.serves(service).then(|| take(member)).flatten()
     }
 
     /// Chooses a member for a client of `source` and takes a lease of it; none of those in `tried`.

@@ -14,6 +14,7 @@ pub use gate::{Barred, Gate};
 pub use hold::{AgentHold, AgentWord, HoldKind, Holds, KeyHold, OperatorHold, now};
 pub use standing::{Out, Service, Shut, Standing};
 
+use crate::connect::HttpTarget;
 use rustls::ClientConfig;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -51,6 +52,8 @@ pub struct Host {
     /// How TLS towards it is made; a configuration of its own, so that no session of another host or of
     /// other pins is ever resumed with it. `None`: no TLS.
     pub(crate) tls: Option<Arc<ClientConfig>>,
+    /// How its web service is reached.
+    pub http: Option<Arc<HttpTarget>>,
     /// How it stands.
     pub standing: Standing,
 }
@@ -78,7 +81,7 @@ impl Host {
     /// The same host, standing otherwise.
     fn standing_so(&self, standing: Standing) -> Self {
         let (id, config, origin) = (self.id.clone(), self.config.clone(), self.origin.clone());
-        Self { id, config, origin, tls: self.tls.clone(), standing }
+        Self { id, config, origin, tls: self.tls.clone(), http: self.http.clone(), standing }
     }
 
     /// Takes a lease for `service`.

@@ -5,6 +5,7 @@ use crate::roster::array::Memory;
 use crate::roster::hold::{AgentWord, Holds, KeyHold, OperatorHold};
 use crate::roster::standing::{Out, Returning, Standing};
 use crate::roster::{ArrayInService, BackendId, Host, Member, Roster};
+use crate::connect::HttpTarget;
 use arc_swap::ArcSwap;
 use rustls::ClientConfig;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -36,6 +37,7 @@ pub(super) struct HostDraft {
     pub(super) config: Arc<InstanceHost>,
     pub(super) origin: HostOrigin,
     pub(super) tls: Option<Arc<ClientConfig>>,
+    pub(super) http: Option<Arc<HttpTarget>>,
 }
 
 #[derive(Clone)]
@@ -43,6 +45,8 @@ pub(super) struct ArrayDraft {
     pub(super) config: Arc<Array>,
     /// One a member, in the same order.
     pub(super) tls: Vec<Option<Arc<ClientConfig>>>,
+    /// The same.
+    pub(super) http: Vec<Option<Arc<HttpTarget>>>,
     pub(super) memory: Arc<Memory>,
 }
 
@@ -91,15 +95,17 @@ impl Desk {
             let id = BackendId { array: None, name: draft.config.name.as_str().into() };
             let standing = self.stand(&id, &mut kept);
             let name = id.name.clone();
-            let host = Host { id, config: draft.config, origin: draft.origin, tls: draft.tls, standing };
+            let HostDraft { config, origin, tls, http } = draft;
+            let host = Host { id, config, origin, tls, http, standing };
             next.hosts.insert(name, Arc::new(host));
         }
         for draft in self.arrays.clone() {
             let array: Arc<str> = draft.config.name.as_str().into();
-            let members = draft.config.members.iter().zip(draft.tls).map(|(config, tls)| {
+            let ways = draft.tls.into_iter().zip(draft.http);
+            let members = draft.config.members.iter().zip(ways).map(|(config, (tls, http))| {
                 let id = BackendId { array: Some(array.clone()), name: config.name.as_str().into() };
                 let standing = self.stand(&id, &mut kept);
-                Arc::new(Member { id, config: Arc::new(config.clone()), tls, standing })
+                Arc::new(Member { id, config: Arc::new(config.clone()), tls, http, standing })
             });
             let members = members.collect();
             let array_in_service = ArrayInService { config: draft.config, members, memory: draft.memory };

@@ -8,6 +8,7 @@ use super::hold::{AgentWord, HoldKind, KeyHold, OperatorHold, now};
 use super::standing::{Out, Returning, Service};
 use super::{BackendId, Roster};
 use crate::Observer;
+use crate::connect::HttpTarget;
 use crate::connect::identity::Identity;
 use crate::connect::tls::{self, TlsError};
 use crate::state::{AddedHost, State, StateError};
@@ -96,9 +97,8 @@ impl Fleet {
         for host in added {
             match usher_config::load_host(&host.definition) {
                 Ok(config) => {
-                    let tls = host_tls(&config, &identity, &observer)?;
                     let origin = HostOrigin::Added { since: host.since, by: host.by };
-                    desk.added.push(HostDraft { config: Arc::new(config), origin, tls });
+                    desk.added.push(host_draft(config, origin, &identity, &observer)?);
                 }
                 // Another version may have known other keys.
                 Err(faults) => observer.added_host_unreadable(&host.name, &faults),
@@ -153,11 +153,10 @@ impl Fleet {
             former_hosts.iter().map(|former| (former.config.name.as_str(), former)).collect();
         let draft = |config: &InstanceHost| {
             let former = former_hosts.get(config.name.as_str());
-            let (config, tls) = match former.filter(|former| *former.config == *config) {
-                Some(former) => (former.config.clone(), former.tls.clone()),
-                None => (Arc::new(config.clone()), host_tls(config, &self.identity, &self.observer)?),
-            };
-            Ok(HostDraft { config, origin: HostOrigin::File, tls })
+            match former.filter(|former| *former.config == *config) {
+                Some(former) => Ok(HostDraft::clone(former)),
+                None => host_draft(config.clone(), HostOrigin::File, &self.identity, &self.observer),
+            }
         };
         let array = |config: &Array| {
             let former = former_arrays.iter().find(|former| former.config.name == config.name);
@@ -168,8 +167,13 @@ impl Fleet {
                 let wants = member.http.as_ref().is_some_and(|http| http.tls);
                 self.tls_of(&member.name, &member.pins, wants)
             });
+            let tls = tls.collect::<Result<Vec<_>, _>>()?;
+            let targets = config.members.iter().zip(&tls).map(|(member, tls)| {
+                member.http.as_ref().map(|http| HttpTarget::new(&member.name, http, tls.as_ref()))
+            });
             Ok(ArrayDraft {
-                tls: tls.collect::<Result<_, _>>()?,
+                http: targets.collect(),
+                tls,
                 config: Arc::new(config.clone()),
                 memory: former.map_or_else(Arc::default, |former| former.memory.clone()),
             })
@@ -275,13 +279,13 @@ impl Fleet {
             (None, true) => return Err(FleetError::Unknown(name)),
             (Some(HostOrigin::Added { .. }), true) | (None, false) => {}
         }
-        let tls = host_tls(&config, &self.identity, &self.observer)?;
         let added = AddedHost { name: name.clone(), definition, since: now(), by: by.to_owned() };
+        let origin = HostOrigin::Added { since: added.since, by: by.to_owned() };
+        let draft = host_draft(config, origin, &self.identity, &self.observer)?;
         state.put_host(&added)?;
-        let origin = HostOrigin::Added { since: added.since, by: added.by };
         let mut desk = self.desk();
         desk.added.retain(|host| host.config.name != name);
-        desk.added.push(HostDraft { config: Arc::new(config), origin, tls });
+        desk.added.push(draft);
         desk.publish(&self.roster);
         Ok(())
     }
@@ -376,13 +380,16 @@ impl Fleet {
     }
 }
 
-fn host_tls(
-    config: &InstanceHost,
+/// A host with its ways made.
+fn host_draft(
+    config: InstanceHost,
+    origin: HostOrigin,
     identity: &Identity,
     observer: &Arc<dyn Observer>,
-) -> Result<Option<Arc<ClientConfig>>, TlsError> {
+) -> Result<HostDraft, TlsError> {
     use usher_config::snapshot::BackendTls;
-    let imap = config.imap.tls != BackendTls::None;
-    let http = config.http.as_ref().is_some_and(|http| http.tls);
-    (imap || http).then(|| tls::client_config(&config.name, &config.pins, identity, observer)).transpose()
+    let wants_tls = config.imap.tls != BackendTls::None || config.http.as_ref().is_some_and(|http| http.tls);
+    let tls = wants_tls.then(|| tls::client_config(&config.name, &config.pins, identity, observer)).transpose()?;
+    let http = config.http.as_ref().map(|http| HttpTarget::new(&config.name, http, tls.as_ref()));
+    Ok(HostDraft { config: Arc::new(config), origin, tls, http })
 }

@@ -1,0 +1,61 @@
+//! The way to a backend's web service.
+
+use super::{BackendStream, Cause, ConnectFault, Deadlines, OnBehalf, Stage, dial, dialogue, tls};
+use rustls::ClientConfig;
+use std::sync::Arc;
+use tokio::time::Instant;
+use usher_config::snapshot::{ClientAddress, HttpEndpoint, HttpVersion};
+
+/// How a backend's web service is reached. Made anew when anything of it changes, so that connections of the
+/// former one serve no request of the next.
+pub struct HttpTarget {
+    /// The backend's name.
+    pub name: String,
+    /// What the operator says of it.
+    pub endpoint: HttpEndpoint,
+    /// TLS with ALPN for HTTP/1.1 and for HTTP/2; `None`: no TLS.
+    tls: Option<(Arc<ClientConfig>, Arc<ClientConfig>)>,
+}
+
+impl HttpTarget {
+    /// The way to `endpoint` of the backend called `name`, with TLS as in `tls` where it speaks TLS.
+    pub(crate) fn new(name: &str, endpoint: &HttpEndpoint, tls: Option<&Arc<ClientConfig>>) -> Arc<Self> {
+        let with = |config: &Arc<ClientConfig>, protocol: &[u8]| {
+            let mut config = ClientConfig::clone(config);
+            config.alpn_protocols = vec![protocol.to_vec()];
+            Arc::new(config)
+        };
+        let tls = tls.filter(|_| endpoint.tls);
+        let tls = tls.map(|config| (with(config, b"http/1.1"), with(config, b"h2")));
+        Arc::new(Self { name: name.to_owned(), endpoint: endpoint.clone(), tls })
+    }
+
+    /// Whether a connection may serve one client only, because it begins with the client's address.
+    pub fn is_private(&self) -> bool {
+        self.endpoint.client_address != ClientAddress::None
+    }
+}
+
+/// Connects to a web service, with TLS and pins where it has them, to speak `version`.
+///
+/// # Errors
+/// [`ConnectFault`], within the deadline.
+pub async fn open_http(
+    target: &HttpTarget,
+    version: HttpVersion,
+    on_behalf: OnBehalf<'_>,
+    deadlines: &Deadlines,
+) -> Result<BackendStream, ConnectFault> {
+    let until = Instant::now() + deadlines.connect;
+    let endpoint = &target.endpoint;
+    let mut tcp = dial(&endpoint.address, deadlines, until).await?;
+    dialogue::send_proxy_header(&mut tcp, endpoint.client_address, on_behalf, until).await?;
+    let Some((one, two)) = &target.tls else { return Ok(BackendStream::Plain(tcp)) };
+    let config = if version == HttpVersion::Two { two } else { one };
+    let stream = tls::handshake(tcp, &target.name, config, until).await?;
+    if version == HttpVersion::Two && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+        let cause = Cause::Tls("the backend does not speak HTTP/2".to_owned());
+        return Err(ConnectFault::at(Stage::Tls, cause));
+    }
+    Ok(BackendStream::Tls(stream))
+}

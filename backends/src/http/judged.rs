@@ -1,0 +1,120 @@
+//! A backend's HTTP/1 connection, past the strict reader of its responses.
+
+use crate::connect::BackendStream;
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use usher_wire::http1::{Expected, Fault, ResponseReader};
+
+/// Octets read at a time: a TLS record.
+const READ: usize = 16 * 1024;
+
+thread_local! {
+    /// What connections of a worker thread read into before it is judged; nothing of it outlives a poll.
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
+}
+
+/// The reader, shared by the connection and whoever sends requests on it.
+#[derive(Clone, Default)]
+pub(super) struct Judge(Arc<Mutex<Judgement>>);
+
+#[derive(Default)]
+struct Judgement {
+    reader: ResponseReader,
+    fault: Option<Fault>,
+}
+
+impl Judge {
+    fn lock(&self) -> MutexGuard<'_, Judgement> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request goes out.
+    pub(super) fn expect(&self, expected: Expected) {
+        self.lock().reader.expect(expected);
+    }
+
+    /// Why the connection is of no more use.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.lock().fault
+    }
+}
+
+/// The connection.
+pub(super) struct Judged {
+    stream: BackendStream,
+    judge: Judge,
+    /// What was judged and not taken yet, and how much of it was taken.
+    good: Vec<u8>,
+    taken: usize,
+}
+
+impl Judged {
+    pub(super) fn new(stream: BackendStream, judge: Judge) -> Self {
+        Self { stream, judge, good: Vec::new(), taken: 0 }
+    }
+
+    /// Hands on what was judged. False where there is nothing.
+    fn deliver(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        let rest = self.good.get(self.taken..).unwrap_or_default();
+        if rest.is_empty() {
+            return false;
+        }
+        let step = rest.len().min(buf.remaining());
+        buf.put_slice(rest.get(..step).unwrap_or_default());
+        self.taken += step;
+        if self.taken == self.good.len() {
+            // Nothing is kept while nothing flows.
+            (self.good, self.taken) = (Vec::new(), 0);
+        }
+        true
+    }
+}
+
+impl AsyncRead for Judged {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            if this.deliver(buf) {
+                return Poll::Ready(Ok(()));
+            }
+            // What needs no judging is read to where it is wanted.
+            if this.judge.lock().reader.free() >= buf.remaining() as u64 {
+                let before = buf.filled().len();
+                ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+                this.judge.lock().reader.passed(buf.filled().len() - before);
+                return Poll::Ready(Ok(()));
+            }
+            let judged = BUFFER.with_borrow_mut(|scratch| {
+                let mut scratch = ReadBuf::new(scratch);
+                ready!(Pin::new(&mut this.stream).poll_read(cx, &mut scratch))?;
+                let mut judgement = this.judge.lock();
+                if let Err(fault) = judgement.reader.read(scratch.filled(), &mut this.good) {
+                    judgement.fault = Some(fault);
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, fault.name())));
+                }
+                Poll::Ready(Ok(scratch.filled().len()))
+            });
+            if ready!(judged)? == 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Judged {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}

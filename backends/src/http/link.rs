@@ -1,0 +1,189 @@
+//! One connection to a web service, and a request on it.
+
+use super::judged::{Judge, Judged};
+use crate::connect::{Cause, ConnectFault, Deadlines, HttpTarget, OnBehalf, Stage, open_http};
+use http::{Method, Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::error::Error;
+use std::time::Duration;
+use usher_config::snapshot::HttpVersion;
+use usher_wire::http1::{Expected, HEAD_CAP};
+
+/// Window of an HTTP/2 connection and of each of its streams, in octets.
+const WINDOW: u32 = 1024 * 1024;
+/// Between two signs of life of an HTTP/2 connection that is in use, and for the answer to one.
+const ALIVE: Duration = Duration::from_secs(20);
+/// Most octets that are gathered of a response before they are handed on.
+const BUFFER: usize = 64 * 1024;
+
+/// A connection on which requests of body `B` are sent.
+pub struct Link<B> {
+    kind: Kind<B>,
+    /// Whether it has served a request before: it may have been closed since.
+    pub used: bool,
+}
+
+enum Kind<B> {
+    One(http1::SendRequest<B>, Judge),
+    Two(http2::SendRequest<B>),
+}
+
+/// Why there is no response.
+pub struct SendFault<B> {
+    /// What happened.
+    pub fault: ConnectFault,
+    /// The request, where nothing of it was sent.
+    pub unsent: Option<Box<Request<B>>>,
+}
+
+impl<B> Link<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    /// Connects to `target` to speak `version`.
+    ///
+    /// # Errors
+    /// [`ConnectFault`], within the deadline.
+    pub async fn open(
+        target: &HttpTarget,
+        version: HttpVersion,
+        on_behalf: OnBehalf<'_>,
+        deadlines: &Deadlines,
+    ) -> Result<Self, ConnectFault> {
+        let stream = open_http(target, version, on_behalf, deadlines).await?;
+        let broken = |error: &hyper::Error| ConnectFault::at(Stage::Response, cause(error));
+        let kind = match version {
+            HttpVersion::One => {
+                let judge = Judge::default();
+                let io = TokioIo::new(Judged::new(stream, judge.clone()));
+                let (sender, connection) = http1::Builder::new()
+                    .max_headers(usher_wire::http1::FIELDS_CAP + 1)
+                    .max_header_size(HEAD_CAP)
+                    .max_buf_size(BUFFER)
+                    .handshake(io)
+                    .await
+                    .map_err(|error| broken(&error))?;
+                // Whoever waits for a response hears of the error.
+                tokio::spawn(async move { drop(connection.with_upgrades().await) });
+                Kind::One(sender, judge)
+            }
+            HttpVersion::Two => {
+                let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+                    .timer(TokioTimer::new())
+                    .initial_stream_window_size(WINDOW)
+                    .initial_connection_window_size(WINDOW)
+                    .max_header_list_size(HEAD_CAP as u32)
+                    .keep_alive_interval(ALIVE)
+                    .keep_alive_timeout(ALIVE)
+                    .handshake(TokioIo::new(stream))
+                    .await
+                    .map_err(|error| broken(&error))?;
+                tokio::spawn(async move { drop(connection.await) });
+                Kind::Two(sender)
+            }
+        };
+        Ok(Self { kind, used: false })
+    }
+
+    /// Sends a request and waits for the head of its response.
+    ///
+    /// # Errors
+    /// [`SendFault`]; nothing of a response has come.
+    pub async fn send(&mut self, request: Request<B>) -> Result<Response<Incoming>, SendFault<B>> {
+        let sent = match &mut self.kind {
+            Kind::One(sender, judge) => {
+                if let Err(error) = sender.ready().await {
+                    return Err(unsent(&error, request));
+                }
+                let head_only = request.method() == Method::HEAD;
+                judge.expect(if head_only { Expected::HeadOnly } else { Expected::Any });
+                sender.try_send_request(request).await
+            }
+            Kind::Two(sender) => {
+                if let Err(error) = sender.ready().await {
+                    return Err(unsent(&error, request));
+                }
+                sender.try_send_request(request).await
+            }
+        };
+        sent.map_err(|error| self.fault(error))
+    }
+
+    /// What is the matter with a body that broke off.
+    pub fn body_fault(&self, error: &hyper::Error) -> ConnectFault {
+        ConnectFault::at(Stage::Response, self.judged().unwrap_or_else(|| cause(error)))
+    }
+
+    /// Whether the next request may be sent on it now.
+    pub fn is_ready(&self) -> bool {
+        match &self.kind {
+            Kind::One(sender, judge) => sender.is_ready() && judge.fault().is_none(),
+            Kind::Two(sender) => !sender.is_closed(),
+        }
+    }
+
+    /// Whether it is gone for good.
+    pub fn is_closed(&self) -> bool {
+        match &self.kind {
+            Kind::One(sender, _) => sender.is_closed(),
+            Kind::Two(sender) => sender.is_closed(),
+        }
+    }
+
+    /// Waits until the former exchange is over. False: the connection is of no more use.
+    pub async fn settle(&mut self) -> bool {
+        match &mut self.kind {
+            Kind::One(sender, judge) => sender.ready().await.is_ok() && judge.fault().is_none(),
+            Kind::Two(sender) => sender.ready().await.is_ok(),
+        }
+    }
+
+    /// Another user of the same connection; `None` where one request has it for itself.
+    pub(super) fn share(&self) -> Option<Self> {
+        match &self.kind {
+            Kind::One(..) => None,
+            Kind::Two(sender) => Some(Self { kind: Kind::Two(sender.clone()), used: true }),
+        }
+    }
+
+    fn judged(&self) -> Option<Cause> {
+        match &self.kind {
+            Kind::One(_, judge) => judge.fault().map(|fault| Cause::Http(fault.name())),
+            Kind::Two(_) => None,
+        }
+    }
+
+    fn fault(&self, mut error: TrySendError<Request<B>>) -> SendFault<B> {
+        let unsent = error.take_message().map(Box::new);
+        let cause = self.judged().unwrap_or_else(|| cause(&error.into_error()));
+        SendFault { fault: ConnectFault::at(Stage::Response, cause), unsent }
+    }
+}
+
+fn unsent<B>(error: &hyper::Error, request: Request<B>) -> SendFault<B> {
+    let fault = ConnectFault::at(Stage::Response, cause(error));
+    SendFault { fault, unsent: Some(Box::new(request)) }
+}
+
+/// What an error of the codec's means.
+fn cause(error: &hyper::Error) -> Cause {
+    if error.is_timeout() {
+        return Cause::TimedOut;
+    }
+    if error.is_parse() {
+        return Cause::Http("response");
+    }
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            return Cause::Io(std::io::Error::new(io.kind(), io.to_string()));
+        }
+        source = inner.source();
+    }
+    Cause::Closed
+}

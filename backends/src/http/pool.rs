@@ -1,0 +1,112 @@
+//! Connections that wait for the next request.
+//!
+//! Kept by the target they lead to: one that changes is another, and what led to the former ends idle.
+
+use super::link::Link;
+use crate::connect::HttpTarget;
+use dashmap::DashMap;
+use http_body::Body;
+use std::error::Error;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Idle connections kept a target.
+const IDLE_CAP: usize = 512;
+
+/// Connections of body `B` by target.
+pub struct Pool<B>(DashMap<usize, Arc<Place<B>>>);
+
+struct Place<B> {
+    /// Kept, so that its address is nobody else's.
+    target: Arc<HttpTarget>,
+    idle: Mutex<Vec<(Instant, Link<B>)>>,
+}
+
+impl<B> Place<B> {
+    fn idle(&self) -> MutexGuard<'_, Vec<(Instant, Link<B>)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B> Default for Pool<B> {
+    fn default() -> Self {
+        Self(DashMap::new())
+    }
+}
+
+impl<B> Pool<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    /// A connection to `target` that is ready, where there is one: the one that was used last.
+    pub fn take(&self, target: &Arc<HttpTarget>) -> Option<Link<B>> {
+        let place = self.0.get(&key(target))?.clone();
+        let mut idle = place.idle();
+        loop {
+            let shared = idle.last().and_then(|(_, link)| link.share().filter(Link::is_ready));
+            if shared.is_some() {
+                return shared;
+            }
+            let (_, link) = idle.pop()?;
+            if link.is_ready() {
+                return Some(link);
+            }
+        }
+    }
+
+    /// Keeps a connection for the next request; one that serves several at a time as soon as it is there.
+    pub fn put(&self, target: &Arc<HttpTarget>, mut link: Link<B>) {
+        if !link.is_ready() {
+            return;
+        }
+        link.used = true;
+        let new = || Arc::new(Place { target: target.clone(), idle: Mutex::new(Vec::new()) });
+        let place = self.0.entry(key(target)).or_insert_with(new).clone();
+        let mut idle = place.idle();
+        if link.share().is_some() && idle.iter().any(|(_, other)| other.is_ready()) {
+            return;
+        }
+        if idle.len() < IDLE_CAP {
+            idle.push((Instant::now(), link));
+        }
+    }
+
+    /// Keeps a connection that serves several requests at a time, and returns one user of it.
+    pub fn lend(&self, target: &Arc<HttpTarget>, link: Link<B>) -> Link<B> {
+        match link.share() {
+            None => link,
+            Some(mut user) => {
+                user.used = link.used;
+                self.put(target, link);
+                user
+            }
+        }
+    }
+
+    /// Closes what has been idle for `most`, and what has been closed.
+    pub fn sweep(&self, most: Duration) {
+        let now = Instant::now();
+        self.0.retain(|_, place| {
+            let mut idle = place.idle();
+            // Those that are used last stand last; a shared one is in use as long as requests come.
+            idle.retain(|(since, link)| !link.is_closed() && now.duration_since(*since) < most);
+            !idle.is_empty() || Arc::strong_count(&place.target) > 1
+        });
+    }
+
+    /// Connections that are kept now.
+    pub fn len(&self) -> usize {
+        self.0.iter().map(|place| place.idle().len()).sum()
+    }
+
+    /// Whether none is kept.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn key(target: &Arc<HttpTarget>) -> usize {
+    Arc::as_ptr(target) as usize
+}

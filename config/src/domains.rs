@@ -83,11 +83,21 @@ impl Domains {
             return Self::tenant(tenant.as_bytes());
         }
         match written.strip_prefix('@') {
-            Some(domain) => {
-                self.domain(domain.as_bytes())
-            }
+            Some(domain) => self.domain(domain.as_bytes()),
             None => self.user(written.as_bytes(), Arrival::default()),
         }
+    }
+
+    /// Whether the operator has configured this domain, or none at all.
+    pub fn knows(&self, domain: &str) -> bool {
+        self.known.is_empty() || self.known.contains_key(&fold(domain))
+    }
+
+    /// All domains and their aliases, in order.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.known.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
     }
 
     /// Splits at the last separator that stands before a known domain, else at the last `@`.

@@ -3,13 +3,15 @@
 use crate::archive_key::ArchiveKey;
 use crate::domains::{Arrival, Domains};
 use crate::shown;
+use crate::snapshot::Certificate;
 use ipnet::IpNet;
 use serde::Serialize;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// `[https]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Https {
     /// Where requests go that name nobody; `None`: they are refused.
     pub array: Option<String>,
@@ -28,7 +30,17 @@ pub struct Https {
     #[serde(with = "shown::duration")]
     pub cookie_age: Duration,
     /// Certificates, PEM, by which those of clients are verified; `None`: clients are not asked for one.
-    pub client_ca: Option<PathBuf>,
+    pub client_ca: Option<ClientCa>,
+}
+
+/// Who signs clients' certificates.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClientCa {
+    /// The certificates, PEM.
+    pub file: PathBuf,
+    /// Where it stands in the configuration.
+    #[serde(skip)]
+    pub span: Range<usize>,
 }
 
 /// `[[https.path]]`.
@@ -164,10 +176,12 @@ impl PathTemplate {
     /// What `path`, in its normal form, names.
     pub fn find<'p>(&self, path: &'p str) -> Option<(Naming, &'p str)> {
         let mut segments = path.strip_prefix('/')?.split('/');
-        let mut next_is = |wanted: &String| segments.next().filter(|given| given.eq_ignore_ascii_case(wanted));
+        let mut next_is =
+            |wanted: &String| segments.next().filter(|given| given.eq_ignore_ascii_case(wanted));
         self.before.iter().try_for_each(|wanted| next_is(wanted).map(drop))?;
         let name = segments.next().filter(|name| !name.is_empty())?;
-        let mut next_is = |wanted: &String| segments.next().filter(|given| given.eq_ignore_ascii_case(wanted));
+        let mut next_is =
+            |wanted: &String| segments.next().filter(|given| given.eq_ignore_ascii_case(wanted));
         self.after.iter().try_for_each(|wanted| next_is(wanted).map(drop))?;
         Some((self.names, name))
     }
@@ -215,8 +229,11 @@ impl HostTemplate {
         let (word, after) = rest.split_once('}')?;
         let names = placeholder(&format!("{{{word}}}"))?;
         let plain = |part: &str| !part.contains(['{', '}', '/', ':', '@']);
-        (plain(before) && plain(after) && !(before.is_empty() && after.is_empty()))
-            .then(|| Self::Many { before: before.to_lowercase(), names, after: after.to_lowercase() })
+        (plain(before) && plain(after) && !(before.is_empty() && after.is_empty())).then(|| Self::Many {
+            before: before.to_lowercase(),
+            names,
+            after: after.to_lowercase(),
+        })
     }
 
     /// Whom `host`, in lower case and without its port, names.
@@ -261,14 +278,14 @@ impl Default for Https {
 }
 
 /// `[client_setup]`: what mail clients are told when users only type their address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ClientSetup {
     /// What accounts are called.
     pub display_name: String,
     /// The server for outgoing mail, which usher is not.
     pub smtp: Option<Smtp>,
     /// Chain and key, PEM, by which configuration profiles are signed.
-    pub signing: Option<(PathBuf, PathBuf)>,
+    pub signing: Option<Certificate>,
 }
 
 /// A server for outgoing mail.
@@ -302,7 +319,9 @@ mod tests {
             let template = PathTemplate::parse(template).unwrap();
             assert_eq!(template.find(path), found, "{path}");
         }
-        for bad in ["{tenant}", "/x", "/{x}/", "/a{tenant}/", "/{tenant}/{user}/", "//{tenant}/", "/%41/{user}"] {
+        for bad in
+            ["{tenant}", "/x", "/{x}/", "/a{tenant}/", "/{tenant}/{user}/", "//{tenant}/", "/%41/{user}"]
+        {
             assert_eq!(PathTemplate::parse(bad), None, "{bad}");
         }
     }
@@ -322,11 +341,8 @@ mod tests {
 
     #[test]
     fn the_longest_prefix_counts() {
-        let path = |prefix: &str| PathPolicy {
-            prefix: prefix.to_owned(),
-            response_timeout: None,
-            body_limit: None,
-        };
+        let path =
+            |prefix: &str| PathPolicy { prefix: prefix.to_owned(), response_timeout: None, body_limit: None };
         let https = Https { paths: vec![path("/a"), path("/a/b"), path("/c/")], ..Https::default() };
         let prefix = |path| https.policy(path).map(|policy| policy.prefix.as_str());
         assert_eq!(prefix("/a"), Some("/a"));

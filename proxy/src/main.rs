@@ -2,9 +2,11 @@
 //!
 //! Arguments and exit codes. Everything is built and joined in [`run`].
 
+mod accepted;
 mod admin;
 mod cli;
 mod drain;
+mod https;
 mod imap;
 mod listen;
 mod log;

@@ -2,6 +2,7 @@
 
 use crate::admin::{self, Admin};
 use crate::drain;
+use crate::https::{Cookies, RetryBudget};
 use crate::listen::{self, Bound, Sockets};
 use crate::meter::Meter;
 use crate::prepare::{self, Config, ConfigError, TlsSetupError};
@@ -10,7 +11,7 @@ use crate::progress::Drains;
 use crate::reload::{self, Content, Reloader};
 use crate::report::Reporter;
 use crate::session::{Table, sweep};
-use crate::shared::{Ids, Pace, Setting, Shared};
+use crate::shared::{Ids, Pace, Shared};
 use crate::spawn::Spawner;
 use crate::tls;
 use arc_swap::ArcSwap;
@@ -26,6 +27,7 @@ use usher_backends::connect::Deadlines;
 use usher_backends::connect::identity::{Identity, SelfMadeError};
 use usher_backends::directory::{Directory, DirectoryError};
 use usher_backends::health::Health;
+use usher_backends::http::Pool;
 use usher_backends::roster::{Fleet, FleetError};
 
 /// Reloads that may wait; those beyond wait to wait.
@@ -84,8 +86,8 @@ pub(crate) struct Following {
 /// [`RunError`], before anything is served.
 pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), RunError> {
     // Before the certificates are read: what changes from here on is seen to have changed.
-    let watched = watched.then(|| reload::content(config.text().as_bytes(), &config.snapshot.certificates));
-    let loaded = config.certificates(None, colour)?;
+    let watched = watched.then(|| reload::content(config.text().as_bytes(), &config.snapshot));
+    let read = config.certificates(None, colour)?;
     let bound = config.sockets(&[], colour)?;
     let ticketer = tls::ticket_keys()?;
     let following = Following { path: config.path().to_owned(), watched, ticketer };
@@ -94,7 +96,7 @@ pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), Run
     raise_descriptor_limit();
     let state_dir = &snapshot.server.state_dir;
     std::fs::create_dir_all(state_dir)?;
-    let tls = prepare::server_configs(&snapshot, loaded, &following.ticketer)?;
+    let cookies = Cookies::open(state_dir);
     let directory = Directory::remembering(state_dir, snapshot.limits.remembered_placements)?;
     let meter = Arc::new(Meter::new()?);
     let observer: Arc<dyn Observer> = Arc::new(Reporter(meter.clone()));
@@ -107,7 +109,7 @@ pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), Run
     health.reconcile(deadlines);
     let (stop, stopping) = watch::channel(false);
     let shared = Arc::new(Shared {
-        settings: ArcSwap::from_pointee(Setting { snapshot, tls }),
+        settings: ArcSwap::from_pointee(prepare::setting(snapshot, read, &following.ticketer)?),
         directory,
         fleet,
         health,
@@ -115,6 +117,9 @@ pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), Run
         meter,
         sessions: Arc::new(Table::new()),
         drains: Drains::default(),
+        web: Pool::default(),
+        cookies,
+        retries: RetryBudget::default(),
         connections: Arc::default(),
         doors: Arc::default(),
         held_logins: Arc::default(),
@@ -194,6 +199,9 @@ async fn tidy_up(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(TIDY).await;
         shared.meter.tidy_up();
+        let setting = shared.setting();
+        shared.web.sweep(setting.snapshot.limits.http_backend_idle);
+        shared.cookies.rotate(setting.snapshot.https.cookie_age);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What all connections share.
 
+use crate::https::{Cookies, RequestBody, RetryBudget};
 use crate::meter::Meter;
 use crate::pressure::Pressure;
 use crate::progress::Drains;
@@ -7,6 +8,7 @@ use crate::session::Table;
 use crate::spawn::Spawner;
 use crate::tls::ServerConfigs;
 use arc_swap::{ArcSwap, Guard};
+use rustls::sign::CertifiedKey;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +17,7 @@ use tokio::sync::watch;
 use usher_backends::Observer;
 use usher_backends::directory::Directory;
 use usher_backends::health::Health;
+use usher_backends::http::Pool;
 use usher_backends::roster::{Fleet, Gate};
 use usher_config::Snapshot;
 use usher_config::snapshot::Listener;
@@ -37,6 +40,12 @@ pub(crate) struct Shared {
     pub(crate) sessions: Arc<Table>,
     /// The drains that are under way.
     pub(crate) drains: Drains,
+    /// Requests to backends: connections that wait for the next one.
+    pub(crate) web: Pool<RequestBody>,
+    /// Seals usher's own cookies.
+    pub(crate) cookies: Cookies,
+    /// How many requests may be sent a second time.
+    pub(crate) retries: RetryBudget,
     /// Counts the connections.
     pub(crate) connections: Arc<Gate>,
     /// Counts the connections that are not relayed yet.
@@ -61,6 +70,8 @@ pub(crate) struct Setting {
     pub(crate) snapshot: Snapshot,
     /// TLS towards clients.
     pub(crate) tls: ServerConfigs,
+    /// By which configuration profiles for mail clients are signed.
+    pub(crate) profiles: Option<Arc<CertifiedKey>>,
 }
 
 /// A setting, and a listener in it.

@@ -217,29 +217,31 @@ fn responses() {
 fn message() -> impl Strategy<Value = Vec<u8>> {
     let body = proptest::collection::vec(any::<u8>(), 0..300);
     let name = "[A-Za-z-]{1,12}";
-    (body, 0..3_u8, proptest::collection::vec((name, "[ -~]{0,20}"), 0..6)).prop_map(|(body, kind, fields)| {
-        let framing = ["content-length", "transfer-encoding", "host", "expect", "upgrade", "connection"];
-        let fields: String = fields
-            .into_iter()
-            .filter(|(name, _)| !framing.contains(&name.to_lowercase().as_str()))
-            .map(|(name, value)| format!("{name}: {value}\r\n"))
-            .collect();
-        let (length, body) = match kind {
-            0 => (String::new(), Vec::new()),
-            1 => (format!("Content-Length: {}\r\n", body.len()), body),
-            _ => {
-                let mut chunks = Vec::new();
-                for chunk in body.chunks(77) {
-                    chunks.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
-                    chunks.extend_from_slice(chunk);
-                    chunks.extend_from_slice(b"\r\n");
+    (body, 0..3_u8, proptest::collection::vec((name, "[ -~]{0,20}"), 0..6)).prop_map(
+        |(body, kind, fields)| {
+            let framing = ["content-length", "transfer-encoding", "host", "expect", "upgrade", "connection"];
+            let fields: String = fields
+                .into_iter()
+                .filter(|(name, _)| !framing.contains(&name.to_lowercase().as_str()))
+                .map(|(name, value)| format!("{name}: {value}\r\n"))
+                .collect();
+            let (length, body) = match kind {
+                0 => (String::new(), Vec::new()),
+                1 => (format!("Content-Length: {}\r\n", body.len()), body),
+                _ => {
+                    let mut chunks = Vec::new();
+                    for chunk in body.chunks(77) {
+                        chunks.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+                        chunks.extend_from_slice(chunk);
+                        chunks.extend_from_slice(b"\r\n");
+                    }
+                    chunks.extend_from_slice(b"0\r\n\r\n");
+                    ("Transfer-Encoding: chunked\r\n".to_owned(), chunks)
                 }
-                chunks.extend_from_slice(b"0\r\n\r\n");
-                ("Transfer-Encoding: chunked\r\n".to_owned(), chunks)
-            }
-        };
-        [format!("PUT /x HTTP/1.1\r\nHost: h\r\n{fields}{length}\r\n").into_bytes(), body].concat()
-    })
+            };
+            [format!("PUT /x HTTP/1.1\r\nHost: h\r\n{fields}{length}\r\n").into_bytes(), body].concat()
+        },
+    )
 }
 
 proptest! {

@@ -9,7 +9,8 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Vec<Certific
     sections.into_iter().filter_map(|section| one(section, faults)).collect()
 }
 
-fn one(mut section: Section<'_>, faults: &mut Faults) -> Option<Certificate> {
+/// A chain and its key.
+pub(super) fn one(mut section: Section<'_>, faults: &mut Faults) -> Option<Certificate> {
     let span = section.span.clone();
     let chain: Option<Place<String>> =
         section.required("chain", "\"/etc/usher/mail.example.com.pem\"", faults);

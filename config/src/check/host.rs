@@ -4,7 +4,8 @@ use super::{Faults, health, is_host_and_port, is_host_name, unique};
 use crate::fault::Fault;
 use crate::raw::{Place, Section};
 use crate::snapshot::{
-    BackendTls, ClientAddress, HttpEndpoint, HttpVersion, ImapEndpoint, InitialState, InstanceHost, LoginAs, Pin,
+    BackendTls, ClientAddress, HttpEndpoint, HttpVersion, ImapEndpoint, InitialState, InstanceHost, LoginAs,
+    Pin,
 };
 use std::collections::HashMap;
 

@@ -4,7 +4,9 @@ use super::{Faults, is_host_and_port, is_host_name, networks};
 use crate::archive_key::ArchiveKey;
 use crate::domains::Domains;
 use crate::fault::Fault;
-use crate::https::{ClientSetup, HostTemplate, Https, Identity, Naming, PathPolicy, PathTemplate, Smtp};
+use crate::https::{
+    ClientCa, ClientSetup, HostTemplate, Https, Identity, Naming, PathPolicy, PathTemplate, Smtp,
+};
 use crate::raw::{Octets, Place, Section};
 use crate::snapshot::{Array, Listener, Protocol};
 use std::time::Duration;
@@ -43,7 +45,8 @@ pub(super) fn check(
         }
     }
     https.body_limit = section.optional::<Octets>("body_limit", faults).map(|limit| limit.value.0);
-    https.client_ca = section.optional::<String>("client_ca", faults).map(|file| file.value.into());
+    let client_ca: Option<Place<String>> = section.optional("client_ca", faults);
+    https.client_ca = client_ca.map(|file| ClientCa { file: file.value.into(), span: file.span });
     let asks = https.client_ca.is_some();
     if !asks && https.identities.contains(&Identity::ClientCertificate) {
         let what = "identities from client certificates need `client_ca`";
@@ -244,13 +247,7 @@ pub(super) fn client_setup(
         .and_then(|section| smtp(section, faults));
     let signing = section
         .table("signing", "{ chain = \"/etc/usher/profile.pem\", key = \"/etc/usher/profile.key\" }", faults)
-        .and_then(|mut section| {
-            let chain: Option<Place<String>> =
-                section.required("chain", "\"/etc/usher/profile.pem\"", faults);
-            let key: Option<Place<String>> = section.required("key", "\"/etc/usher/profile.key\"", faults);
-            section.finish(faults);
-            Some((chain?.value.into(), key?.value.into()))
-        });
+        .and_then(|section| super::certificate::one(section, faults));
     section.finish(faults);
     Some(ClientSetup {
         display_name: display_name.unwrap_or_else(|| "Mail archive".to_owned()),

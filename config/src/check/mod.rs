@@ -44,21 +44,19 @@ pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
     directory(&mut file, &mut faults);
     file.finish(&mut faults);
     match server {
-        Some(server) if faults.is_empty() => {
-            Ok(Snapshot {
-                server,
-                admin,
-                log,
-                listeners,
-                certificates,
-                hosts,
-                arrays,
-                https,
-                client_setup,
-                limits,
-                domains,
-            })
-        }
+        Some(server) if faults.is_empty() => Ok(Snapshot {
+            server,
+            admin,
+            log,
+            listeners,
+            certificates,
+            hosts,
+            arrays,
+            https,
+            client_setup,
+            limits,
+            domains,
+        }),
         _ => {
             faults.sort_by_key(|fault| fault.span.start);
             Err(faults)

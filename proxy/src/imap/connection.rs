@@ -1,28 +1,20 @@
 //! The way of one connection, stage by stage. What a stage needed is dropped before the next begins.
 
-use super::door::{Door, Ended};
+use super::door::Door;
 use super::handover::Joined;
-use super::{farewell, preauth, proxy_header};
+use super::preauth;
+use crate::accepted::{Places, farewell, welcome};
 use crate::relay;
-use crate::session::{By, Cause, Record, Stage};
-use crate::shared::{Listening, Place, Shared};
+use crate::session::{By, Cause, Ended, Record, Stage};
+use crate::shared::{Listening, Shared};
 use crate::tls::{self, ClientStream, HandshakeFault};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use usher_backends::connect::keep_alive;
 use usher_config::snapshot::Protocol;
 use usher_wire::imap::capability::Privacy;
 use usher_wire::imap::reply::{self, Code};
-
-/// The places that a connection has.
-pub(crate) struct Places {
-    /// Among all connections.
-    pub(crate) connection: Place,
-    /// Among those that are not relayed yet.
-    pub(crate) door: Option<Place>,
-}
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(
@@ -57,18 +49,9 @@ pub(crate) async fn serve(
 
 async fn before_login(door: &mut Door, mut tcp: TcpStream) -> Result<Box<Joined>, Ended> {
     let limits = door.snapshot().limits.clone();
-    if let Err(error) = keep_alive(&tcp, limits.tcp_keepalive, limits.tcp_unreachable) {
-        return Err(Ended::broken(Stage::ProxyHeader, &error));
-    }
-    if let Some(senders) = door.config().proxy_from.clone() {
-        let told = proxy_header::read(&mut tcp, &senders, door.client, limits.proxy_header).await;
-        let Ok(told) = told else {
-            return Err(Ended::new(By::Client, Stage::ProxyHeader, Cause::ProxyHeader));
-        };
-        if let Some((source, destination)) = told {
-            (door.client, door.local) = (source, destination);
-        }
-    }
+    let mut ends = (door.client, door.local);
+    welcome(&mut tcp, &door.at, &mut ends).await?;
+    (door.client, door.local) = ends;
     let mut until = door.begun + limits.before_login;
     let mut stream = ClientStream::Plain(tcp);
     let mut privacy = match door.config().protocol {
@@ -81,8 +64,10 @@ async fn before_login(door: &mut Door, mut tcp: TcpStream) -> Result<Box<Joined>
             let allowed = door.config().plaintext_from.iter().any(|network| network.contains(&client));
             if allowed { Privacy::ClearAllowed } else { Privacy::Clear }
         }
-        // Served by another room.
-        Protocol::Tcp => return Err(Ended::new(By::Usher, Stage::Preauth, Cause::Closed)),
+        // Served by other rooms.
+        Protocol::Https | Protocol::HttpRedirect | Protocol::Tcp => {
+            return Err(Ended::new(By::Usher, Stage::Preauth, Cause::Closed));
+        }
     };
     // A client of a stopping usher would only be sent away later.
     if door.shared.is_stopping() {

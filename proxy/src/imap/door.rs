@@ -1,6 +1,5 @@
-//! What is known of a connection before its login, and how it may end there.
+//! What is known of a connection before its login.
 
-use crate::session::{By, Cause, Stage};
 use crate::shared::{Id, Listening, Shared};
 use rustls::ServerConfig;
 use std::net::SocketAddr;
@@ -22,25 +21,6 @@ pub(crate) struct Door {
     pub(crate) begun: Instant,
 }
 
-/// How a connection ended before it was relayed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ended {
-    pub(crate) by: By,
-    pub(crate) stage: Stage,
-    pub(crate) cause: Cause,
-}
-
-impl Ended {
-    pub(crate) fn new(by: By, stage: Stage, cause: Cause) -> Self {
-        Self { by, stage, cause }
-    }
-
-    /// Ended because reading or writing failed.
-    pub(crate) fn broken(stage: Stage, error: &std::io::Error) -> Self {
-        Self::new(By::Client, stage, Cause::of(error))
-    }
-}
-
 impl Door {
     /// The configuration.
     pub(crate) fn snapshot(&self) -> &Snapshot {
@@ -55,6 +35,6 @@ impl Door {
     /// TLS as the listener wants it.
     pub(super) fn tls(&self) -> &Arc<ServerConfig> {
         let configs = &self.at.setting.tls;
-        if self.config().strict_sni { &configs.strict } else { &configs.lenient }
+        configs.imap.choose(self.config().strict_sni)
     }
 }

@@ -1,8 +1,8 @@
 //! From a claim to a joined session: whose archive, which host, and the host's word on it.
 
-use super::door::{Door, Ended};
+use super::door::Door;
 use crate::relay::Streams;
-use crate::session::{About, By, Cause as EndCause, Entry, Session, Stage, Why};
+use crate::session::{About, By, Cause as EndCause, Ended, Entry, Session, Stage, Why};
 use crate::shared::Place;
 use crate::tls::ClientStream;
 use std::borrow::Cow;

@@ -2,11 +2,7 @@
 
 mod connection;
 mod door;
-mod farewell;
 mod handover;
 mod preauth;
-pub(crate) mod proxy_header;
 
-pub(crate) use connection::{Places, serve};
-pub(crate) use door::Ended;
-pub(crate) use farewell::farewell;
+pub(crate) use connection::serve;

@@ -1,9 +1,9 @@
 //! The conversation before login: reads, answers, keeps the deadlines, and takes each claim to its host.
 
-use super::door::{Door, Ended};
-use super::farewell;
+use super::door::Door;
 use super::handover::{self, Handover, Joined};
-use crate::session::{By, Cause, Stage};
+use crate::accepted::farewell;
+use crate::session::{By, Cause, Ended, Stage};
 use crate::tls::ClientStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};

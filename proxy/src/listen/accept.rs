@@ -1,9 +1,9 @@
 //! The loop that accepts. No error ends it.
 
 use super::reserve::Reserve;
-use crate::imap::Places;
+use crate::accepted::Places;
 use crate::shared::{Listening, Place, Shared};
-use crate::{imap, tcp};
+use crate::{https, imap, tcp};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -70,6 +70,10 @@ fn start(shared: &Arc<Shared>, at: Listening, tcp: TcpStream, peer: SocketAddr, 
     match at.listener().protocol {
         Protocol::Imap | Protocol::Imaps => {
             shared.spawner.session(imap::serve(shared.clone(), at, tcp, peer, places));
+        }
+        Protocol::Https => shared.spawner.session(https::serve(shared.clone(), at, tcp, peer, places)),
+        Protocol::HttpRedirect => {
+            shared.spawner.session(https::serve_redirects(shared.clone(), at, tcp, peer, places));
         }
         Protocol::Tcp => shared.spawner.session(tcp::serve(shared.clone(), at, tcp, peer, places)),
     }

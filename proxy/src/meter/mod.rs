@@ -1,8 +1,11 @@
 //! What is counted. Labels are bounded: listeners, hosts and words of closed sets, never a user and never
 //! anything that a client chose.
 
+mod http;
 pub(crate) mod names;
 mod page;
+
+use http::Http;
 
 use crate::tls::ClientStream;
 use metrics::{
@@ -37,6 +40,7 @@ pub(crate) struct Meter {
     handle: PrometheusHandle,
     process: metrics_process::Collector,
     pub(crate) bytes: Bytes,
+    pub(crate) http: Http,
     stale: AtomicBool,
     /// Gauges of the last page, so that what is gone reads as nothing.
     shown: Mutex<HashMap<Key, Gauge>>,
@@ -64,8 +68,9 @@ impl Meter {
             from_client: counter(&recorder, names::BYTES, &[("from", "client")]),
             from_backend: counter(&recorder, names::BYTES, &[("from", "backend")]),
         };
-        let meter =
-            Self { recorder, handle, process, bytes, stale: AtomicBool::new(false), shown: Mutex::default() };
+        let http = Http::new(&recorder);
+        let stale = AtomicBool::new(false);
+        let meter = Self { recorder, handle, process, bytes, http, stale, shown: Mutex::default() };
         meter.begin_at_zero();
         Ok(meter)
     }

@@ -17,6 +17,11 @@ pub(super) const STAGE_TIME: &str = "usher_stage_duration_seconds";
 pub(super) const CONNECT_FAILURES: &str = "usher_host_connect_failures_total";
 pub(super) const BYTES: &str = "usher_bytes_total";
 pub(super) const CLOSED: &str = "usher_closed_total";
+pub(super) const REQUESTS: &str = "usher_http_requests_total";
+pub(super) const REQUEST_TIME: &str = "usher_http_request_duration_seconds";
+pub(super) const REFUSED: &str = "usher_http_refused_total";
+pub(super) const RETRIES: &str = "usher_http_retries_total";
+pub(super) const KEPT: &str = "usher_http_backend_connections_idle";
 pub(super) const HELD: &str = "usher_held_logins";
 pub(super) const HANDSHAKES: &str = "usher_tls_handshakes_total";
 pub(super) const CERTIFICATE: &str = "usher_tls_certificate_expiry_timestamp_seconds";
@@ -50,6 +55,11 @@ pub(crate) const ALL: &[(&str, Kind, &str)] = &[
     (CONNECT_FAILURES, Kind::Counter, "Connections to hosts that failed, by host and stage."),
     (BYTES, Kind::Counter, "Octets relayed after login, by who sent them."),
     (CLOSED, Kind::Counter, "Ends of connections by protocol, by whom, at which stage and why."),
+    (REQUESTS, Kind::Counter, "HTTP requests by version and class of the status; none: cut off before it."),
+    (REQUEST_TIME, Kind::Histogram, "From the head of an HTTP request to the end of its response."),
+    (REFUSED, Kind::Counter, "HTTP requests that usher answered itself, by why."),
+    (RETRIES, Kind::Counter, "HTTP requests that were sent a second time."),
+    (KEPT, Kind::Gauge, "Connections to backends that wait for the next HTTP request."),
     (HELD, Kind::Gauge, "Logins that wait for a host that is out."),
     (HANDSHAKES, Kind::Counter, "TLS handshakes with clients by version and kind: full, resumed or failed."),
     (CERTIFICATE, Kind::Gauge, "When usher's own certificates end, by file."),

@@ -41,6 +41,7 @@ impl Meter {
         let mut page = Page { meter: self, set: HashMap::new(), counted: HashMap::new() };
         page.set(names::BUILD, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
         page.set(names::OPEN, &[], f64::from(shared.connections.count()));
+        page.set(names::KEPT, &[], shared.web.len() as f64);
         page.set(names::HELD, &[], f64::from(shared.held_logins.count()));
         page.set(names::PRESSURE, &[], f64::from(shared.pressure.level()));
         page.set(names::STOPPING, &[], on(shared.is_stopping()));

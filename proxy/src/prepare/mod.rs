@@ -2,9 +2,12 @@
 //! stops the start, and the operator hears of all of them.
 
 use crate::listen::{self, Bound};
-use crate::tls::{self, CertificateError, Certificates, Loaded, ServerConfigs};
+use crate::shared::Setting;
+use crate::tls::{self, CertificateError, Certificates, Loaded};
 use rustls::server::ProducesTickets;
+use rustls::server::danger::ClientCertVerifier;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use usher_config::snapshot::Certificate;
@@ -24,6 +27,14 @@ pub(crate) enum ConfigError {
     /// The file has faults; the text shows them all.
     #[error("{0}")]
     Faults(String),
+}
+
+/// What was read of the files that a configuration names.
+pub(crate) struct Read {
+    certificates: Vec<Loaded>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+    /// By which configuration profiles are signed.
+    profiles: Option<Loaded>,
 }
 
 /// A configuration and the text that it came from.
@@ -57,7 +68,7 @@ impl Config {
         &self,
         served: Option<&[(String, i64)]>,
         colour: bool,
-    ) -> Result<Vec<Loaded>, ConfigError> {
+    ) -> Result<Read, ConfigError> {
         let mut faults = Vec::new();
         let mut loaded = Vec::new();
         for Certificate { chain, key, span } in &self.snapshot.certificates {
@@ -76,18 +87,18 @@ impl Config {
                         )),
                     }
                 }
-                Err(error) => {
-                    let instead = match error {
-                        CertificateError::Io { .. } => "name files that usher may read",
-                        CertificateError::Content { .. } | CertificateError::SelfMade(_) => {
-                            "name a chain and its own key, both PEM, the server's certificate first"
-                        }
-                    };
-                    faults.push(Fault::new(span.clone(), error.to_string(), instead));
-                }
+                Err(error) => faults.push(unusable(span, &error)),
             }
         }
-        if faults.is_empty() { Ok(loaded) } else { Err(self.faults(&faults, colour)) }
+        let clients = self.snapshot.https.client_ca.as_ref().and_then(|ca| {
+            tls::client_verifier(&ca.file).map_err(|error| faults.push(unusable(&ca.span, &error))).ok()
+        });
+        let signing = self.snapshot.client_setup.as_ref().and_then(|setup| setup.signing.as_ref());
+        let profiles = signing.and_then(|Certificate { chain, key, span }| {
+            tls::load(chain, key).map_err(|error| faults.push(unusable(span, &error))).ok()
+        });
+        let read = Read { certificates: loaded, clients, profiles };
+        if faults.is_empty() { Ok(read) } else { Err(self.faults(&faults, colour)) }
     }
 
     /// Binds every address of the listeners that is not in `open` already.
@@ -126,6 +137,16 @@ fn faults_of(path: &Path, text: &str, faults: &[Fault], colour: bool) -> ConfigE
     ConfigError::Faults(usher_config::fault::render(&path.display().to_string(), text, faults, colour))
 }
 
+fn unusable(span: &Range<usize>, error: &CertificateError) -> Fault {
+    let instead = match error {
+        CertificateError::Io { .. } => "name files that usher may read",
+        CertificateError::Content { .. } | CertificateError::SelfMade(_) => {
+            "name a chain and its own key, both PEM, the server's certificate first"
+        }
+    };
+    Fault::new(span.clone(), error.to_string(), instead)
+}
+
 fn has_expired(certificate: &Loaded) -> bool {
     certificate.not_after < usher_backends::roster::now()
 }
@@ -147,23 +168,27 @@ pub(crate) enum TlsSetupError {
     Rustls(#[from] rustls::Error),
 }
 
-/// Builds TLS towards clients from what was read; without any, from a self-signed certificate.
+/// Builds TLS towards clients from what was read; without certificates, from a self-signed one. Returns also
+/// by what configuration profiles are signed.
 ///
 /// # Errors
 /// When the self-signed certificate cannot be made or kept, or TLS cannot be set up.
-pub(crate) fn server_configs(
-    snapshot: &Snapshot,
-    mut loaded: Vec<Loaded>,
+pub(crate) fn setting(
+    snapshot: Snapshot,
+    read: Read,
     ticketer: &Arc<dyn ProducesTickets>,
-) -> Result<ServerConfigs, TlsSetupError> {
-    if loaded.is_empty() {
+) -> Result<Setting, TlsSetupError> {
+    let Read { mut certificates, clients, profiles } = read;
+    if certificates.is_empty() {
         let made = tls::load_or_make_self_signed(&snapshot.server.state_dir, &snapshot.server.name)?;
         tracing::warn!(
             chain = %made.chain.display(),
             "no [[certificate]] is configured: serving a self-signed one, which mail clients will warn about"
         );
-        loaded.push(made);
+        certificates.push(made);
     }
-    let ends = loaded.iter().map(|one| (one.chain.display().to_string(), one.not_after)).collect();
-    Ok(tls::server_configs(&Arc::new(Certificates::new(loaded)), ends, ticketer)?)
+    let ends = certificates.iter().map(|one| (one.chain.display().to_string(), one.not_after)).collect();
+    let certificates = Arc::new(Certificates::new(certificates));
+    let tls = tls::server_configs(&certificates, ends, ticketer, clients.as_ref())?;
+    Ok(Setting { snapshot, tls, profiles: profiles.map(|profiles| profiles.key) })
 }

@@ -1,6 +1,6 @@
 //! How a relay ends.
 
-use crate::imap::Ended;
+use crate::session::Ended;
 
 /// What the client is told where usher ends a session between two responses, or its backend is gone.
 const BYE: &[u8] = b"* BYE [UNAVAILABLE] Connection is closing, please reconnect.\r\n";

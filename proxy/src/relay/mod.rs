@@ -11,7 +11,7 @@ mod splice;
 pub(crate) use end::End;
 pub(crate) use splice::splice;
 
-use crate::imap::farewell;
+use crate::accepted::farewell;
 use crate::meter::Bytes;
 use crate::session::{By, Cause, Session};
 use crate::tls::ClientStream;

@@ -3,9 +3,8 @@
 use super::Streams;
 use super::end::{End, LastWords};
 use super::leg::{BUFFER, Leg};
-use crate::imap::Ended;
 use crate::meter::Bytes;
-use crate::session::{By, Cause, Doing, Order, Session, Stage, Urgency};
+use crate::session::{By, Cause, Doing, Ended, Order, Session, Stage, Urgency};
 use crate::tls::ClientStream;
 use std::io;
 use std::task::{Context, Poll};

@@ -1,13 +1,13 @@
-//! Moves octets both ways between two TCP connections, whatever they mean.
+//! Moves octets both ways between two streams, whatever they mean.
 
 use super::leg::{BUFFER, Leg};
-use crate::imap::{Ended, farewell};
+use crate::accepted::farewell;
 use crate::meter::Bytes;
-use crate::session::{By, Cause, Doing, Session, Stage, Urgency};
+use crate::session::{By, Cause, Doing, Ended, Session, Stage, Urgency};
 use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Reads of one side in one turn, so that a fast transfer leaves the worker to others.
 const TURN: usize = 8;
@@ -26,8 +26,8 @@ enum Way {
 /// either.
 pub(crate) async fn splice(
     session: &Session,
-    client: TcpStream,
-    backend: TcpStream,
+    client: impl AsyncRead + AsyncWrite + Unpin,
+    backend: impl AsyncRead + AsyncWrite + Unpin,
     counted: &Bytes,
     patience: Duration,
 ) -> (Ended, (u64, u64)) {
@@ -92,8 +92,8 @@ pub(crate) async fn splice(
 fn advance(
     cx: &mut Context<'_>,
     way: &mut Way,
-    from: &mut Leg<TcpStream>,
-    to: &mut Leg<TcpStream>,
+    from: &mut Leg<impl AsyncRead + AsyncWrite + Unpin>,
+    to: &mut Leg<impl AsyncRead + AsyncWrite + Unpin>,
 ) -> io::Result<()> {
     if !matches!(way, Way::Open) {
         return Ok(());

@@ -141,15 +141,15 @@ fn prepare(
     let running = shared.settings.load_full();
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let config = Config::load(path, false).map_err(|error| text(&error))?;
-    let loaded = config.certificates(Some(&running.tls.ends), false).map_err(|error| text(&error))?;
+    let read = config.certificates(Some(&running.tls.ends), false).map_err(|error| text(&error))?;
     let bound = config.sockets(open, false).map_err(|error| text(&error))?;
     let mut snapshot = config.snapshot;
     secrets_are_readable(&snapshot)?;
     let needs_restart = snapshot.keep_what_needs_a_restart(&running.snapshot);
-    let tls = prepare::server_configs(&snapshot, loaded, ticketer).map_err(|error| text(&error))?;
     let fleet =
         shared.fleet.prepare(&snapshot.hosts, &snapshot.arrays).map_err(|error: TlsError| text(&error))?;
-    Ok(Ready { setting: Setting { snapshot, tls }, fleet, bound, needs_restart })
+    let setting = prepare::setting(snapshot, read, ticketer).map_err(|error| text(&error))?;
+    Ok(Ready { setting, fleet, bound, needs_restart })
 }
 
 /// The files of passwords that probes use; read for each probe, and looked at before.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
-use usher_config::snapshot::Certificate;
+use usher_config::Snapshot;
 
 /// Hangups this close together are one wish.
 const TOGETHER: Duration = Duration::from_millis(250);
@@ -51,7 +51,7 @@ pub(crate) async fn follow_files(
         next += LOOK;
         sleep_until(next).await;
         let text = std::fs::read(&config).unwrap_or_default();
-        let now = content(&text, &shared.setting().snapshot.certificates);
+        let now = content(&text, &shared.setting().snapshot);
         if last.as_ref() == Some(&now) && now != applied {
             applied.clone_from(&now);
             let (request, _) = oneshot::channel();
@@ -67,14 +67,16 @@ pub(crate) async fn follow_files(
 pub(crate) type Content = Vec<u8>;
 
 /// What `config` and the files of `certificates` hold now.
-pub(crate) fn content(config: &[u8], certificates: &[Certificate]) -> Content {
+pub(crate) fn content(config: &[u8], snapshot: &Snapshot) -> Content {
     let mut context = Context::new(&SHA256);
     let mut add = |text: &[u8]| {
         context.update(&(text.len() as u64).to_be_bytes());
         context.update(text);
     };
     add(config);
-    for file in certificates.iter().flat_map(|named| [&named.chain, &named.key]) {
+    let signing = snapshot.client_setup.as_ref().and_then(|setup| setup.signing.as_ref());
+    let pairs = snapshot.certificates.iter().chain(signing).flat_map(|named| [&named.chain, &named.key]);
+    for file in pairs.chain(snapshot.https.client_ca.as_ref().map(|ca| &ca.file)) {
         add(&std::fs::read(file).unwrap_or_default());
     }
     context.finish().as_ref().to_vec()

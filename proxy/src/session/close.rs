@@ -1,7 +1,6 @@
 //! Why a connection ended: one closed set of reasons for logs and metrics.
 
 use super::order::Why;
-use crate::imap::Ended;
 use crate::meter::Meter;
 use crate::shared::Id;
 use std::net::SocketAddr;
@@ -41,6 +40,8 @@ pub(crate) enum Stage {
 pub(crate) enum Cause {
     /// A clean end of the connection.
     Closed,
+    /// A response that was passed on as a whole.
+    Complete,
     /// LOGOUT before login.
     Logout,
     /// The TCP connection ended without TLS's own end: what came may be cut off.
@@ -100,6 +101,7 @@ impl Cause {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Closed => "closed",
+            Self::Complete => "complete",
             Self::Logout => "logout",
             Self::Truncated => "truncated",
             Self::Reset => "reset",
@@ -138,6 +140,25 @@ impl Cause {
             std::io::ErrorKind::InvalidData => Self::Protocol("tls"),
             _ => Self::Reset,
         }
+    }
+}
+
+/// How a connection or a session ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ended {
+    pub(crate) by: By,
+    pub(crate) stage: Stage,
+    pub(crate) cause: Cause,
+}
+
+impl Ended {
+    pub(crate) fn new(by: By, stage: Stage, cause: Cause) -> Self {
+        Self { by, stage, cause }
+    }
+
+    /// Ended because reading or writing failed.
+    pub(crate) fn broken(stage: Stage, error: &std::io::Error) -> Self {
+        Self::new(By::Client, stage, Cause::of(error))
     }
 }
 

@@ -22,8 +22,9 @@ pub(crate) async fn sweep(shared: Arc<Shared>) {
             }
             let idle = u64::from(session.idle_seconds());
             // What is quiet on plain TCP is nobody's to judge as long as both sides are there; the sockets'
-            // keepalive finds the dead.
-            let speaks = session.about.protocol != Protocol::Tcp || session.doing() == Doing::Closing;
+            // keepalive finds the dead. Requests have deadlines of their own.
+            let tacit = matches!(session.about.protocol, Protocol::Tcp | Protocol::Https);
+            let speaks = !tacit || session.doing() == Doing::Closing;
             // Idle in the middle of a response that does not go on: no end of it is worth waiting for.
             let hung = idle > idle_limit.as_secs() + stalled_limit.as_secs();
             if (speaks && hung) || u64::from(session.blocked_seconds()) > stalled_limit.as_secs() {

@@ -1,15 +1,15 @@
 //! A connection of plain TCP, spread over the members of an array.
 
-use crate::imap::{Ended, Places, proxy_header};
+use crate::accepted::{Places, welcome};
 use crate::relay;
-use crate::session::{About, By, Cause, Entry, Record, Stage};
+use crate::session::{About, By, Cause, Ended, Entry, Record, Stage};
 use crate::shared::{Listening, Shared};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use usher_backends::connect::{self, Deadlines, OnBehalf, keep_alive};
+use usher_backends::connect::{self, Deadlines, OnBehalf};
 use usher_backends::roster::{Lease, Member, Service};
 
 /// Least time for a connection to a member.
@@ -53,25 +53,15 @@ async fn find_member(
     at: &Listening,
     tcp: &mut TcpStream,
     id: crate::shared::Id,
-    (mut client, mut local): (SocketAddr, SocketAddr),
+    mut ends: (SocketAddr, SocketAddr),
     session: &mut Option<Entry>,
 ) -> Result<Found, Ended> {
     let limits = &at.setting.snapshot.limits;
     let listener = at.listener();
-    if let Err(error) = keep_alive(tcp, limits.tcp_keepalive, limits.tcp_unreachable) {
-        return Err(Ended::broken(Stage::ProxyHeader, &error));
-    }
     // The port that the client connected to, whatever a header says: members are reached by it.
-    let port = local.port();
-    if let Some(senders) = &listener.proxy_from {
-        let told = proxy_header::read(tcp, senders, client, limits.proxy_header).await;
-        let Ok(told) = told else {
-            return Err(Ended::new(By::Client, Stage::ProxyHeader, Cause::ProxyHeader));
-        };
-        if let Some((source, destination)) = told {
-            (client, local) = (source, destination);
-        }
-    }
+    let port = ends.1.port();
+    welcome(tcp, at, &mut ends).await?;
+    let (client, local) = ends;
     let about = About {
         id,
         protocol: listener.protocol,

@@ -1,9 +1,11 @@
 //! Certificates: read, checked, and chosen by the name that a client asks for (SNI).
 
+use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -38,7 +40,7 @@ pub(crate) enum CertificateError {
 
 /// A certificate with its key and the names it is good for.
 pub(crate) struct Loaded {
-    key: Arc<CertifiedKey>,
+    pub(crate) key: Arc<CertifiedKey>,
     names: Vec<String>,
     /// The file that it was read from.
     pub(crate) chain: PathBuf,
@@ -97,6 +99,39 @@ impl ResolvesServerCert for Resolver {
             None => self.certificates.default.clone(),
         }
     }
+}
+
+/// Verifies the certificates of clients by those in `file`; a client may also have none.
+///
+/// # Errors
+/// When the file cannot be read or holds no certificates that can verify others.
+pub(crate) fn client_verifier(file: &Path) -> Result<Arc<dyn ClientCertVerifier>, CertificateError> {
+    let content = |what: String| CertificateError::Content { path: file.to_owned(), what };
+    let text =
+        std::fs::read(file).map_err(|source| CertificateError::Io { path: file.to_owned(), source })?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        let certificate = certificate.map_err(|error| content(format!("not PEM: {error}")))?;
+        roots.add(certificate).map_err(|error| content(error.to_string()))?;
+    }
+    let built = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()))
+        .allow_unauthenticated()
+        .build();
+    built.map_err(|error| content(error.to_string()))
+}
+
+/// Whom a client's certificate names: its first mail address, else its common name.
+pub(crate) fn named_in(certificate: &CertificateDer<'_>) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let alternative = certificate.subject_alternative_name().ok().flatten();
+    let mail = alternative.and_then(|alternative| {
+        alternative.value.general_names.iter().find_map(|name| match name {
+            GeneralName::RFC822Name(mail) => Some((*mail).to_owned()),
+            _ => None,
+        })
+    });
+    let common = || certificate.subject().iter_common_name().next()?.as_str().ok().map(str::to_owned);
+    mail.or_else(common)
 }
 
 /// Reads a chain and its key.

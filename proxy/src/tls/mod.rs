@@ -4,21 +4,37 @@ mod certificates;
 mod handshake;
 mod stream;
 
-pub(crate) use certificates::{CertificateError, Certificates, Loaded, load, load_or_make_self_signed};
+pub(crate) use certificates::{
+    CertificateError, Certificates, Loaded, client_verifier, load, load_or_make_self_signed, named_in,
+};
 pub(crate) use handshake::{HandshakeFault, accept, upgrade};
 pub(crate) use stream::ClientStream;
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use std::sync::Arc;
 
+/// TLS for one protocol.
+pub(crate) struct Choice {
+    /// Hands the default certificate to clients that ask for an unknown name.
+    lenient: Arc<ServerConfig>,
+    /// Refuses them.
+    strict: Arc<ServerConfig>,
+}
+
+impl Choice {
+    /// The one for listeners that are `strict` about names, or the other.
+    pub(crate) fn choose(&self, strict: bool) -> &Arc<ServerConfig> {
+        if strict { &self.strict } else { &self.lenient }
+    }
+}
+
 /// The server configurations of one set of certificates.
 pub(crate) struct ServerConfigs {
-    /// Hands the default certificate to clients that ask for an unknown name.
-    pub(crate) lenient: Arc<ServerConfig>,
-    /// Refuses them.
-    pub(crate) strict: Arc<ServerConfig>,
+    pub(crate) imap: Choice,
+    pub(crate) https: Choice,
     /// The files of the certificates, and when those end, in seconds since 1970.
     pub(crate) ends: Vec<(String, i64)>,
 }
@@ -32,7 +48,9 @@ pub(crate) fn ticket_keys() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
     Ticketer::new()
 }
 
-/// Builds the configurations: TLS 1.2 and 1.3, ALPN `imap`, and tickets under `ticketer`.
+/// Builds the configurations: TLS 1.2 and 1.3, ALPN `imap` or `h2` and `http/1.1`, and tickets under `ticketer`.
+/// With `clients`, HTTPS asks clients for a certificate and gives no tickets: a session that is resumed is not
+/// asked again, whoever is trusted by then.
 ///
 /// # Errors
 /// rustls'.
@@ -40,16 +58,32 @@ pub(crate) fn server_configs(
     certificates: &Arc<Certificates>,
     ends: Vec<(String, i64)>,
     ticketer: &Arc<dyn ProducesTickets>,
+    clients: Option<&Arc<dyn ClientCertVerifier>>,
 ) -> Result<ServerConfigs, rustls::Error> {
-    let build = |strict| {
-        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(certificates.resolver(strict));
-        config.alpn_protocols = vec![b"imap".to_vec()];
-        config.ticketer = ticketer.clone();
+    let build = |strict, protocols: &[&[u8]], clients: Option<&Arc<dyn ClientCertVerifier>>| {
+        let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()?;
+        let builder = match clients {
+            Some(verifier) => builder.with_client_cert_verifier(verifier.clone()),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(certificates.resolver(strict));
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         config.session_storage = Arc::new(NoServerSessionStorage {});
+        if clients.is_none() {
+            config.ticketer = ticketer.clone();
+        }
         Ok::<_, rustls::Error>(Arc::new(config))
     };
-    Ok(ServerConfigs { lenient: build(false)?, strict: build(true)?, ends })
+    let choice = |protocols: &[&[u8]], clients| {
+        Ok::<_, rustls::Error>(Choice {
+            lenient: build(false, protocols, clients)?,
+            strict: build(true, protocols, clients)?,
+        })
+    };
+    Ok(ServerConfigs {
+        imap: choice(&[b"imap"], None)?,
+        https: choice(&[b"h2", b"http/1.1"], clients)?,
+        ends,
+    })
 }

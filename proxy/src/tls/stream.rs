@@ -1,6 +1,7 @@
 //! A client's connection, before or after TLS, as one type.
 
 use rustls::HandshakeKind;
+use rustls::pki_types::CertificateDer;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -34,6 +35,22 @@ impl ClientStream {
         match self {
             Self::Plain(_) => false,
             Self::Tls(stream) => stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed),
+        }
+    }
+
+    /// Whether HTTP/2 was negotiated.
+    pub(crate) fn is_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+
+    /// The certificate that the client has shown, verified.
+    pub(crate) fn client_certificate(&self) -> Option<&CertificateDer<'static>> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.get_ref().1.peer_certificates()?.first(),
         }
     }
 

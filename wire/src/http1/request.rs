@@ -170,7 +170,9 @@ fn judge(head: &[u8]) -> Result<State, Fault> {
     let framing = if lengths.chunked { Framing::Chunked } else { Framing::Sized(lengths.sized.unwrap_or(0)) };
     Ok(match framing {
         Framing::Chunked => State::Chunked(Chunked::new()),
-        Framing::Sized(0) | Framing::UntilClose if asks_upgrade && connection_upgrade && !unwanted && minor == 1 => {
+        Framing::Sized(0) | Framing::UntilClose
+            if asks_upgrade && connection_upgrade && !unwanted && minor == 1 =>
+        {
             State::Switch
         }
         Framing::Sized(0) | Framing::UntilClose => State::Head(Gathered::default()),

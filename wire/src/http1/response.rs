@@ -148,7 +148,8 @@ fn status(line: &[u8]) -> Result<u16, Fault> {
     let rest = line.strip_prefix(b"HTTP/1.").ok_or(bad)?;
     let [b'0' | b'1', b' ', digits @ ..] = rest else { return Err(bad) };
     let (code, reason) = digits.split_at_checked(3).ok_or(bad)?;
-    if !(reason.is_empty() || reason.starts_with(b" ")) || reason.iter().any(|b| b.is_ascii_control() && *b != b'\t')
+    if !(reason.is_empty() || reason.starts_with(b" "))
+        || reason.iter().any(|b| b.is_ascii_control() && *b != b'\t')
     {
         return Err(bad);
     }

@@ -151,7 +151,9 @@ mod tests {
 
     #[test]
     fn floods_end_and_work_does_not() {
-        for (kind, flags, length) in [(0x6, 0, 8), (0x4, 0, 0), (0x2, 0, 5), (0x3, 0, 4), (0x0, 0, 0), (0xbe, 0, 3)] {
+        for (kind, flags, length) in
+            [(0x6, 0, 8), (0x4, 0, 0), (0x2, 0, 5), (0x3, 0, 4), (0x0, 0, 0), (0xbe, 0, 3)]
+        {
             let mut meter = started();
             let flood = frame(kind, flags, length).repeat(BUDGET as usize);
             assert_eq!(meter.read(&flood, Duration::ZERO), Ok(()), "{kind}");

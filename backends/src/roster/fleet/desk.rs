@@ -1,11 +1,11 @@
 //! What a roster is made of, and how one becomes the next.
 
 use super::HostOrigin;
+use crate::connect::HttpTarget;
 use crate::roster::array::Memory;
 use crate::roster::hold::{AgentWord, Holds, KeyHold, OperatorHold};
 use crate::roster::standing::{Out, Returning, Standing};
 use crate::roster::{ArrayInService, BackendId, Host, Member, Roster};
-use crate::connect::HttpTarget;
 use arc_swap::ArcSwap;
 use rustls::ClientConfig;
 use std::collections::{BTreeSet, HashMap, HashSet};

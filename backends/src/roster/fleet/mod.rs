@@ -389,7 +389,8 @@ fn host_draft(
 ) -> Result<HostDraft, TlsError> {
     use usher_config::snapshot::BackendTls;
     let wants_tls = config.imap.tls != BackendTls::None || config.http.as_ref().is_some_and(|http| http.tls);
-    let tls = wants_tls.then(|| tls::client_config(&config.name, &config.pins, identity, observer)).transpose()?;
+    let tls =
+        wants_tls.then(|| tls::client_config(&config.name, &config.pins, identity, observer)).transpose()?;
     let http = config.http.as_ref().map(|http| HttpTarget::new(&config.name, http, tls.as_ref()));
     Ok(HostDraft { config: Arc::new(config), origin, tls, http })
 }

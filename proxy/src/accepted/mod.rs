@@ -1,0 +1,46 @@
+//! What every accepted connection has or needs, whatever is spoken on it.
+
+mod farewell;
+mod proxy_header;
+
+pub(crate) use farewell::farewell;
+
+use crate::session::{By, Cause, Ended, Stage};
+use crate::shared::{Listening, Place};
+use std::net::SocketAddr;
+use tokio::net::TcpStream;
+use usher_backends::connect::keep_alive;
+
+/// The places that a connection has.
+pub(crate) struct Places {
+    /// Among all connections.
+    pub(crate) connection: Place,
+    /// Among those that are not relayed yet.
+    pub(crate) door: Option<Place>,
+}
+
+/// Sets the socket up and reads the PROXY header where the listener demands one. `ends` are the client's
+/// address and the one that it connected to; the header tells better.
+///
+/// # Errors
+/// [`Ended`], when the connection broke or there is no header to trust.
+pub(crate) async fn welcome(
+    tcp: &mut TcpStream,
+    at: &Listening,
+    ends: &mut (SocketAddr, SocketAddr),
+) -> Result<(), Ended> {
+    let limits = &at.setting.snapshot.limits;
+    if let Err(error) = keep_alive(tcp, limits.tcp_keepalive, limits.tcp_unreachable) {
+        return Err(Ended::broken(Stage::ProxyHeader, &error));
+    }
+    if let Some(senders) = &at.listener().proxy_from {
+        let told = proxy_header::read(tcp, senders, ends.0, limits.proxy_header).await;
+        let Ok(told) = told else {
+            return Err(Ended::new(By::Client, Stage::ProxyHeader, Cause::ProxyHeader));
+        };
+        if let Some(told) = told {
+            *ends = told;
+        }
+    }
+    Ok(())
+}

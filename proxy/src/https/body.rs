@@ -1,0 +1,259 @@
+//! Bodies of requests on their way to a backend: in order, within their limits, one frame at a time.
+
+use super::pace::Pace;
+use atomic_waker::AtomicWaker;
+use bytes::Bytes;
+use h2::RecvStream;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use usher_config::snapshot::Limits;
+
+/// Where the octets come from.
+pub(super) enum Source {
+    Nothing,
+    One(Incoming),
+    Two(RecvStream),
+}
+
+/// Why a body broke off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BodyFault {
+    /// The client went away, or broke the framing.
+    #[error("the client's body broke off")]
+    Broken,
+    /// It is longer than it may be.
+    #[error("the client's body is too long")]
+    TooLong,
+    /// It came too slowly.
+    #[error("the client's body came too slowly")]
+    TooSlow,
+}
+
+/// What others can see of a body while a backend is given it.
+#[derive(Default)]
+pub(super) struct Seen {
+    fault: AtomicU8,
+    octets: AtomicU64,
+    ended: AtomicBool,
+    /// The backend wants it, or nobody waits for the backend to say so.
+    wanted: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Seen {
+    /// Why it broke off, where it did.
+    pub(super) fn fault(&self) -> Option<BodyFault> {
+        match self.fault.load(Ordering::Acquire) {
+            1 => Some(BodyFault::Broken),
+            2 => Some(BodyFault::TooLong),
+            3 => Some(BodyFault::TooSlow),
+            _ => None,
+        }
+    }
+
+    /// Octets that went on.
+    pub(super) fn octets(&self) -> u64 {
+        self.octets.load(Ordering::Relaxed)
+    }
+
+    /// Whether all of it has been read.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Lets it flow.
+    pub(super) fn want(&self) {
+        self.wanted.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Whether it flows.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Acquire)
+    }
+}
+
+/// The body of a request.
+pub(crate) struct RequestBody {
+    source: Source,
+    /// Read before, and first to go on.
+    before: VecDeque<Bytes>,
+    /// Octets that may still come from the source.
+    left: u64,
+    pace: Option<Box<Pace>>,
+    seen: Arc<Seen>,
+}
+
+impl RequestBody {
+    /// A body from `source` of at most `limit` octets.
+    pub(super) fn new(source: Source, limit: Option<u64>, limits: &Limits) -> Self {
+        let seen = Seen::default();
+        let is_empty = match &source {
+            Source::Nothing => true,
+            Source::One(incoming) => incoming.is_end_stream(),
+            Source::Two(stream) => stream.is_end_stream(),
+        };
+        seen.ended.store(is_empty, Ordering::Release);
+        let source = if is_empty { Source::Nothing } else { source };
+        let pace = (!is_empty).then(|| Box::new(Pace::new(limits)));
+        Self { source, before: VecDeque::new(), left: limit.unwrap_or(u64::MAX), pace, seen: Arc::new(seen) }
+    }
+
+    /// No body.
+    pub(super) fn nothing() -> Self {
+        let seen = Seen { ended: AtomicBool::new(true), ..Seen::default() };
+        let (source, before) = (Source::Nothing, VecDeque::new());
+        Self { source, before, left: 0, pace: None, seen: Arc::new(seen) }
+    }
+
+    /// What others can see of it.
+    pub(super) fn seen(&self) -> &Arc<Seen> {
+        &self.seen
+    }
+
+    /// Whether there is nothing to send.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self.source, Source::Nothing) && self.before.is_empty()
+    }
+
+    /// Reads up to `most` octets ahead and returns them; they still go on. `None`: there are more.
+    pub(super) async fn read_ahead(&mut self, most: usize) -> Result<Option<Vec<u8>>, BodyFault> {
+        let mut read = Vec::new();
+        while read.len() <= most {
+            match std::future::poll_fn(|cx| self.poll_source(cx)).await {
+                None => return Ok(Some(read)),
+                Some(Err(fault)) => return Err(fault),
+                Some(Ok(frame)) => {
+                    // Of trailers a form has none.
+                    if let Ok(data) = frame.into_data() {
+                        read.extend_from_slice(&data);
+                        self.before.push_back(data);
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn fail(&mut self, fault: BodyFault) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let code = match fault {
+            BodyFault::Broken => 1,
+            BodyFault::TooLong => 2,
+            BodyFault::TooSlow => 3,
+        };
+        self.seen.fault.store(code, Ordering::Release);
+        self.source = Source::Nothing;
+        Poll::Ready(Some(Err(fault)))
+    }
+
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let polled = match &mut self.source {
+            Source::Nothing => Poll::Ready(None),
+            Source::One(incoming) => Pin::new(incoming).poll_frame(cx).map_err(drop),
+            Source::Two(stream) => poll_stream(stream, cx),
+        };
+        match polled {
+            Poll::Pending => {
+                let Some(pace) = &mut self.pace else { return Poll::Pending };
+                ready!(pace.poll_wait(cx));
+                self.fail(BodyFault::TooSlow)
+            }
+            Poll::Ready(None) => {
+                self.source = Source::Nothing;
+                self.seen.ended.store(true, Ordering::Release);
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(()))) => self.fail(BodyFault::Broken),
+            Poll::Ready(Some(Ok(frame))) => {
+                let octets = frame.data_ref().map_or(0, Bytes::len);
+                if let Some(pace) = &mut self.pace {
+                    pace.progress(octets);
+                }
+                let Some(left) = self.left.checked_sub(octets as u64) else {
+                    return self.fail(BodyFault::TooLong);
+                };
+                self.left = left;
+                // Whoever knows its length does not ask for its end.
+                let is_last = match &self.source {
+                    Source::Nothing => true,
+                    Source::One(incoming) => incoming.is_end_stream(),
+                    Source::Two(stream) => stream.is_end_stream(),
+                };
+                self.seen.ended.store(is_last, Ordering::Release);
+                self.seen.octets.fetch_add(octets as u64, Ordering::Relaxed);
+                Poll::Ready(Some(Ok(without_framing(frame))))
+            }
+        }
+    }
+}
+
+/// Takes from trailers what speaks of framing, routing or identity (RFC 9110 section 6.5.1).
+pub(super) fn without_framing(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Err(frame) => frame,
+        Ok(mut trailers) => {
+            super::fields::keep_trailers(&mut trailers);
+            Frame::trailers(trailers)
+        }
+    }
+}
+
+fn poll_stream(stream: &mut RecvStream, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ()>>> {
+    match ready!(stream.poll_data(cx)) {
+        Some(Ok(data)) => {
+            // It goes on at once: the client may send as much again.
+            let _ = stream.flow_control().release_capacity(data.len());
+            Poll::Ready(Some(Ok(Frame::data(data))))
+        }
+        Some(Err(_)) => Poll::Ready(Some(Err(()))),
+        None => match ready!(stream.poll_trailers(cx)) {
+            Ok(Some(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+            Ok(None) => Poll::Ready(None),
+            Err(_) => Poll::Ready(Some(Err(()))),
+        },
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let this = self.get_mut();
+        if !this.seen.is_wanted() {
+            this.seen.waker.register(cx.waker());
+            if !this.seen.is_wanted() {
+                return Poll::Pending;
+            }
+        }
+        if let Some(data) = this.before.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        this.poll_source(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let before: u64 = self.before.iter().map(|data| data.len() as u64).sum();
+        let rest = match &self.source {
+            Source::Nothing => Some(0),
+            Source::One(incoming) => incoming.size_hint().exact(),
+            Source::Two(_) => None,
+        };
+        match rest {
+            Some(rest) => SizeHint::with_exact(before + rest),
+            None => SizeHint::default(),
+        }
+    }
+}

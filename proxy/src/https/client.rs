@@ -1,0 +1,104 @@
+//! One client's connection, as its requests see it.
+
+use super::body::RequestBody;
+use crate::shared::{Listening, Place, Shared};
+use crate::tls::{self, ClientStream};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use usher_backends::connect::HttpTarget;
+use usher_backends::http::Link;
+
+/// Connections to backends that belong to one client, at most.
+const OWN_CAP: usize = 32;
+
+/// The connection.
+pub(super) struct Client {
+    pub(super) shared: Arc<Shared>,
+    /// The configuration that the connection began with.
+    began_with: Listening,
+    /// The listener's address in the configuration.
+    listener: SocketAddr,
+    /// Who is at the other end of the TCP connection, and which address that is connected to.
+    pub(super) peer: (SocketAddr, SocketAddr),
+    /// The client, and the address it connected to, as a PROXY header tells.
+    pub(super) ends: (SocketAddr, SocketAddr),
+    pub(super) is_secure: bool,
+    pub(super) tls: &'static str,
+    /// What was asked for with SNI, in lower case.
+    pub(super) server_name: Option<String>,
+    /// Whom the client's certificate names.
+    pub(super) certificate: Option<String>,
+    /// Connections to backends that serve nobody else: they begin with this client's address, or have been
+    /// logged in on.
+    own: Mutex<Vec<(Arc<HttpTarget>, Link<RequestBody>)>>,
+    /// The client logs in on connections, not in requests.
+    pub(super) logs_in_on_connections: AtomicBool,
+    _place: Place,
+}
+
+impl Client {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        at: Listening,
+        peer: (SocketAddr, SocketAddr),
+        ends: (SocketAddr, SocketAddr),
+        stream: &ClientStream,
+        place: Place,
+    ) -> Arc<Self> {
+        let server_name = stream.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
+        Arc::new(Self {
+            shared,
+            listener: at.listener().address,
+            began_with: at,
+            peer,
+            ends,
+            is_secure: matches!(stream, ClientStream::Tls(_)),
+            tls: stream.tls_version(),
+            server_name,
+            certificate: stream.client_certificate().and_then(tls::named_in),
+            own: Mutex::default(),
+            logs_in_on_connections: AtomicBool::new(false),
+            _place: place,
+        })
+    }
+
+    /// The configuration now; where the listener is gone, the one that the connection began with.
+    pub(super) fn listening(&self) -> Listening {
+        let now = self.shared.listening(self.listener, &self.began_with.name);
+        now.unwrap_or_else(|| self.began_with.clone())
+    }
+
+    /// The name of this server.
+    pub(super) fn name(&self) -> &str {
+        &self.began_with.setting.snapshot.server.name
+    }
+
+    /// A connection of its own to `target`.
+    pub(super) fn take_own(&self, target: &Arc<HttpTarget>) -> Option<Link<RequestBody>> {
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        own.retain(|(_, link)| !link.is_closed());
+        let at = own.iter().position(|(other, link)| Arc::ptr_eq(other, target) && link.is_ready())?;
+        Some(own.swap_remove(at).1)
+    }
+
+    /// Keeps a connection as its own.
+    pub(super) fn keep_own(&self, target: &Arc<HttpTarget>, mut link: Link<RequestBody>) {
+        link.used = true;
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if own.len() < OWN_CAP && link.is_ready() {
+            own.push((target.clone(), link));
+        }
+    }
+
+    /// Whether it has a connection of its own to `target`.
+    pub(super) fn has_own_to(&self, target: &Arc<HttpTarget>) -> bool {
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        own.iter().any(|(other, link)| Arc::ptr_eq(other, target) && !link.is_closed())
+    }
+
+    /// Whether connections to `target` serve this client alone.
+    pub(super) fn has_own(&self, target: &HttpTarget) -> bool {
+        target.is_private() || self.logs_in_on_connections.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,80 @@
+//! One connection of a client, from its acceptance to the protocol that was negotiated.
+
+use super::client::Client;
+use super::{one, redirect, two};
+use crate::accepted::{Places, welcome};
+use crate::session::{By, Cause, Ended, Record, Stage};
+use crate::shared::{Listening, Shared};
+use crate::tls::{self, ClientStream, HandshakeFault};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+/// Serves one connection to its end.
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    at: Listening,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    places: Places,
+) {
+    let Ok(local) = tcp.local_addr() else { return };
+    let (begun, id, protocol) = (Instant::now(), shared.ids.next(), at.listener().protocol);
+    let mut ends = (peer, local);
+    let made = Box::pin(secure(&shared, &at, tcp, &mut ends, begun)).await;
+    drop(places.door);
+    match made {
+        Ok(stream) => {
+            let is_two = stream.is_http2();
+            let client = Client::new(shared, at, (peer, local), ends, &stream, places.connection);
+            if is_two {
+                Box::pin(two::serve(client, stream)).await;
+            } else {
+                Box::pin(one::serve(client, stream)).await;
+            }
+        }
+        Err(ended) => {
+            Record::new(id, protocol, ends.0, begun).write(&shared.meter, "", "", ended, (0, 0));
+        }
+    }
+}
+
+/// Sends the requests of one connection in the clear to HTTPS.
+pub(crate) async fn serve_redirects(
+    shared: Arc<Shared>,
+    at: Listening,
+    mut tcp: TcpStream,
+    peer: SocketAddr,
+    places: Places,
+) {
+    let Ok(local) = tcp.local_addr() else { return };
+    let mut ends = (peer, local);
+    if welcome(&mut tcp, &at, &mut ends).await.is_err() {
+        return;
+    }
+    drop(places.door);
+    Box::pin(redirect::serve(&shared, &at, ClientStream::Plain(tcp))).await;
+    drop(places.connection);
+}
+
+async fn secure(
+    shared: &Shared,
+    at: &Listening,
+    mut tcp: TcpStream,
+    ends: &mut (SocketAddr, SocketAddr),
+    begun: Instant,
+) -> Result<ClientStream, Ended> {
+    welcome(&mut tcp, at, ends).await?;
+    let limits = &at.setting.snapshot.limits;
+    let config = at.setting.tls.https.choose(at.listener().strict_sni);
+    let made = tls::accept(tcp, config, begun + limits.tls_handshake, limits.farewell).await;
+    shared.meter.handshake(made.as_ref().ok(), begun.elapsed());
+    made.map_err(|fault| {
+        tracing::debug!(client = %ends.0, %fault, "no TLS");
+        match fault {
+            HandshakeFault::TimedOut => Ended::new(By::Usher, Stage::Tls, Cause::TooLong),
+            HandshakeFault::Failed(_) => Ended::new(By::Client, Stage::Tls, Cause::Handshake),
+        }
+    })
+}

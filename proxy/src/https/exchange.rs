@@ -1,0 +1,353 @@
+//! One request from its head to the head of its response: validate, identify, look up, lease, forward.
+
+use super::answer::Refusal;
+use super::body::{BodyFault, RequestBody, Source};
+use super::client::Client;
+use super::cookies;
+use super::fields;
+use super::forward::{self, Aim, Going, Reached, Unreached};
+use super::identify::{self, Whose};
+use super::interim::Inform;
+use super::pages;
+use super::response::{Relayed, ResponseBody};
+use super::ticket::{Held, Ticket};
+use super::tunnel::{self, Tunnel};
+use super::validate::{Invalid, Valid, validate};
+use crate::shared::Listening;
+use h2::Reason;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HeaderName, HeaderValue, SET_COOKIE,
+    STRICT_TRANSPORT_SECURITY,
+};
+use http::request::Parts;
+use http::{HeaderMap, Request, Response, StatusCode, Version};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use usher_config::https::{Https, Identity};
+use usher_config::snapshot::Affinity;
+
+const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
+
+/// What becomes of a request.
+pub(super) enum Outcome {
+    Response(Response<ResponseBody>),
+    /// The backend has switched protocols.
+    Tunnel(Response<ResponseBody>, Box<Tunnel>),
+    /// An HTTP/2 stream that cannot be answered.
+    Reset(Reason),
+    /// It is cut off.
+    Cut,
+}
+
+/// What goes with the response.
+#[derive(Default)]
+struct Extras {
+    cookies: Vec<String>,
+}
+
+/// Serves a request. `refused` says why it is not, where that is known already.
+pub(super) async fn exchange(
+    client: &Arc<Client>,
+    mut parts: Parts,
+    source: Source,
+    refused: Option<Refusal>,
+    inform: &impl Inform,
+) -> Outcome {
+    let at = client.listening();
+    let (version, accept) = (parts.version, accepting(&parts.headers));
+    let mut ticket = Ticket::new(client, version, parts.method.clone(), parts.uri.path());
+    let answered = match refused {
+        Some(refusal) => Err(Unreached::Refused(refusal)),
+        None => match validate(&mut parts, client) {
+            Ok(valid) => Box::pin(serve(&mut ticket, &at, valid, parts, source, inform)).await,
+            Err(Invalid::Refused(refusal)) => Err(refusal.into()),
+            Err(Invalid::Malformed(cause)) => {
+                ticket.refused(Refusal::new(StatusCode::BAD_REQUEST, cause));
+                return Outcome::Reset(Reason::PROTOCOL_ERROR);
+            }
+        },
+    };
+    match answered {
+        Ok(Served::Own(mut response)) => {
+            ticket.answered(response.status());
+            ticket.complete();
+            finish_head(client, &at, version, response.headers_mut(), &Extras::default());
+            Outcome::Response(response.map(|body| body.holding(ticket)))
+        }
+        Ok(Served::Relayed(reached, timeout, extras)) => {
+            relay(ticket, &at, version, reached, timeout, &extras)
+        }
+        Ok(Served::Switched(reached, upgrade, extras)) => {
+            tunnel::switch(ticket, &at, reached, &upgrade, |headers| {
+                finish_head(client, &at, version, headers, &extras);
+            })
+        }
+        Ok(Served::Reset(reason)) => Outcome::Reset(reason),
+        Err(Unreached::Refused(refusal)) => {
+            ticket.refused(refusal);
+            let mut response = refusal.response(&accept, &ticket.id.to_string(), client.name());
+            finish_head(client, &at, version, response.headers_mut(), &Extras::default());
+            if version != Version::HTTP_2 && ends_connection(refusal, &ticket) {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Outcome::Response(response.map(|body| body.holding(ticket)))
+        }
+        Err(Unreached::Ended(ended)) => {
+            ticket.end(ended);
+            Outcome::Cut
+        }
+    }
+}
+
+/// What a request came to.
+enum Served {
+    Own(Response<ResponseBody>),
+    Relayed(Reached, std::time::Duration, Extras),
+    Switched(Reached, HeaderValue, Extras),
+    Reset(Reason),
+}
+
+async fn serve(
+    ticket: &mut Ticket,
+    at: &Listening,
+    valid: Valid,
+    mut parts: Parts,
+    source: Source,
+    inform: &impl Inform,
+) -> Result<Served, Unreached> {
+    let client = ticket.client.clone();
+    let snapshot = &at.setting.snapshot;
+    let https = &snapshot.https;
+    let policy = https.policy(&valid.path);
+    let limit = policy.and_then(|policy| policy.body_limit).or(https.body_limit);
+    let timeout = policy.and_then(|policy| policy.response_timeout).unwrap_or(https.response_timeout);
+    let too_long = declared_length(&parts.headers).zip(limit).is_some_and(|(length, limit)| length > limit);
+    if too_long {
+        return Err(body_refusal(BodyFault::TooLong).into());
+    }
+    let mut body = RequestBody::new(source, limit, &snapshot.limits);
+    ticket.seen = Some(body.seen().clone());
+    if let Some(page) = pages::page(&client, at, &valid, &parts, &mut body).await.map_err(body_refusal)? {
+        return Ok(Served::Own(page));
+    }
+    if forward::is_connection_login(&parts.headers) {
+        if parts.version == Version::HTTP_2 {
+            // A login of a connection has no place where many share one.
+            return Ok(Served::Reset(Reason::HTTP_1_1_REQUIRED));
+        }
+        client.logs_in_on_connections.store(true, Ordering::Relaxed);
+    }
+    let own = take_own_cookies(&mut parts.headers);
+    let whose = identify::identify(&client, at, &valid, &parts, &mut body, own.user.as_deref());
+    let whose = whose.await.map_err(body_refusal)?;
+    let mut extras = Extras::default();
+    let aim = aim(ticket, at, whose, &own, &mut extras).await?;
+    let upgrade = tunnel::upgrade(&mut parts, body.is_empty());
+    let expects = parts.headers.contains_key(EXPECT) && !body.is_empty();
+    let host = parts.headers.get(http::header::HOST).cloned().unwrap_or(HeaderValue::from_static(""));
+    let id = ticket.id.to_string();
+    fields::to_backend(&mut parts.headers, &client, &https.trusted, parts.version, &id, |name| {
+        sets_identity(https, &client, name)
+    });
+    if expects {
+        parts.headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
+    }
+    if let Some(protocol) = &upgrade {
+        tunnel::ask(&mut parts.headers, protocol);
+    }
+    parts.extensions.clear();
+    let request = Request::from_parts(parts, body);
+    let going = Going { request, host, upgrades: upgrade.is_some(), expects, timeout };
+    let reached = forward::forward(ticket, at, &aim, going, inform).await?;
+    if let (Aim::Array { name, member }, Some(Held::Member(lease))) = (&aim, &ticket.held)
+        && lease_is_bound(&client, name)
+        && member.as_deref() != Some(&lease.backend().id.name)
+        && let Some(sealed) = client.shared.cookies.seal(&format!("member:{name}"), &lease.backend().id.name)
+    {
+        extras.cookies.push(cookies::set(cookies::MEMBER, &sealed, https.cookie_age));
+    }
+    match (reached.response.status(), upgrade) {
+        (StatusCode::SWITCHING_PROTOCOLS, Some(protocol)) => Ok(Served::Switched(reached, protocol, extras)),
+        (StatusCode::SWITCHING_PROTOCOLS, None) => {
+            Err(Refusal::new(StatusCode::BAD_GATEWAY, "unasked-switch").into())
+        }
+        (status, _) => {
+            // A login that failed binds nobody.
+            if !(status.is_success() || status.is_redirection()) {
+                extras.cookies.retain(|cookie| !cookie.starts_with(cookies::USER));
+            }
+            Ok(Served::Relayed(reached, timeout, extras))
+        }
+    }
+}
+
+/// usher's own cookies of a request.
+struct OwnCookies {
+    user: Option<String>,
+    member: Option<String>,
+}
+
+/// Takes usher's own cookies out of the request: they are nobody else's.
+fn take_own_cookies(headers: &mut HeaderMap) -> OwnCookies {
+    let mut own = OwnCookies { user: None, member: None };
+    let fields: Vec<HeaderValue> = headers.get_all(COOKIE).iter().cloned().collect();
+    let has_own = |field: &HeaderValue| memchr::memmem::find(field.as_bytes(), b"__Host-usher-").is_some();
+    if !fields.iter().any(has_own) {
+        return own;
+    }
+    headers.remove(COOKIE);
+    for field in fields {
+        let Some(text) = field.to_str().ok().filter(|_| has_own(&field)) else {
+            headers.append(COOKIE, field);
+            continue;
+        };
+        let (user, member, rest) = cookies::split(text);
+        own.user = own.user.or(user.map(str::to_owned));
+        own.member = own.member.or(member.map(str::to_owned));
+        if !rest.is_empty()
+            && let Ok(rest) = HeaderValue::from_str(&rest)
+        {
+            headers.append(COOKIE, rest);
+        }
+    }
+    own
+}
+
+/// Where the request goes, and under whose name it stands among the sessions.
+async fn aim(
+    ticket: &mut Ticket,
+    at: &Listening,
+    whose: Whose,
+    own: &OwnCookies,
+    extras: &mut Extras,
+) -> Result<Aim, Refusal> {
+    let client = ticket.client.clone();
+    let https = &at.setting.snapshot.https;
+    match whose {
+        Whose::Placed { key, placement, by } => {
+            ticket.by = by;
+            ticket.enter(at, &key.to_string());
+            if by == "form" && https.identities.contains(&Identity::Cookie) {
+                let sealed = client.shared.cookies.seal("user", &key.to_string());
+                extras
+                    .cookies
+                    .extend(sealed.map(|sealed| cookies::set(cookies::USER, &sealed, https.cookie_age)));
+            }
+            Ok(Aim::Home { host: placement.host, key })
+        }
+        Whose::Undecided { key } => {
+            ticket.enter(at, &key.to_string());
+            Err(Refusal::unavailable("directory"))
+        }
+        Whose::Unknown { key } => {
+            ticket.enter(at, &key.map(|key| key.to_string()).unwrap_or_default());
+            // As long as a host would have taken to refuse a wrong password.
+            tokio::time::sleep(client.shared.pace.now()).await;
+            Err(Refusal::new(StatusCode::UNAUTHORIZED, "unknown-user"))
+        }
+        Whose::Nobodys => {
+            ticket.enter(at, "");
+            let Some(name) = https.array.clone() else {
+                return Err(Refusal::new(identify::unknown_status(at), "names-nobody"));
+            };
+            let sealed = own.member.as_deref().filter(|_| lease_is_bound(&client, &name));
+            let member = sealed.and_then(|sealed| {
+                client.shared.cookies.open_sealed(&format!("member:{name}"), sealed, https.cookie_age)
+            });
+            Ok(Aim::Array { name, member })
+        }
+    }
+}
+
+/// Whether clients of this array are kept at their member by a cookie.
+fn lease_is_bound(client: &Client, array: &str) -> bool {
+    let roster = client.shared.fleet.roster();
+    roster.array(array).is_some_and(|array| array.config.affinity == Affinity::Cookie)
+}
+
+/// Whether a field of this name says who somebody is, and this client may not set it.
+fn sets_identity(https: &Https, client: &Client, name: &str) -> bool {
+    https.identities.iter().any(|identity| match identity {
+        Identity::Header { name: known, senders, .. } => {
+            known == name && !fields::is_in(client.peer.0.ip(), senders)
+        }
+        _ => false,
+    })
+}
+
+/// Passes a response on.
+fn relay(
+    mut ticket: Ticket,
+    at: &Listening,
+    version: Version,
+    reached: Reached,
+    timeout: std::time::Duration,
+    extras: &Extras,
+) -> Outcome {
+    let client = ticket.client.clone();
+    let Reached { response, link, target } = reached;
+    let (mut head, incoming) = response.into_parts();
+    ticket.answered(head.status);
+    if head.status == StatusCode::UNAUTHORIZED {
+        client.shared.pace.note(ticket.took());
+    }
+    let backend_version = head.version;
+    fields::remove_hop_by_hop(&mut head.headers);
+    head.headers.remove(ALT_SVC);
+    fields::add_via(&mut head.headers, backend_version, client.name());
+    finish_head(&client, at, version, &mut head.headers, extras);
+    let unread = ticket.seen.as_ref().is_some_and(|seen| !seen.has_ended());
+    if version != Version::HTTP_2 && unread {
+        // What the client still sends of its body is nobody's.
+        head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    head.version = Version::HTTP_11;
+    head.extensions.clear();
+    Outcome::Response(Response::from_parts(head, Relayed::body(incoming, link, target, ticket, timeout)))
+}
+
+/// What every response gets.
+fn finish_head(client: &Client, at: &Listening, version: Version, headers: &mut HeaderMap, extras: &Extras) {
+    if let Some(hsts) = at.listener().hsts
+        && let Ok(value) = HeaderValue::from_str(&format!("max-age={}", hsts.as_secs()))
+    {
+        headers.insert(STRICT_TRANSPORT_SECURITY, value);
+    }
+    for cookie in &extras.cookies {
+        if let Ok(cookie) = HeaderValue::from_str(cookie) {
+            headers.append(SET_COOKIE, cookie);
+        }
+    }
+    // With little memory left nobody keeps a connection for later.
+    if version != Version::HTTP_2 && client.shared.pressure.level() > 0 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+/// Whether nothing more can be read behind a request that was refused.
+fn ends_connection(refusal: Refusal, ticket: &Ticket) -> bool {
+    let unread = ticket.seen.as_ref().is_none_or(|seen| !seen.has_ended());
+    unread || matches!(refusal.status.as_u16(), 400 | 408 | 413)
+}
+
+/// What a client is told of its body.
+pub(super) fn body_refusal(fault: BodyFault) -> Refusal {
+    match fault {
+        BodyFault::Broken => Refusal::new(StatusCode::BAD_REQUEST, "body"),
+        BodyFault::TooLong => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-long"),
+        BodyFault::TooSlow => Refusal::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow"),
+    }
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// What of the request says in which form it wants an answer.
+fn accepting(headers: &HeaderMap) -> HeaderMap {
+    let mut accept = HeaderMap::new();
+    if let Some(value) = headers.get(http::header::ACCEPT) {
+        accept.insert(http::header::ACCEPT, value.clone());
+    }
+    accept
+}

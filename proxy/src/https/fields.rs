@@ -1,0 +1,196 @@
+//! Header fields on their way through: what belongs to one connection stays there, what only usher may say is
+//! said by usher (RFC 9110 section 7.6).
+
+use super::client::Client;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use http::{HeaderMap, Version};
+use ipnet::IpNet;
+use std::net::{IpAddr, SocketAddr};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// The id of a request, in logs and for backends.
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Fields of one connection, beside those that `Connection` names.
+const HOP_BY_HOP: [HeaderName; 7] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("proxy-authenticate"),
+    HeaderName::from_static("proxy-authorization"),
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Fields that `Connection` cannot take from a message.
+const KEPT: [HeaderName; 3] = [HOST, CONTENT_LENGTH, COOKIE];
+
+/// What may not stand in trailers.
+const NOT_IN_TRAILERS: [&str; 10] = [
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "host",
+    "set-cookie",
+    "transfer-encoding",
+];
+
+/// Whether `address` is in one of `networks`.
+pub(super) fn is_in(address: IpAddr, networks: &[IpNet]) -> bool {
+    let address = address.to_canonical();
+    networks.iter().any(|network| network.contains(&address))
+}
+
+/// Removes what belongs to the connection that the message came by.
+pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            .filter(|name| !KEPT.contains(name))
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Makes a request's fields those of the request to a backend. `senders_names` are the fields that only
+/// senders who are trusted with them may set.
+pub(super) fn to_backend(
+    headers: &mut HeaderMap,
+    client: &Client,
+    trusted: &[IpNet],
+    version: Version,
+    id: &str,
+    may_not_set: impl Fn(&str) -> bool,
+) {
+    let wants_trailers = headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    remove_hop_by_hop(headers);
+    headers.remove(EXPECT);
+    if !wants_trailers {
+        headers.remove(TE);
+    }
+    remove_forged(headers, is_in(client.peer.0.ip(), trusted), may_not_set);
+    join_cookies(headers);
+    tell_client(headers, client);
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.entry(X_REQUEST_ID).or_insert(id);
+    }
+    add_via(headers, version, client.name());
+}
+
+/// Removes what only a trusted sender may say, in whatever way it is written: some servers read `_` as `-`.
+fn remove_forged(headers: &mut HeaderMap, trusted: bool, may_not_set: impl Fn(&str) -> bool) {
+    let told = |name: &str| {
+        name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip" | "x-request-id")
+    };
+    let forged = |name: &HeaderName| {
+        let name = name.as_str();
+        if name.contains('_') {
+            let alike = name.replace('_', "-");
+            return told(&alike) || may_not_set(&alike);
+        }
+        (!trusted && told(name)) || may_not_set(name)
+    };
+    let forged: Vec<HeaderName> = headers.keys().filter(|name| forged(name)).cloned().collect();
+    for name in forged {
+        headers.remove(name);
+    }
+}
+
+/// HTTP/2 may send cookies apart; HTTP/1 knows one field (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_some() {
+        let all: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+        if let Ok(joined) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
+            headers.insert(COOKIE, joined);
+        }
+    }
+}
+
+/// Says who asks, and by which name: in the way of RFC 7239 and in the older ones.
+fn tell_client(headers: &mut HeaderMap, client: &Client) {
+    let (source, local) = client.ends;
+    let address = source.ip().to_canonical();
+    let proto = if client.is_secure { "https" } else { "http" };
+    let host = headers.get(HOST).cloned();
+    let shown = host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let forwarded = format!(
+        "for={};by={};host=\"{shown}\";proto={proto}",
+        node(SocketAddr::new(address, source.port())),
+        node(SocketAddr::new(local.ip().to_canonical(), local.port())),
+    );
+    add(headers, FORWARDED, &forwarded);
+    add(headers, X_FORWARDED_FOR, &address.to_string());
+    let mut told = |name, value: Option<HeaderValue>| {
+        if let Some(value) = value
+            && !headers.contains_key(&name)
+        {
+            headers.insert(name, value);
+        }
+    };
+    told(X_FORWARDED_PROTO, Some(HeaderValue::from_static(proto)));
+    told(X_FORWARDED_HOST, host);
+    told(X_FORWARDED_PORT, Some(HeaderValue::from(local.port())));
+    told(X_REAL_IP, HeaderValue::from_str(&address.to_string()).ok());
+}
+
+/// A node as RFC 7239 section 6 writes it.
+fn node(address: SocketAddr) -> String {
+    format!("\"{address}\"")
+}
+
+/// Adds an element to a list.
+fn add(headers: &mut HeaderMap, name: HeaderName, element: &str) {
+    let before: Vec<&[u8]> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
+    let mut list = before.join(&b", "[..]);
+    if !list.is_empty() {
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(element.as_bytes());
+    if let Ok(list) = HeaderValue::from_bytes(&list) {
+        headers.insert(name, list);
+    }
+}
+
+/// Adds this server to `Via` (RFC 9110 section 7.6.3).
+pub(super) fn add_via(headers: &mut HeaderMap, version: Version, name: &str) {
+    let protocol = match version {
+        Version::HTTP_2 => "2",
+        Version::HTTP_10 => "1.0",
+        _ => "1.1",
+    };
+    add(headers, VIA, &format!("{protocol} {name}"));
+}
+
+/// Keeps of trailers what may be sent as such.
+pub(super) fn keep_trailers(trailers: &mut HeaderMap) {
+    let unwanted: Vec<HeaderName> = trailers
+        .keys()
+        .filter(|name| {
+            NOT_IN_TRAILERS.contains(&name.as_str()) || HOP_BY_HOP.contains(name) || **name == TRAILER
+        })
+        .cloned()
+        .collect();
+    for name in unwanted {
+        trailers.remove(name);
+    }
+}

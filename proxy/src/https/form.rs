@@ -1,0 +1,51 @@
+//! The user's name in a login form or a JSON object that is posted, read without taking anything from it.
+
+use super::body::{BodyFault, RequestBody};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::request::Parts;
+
+/// Longest body that is read ahead, in octets. A longer one is no login.
+const CAP: usize = 64 * 1024;
+
+/// How the body is written.
+enum Kind {
+    /// `application/x-www-form-urlencoded`.
+    UrlEncoded,
+    /// `application/json`.
+    Json,
+}
+
+/// What `field` of the body says; nothing where the body is no form.
+///
+/// # Errors
+/// When the body breaks off.
+pub(super) async fn read(
+    parts: &Parts,
+    body: &mut RequestBody,
+    field: &str,
+) -> Result<Option<String>, BodyFault> {
+    let Some(kind) = kind(parts) else { return Ok(None) };
+    let Some(text) = body.read_ahead(CAP).await? else { return Ok(None) };
+    Ok(match kind {
+        Kind::UrlEncoded => {
+            let mut pairs = form_urlencoded::parse(&text);
+            pairs.find(|(name, _)| name == field).map(|(_, value)| value.into_owned())
+        }
+        Kind::Json => {
+            let value: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
+            value.and_then(|value| value.get(field)?.as_str().map(str::to_owned))
+        }
+    })
+}
+
+fn kind(parts: &Parts) -> Option<Kind> {
+    if parts.headers.contains_key(CONTENT_ENCODING) {
+        return None;
+    }
+    let kind = parts.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "application/x-www-form-urlencoded" => Some(Kind::UrlEncoded),
+        "application/json" => Some(Kind::Json),
+        _ => None,
+    }
+}

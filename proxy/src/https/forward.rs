@@ -1,0 +1,359 @@
+//! To a backend and back to the head of its response: a lease, a connection, and another try where that is
+//! safe.
+
+use super::answer::Refusal;
+use super::body::{RequestBody, Seen};
+use super::client::Client;
+use super::interim::{Inform, Interim};
+use super::ticket::{Held, Ticket};
+use crate::session::{Cause as EndCause, Ended, Stage as EndStage, Urgency};
+use crate::shared::Listening;
+use http::header::{AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Incoming;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+use usher_backends::connect::{Cause, ConnectFault, Deadlines, HttpTarget, OnBehalf, Stage};
+use usher_backends::http::{Link, SendFault};
+use usher_backends::roster::{BackendId, Service};
+use usher_config::ArchiveKey;
+use usher_config::snapshot::HttpVersion;
+
+/// For a backend's word on whether it wants a body.
+const CONTINUE: Duration = Duration::from_secs(1);
+/// Least time for a connection to a member.
+const LEAST: Duration = Duration::from_millis(50);
+
+/// Where a request may go.
+pub(super) enum Aim {
+    /// To the one host that holds the archive of `key`.
+    Home { host: String, key: ArchiveKey },
+    /// To any member of an array; to this one while it is in service.
+    Array { name: String, member: Option<String> },
+}
+
+/// A request that is ready to be sent, and how often it may be.
+pub(super) struct Going {
+    pub(super) request: Request<RequestBody>,
+    pub(super) host: HeaderValue,
+    /// It asks to switch protocols, which HTTP/1.1 alone can.
+    pub(super) upgrades: bool,
+    /// Nothing is said of a body before the backend wants it.
+    pub(super) expects: bool,
+    /// For the head of the response.
+    pub(super) timeout: Duration,
+}
+
+/// A response whose body is still to come.
+pub(super) struct Reached {
+    pub(super) response: Response<Incoming>,
+    pub(super) link: Link<RequestBody>,
+    pub(super) target: Arc<HttpTarget>,
+}
+
+/// Why there is no response.
+pub(super) enum Unreached {
+    /// The client is told so.
+    Refused(Refusal),
+    /// It has been ended; there is nobody to tell.
+    Ended(Ended),
+}
+
+impl From<Refusal> for Unreached {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Sends `going` where `aim` says.
+pub(super) async fn forward(
+    ticket: &mut Ticket,
+    at: &Listening,
+    aim: &Aim,
+    going: Going,
+    inform: &impl Inform,
+) -> Result<Reached, Unreached> {
+    let client = ticket.client.clone();
+    let shared = &client.shared;
+    shared.retries.earn();
+    let Going { mut request, host, upgrades, expects, timeout } = going;
+    let seen = request.body().seen().clone();
+    let again = copy(&request);
+    let path = request.uri().path_and_query().cloned();
+    let until = Instant::now() + at.setting.snapshot.limits.backend_connect;
+    let (mut tried, mut fresh, mut repeated) = (Vec::new(), false, false);
+    loop {
+        let held = lease(&client, aim, &tried)?;
+        let id = held.id().clone();
+        let target = ticket.hold(held).target().cloned();
+        let Some(target) = target else {
+            tracing::error!(host = %id, "this host has users and no `http`");
+            return Err(Refusal::unavailable("no-http").into());
+        };
+        let version = if upgrades || is_connection_login(request.headers()) {
+            HttpVersion::One
+        } else {
+            target.endpoint.version
+        };
+        let linked = link(ticket, at, &target, version, fresh, upgrades, until).await;
+        let mut link = match linked {
+            Ok(link) => link,
+            Err(fault) => {
+                shared.observer.connect_failed(&id.name, &fault);
+                // Nothing was sent, and another member is as good.
+                if matches!(aim, Aim::Array { .. }) && Instant::now() < until {
+                    tried.push(id);
+                    continue;
+                }
+                return Err(refusal_for(&fault).into());
+            }
+        };
+        dress(&mut request, version, &host, path.clone());
+        let sent = send(ticket, &mut link, request, &seen, timeout, expects, inform).await?;
+        let SendFault { fault, unsent } = match sent {
+            Ok(response) => {
+                if asks_for_connection_login(&response) {
+                    client.logs_in_on_connections.store(true, Ordering::Relaxed);
+                }
+                return Ok(Reached { response, link, target });
+            }
+            Err(fault) => fault,
+        };
+        if let Some(refusal) = seen.fault().map(super::exchange::body_refusal) {
+            return Err(refusal.into());
+        }
+        match unsent {
+            // It was closed while it waited: nothing is lost.
+            Some(whole) if link.used => {
+                (request, fresh) = (*whole, true);
+                continue;
+            }
+            Some(_) | None => {}
+        }
+        shared.observer.connect_failed(&id.name, &fault);
+        let another = again.as_ref().filter(|_| !repeated && shared.retries.take());
+        let Some(copied) = another.and_then(copy) else { return Err(refusal_for(&fault).into()) };
+        shared.meter.http.retried();
+        (request, fresh, repeated) = (copied, true, true);
+        if matches!(aim, Aim::Array { .. }) {
+            tried.push(id);
+        }
+    }
+}
+
+/// The right to use a backend.
+fn lease(client: &Client, aim: &Aim, tried: &[BackendId]) -> Result<Held, Refusal> {
+    let roster = client.shared.fleet.roster();
+    match aim {
+        Aim::Home { host, key } => {
+            if roster.moving(key).is_some() {
+                return Err(Refusal::unavailable("moving"));
+            }
+            let Some(found) = roster.host(host) else {
+                tracing::error!(user = key.name(), host, "the directory names a host that is not configured");
+                return Err(Refusal::unavailable("unknown-host"));
+            };
+            found.lease(Service::Http).map(Held::Host).map_err(|shut| Refusal::unavailable(shut.name()))
+        }
+        Aim::Array { name, member } => {
+            let none = Refusal::unavailable("no-member");
+            let array = roster.array(name).ok_or(none)?;
+            // Whoever has logged in on a connection stays with it.
+            let own = array.members.iter().find(|member| {
+                member.http.as_ref().is_some_and(|target| client.has_own_to(target))
+                    && !tried.contains(&member.id)
+            });
+            let wanted = own.map(|member| &*member.id.name).or(member.as_deref());
+            let wanted = wanted.filter(|wanted| tried.iter().all(|tried| &*tried.name != *wanted));
+            let there = wanted.and_then(|wanted| array.lease_of(Service::Http, wanted));
+            let source = client.ends.0.ip().to_canonical();
+            let lease = there.or_else(|| array.lease(Service::Http, source, tried)).ok_or(none)?;
+            Ok(Held::Member(lease))
+        }
+    }
+}
+
+/// A connection to `target`: one that waits, or a new one.
+async fn link(
+    ticket: &Ticket,
+    at: &Listening,
+    target: &Arc<HttpTarget>,
+    version: HttpVersion,
+    fresh: bool,
+    upgrades: bool,
+    until: Instant,
+) -> Result<Link<RequestBody>, ConnectFault> {
+    let client = &ticket.client;
+    let shared = &client.shared;
+    let own = client.has_own(target);
+    // A connection that is to be switched must speak HTTP/1.1 and is gone afterwards.
+    let pools = version == target.endpoint.version && !upgrades;
+    if !fresh
+        && own
+        && !upgrades
+        && let Some(link) = client.take_own(target)
+    {
+        return Ok(link);
+    }
+    if !fresh
+        && pools
+        && !target.is_private()
+        && let Some(link) = shared.web.take(target)
+    {
+        return Ok(link);
+    }
+    let begun = Instant::now();
+    let mut deadlines = Deadlines::from(&at.setting.snapshot.limits);
+    if ticket.held.as_ref().is_some_and(|held| matches!(held, Held::Member(_))) {
+        // Half of what is left, so that one that does not answer leaves time for another.
+        deadlines.connect = (until.saturating_duration_since(begun) / 2).max(LEAST);
+    }
+    let id = ticket.id.to_string();
+    let on_behalf = OnBehalf { source: client.ends.0, destination: client.ends.1, session: &id };
+    let opened = Link::open(target, version, on_behalf, &deadlines).await;
+    if let Some(held) = &ticket.held {
+        shared.health.note_session(held.id(), Service::Http, opened.as_ref().map(|_| ()));
+    }
+    let link = opened?;
+    shared.observer.connected(&target.name, begun.elapsed());
+    Ok(if own || !pools { link } else { shared.web.lend(target, link) })
+}
+
+/// Sends the request and waits for the head of the response, passing interim ones on.
+async fn send(
+    ticket: &Ticket,
+    link: &mut Link<RequestBody>,
+    mut request: Request<RequestBody>,
+    seen: &Seen,
+    timeout: Duration,
+    expects: bool,
+    inform: &impl Inform,
+) -> Result<Result<Response<Incoming>, SendFault<RequestBody>>, Unreached> {
+    let interim = Interim::default();
+    interim.listen(&mut request);
+    if !expects {
+        seen.want();
+    }
+    let sending = link.send(request);
+    tokio::pin!(sending);
+    let mut octets = seen.octets();
+    let mut due = Box::pin(sleep(timeout));
+    let patience = sleep(CONTINUE);
+    tokio::pin!(patience);
+    loop {
+        tokio::select! {
+            biased;
+            sent = &mut sending => return Ok(sent),
+            head = interim.next() => {
+                if head.status() == StatusCode::CONTINUE {
+                    if expects && !seen.is_wanted() {
+                        // The client's codec says so itself where it reads the body.
+                        seen.want();
+                        inform.inform(head);
+                    }
+                } else {
+                    inform.inform(head);
+                }
+            }
+            () = &mut patience, if expects && !seen.is_wanted() => seen.want(),
+            ended = ended(ticket) => return Err(Unreached::Ended(ended)),
+            () = &mut due => {
+                // As long as the body goes on, the backend has something to do.
+                let now = seen.octets();
+                if seen.has_ended() || now == octets {
+                    let fault = ConnectFault { stage: Stage::Response, cause: Cause::TimedOut };
+                    return Ok(Err(SendFault { fault, unsent: None }));
+                }
+                octets = now;
+                due = Box::pin(sleep(timeout));
+            }
+        }
+    }
+}
+
+/// Returns when the request is to end at once.
+async fn ended(ticket: &Ticket) -> Ended {
+    std::future::poll_fn(|cx| {
+        let Some(session) = &ticket.session else { return Poll::Pending };
+        let order = session.order(cx.waker());
+        if order.urgency != Urgency::End {
+            return Poll::Pending;
+        }
+        let (by, cause) = EndCause::ordered(order.why);
+        Poll::Ready(Ended::new(by, EndStage::Login, cause))
+    })
+    .await
+}
+
+/// Writes the request in the way of `version`.
+fn dress(
+    request: &mut Request<RequestBody>,
+    version: HttpVersion,
+    host: &HeaderValue,
+    path: Option<PathAndQuery>,
+) {
+    let mut uri = http::uri::Parts::default();
+    uri.path_and_query = path;
+    match version {
+        HttpVersion::One => {
+            *request.version_mut() = Version::HTTP_11;
+            request.headers_mut().insert(HOST, host.clone());
+        }
+        HttpVersion::Two => {
+            *request.version_mut() = Version::HTTP_2;
+            request.headers_mut().remove(HOST);
+            uri.scheme = Some(Scheme::HTTPS);
+            uri.authority = host.to_str().ok().and_then(|host| host.parse().ok());
+        }
+    }
+    if let Ok(uri) = Uri::from_parts(uri) {
+        *request.uri_mut() = uri;
+    }
+}
+
+/// The same request once more, where that is safe: it has no body, and doing it twice is doing it once
+/// (RFC 9110 section 9.2.2).
+fn copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    let safe = matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE
+    );
+    let safe = safe || request.method().as_str() == "PROPFIND" || request.method().as_str() == "REPORT";
+    if !safe || !request.body().is_empty() {
+        return None;
+    }
+    let mut copied = Request::new(RequestBody::nothing());
+    *copied.method_mut() = request.method().clone();
+    *copied.uri_mut() = request.uri().clone();
+    copied.headers_mut().clone_from(request.headers());
+    Some(copied)
+}
+
+/// Whether a request logs in on its connection (RFC 4559, and NTLM).
+pub(super) fn is_connection_login(headers: &HeaderMap) -> bool {
+    headers.get_all(AUTHORIZATION).iter().any(names_connection_scheme)
+}
+
+fn asks_for_connection_login(response: &Response<Incoming>) -> bool {
+    response.status() == StatusCode::UNAUTHORIZED
+        && response.headers().get_all(WWW_AUTHENTICATE).iter().any(names_connection_scheme)
+}
+
+fn names_connection_scheme(value: &HeaderValue) -> bool {
+    let scheme = value.as_bytes().split(|b| matches!(b, b' ' | b',')).next().unwrap_or_default();
+    scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+}
+
+/// What a client is told of a fault on the way to a backend.
+fn refusal_for(fault: &ConnectFault) -> Refusal {
+    let status = match (fault.stage, &fault.cause) {
+        (Stage::Resolve | Stage::Dial | Stage::ProxyHeader, _) => StatusCode::SERVICE_UNAVAILABLE,
+        (_, Cause::TimedOut) => StatusCode::GATEWAY_TIMEOUT,
+        _ => StatusCode::BAD_GATEWAY,
+    };
+    Refusal::new(status, fault.stage.name())
+}

@@ -1,0 +1,49 @@
+//! Interim responses (1xx) of a backend, on their way to the client.
+
+use atomic_waker::AtomicWaker;
+use http::Response;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+
+/// Those that wait.
+#[derive(Clone, Default)]
+pub(super) struct Interim(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    queue: Mutex<VecDeque<Response<()>>>,
+    waker: AtomicWaker,
+}
+
+impl Interim {
+    /// Lets the codec tell of those that answer `request`.
+    pub(super) fn listen<B>(&self, request: &mut http::Request<B>) {
+        let interim = self.0.clone();
+        hyper::ext::on_informational(request, move |response| {
+            let mut head = Response::new(());
+            *head.status_mut() = response.status();
+            head.headers_mut().clone_from(response.headers());
+            interim.queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(head);
+            interim.waker.wake();
+        });
+    }
+
+    /// The next one.
+    pub(super) async fn next(&self) -> Response<()> {
+        std::future::poll_fn(|cx| {
+            self.0.waker.register(cx.waker());
+            match self.0.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() {
+                Some(head) => Poll::Ready(head),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+/// Passes interim responses on to a client.
+pub(super) trait Inform {
+    /// Passes one on, unless that is not possible now.
+    fn inform(&self, head: Response<()>);
+}

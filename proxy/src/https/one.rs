@@ -1,0 +1,118 @@
+//! HTTP/1.1 with a client: the codec behind its guard.
+
+use super::answer::Refusal;
+use super::body::Source;
+use super::client::Client;
+use super::exchange::{Outcome, exchange};
+use super::guarded::Guarded;
+use super::interim::Inform;
+use super::response::{BrokenOff, ResponseBody};
+use super::wire::{Refused, Turn, Wire};
+use crate::tls::ClientStream;
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use std::fmt::Write;
+use std::sync::Arc;
+use usher_wire::http1::{FIELDS_CAP, Fault, HEAD_CAP};
+
+/// Octets of a message that the codec gathers at most.
+const BUFFER: usize = 64 * 1024;
+
+/// Serves requests until the connection ends.
+pub(super) async fn serve(client: Arc<Client>, stream: ClientStream) {
+    let wire = Wire::default();
+    let at = client.listening();
+    let io = TokioIo::new(Guarded::new(stream, wire.clone(), &at.setting.snapshot.limits));
+    // A connection that lasts keeps no configuration.
+    drop(at);
+    let shared = client.shared.clone();
+    let service = service_fn(move |request| answer(client.clone(), wire.begin(), request));
+    let connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_headers(FIELDS_CAP + 1)
+        .max_header_size(HEAD_CAP)
+        .max_buf_size(BUFFER)
+        .serve_connection(io, service)
+        .with_upgrades();
+    tokio::pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return drop(ended),
+        () = shared.stopped() => connection.as_mut().graceful_shutdown(),
+    }
+    drop(connection.await);
+}
+
+impl Inform for Turn {
+    fn inform(&self, head: Response<()>) {
+        // The codec says this one by itself.
+        if head.status() == StatusCode::CONTINUE {
+            return;
+        }
+        let mut text = format!(
+            "HTTP/1.1 {} {}\r\n",
+            head.status().as_u16(),
+            head.status().canonical_reason().unwrap_or_default()
+        )
+        .into_bytes();
+        for (name, value) in head.headers().iter().filter(|(name, _)| *name != CONNECTION) {
+            let mut line = String::new();
+            let _ = write!(line, "{name}: ");
+            text.extend_from_slice(line.as_bytes());
+            text.extend_from_slice(value.as_bytes());
+            text.extend_from_slice(b"\r\n");
+        }
+        text.extend_from_slice(b"\r\n");
+        Turn::inform(self, &text);
+    }
+}
+
+async fn answer(
+    client: Arc<Client>,
+    turn: Turn,
+    mut request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, BrokenOff> {
+    let refused = turn.refused().map(refusal);
+    let upgrade = hyper::upgrade::on(&mut request);
+    let (parts, body) = request.into_parts();
+    let outcome = exchange(&client, parts, Source::One(body), refused, &turn).await;
+    match outcome {
+        Outcome::Response(mut response) => {
+            turn.switch(false);
+            // A body that was refused while it went on to a backend is answered for what it is.
+            if let Some(refusal) = turn.refused().map(refusal).filter(|_| refused.is_none()) {
+                *response.status_mut() = refusal.status;
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response.body_mut().turn = Some(turn);
+            Ok(response)
+        }
+        Outcome::Tunnel(mut response, tunnel) => {
+            turn.switch(true);
+            client.shared.spawner.session(async move {
+                match upgrade.await {
+                    Ok(client) => tunnel.run(TokioIo::new(client)).await,
+                    Err(_) => tunnel.give_up(),
+                }
+            });
+            response.body_mut().turn = Some(turn);
+            Ok(response)
+        }
+        // Of HTTP/2 only.
+        Outcome::Reset(_) | Outcome::Cut => Err(BrokenOff),
+    }
+}
+
+fn refusal(refused: Refused) -> Refusal {
+    match refused {
+        Refused::Slow => Refusal::new(StatusCode::REQUEST_TIMEOUT, "head-too-slow"),
+        Refused::Fault(fault) => Refusal::new(status(fault), fault.name()),
+    }
+}
+
+fn status(fault: Fault) -> StatusCode {
+    StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_REQUEST)
+}

@@ -1,0 +1,96 @@
+//! How long a peer may keep others waiting for octets of a body: it must make progress, and on the whole keep
+//! to a least rate. Only the time counts in which somebody waits for it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
+use usher_config::snapshot::Limits;
+
+/// The waiting for one peer.
+pub(super) struct Pace {
+    /// Without an octet.
+    stalled: Duration,
+    /// Octets a second, as soon as it has been waited for as long as that.
+    rate: u64,
+    octets: u64,
+    /// Waited for it in all, before now.
+    waited: Duration,
+    since: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Pace {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            stalled: limits.http_stalled,
+            rate: limits.http_min_rate,
+            octets: 0,
+            waited: Duration::ZERO,
+            since: None,
+            sleep: None,
+        }
+    }
+
+    /// So many octets have come, or gone.
+    pub(super) fn progress(&mut self, octets: usize) {
+        self.octets += octets as u64;
+        if let Some(since) = self.since.take() {
+            self.waited += since.elapsed();
+        }
+    }
+
+    /// Nothing comes or goes for now. Ready when that has lasted too long.
+    pub(super) fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let due = since + self.patience();
+        poll_due(&mut self.sleep, due, cx)
+    }
+
+    /// How long it may be waited for this time.
+    fn patience(&self) -> Duration {
+        let earned = Duration::from_secs_f64(self.octets as f64 / self.rate.max(1) as f64);
+        self.stalled.min((self.stalled + earned).saturating_sub(self.waited))
+    }
+}
+
+/// Ready at `due`. The timer is kept from one wait to the next: one that is set too early is set anew when it
+/// fires, so that most waits touch no timer.
+pub(super) fn poll_due(sleep: &mut Option<Pin<Box<Sleep>>>, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    let sleep = sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+    if sleep.deadline() > due {
+        sleep.as_mut().reset(due);
+    }
+    while sleep.as_mut().poll(cx).is_ready() {
+        if Instant::now() >= due {
+            return Poll::Ready(());
+        }
+        sleep.as_mut().reset(due);
+    }
+    Poll::Pending
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_peers_use_up_their_patience_and_steady_ones_do_not() {
+        let mut pace = Pace {
+            stalled: Duration::from_secs(30),
+            rate: 1000,
+            octets: 0,
+            waited: Duration::ZERO,
+            since: None,
+            sleep: None,
+        };
+        assert_eq!(pace.patience(), Duration::from_secs(30));
+        pace.waited = Duration::from_secs(29);
+        pace.progress(1);
+        assert!(pace.patience() < Duration::from_millis(1100), "an octet earns next to nothing");
+        pace.progress(10_000);
+        assert!(pace.patience() > Duration::from_secs(10));
+        pace.progress(10_000_000);
+        assert_eq!(pace.patience(), Duration::from_secs(30), "past speed buys no standstill");
+    }
+}

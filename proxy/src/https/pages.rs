@@ -1,0 +1,64 @@
+//! What usher serves itself: whether it takes requests, for load balancers in front, and client set-up.
+
+use super::body::{BodyFault, RequestBody};
+use super::client::Client;
+use super::response::ResponseBody;
+use super::setup;
+use super::validate::Valid;
+use crate::shared::Listening;
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode};
+
+/// The page that load balancers ask for.
+const HEALTH: &str = "/healthcheck.htm";
+
+/// The page that is asked for, if it is one of usher's own.
+///
+/// # Errors
+/// When the body of a request for client set-up breaks off.
+pub(super) async fn page(
+    client: &Client,
+    at: &Listening,
+    valid: &Valid,
+    parts: &Parts,
+    body: &mut RequestBody,
+) -> Result<Option<Response<ResponseBody>>, BodyFault> {
+    if valid.path.eq_ignore_ascii_case(HEALTH) {
+        let up = !client.shared.is_stopping();
+        let (status, words) = if up {
+            (StatusCode::OK, "200 OK\r\n")
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "stopping\r\n")
+        };
+        return Ok(Some(text(status, "text/plain; charset=utf-8", words.to_owned())));
+    }
+    setup::page(at, valid, parts, body).await
+}
+
+/// A page of usher's own.
+pub(super) fn text(
+    status: StatusCode,
+    kind: &'static str,
+    words: impl Into<Bytes>,
+) -> Response<ResponseBody> {
+    let words = words.into();
+    let length = words.len();
+    let mut response = Response::new(ResponseBody::of(words));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The answer to a method that a page does not know.
+pub(super) fn wrong_method(allowed: &Method) -> Response<ResponseBody> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", "wrong method\n");
+    if let Ok(allowed) = HeaderValue::from_str(allowed.as_str()) {
+        response.headers_mut().insert(ALLOW, allowed);
+    }
+    response
+}

@@ -1,0 +1,61 @@
+//! HTTP in the clear, whose every request is sent to HTTPS.
+
+use super::guarded::Guarded;
+use super::wire::{Refused, Turn, Wire};
+use crate::shared::{Listening, Shared};
+use crate::tls::ClientStream;
+use bytes::Bytes;
+use http::header::{CONNECTION, HOST, LOCATION};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use std::convert::Infallible;
+use usher_wire::http::authority::Authority;
+
+/// Serves one connection.
+pub(super) async fn serve(shared: &Shared, at: &Listening, stream: ClientStream) {
+    let wire = Wire::default();
+    let io = TokioIo::new(Guarded::new(stream, wire.clone(), &at.setting.snapshot.limits));
+    let port = at.listener().redirect_to.unwrap_or(443);
+    let service = service_fn(move |request| {
+        let answer = answer(&wire.begin(), port, &request);
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    let connection = http1::Builder::new().header_read_timeout(None).serve_connection(io, service);
+    tokio::pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return drop(ended),
+        () = shared.stopped() => connection.as_mut().graceful_shutdown(),
+    }
+    drop(connection.await);
+}
+
+fn answer(turn: &Turn, port: u16, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    let refused = turn.refused().map(|refused| match refused {
+        Refused::Slow => 408,
+        Refused::Fault(fault) => fault.status(),
+    });
+    let status = match (refused, location(port, request)) {
+        (Some(status), _) => StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST),
+        (None, None) => StatusCode::BAD_REQUEST,
+        (None, Some(location)) => {
+            response.headers_mut().insert(LOCATION, location);
+            StatusCode::PERMANENT_REDIRECT
+        }
+    };
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// The same place, by HTTPS.
+fn location(port: u16, request: &Request<Incoming>) -> Option<HeaderValue> {
+    let host = Authority::parse(request.headers().get(HOST)?.as_bytes())?.host;
+    let path = request.uri().path_and_query()?.as_str();
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    HeaderValue::from_str(&format!("https://{host}{port}{path}")).ok()
+}

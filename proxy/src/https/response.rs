@@ -1,0 +1,183 @@
+//! Bodies of responses on their way to a client. One that breaks off is seen to break off.
+
+use super::body::{RequestBody, without_framing};
+use super::pace::poll_due;
+use super::ticket::Ticket;
+use super::wire::Turn;
+use crate::session::{By, Cause, Ended, Stage, Urgency};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
+use usher_backends::connect::HttpTarget;
+use usher_backends::http::Link;
+
+/// For the end of an exchange on a connection that is to serve the next one.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// Why a response breaks off. The operator's log says more.
+#[derive(Debug, thiserror::Error)]
+#[error("the response broke off")]
+pub(crate) struct BrokenOff;
+
+/// The body of a response.
+pub(crate) struct ResponseBody {
+    inner: Inner,
+    /// Kept until the body is done with.
+    pub(super) turn: Option<Turn>,
+}
+
+enum Inner {
+    Own(Option<Bytes>, Option<Box<Ticket>>),
+    Relayed(Box<Relayed>),
+}
+
+/// A backend's body.
+pub(super) struct Relayed {
+    pub(super) incoming: Incoming,
+    pub(super) link: Option<Link<RequestBody>>,
+    pub(super) target: Arc<HttpTarget>,
+    pub(super) ticket: Ticket,
+    /// Without an octet from the backend.
+    pub(super) timeout: Duration,
+    since: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl ResponseBody {
+    /// usher's own words.
+    pub(super) fn of(words: Bytes) -> Self {
+        let words = Some(words).filter(|words| !words.is_empty());
+        Self { inner: Inner::Own(words, None), turn: None }
+    }
+
+    /// Lets the request's ticket go with the body.
+    pub(super) fn holding(mut self, ticket: Ticket) -> Self {
+        if let Inner::Own(_, held) = &mut self.inner {
+            *held = Some(Box::new(ticket));
+        }
+        self
+    }
+}
+
+impl Relayed {
+    pub(super) fn body(
+        incoming: Incoming,
+        link: Link<RequestBody>,
+        target: Arc<HttpTarget>,
+        ticket: Ticket,
+        timeout: Duration,
+    ) -> ResponseBody {
+        let relayed = Self { incoming, link: Some(link), target, ticket, timeout, since: None, sleep: None };
+        ResponseBody { inner: Inner::Relayed(Box::new(relayed)), turn: None }
+    }
+
+    /// All of it has come: the connection may serve the next request.
+    fn finish(&mut self) {
+        self.ticket.complete();
+        let Some(mut link) = self.link.take() else { return };
+        let (client, target) = (self.ticket.client.clone(), self.target.clone());
+        let keep = move |link| match client.has_own(&target) {
+            true => client.keep_own(&target, link),
+            false => client.shared.web.put(&target, link),
+        };
+        if link.is_ready() {
+            keep(link);
+        } else if !link.is_closed() {
+            tokio::spawn(async move {
+                if tokio::time::timeout(SETTLE, link.settle()).await == Ok(true) {
+                    keep(link);
+                }
+            });
+        }
+    }
+
+    fn break_off(&mut self, ended: Ended) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        self.ticket.end(ended);
+        // It is in the middle of something.
+        self.link = None;
+        Poll::Ready(Some(Err(BrokenOff)))
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let order = self.ticket.session.as_ref().map(|session| session.order(cx.waker()));
+        if let Some(order) = order.filter(|order| order.urgency == Urgency::End) {
+            let (by, cause) = Cause::ordered(order.why);
+            return self.break_off(Ended::new(by, Stage::Relay, cause));
+        }
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Pending => {
+                let due = *self.since.get_or_insert_with(Instant::now) + self.timeout;
+                match poll_due(&mut self.sleep, due, cx) {
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(()) => self.break_off(Ended::new(By::Usher, Stage::Relay, Cause::TooLong)),
+                }
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                self.since = None;
+                let octets = frame.data_ref().map_or(0, Bytes::len) as u64;
+                self.ticket.from_backend += octets;
+                self.ticket.client.shared.meter.bytes.from_backend.increment(octets);
+                if let Some(session) = &self.ticket.session {
+                    session.note_activity();
+                }
+                Poll::Ready(Some(Ok(without_framing(frame))))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                if let Some(link) = &self.link {
+                    let fault = link.body_fault(&error);
+                    self.ticket.client.shared.observer.connect_failed(&self.target.name, &fault);
+                }
+                self.break_off(Ended::new(By::Backend, Stage::Relay, Cause::Truncated))
+            }
+            Poll::Ready(None) => {
+                self.finish();
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+impl Drop for Relayed {
+    fn drop(&mut self) {
+        // One whose length was known, or that is empty, is not asked for its end.
+        if self.link.is_some() && self.incoming.is_end_stream() {
+            self.finish();
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        match &mut self.get_mut().inner {
+            Inner::Own(words, _) => Poll::Ready(words.take().map(|words| Ok(Frame::data(words)))),
+            Inner::Relayed(relayed) => relayed.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.inner {
+            Inner::Own(words, _) => words.is_none(),
+            Inner::Relayed(relayed) => relayed.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Inner::Own(words, _) => {
+                SizeHint::with_exact(words.as_ref().map_or(0, |words| words.len() as u64))
+            }
+            Inner::Relayed(relayed) => relayed.incoming.size_hint(),
+        }
+    }
+}

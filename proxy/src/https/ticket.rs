@@ -1,0 +1,161 @@
+//! One request from its beginning to its end: who holds what for it, and the line that is written then.
+
+use super::answer::Refusal;
+use super::body::Seen;
+use super::client::Client;
+use crate::session::{About, By, Cause, Doing, Ended, Entry, Stage};
+use crate::shared::{Id, Listening};
+use http::{Method, StatusCode, Version};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use usher_backends::connect::HttpTarget;
+use usher_backends::roster::{BackendId, Host, Lease, Member};
+use usher_config::snapshot::Protocol;
+
+/// The backend that serves it.
+pub(super) enum Held {
+    Host(Lease<Host>),
+    Member(Lease<Member>),
+}
+
+impl Held {
+    /// Its name.
+    pub(super) fn id(&self) -> &BackendId {
+        match self {
+            Self::Host(lease) => &lease.backend().id,
+            Self::Member(lease) => &lease.backend().id,
+        }
+    }
+
+    /// How it is reached.
+    pub(super) fn target(&self) -> Option<&Arc<HttpTarget>> {
+        match self {
+            Self::Host(lease) => lease.backend().http.as_ref(),
+            Self::Member(lease) => lease.backend().http.as_ref(),
+        }
+    }
+}
+
+/// The request. Gives everything up and writes its line when it is dropped.
+pub(super) struct Ticket {
+    pub(super) client: Arc<Client>,
+    pub(super) id: Id,
+    begun: Instant,
+    version: Version,
+    method: Method,
+    path: String,
+    /// Its place in the table of sessions, as soon as it is known where it goes.
+    pub(super) session: Option<Entry>,
+    pub(super) held: Option<Held>,
+    /// Where the name of its user was.
+    pub(super) by: &'static str,
+    pub(super) status: Option<StatusCode>,
+    pub(super) seen: Option<Arc<Seen>>,
+    pub(super) from_backend: u64,
+    /// How it ended, where it did not come to its proper end.
+    ended: Ended,
+}
+
+impl Ticket {
+    pub(super) fn new(client: &Arc<Client>, version: Version, method: Method, path: &str) -> Self {
+        Self {
+            id: client.shared.ids.next(),
+            client: client.clone(),
+            begun: Instant::now(),
+            version,
+            method,
+            path: path.to_owned(),
+            session: None,
+            held: None,
+            by: "nothing",
+            status: None,
+            seen: None,
+            from_backend: 0,
+            // Whatever drops it before it is said otherwise does so because the client is gone.
+            ended: Ended::new(By::Client, Stage::Login, Cause::Closed),
+        }
+    }
+
+    /// Enters it among the sessions, under the name of `user`.
+    pub(super) fn enter(&mut self, at: &Listening, user: &str) {
+        let session = self.client.shared.sessions.enter(About {
+            id: self.id,
+            protocol: Protocol::Https,
+            listener: at.name.clone(),
+            client: self.client.ends.0,
+            user: user.into(),
+            tls: self.client.tls,
+        });
+        self.session = Some(session);
+    }
+
+    /// The backend has been chosen.
+    pub(super) fn hold(&mut self, held: Held) -> &Held {
+        if let Some(session) = &self.session {
+            session.goes_to(held.id());
+            session.note_doing(Doing::Busy);
+        }
+        self.held.insert(held)
+    }
+
+    /// usher answers itself.
+    pub(super) fn refused(&mut self, refusal: Refusal) {
+        self.status = Some(refusal.status);
+        self.ended = Ended::new(By::Usher, Stage::Login, Cause::Protocol(refusal.cause));
+        self.client.shared.meter.http_refused(refusal.cause);
+    }
+
+    /// The head of the response goes on.
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+        self.ended = Ended::new(By::Client, Stage::Relay, Cause::Closed);
+    }
+
+    /// How long it has taken so far.
+    pub(super) fn took(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// It has come to its proper end, or to another one.
+    pub(super) fn end(&mut self, ended: Ended) {
+        self.ended = ended;
+    }
+
+    /// The end of a response that is complete.
+    pub(super) fn complete(&mut self) {
+        self.ended = Ended::new(By::Backend, Stage::Relay, Cause::Complete);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let took = self.begun.elapsed();
+        let code = self.status.map_or(0, |status| status.as_u16());
+        let shared = &self.client.shared;
+        shared.meter.http.request(self.version, code, took);
+        let from_client = self.seen.as_ref().map_or(0, |seen| seen.octets());
+        shared.meter.bytes.from_client.increment(from_client);
+        let user = self.session.as_ref().map(|session| &*session.about.user).unwrap_or_default();
+        let host = self.held.as_ref().map(|held| &*held.id().name).unwrap_or_default();
+        tracing::info!(
+            client = %self.client.ends.0,
+            session = %self.id,
+            protocol = "https",
+            user,
+            identity = self.by,
+            host,
+            method = self.method.as_str(),
+            path = self.path,
+            version = ?self.version,
+            status = code,
+            by = self.ended.by.name(),
+            stage = self.ended.stage.name(),
+            cause = self.ended.cause.name(),
+            bytes_from_client = from_client,
+            bytes_from_backend = self.from_backend,
+            seconds = took.as_secs_f64(),
+            "request"
+        );
+    }
+}

@@ -1,0 +1,113 @@
+//! Connections that become another protocol's: only after the backend has said so (RFC 9110 section 7.8), over
+//! HTTP/1.1 and by extended CONNECT over HTTP/2 (RFC 8441).
+
+use super::answer::Refusal;
+use super::exchange::Outcome;
+use super::fields;
+use super::forward::Reached;
+use super::response::ResponseBody;
+use super::ticket::Ticket;
+use crate::relay;
+use crate::session::{By, Cause, Doing, Ended, Stage};
+use crate::shared::Listening;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::request::Parts;
+use http::{HeaderMap, Method, Response, StatusCode, Version};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A switched connection to a backend.
+pub(super) struct Tunnel {
+    ticket: Ticket,
+    backend: OnUpgrade,
+    patience: Duration,
+}
+
+/// The protocol that a request asks to switch to, if any. One that asks by extended CONNECT becomes a GET.
+pub(super) fn upgrade(parts: &mut Parts, has_no_body: bool) -> Option<HeaderValue> {
+    if let Some(protocol) = parts.extensions.remove::<h2::ext::Protocol>() {
+        parts.method = Method::GET;
+        if protocol.as_str().eq_ignore_ascii_case("websocket") {
+            let mut nonce = [0; 16];
+            // The backend's answer to it is not asked for: TLS says who answers.
+            let _ = aws_lc_rs::rand::fill(&mut nonce);
+            let key = HeaderValue::from_str(&STANDARD.encode(nonce)).ok()?;
+            parts.headers.insert(SEC_WEBSOCKET_KEY, key);
+        }
+        return HeaderValue::from_str(protocol.as_str()).ok();
+    }
+    if parts.version != Version::HTTP_11 || !has_no_body {
+        return None;
+    }
+    let names = |name: &HeaderName, wanted: &str| {
+        let values = parts.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(wanted))
+    };
+    // What HTTP/2 in the clear would make of the connection is not ours to follow.
+    let wants = names(&CONNECTION, "upgrade") && !names(&UPGRADE, "h2c");
+    parts.headers.get(UPGRADE).filter(|_| wants).cloned()
+}
+
+/// Asks a backend for `protocol`.
+pub(super) fn ask(headers: &mut HeaderMap, protocol: &HeaderValue) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, protocol.clone());
+}
+
+/// The backend has switched: so does the client's side.
+pub(super) fn switch(
+    mut ticket: Ticket,
+    at: &Listening,
+    reached: Reached,
+    protocol: &HeaderValue,
+    finish: impl FnOnce(&mut HeaderMap),
+) -> Outcome {
+    let Reached { mut response, .. } = reached;
+    let backend = hyper::upgrade::on(&mut response);
+    ticket.answered(response.status());
+    let (mut head, _) = response.into_parts();
+    let given = head.headers.get(UPGRADE).cloned().unwrap_or_else(|| protocol.clone());
+    fields::remove_hop_by_hop(&mut head.headers);
+    fields::add_via(&mut head.headers, head.version, ticket.client.name());
+    finish(&mut head.headers);
+    ask(&mut head.headers, &given);
+    head.extensions.clear();
+    let patience = at.setting.snapshot.limits.farewell;
+    let tunnel = Box::new(Tunnel { ticket, backend, patience });
+    Outcome::Tunnel(Response::from_parts(head, ResponseBody::of(Bytes::new())), tunnel)
+}
+
+/// Makes a switch's answer that of an extended CONNECT.
+pub(super) fn as_connect(head: &mut Response<ResponseBody>) {
+    *head.status_mut() = StatusCode::OK;
+    for name in [CONNECTION, UPGRADE, SEC_WEBSOCKET_ACCEPT] {
+        head.headers_mut().remove(name);
+    }
+}
+
+impl Tunnel {
+    /// Joins the client with the backend until either ends.
+    pub(super) async fn run(mut self, client: impl AsyncRead + AsyncWrite + Unpin) {
+        let Ok(backend) = self.backend.await else {
+            self.ticket.refused(Refusal::new(StatusCode::BAD_GATEWAY, "switch"));
+            return;
+        };
+        let Some(session) = &self.ticket.session else { return };
+        session.note_doing(Doing::Busy);
+        let counted = &self.ticket.client.shared.meter.bytes;
+        let (ended, octets) =
+            relay::splice(session, client, TokioIo::new(backend), counted, self.patience).await;
+        self.ticket.from_backend += octets.1;
+        self.ticket.end(ended);
+    }
+
+    /// The client never came.
+    pub(super) fn give_up(mut self) {
+        self.ticket.end(Ended::new(By::Client, Stage::Relay, Cause::Reset));
+    }
+}

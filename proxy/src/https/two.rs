@@ -1,0 +1,228 @@
+//! HTTP/2 with a client. Driven by the codec of `h2` itself: a stream that stands still is reset alone, and a
+//! request that breaks the protocol gets the reset that says so.
+
+use super::body::Source;
+use super::client::Client;
+use super::counted::Counted;
+use super::exchange::{Outcome, exchange};
+use super::interim::Inform;
+use super::pace::Pace;
+use super::response::ResponseBody;
+use super::tunnel;
+use super::two_stream::Duplex;
+use crate::tls::ClientStream;
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::{Request, Response};
+use http_body::Body;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+use usher_config::snapshot::Limits;
+use usher_wire::http1::HEAD_CAP;
+
+/// Window of a connection and of each of its streams, in octets: what one client may have on its way.
+const WINDOW: u32 = 1024 * 1024;
+/// Octets of responses that wait for a client on one stream.
+const SEND: usize = 64 * 1024;
+/// Between two looks at whether the connection is idle.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Serves streams until the connection ends.
+pub(super) async fn serve(client: Arc<Client>, stream: ClientStream) {
+    let limits = Arc::new(client.listening().setting.snapshot.limits.clone());
+    let handshake = h2::server::Builder::new()
+        .initial_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_concurrent_streams(limits.http_streams)
+        .max_header_list_size(HEAD_CAP as u32)
+        .max_send_buffer_size(SEND)
+        .enable_connect_protocol()
+        .handshake(Counted::new(stream, &limits));
+    let Ok(Ok(mut connection)) = timeout(limits.http_header, handshake).await else { return };
+    let open = Arc::new(AtomicUsize::new(0));
+    let mut idle = Duration::ZERO;
+    let mut ending = false;
+    let shared = client.shared.clone();
+    loop {
+        let accepted = tokio::select! {
+            accepted = connection.accept() => accepted,
+            () = shared.stopped(), if !ending => {
+                connection.graceful_shutdown();
+                ending = true;
+                continue;
+            }
+            () = sleep(LOOK.min(limits.http_idle)) => {
+                idle = if open.load(Ordering::Acquire) == 0 { idle + LOOK } else { Duration::ZERO };
+                let unwanted = idle >= limits.http_idle || shared.pressure.level() > 0;
+                if unwanted && ending && open.load(Ordering::Acquire) == 0 {
+                    // It has been told, and does not go.
+                    return;
+                }
+                if unwanted && !ending {
+                    connection.graceful_shutdown();
+                    (ending, idle) = (true, Duration::ZERO);
+                }
+                continue;
+            }
+        };
+        let Some(Ok((request, respond))) = accepted else { return };
+        idle = Duration::ZERO;
+        let guard = Open::one_more(&open);
+        let (client, limits) = (client.clone(), limits.clone());
+        shared.spawner.session(async move {
+            answer(client, request, respond, &limits).await;
+            drop(guard);
+        });
+    }
+}
+
+/// Counts a stream until it is dropped.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn one_more(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::AcqRel);
+        Self(open.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The client's side of a stream, before its response.
+struct Answering(Mutex<SendResponse<Bytes>>);
+
+impl Answering {
+    fn lock(&self) -> MutexGuard<'_, SendResponse<Bytes>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inform for Answering {
+    fn inform(&self, head: Response<()>) {
+        // A client that is gone is told nothing.
+        let _ = self.lock().send_informational(head);
+    }
+}
+
+async fn answer(
+    client: Arc<Client>,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+    limits: &Limits,
+) {
+    let (parts, stream) = request.into_parts();
+    let answering = Answering(Mutex::new(respond));
+    let tunnels = parts.extensions.get::<h2::ext::Protocol>().is_some();
+    // What a tunnel brings is nobody's before the backend has switched.
+    let (source, stream) =
+        if tunnels { (Source::Nothing, Some(stream)) } else { (Source::Two(stream), None) };
+    let outcome = {
+        let exchange = exchange(&client, parts, source, None, &answering);
+        let gone = std::future::poll_fn(|cx| match answering.lock().poll_reset(cx) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => Poll::Pending,
+        });
+        tokio::select! {
+            outcome = exchange => outcome,
+            () = gone => return,
+        }
+    };
+    let mut respond = answering.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match outcome {
+        Outcome::Response(response) => {
+            let (head, body) = response.into_parts();
+            let is_empty = body.is_end_stream();
+            match respond.send_response(Response::from_parts(head, ()), is_empty) {
+                Ok(stream) if !is_empty => pump(body, stream, limits).await,
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Outcome::Tunnel(mut response, joined) => {
+            tunnel::as_connect(&mut response);
+            let (head, _) = response.into_parts();
+            match (respond.send_response(Response::from_parts(head, ()), false), stream) {
+                (Ok(send), Some(receive)) => joined.run(Duplex::new(send, receive)).await,
+                (Ok(_) | Err(_), _) => joined.give_up(),
+            }
+        }
+        Outcome::Reset(reason) => respond.send_reset(reason),
+        Outcome::Cut => respond.send_reset(Reason::CANCEL),
+    }
+}
+
+/// Sends a body as the client takes it. A stream on which nothing goes for too long is reset.
+async fn pump(mut body: ResponseBody, mut stream: SendStream<Bytes>, limits: &Limits) {
+    let mut pace = Pace::new(limits);
+    loop {
+        let frame = std::future::poll_fn(|cx| {
+            if stream.poll_reset(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            Pin::new(&mut body).poll_frame(cx).map(Some)
+        });
+        let Some(frame) = frame.await else { return };
+        match frame {
+            None => return drop(stream.send_data(Bytes::new(), true)),
+            Some(Err(_)) => return stream.send_reset(Reason::INTERNAL_ERROR),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => {
+                    let last = body.is_end_stream();
+                    if let Err(reason) = send(&mut stream, data, last, &mut pace).await {
+                        return stream.send_reset(reason);
+                    }
+                    if last {
+                        return;
+                    }
+                }
+                Err(frame) => {
+                    if let Ok(trailers) = frame.into_trailers() {
+                        return drop(stream.send_trailers(trailers));
+                    }
+                }
+            },
+        }
+    }
+}
+
+/// Sends `data` within the client's windows.
+async fn send(
+    stream: &mut SendStream<Bytes>,
+    mut data: Bytes,
+    last: bool,
+    pace: &mut Pace,
+) -> Result<(), Reason> {
+    loop {
+        stream.reserve_capacity(data.len());
+        let capacity = std::future::poll_fn(|cx| {
+            if stream.poll_reset(cx).is_ready() {
+                return Poll::Ready(Err(Reason::CANCEL));
+            }
+            match stream.capacity() {
+                0 if !data.is_empty() => {}
+                capacity => return Poll::Ready(Ok(capacity)),
+            }
+            match stream.poll_capacity(cx) {
+                Poll::Ready(Some(Ok(capacity))) => Poll::Ready(Ok(capacity)),
+                Poll::Ready(Some(Err(_)) | None) => Poll::Ready(Err(Reason::CANCEL)),
+                Poll::Pending => pace.poll_wait(cx).map(|()| Err(Reason::CANCEL)),
+            }
+        })
+        .await?;
+        let part = data.split_to(capacity.min(data.len()));
+        pace.progress(part.len());
+        let done = data.is_empty();
+        stream.send_data(part, last && done).map_err(|_| Reason::CANCEL)?;
+        if done {
+            return Ok(());
+        }
+    }
+}

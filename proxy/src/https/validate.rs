@@ -1,0 +1,84 @@
+//! What a request must be, beyond its framing, before anybody is looked up for it.
+
+use super::answer::Refusal;
+use super::client::Client;
+use http::header::HOST;
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode, Version};
+use std::borrow::Cow;
+use usher_wire::http::authority::Authority;
+use usher_wire::http::path;
+
+/// A request that can be served: who is asked, and for what, each in one form.
+#[derive(Debug)]
+pub(super) struct Valid {
+    /// The host, in lower case, without a port.
+    pub(super) host: String,
+    /// The normal form of the path; `*` for OPTIONS of the whole server.
+    pub(super) path: String,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Invalid {
+    Refused(Refusal),
+    /// An HTTP/2 stream that breaks the protocol (RFC 9113 section 8.1.1).
+    Malformed(&'static str),
+}
+
+/// Judges a request. Whatever came by HTTP/2 gets a `Host`, as every backend expects one.
+pub(super) fn validate(parts: &mut Parts, client: &Client) -> Result<Valid, Invalid> {
+    let bad = |cause| {
+        let refusal = Refusal::new(StatusCode::BAD_REQUEST, cause);
+        if parts.version == Version::HTTP_2 { Invalid::Malformed(cause) } else { Invalid::Refused(refusal) }
+    };
+    let tunnels = parts.extensions.get::<h2::ext::Protocol>().is_some();
+    if parts.method == Method::TRACE || (parts.method == Method::CONNECT && !tunnels) {
+        return Err(Invalid::Refused(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method")));
+    }
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let (host, second) = (hosts.next().cloned(), hosts.next());
+    if second.is_some() {
+        return Err(bad("host-twice"));
+    }
+    let asked = parts.uri.authority().map(|authority| authority.as_str().to_owned());
+    let host = match (&asked, host) {
+        (None, Some(host)) => host,
+        (Some(asked), given) => {
+            let authority = Authority::parse(asked.as_bytes()).ok_or_else(|| bad("authority"))?;
+            let given = given.unwrap_or_else(|| {
+                HeaderValue::from_str(asked).unwrap_or_else(|_| HeaderValue::from_static(""))
+            });
+            let same = Authority::parse(given.as_bytes()).is_some_and(|given| given.is_same(&authority, 443));
+            if !same {
+                return Err(bad("two-hosts"));
+            }
+            given
+        }
+        (None, None) => return Err(bad("no-host")),
+    };
+    if parts.version == Version::HTTP_2 && parts.uri.scheme_str() != Some("https") {
+        return Err(bad("scheme"));
+    }
+    let authority = Authority::parse(host.as_bytes()).ok_or_else(|| bad("host"))?;
+    let name = authority.host.to_ascii_lowercase();
+    if client.server_name.as_ref().is_some_and(|wanted| *wanted != name.trim_end_matches('.')) {
+        let refusal = Refusal::new(StatusCode::MISDIRECTED_REQUEST, "misdirected");
+        return Err(Invalid::Refused(refusal));
+    }
+    let written = parts.uri.path();
+    let path = if written == "*" && parts.method == Method::OPTIONS && asked.is_none() {
+        Cow::Borrowed("*")
+    } else if written.bytes().all(|b| b.is_ascii_graphic()) {
+        let refusal = Refusal::new(StatusCode::BAD_REQUEST, "ambiguous-path");
+        if !written.starts_with('/') {
+            return Err(bad("path"));
+        }
+        path::normalise(written).ok_or(Invalid::Refused(refusal))?
+    } else {
+        return Err(bad("path"));
+    };
+    let path = path.into_owned();
+    parts.headers.insert(HOST, host);
+    Ok(Valid { host: name, path })
+}

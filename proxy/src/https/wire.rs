@@ -1,0 +1,119 @@
+//! What the guard of an HTTP/1 connection and those who answer its requests tell each other.
+
+use atomic_waker::AtomicWaker;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use usher_wire::http1::Fault;
+
+/// Shared by both.
+#[derive(Clone, Default)]
+pub(super) struct Wire(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    state: Mutex<State>,
+    reader: AtomicWaker,
+}
+
+#[derive(Default)]
+struct State {
+    /// Requests that were handed on to be answered.
+    begun: u64,
+    /// Requests whose answer is written.
+    done: u64,
+    /// What is wrong with the request of this number, counted from 1.
+    refused: Option<(u64, Refused)>,
+    /// The answer to a request to switch protocols, and that request's number.
+    switched: Option<(u64, bool)>,
+    /// Interim responses that wait to be written.
+    interim: Vec<u8>,
+    /// Everything that was written before has been sent.
+    flushed: bool,
+}
+
+/// Why a request is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// By its framing.
+    Fault(Fault),
+    /// Its head took too long.
+    Slow,
+}
+
+/// One request, from when it is handed on until its answer is written.
+pub(super) struct Turn {
+    wire: Wire,
+    number: u64,
+}
+
+impl Wire {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request is handed on.
+    pub(super) fn begin(&self) -> Turn {
+        let mut state = self.lock();
+        state.begun += 1;
+        Turn { wire: self.clone(), number: state.begun }
+    }
+
+    /// Whether a request is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        let state = self.lock();
+        state.begun > state.done
+    }
+
+    /// The request of this number is refused.
+    pub(super) fn refuse(&self, number: u64, refused: Refused) {
+        self.lock().refused = Some((number, refused));
+    }
+
+    /// The answer to the request of this number to switch protocols, once there is one.
+    pub(super) fn switched(&self, number: u64, waker: &Waker) -> Option<bool> {
+        self.0.reader.register(waker);
+        self.lock().switched.filter(|(answered, _)| *answered == number).map(|(_, switched)| switched)
+    }
+
+    /// Interim responses to be written now, in front of everything that follows.
+    pub(super) fn take_interim(&self) -> Vec<u8> {
+        std::mem::take(&mut self.lock().interim)
+    }
+
+    /// Notes whether everything that was written has been sent.
+    pub(super) fn note_flushed(&self, flushed: bool) {
+        self.lock().flushed = flushed;
+    }
+}
+
+impl Turn {
+    /// Why this request is refused, once that is known.
+    pub(super) fn refused(&self) -> Option<Refused> {
+        let state = self.wire.lock();
+        state.refused.filter(|(number, _)| *number == self.number).map(|(_, refused)| refused)
+    }
+
+    /// Says whether the protocol is switched.
+    pub(super) fn switch(&self, switched: bool) {
+        self.wire.lock().switched = Some((self.number, switched));
+        self.wire.0.reader.wake();
+    }
+
+    /// Sends an interim response, unless the answer to the former request is still on its way: it would
+    /// stand in the middle of that.
+    pub(super) fn inform(&self, head: &[u8]) {
+        let mut state = self.wire.lock();
+        if state.flushed || self.number == 1 {
+            state.interim.extend_from_slice(head);
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut state = self.wire.lock();
+        state.done = state.done.max(self.number);
+        drop(state);
+        self.wire.0.reader.wake();
+    }
+}

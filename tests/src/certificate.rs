@@ -104,6 +104,13 @@ impl Certificate {
         TlsAcceptor::from(self.server_config())
     }
 
+    /// A TLS server with it that speaks these protocols.
+    pub fn acceptor_for(&self, protocols: &[&str]) -> TlsAcceptor {
+        let mut config = ServerConfig::clone(&self.server_config());
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        TlsAcceptor::from(Arc::new(config))
+    }
+
     /// A TLS server's configuration with it.
     pub fn server_config(&self) -> Arc<ServerConfig> {
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
@@ -176,4 +183,35 @@ impl ClientCertVerifier for AnyClient {
 fn hex(bytes: &[u8]) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     digest.as_ref().iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// A client's certificate, and who has signed it.
+pub struct ForClient {
+    pub ca_pem: String,
+    chain: CertificateDer<'static>,
+    key: KeyPair,
+}
+
+/// Makes a certificate for the client with this mail address, by a maker of its own.
+pub fn for_client(mail: &str) -> ForClient {
+    let ca_key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::new(Vec::new()).expect("no names");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.distinguished_name.push(rcgen::DnType::CommonName, "clients");
+    let ca = params.self_signed(&ca_key).expect("a certificate");
+    let issuer = rcgen::Issuer::new(params, ca_key);
+    let key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::new(Vec::new()).expect("no names");
+    params.subject_alt_names = vec![rcgen::SanType::Rfc822Name(mail.try_into().expect("a mail address"))];
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let certificate = params.signed_by(&key, &issuer).expect("a certificate");
+    ForClient { ca_pem: ca.pem(), chain: certificate.der().clone(), key }
+}
+
+impl ForClient {
+    /// A TLS client that shows it, and takes any server.
+    pub fn config(&self) -> Arc<rustls::ClientConfig> {
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
+        crate::client::config_with_certificate(vec![self.chain.clone()], key)
+    }
 }

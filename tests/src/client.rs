@@ -1,10 +1,13 @@
 //! A client that says exactly what a test wants, and a stream it can say it over.
 
 use crate::usher::DEADLINE;
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, ConfigBuilder, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
+};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -182,13 +185,24 @@ pub fn config_with_alpn(protocols: &[&str]) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
+/// The same, showing this certificate to whoever asks.
+pub fn config_with_certificate(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Arc<ClientConfig> {
+    Arc::new(builder().with_client_auth_cert(chain, key).unwrap())
+}
+
 fn base() -> ClientConfig {
+    builder().with_no_client_auth()
+}
+
+fn builder() -> ConfigBuilder<ClientConfig, WantsClientCert> {
     ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyCertificate))
-        .with_no_client_auth()
 }
 
 #[derive(Debug)]

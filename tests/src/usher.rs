@@ -24,6 +24,7 @@ pub struct Setup {
     server: String,
     imap: String,
     imaps: String,
+    https: Option<String>,
     rest: String,
     wrapper: Vec<String>,
     environment: Vec<(String, String)>,
@@ -45,6 +46,7 @@ impl Setup {
             server: "login_wait = \"2s\"\ndrain_deadline = \"1s\"\n".to_owned(),
             imap: String::new(),
             imaps: String::new(),
+            https: None,
             rest: "[[domain]]\nname = \"example.com\"\ndefault_for = [\"any\"]\n".to_owned(),
             wrapper: Vec::new(),
             environment: Vec::new(),
@@ -67,6 +69,27 @@ impl Setup {
     pub fn imaps(mut self, keys: &str) -> Self {
         self.imaps.push_str(keys);
         self
+    }
+
+    /// Adds a listener for HTTPS with these keys.
+    pub fn https(mut self, keys: &str) -> Self {
+        self.https = Some(keys.to_owned());
+        self
+    }
+
+    /// Adds a host whose web service is at `address`; `http` are the keys of its endpoint, `keys` those of the
+    /// host. It is not probed unless `keys` say how.
+    pub fn web_host(self, name: &str, address: SocketAddr, http: &str, keys: &str) -> Self {
+        let imap = SocketAddr::new(address.ip(), 9);
+        let health = if keys.contains("health") {
+            ""
+        } else {
+            "health = { imap = { probe = \"none\" }, http = { probe = \"none\" } }\n"
+        };
+        let keys = format!("http = {{ address = \"{address}\", {http} }}\n{health}{keys}");
+        self.section(&format!(
+            "[[instance_host]]\nname = \"{name}\"\nimap = {{ address = \"{imap}\", tls = \"none\" }}\n{keys}"
+        ))
     }
 
     /// Adds sections.
@@ -116,6 +139,10 @@ impl Setup {
             self.imaps,
             self.rest,
         );
+        let https = self.https.as_ref().map(|keys| {
+            format!("\n[[listener]]\nprotocol = \"https\"\naddress = \"{}\"\n{keys}\n", self.at(HTTPS))
+        });
+        let text = text + &https.unwrap_or_default();
         let path = self.dir.path().join("usher.toml");
         std::fs::write(&path, text).unwrap();
         path
@@ -175,6 +202,9 @@ impl Setup {
 pub const IMAP: u16 = 1143;
 /// The implicit-TLS port.
 pub const IMAPS: u16 = 1993;
+
+/// The port of HTTPS.
+pub const HTTPS: u16 = 1443;
 
 type Lines = Arc<(Mutex<Vec<String>>, Condvar)>;
 
@@ -297,6 +327,11 @@ impl Usher {
     /// The implicit-TLS listener.
     pub fn imaps(&self) -> SocketAddr {
         self.setup.at(IMAPS)
+    }
+
+    /// The listener for HTTPS.
+    pub fn https(&self) -> SocketAddr {
+        self.setup.at(HTTPS)
     }
 
     /// Waits for a log line that holds `pattern`, and returns it.

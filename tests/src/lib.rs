@@ -10,6 +10,7 @@ pub mod certificate;
 pub mod client;
 pub mod dovecot;
 pub mod faults;
+pub mod frames;
 pub mod fuzz;
 pub mod http;
 pub mod nginx;

@@ -85,8 +85,9 @@ pub(super) fn to_backend(
     let wants_trailers = headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
     remove_hop_by_hop(headers);
     headers.remove(EXPECT);
-    if !wants_trailers {
-        headers.remove(TE);
+    headers.remove(TE);
+    if wants_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     remove_forged(headers, is_in(client.peer.0.ip(), trusted), may_not_set);
     join_cookies(headers);

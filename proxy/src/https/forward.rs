@@ -8,7 +8,7 @@ use super::interim::{Inform, Interim};
 use super::ticket::{Held, Ticket};
 use crate::session::{Cause as EndCause, Ended, Stage as EndStage, Urgency};
 use crate::shared::Listening;
-use http::header::{AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, CONNECTION, HOST, HeaderValue, TE, WWW_AUTHENTICATE};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
@@ -86,8 +86,10 @@ pub(super) async fn forward(
     let path = request.uri().path_and_query().cloned();
     let until = Instant::now() + at.setting.snapshot.limits.backend_connect;
     let (mut tried, mut fresh, mut repeated) = (Vec::new(), false, false);
+    let mut former = None;
     loop {
-        let held = lease(&client, aim, &tried)?;
+        // Where there is nobody else, what the former one came to is the answer.
+        let held = lease(&client, aim, &tried).map_err(|none| former.unwrap_or(none))?;
         let id = held.id().clone();
         let target = ticket.hold(held).target().cloned();
         let Some(target) = target else {
@@ -107,6 +109,7 @@ pub(super) async fn forward(
                 // Nothing was sent, and another member is as good.
                 if matches!(aim, Aim::Array { .. }) && Instant::now() < until {
                     tried.push(id);
+                    former = Some(refusal_for(&fault));
                     continue;
                 }
                 return Err(refusal_for(&fault).into());
@@ -135,10 +138,13 @@ pub(super) async fn forward(
             Some(_) | None => {}
         }
         shared.observer.connect_failed(&id.name, &fault);
-        let another = again.as_ref().filter(|_| !repeated && shared.retries.take());
+        // One that does not answer in time would not do so sooner.
+        let timed_out = matches!(fault.cause, Cause::TimedOut);
+        let another = again.as_ref().filter(|_| !timed_out && !repeated && shared.retries.take());
         let Some(copied) = another.and_then(copy) else { return Err(refusal_for(&fault).into()) };
         shared.meter.http.retried();
         (request, fresh, repeated) = (copied, true, true);
+        former = Some(refusal_for(&fault));
         if matches!(aim, Aim::Array { .. }) {
             tried.push(id);
         }
@@ -301,11 +307,16 @@ fn dress(
     match version {
         HttpVersion::One => {
             *request.version_mut() = Version::HTTP_11;
+            // It is of this connection alone (RFC 9110 section 10.1.4).
+            if request.headers().contains_key(TE) && !request.headers().contains_key(CONNECTION) {
+                request.headers_mut().insert(CONNECTION, HeaderValue::from_static("te"));
+            }
             request.headers_mut().insert(HOST, host.clone());
         }
         HttpVersion::Two => {
             *request.version_mut() = Version::HTTP_2;
             request.headers_mut().remove(HOST);
+            request.headers_mut().remove(CONNECTION);
             uri.scheme = Some(Scheme::HTTPS);
             uri.authority = host.to_str().ok().and_then(|host| host.parse().ok());
         }

@@ -14,8 +14,9 @@ pub fn normalise(path: &str) -> Option<Cow<'_, str>> {
     let normal = if path.contains('%') { Cow::Owned(decode(path)?) } else { Cow::Borrowed(path) };
     let ambiguous = normal.bytes().any(|b| b == b'\\' || b.is_ascii_control())
         || normal.get(1..)?.split('/').rev().enumerate().any(|(from_end, segment)| {
-            // An empty segment at the end is a directory's slash.
-            matches!(segment, "." | "..") || (segment.is_empty() && from_end > 0)
+            // An empty segment at the end is a directory's slash. Some servers read `%2F` as one.
+            let dots = segment.split("%2F").any(|part| matches!(part, "." | ".."));
+            dots || (segment.is_empty() && from_end > 0)
         });
     (!ambiguous).then_some(normal)
 }
@@ -86,6 +87,8 @@ mod tests {
             ("/./a", None),
             ("/%2e%2e/x", None),
             ("/%2E./x", None),
+            ("/%2e%2e%2fx", None),
+            ("/a%2F..", None),
             ("//", None),
             ("//a", None),
             ("/a//b", None),

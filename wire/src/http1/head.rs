@@ -15,15 +15,25 @@ pub(super) struct Gathered {
     forgiven: bool,
 }
 
+/// How far a head has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Not to the end of a line that matters.
+    Part,
+    /// To the end of its start line.
+    StartLine,
+    /// To its end.
+    Whole,
+}
+
 impl Gathered {
     /// Whether anything of it has come.
     pub(super) fn has_begun(&self) -> bool {
         !self.octets.is_empty()
     }
 
-    /// Takes octets from `input` up to the end of the head. Returns how many were taken, and whether the head
-    /// is whole.
-    pub(super) fn take(&mut self, input: &[u8]) -> Result<(usize, bool), Fault> {
+    /// Takes octets from `input` up to the end of the start line or of the head. Returns how many were taken.
+    pub(super) fn take(&mut self, input: &[u8]) -> Result<(usize, Taken), Fault> {
         let mut taken = 0;
         while let Some(end) = memchr::memchr(b'\n', input.get(taken..).unwrap_or_default()) {
             let (line, _) = input.get(taken..).unwrap_or_default().split_at(end + 1);
@@ -43,14 +53,23 @@ impl Gathered {
                 continue;
             }
             if is_empty {
-                return Ok((taken, true));
+                return Ok((taken, Taken::Whole));
             }
+            let is_first = self.line == 0;
             self.line = self.octets.len();
+            if is_first {
+                return Ok((taken, Taken::StartLine));
+            }
         }
         let rest = input.get(taken..).unwrap_or_default();
         self.octets.extend_from_slice(rest);
         self.check_size()?;
-        Ok((input.len(), false))
+        Ok((input.len(), Taken::Part))
+    }
+
+    /// The start line, once it is whole.
+    pub(super) fn start_line(&self) -> &[u8] {
+        split(&self.octets).0
     }
 
     /// The head, and room for the next.

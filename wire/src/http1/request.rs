@@ -2,7 +2,7 @@
 
 use super::chunked::Chunked;
 use super::fields::{Lengths, fields, is_token_octet};
-use super::head::{Gathered, split};
+use super::head::{Gathered, Taken, split};
 use super::{Fault, Framing, TARGET_CAP};
 use crate::http::authority::Authority;
 
@@ -57,12 +57,17 @@ impl RequestReader {
         while let Some(rest) = input.get(taken..).filter(|rest| !rest.is_empty()) {
             let step = match &mut self.state {
                 State::Head(gathered) => {
-                    let (step, whole) = gathered.take(rest)?;
-                    if whole {
-                        let head = gathered.finish();
-                        self.state = judge(&head)?;
-                        self.heads += 1;
-                        out.extend_from_slice(&head);
+                    let (step, taken) = gathered.take(rest)?;
+                    match taken {
+                        Taken::Part => {}
+                        // Whatever speaks another protocol is not waited for.
+                        Taken::StartLine => drop(start_line(gathered.start_line())?),
+                        Taken::Whole => {
+                            let head = gathered.finish();
+                            self.state = judge(&head)?;
+                            self.heads += 1;
+                            out.extend_from_slice(&head);
+                        }
                     }
                     step
                 }

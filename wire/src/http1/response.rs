@@ -2,7 +2,7 @@
 
 use super::chunked::Chunked;
 use super::fields::{Lengths, fields};
-use super::head::{Gathered, split};
+use super::head::{Gathered, Taken, split};
 use super::{Fault, Framing};
 
 /// Most interim responses before a final one.
@@ -59,11 +59,15 @@ impl ResponseReader {
             let step = match &mut self.state {
                 State::Quiet => return Err(Fault::Malformed("unasked")),
                 State::Head(gathered) => {
-                    let (step, whole) = gathered.take(rest)?;
-                    if whole {
-                        let head = gathered.finish();
-                        self.state = self.judge(&head)?;
-                        out.extend_from_slice(&head);
+                    let (step, taken) = gathered.take(rest)?;
+                    match taken {
+                        Taken::Part => {}
+                        Taken::StartLine => drop(status(gathered.start_line())?),
+                        Taken::Whole => {
+                            let head = gathered.finish();
+                            self.state = self.judge(&head)?;
+                            out.extend_from_slice(&head);
+                        }
                     }
                     step
                 }

@@ -1,0 +1,527 @@
+//! What clients of HTTPS get wrong: octets in, the exact answer out, and what the backend saw of it.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
+
+use std::sync::Arc;
+use std::time::Instant;
+use usher_tests::client::Client;
+use usher_tests::frames::{
+    self, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, PROTOCOL_ERROR, RST_STREAM,
+    SETTINGS, WINDOW_UPDATE, block, frame, get_block,
+};
+use usher_tests::http::{Answer, ask, basic, connect, get};
+use usher_tests::scripted::Scripted;
+use usher_tests::usher::{DEADLINE, HTTPS, Setup, Usher};
+use usher_tests::web::Web;
+
+/// usher in front of an array of one, which sees whatever names nobody.
+fn door(setup: Setup) -> (Usher, Arc<Web>) {
+    let address = setup.at(8450);
+    let web = Web::start("m.test", address, None);
+    (with_array(setup, "").start(), web)
+}
+
+fn with_array(setup: Setup, https: &str) -> Setup {
+    let address = setup.at(8450);
+    setup.https("").section(&format!(
+        "[https]\narray = \"a\"\n{https}\n[[array]]\nname = \"a\"\nhealth = {{ http = {{ probe = \"none\" }} }}\n\
+         members = [{{ name = \"m.test\", http = {{ address = \"{address}\", tls = \"none\" }} }}]"
+    ))
+}
+
+/// What `request` gets, and whether the connection ends behind it.
+fn refused(usher: &Usher, request: &str) -> u16 {
+    let mut client = connect(usher.https());
+    client.send(request);
+    let answer = client.http_answer();
+    if answer.status != 421 {
+        assert!(answer.closes(), "{request:?}: {answer:?}");
+        assert_eq!(client.rest().0, "", "nothing behind it: {request:?}");
+    }
+    answer.status
+}
+
+fn post(fields: &str, body: &str) -> String {
+    format!("POST / HTTP/1.1\r\nHost: mail.test\r\n{fields}\r\n{body}")
+}
+
+#[test]
+fn framing_that_could_be_read_in_two_ways_is_refused_and_reaches_nobody() {
+    let (usher, web) = door(Setup::new());
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let hidden = "0\r\n\r\nGET /hidden HTTP/1.1\r\nHost: mail.test\r\n\r\n";
+    for (request, status) in [
+        // 41: two lengths
+        (post("Content-Length: 6\r\nTransfer-Encoding: chunked\r\n", hidden), 400),
+        // 42: lengths that are none
+        (post("Content-Length: 1\r\nContent-Length: 1\r\n", "x"), 400),
+        (post("Content-Length: 01\r\n", "x"), 400),
+        (post("Content-Length: +1\r\n", "x"), 400),
+        (post("Content-Length: 0x1\r\n", "x"), 400),
+        (post("Content-Length:\r\n", "x"), 400),
+        (post("Content-Length: 9223372036854775808\r\n", "x"), 400),
+        // 43: codings
+        (post("Transfer-Encoding: ,chunked\r\n", hidden), 400),
+        (post("Transfer-Encoding: identity, chunked\r\n", hidden), 400),
+        (post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", hidden), 400),
+        (post("Transfer-Encoding: gzip, chunked\r\n", hidden), 501),
+        ("POST / HTTP/1.0\r\nHost: mail.test\r\nTransfer-Encoding: chunked\r\n\r\n".into(), 400),
+        // 44: lines
+        ("GET / HTTP/1.1\nHost: mail.test\n\n".into(), 400),
+        (get("/", "A: b\nC: d\r\n"), 400),
+        (get("/", "A: b\r\n c\r\n"), 400),
+        (get("/", "A: b\0\r\n"), 400),
+        (get("/", "A : b\r\n"), 400),
+        (get("/", ": b\r\n"), 400),
+        // 45: hosts
+        ("GET / HTTP/1.1\r\n\r\n".into(), 400),
+        (get("/", "Host: mail.test\r\n"), 400),
+        ("GET / HTTP/1.1\r\nHost:\r\n\r\n".into(), 400),
+        ("GET / HTTP/1.1\r\nHost: u@mail.test\r\n\r\n".into(), 400),
+        ("GET https://other.test/ HTTP/1.1\r\nHost: mail.test\r\n\r\n".into(), 400),
+        // 46: methods
+        ("TRACE / HTTP/1.1\r\nHost: mail.test\r\n\r\n".into(), 405),
+        ("CONNECT mail.test:443 HTTP/1.1\r\nHost: mail.test\r\n\r\n".into(), 405),
+        ("GET * HTTP/1.1\r\nHost: mail.test\r\n\r\n".into(), 400),
+        // 47: targets
+        (get("/a#b", ""), 400),
+        (get("a", ""), 400),
+        (get("/\u{e4}", ""), 400),
+        // 50: expectations
+        (post("Expect: 200-ok\r\nContent-Length: 1\r\n", "x"), 417),
+        // 53: sizes
+        (get("/", &format!("A: {}\r\n", "b".repeat(40_000))), 431),
+        (get("/", &"A: b\r\n".repeat(100)), 431),
+        (get(&format!("/{}", "a".repeat(9000)), ""), 414),
+        // 55: paths that servers resolve differently
+        (get("/a/../b", ""), 400),
+        (get("/%2e%2e%2fb", ""), 400),
+        (get("/a%00", ""), 400),
+        (get("//a", ""), 400),
+        (get("/a\\b", ""), 400),
+    ] {
+        let shown = &request[..request.len().min(120)];
+        assert_eq!(refused(&usher, &request), status, "{shown:?}");
+    }
+    assert_eq!(web.asked(), Vec::<String>::new());
+    // 48: chunks; the head is good and goes on, the body breaks off.
+    for body in [
+        "1 \r\nx\r\n0\r\n\r\n",
+        "0x1\r\nx\r\n",
+        "ffffffffffffffffff\r\nx",
+        "1;a\nb\r\nx\r\n0\r\n\r\n",
+        "1\r\nxy\r\n",
+    ] {
+        assert_eq!(refused(&usher, &post(chunked, body)), 400, "{body:?}");
+    }
+    assert!(!web.asked().iter().any(|asked| asked.contains("hidden")));
+    assert!(usher.log().contains("cause=\"two-lengths\""));
+}
+
+#[test]
+fn a_refused_request_is_answered_behind_those_before_it() {
+    let (usher, web) = door(Setup::new());
+    let mut client = connect(usher.https());
+    client.send(
+        get("/slow/300", "") + &get("/two", "") + &post("Content-Length: 01\r\n", "x") + &get("/three", ""),
+    );
+    assert_eq!(client.http_answer().json()["target"], "/slow/300");
+    assert_eq!(client.http_answer().json()["target"], "/two");
+    let answer = client.http_answer();
+    assert_eq!((answer.status, answer.closes()), (400, true));
+    assert_eq!(client.rest().0, "");
+    assert_eq!(web.asked(), ["GET /slow/300", "GET /two"]);
+}
+
+#[test]
+fn good_requests_are_made_anew_from_what_was_read() {
+    let (usher, _web) = door(Setup::new());
+    // 52: whatever a client says of itself that only a proxy may say
+    let forged = "X-Forwarded-For: 1.2.3.4\r\nX_Forwarded_For: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\n\
+                  X-Real-IP: 1.2.3.4\r\nX-Forwarded-Proto: gopher\r\nX-Request-ID: mine\r\n\
+                  Connection: close, X-Mine, Host\r\nX-Mine: 1\r\nProxy-Authorization: x\r\nTE: gzip\r\n\
+                  Keep-Alive: 5\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nX-Other: \u{e9}  \r\n";
+    let answer = ask(usher.https(), get("/a%2Fb?c=%2e%2e", forged));
+    let seen = answer.json();
+    let headers = seen["headers"].as_object().unwrap();
+    let field = |name: &str| headers.get(name).map(|values| values[0].as_str().unwrap().to_owned());
+    assert_eq!(seen["target"], "/a%2Fb?c=%2e%2e", "55: %2F stays in its segment");
+    let client = field("x-forwarded-for").unwrap();
+    assert!(client.starts_with("127."), "{client}");
+    assert_eq!(field("x-real-ip").as_ref(), Some(&client));
+    assert!(field("forwarded").unwrap().starts_with(&format!("for=\"{client}:")));
+    assert!(field("forwarded").unwrap().ends_with(";host=\"mail.test\";proto=https"));
+    assert_eq!(field("x-forwarded-proto").as_deref(), Some("https"));
+    assert_eq!(field("x-forwarded-host").as_deref(), Some("mail.test"));
+    assert_eq!(field("via").as_deref(), Some("1.1 mail.test"));
+    assert_eq!(field("x-request-id").map(|id| id.len()), Some(16));
+    assert_eq!(field("host").as_deref(), Some("mail.test"));
+    assert_eq!(field("x-other").as_deref(), Some("\u{e9}"));
+    // 51: no h2c, nothing of the connection
+    for gone in
+        ["x_forwarded_for", "x-mine", "connection", "proxy-authorization", "te", "keep-alive", "upgrade"]
+    {
+        assert_eq!(field(gone), None, "{gone}");
+    }
+    assert!(!answer.text().contains("1.2.3.4"));
+    assert!(answer.closes(), "the client asked for it");
+    // 49: what a trailer may not say is taken out of it
+    let body = "3\r\nabc\r\n0\r\nContent-Length: 5\r\nHost: x\r\nX-Sum: 1\r\n\r\n";
+    let seen = ask(usher.https(), post("Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n", body)).json();
+    assert_eq!(
+        (seen["octets"].as_u64(), seen["trailers"].to_string()),
+        (Some(3), "{\"x-sum\":[\"1\"]}".into())
+    );
+    // A trailer of the backend's as well.
+    let mut client = connect(usher.https());
+    client.send(get("/trailers", "TE: trailers\r\nConnection: TE, close\r\n"));
+    let rest = client.rest().0;
+    assert!(rest.ends_with("0\r\nx-checksum: 1234\r\n\r\n"), "{rest:?}");
+}
+
+#[test]
+fn senders_who_are_trusted_are_added_to() {
+    let setup = Setup::new();
+    let web = Web::start("m.test", setup.at(8450), None);
+    let usher = with_array(setup, "trusted = [\"127.0.0.0/8\"]").start();
+    let fields = "X-Forwarded-For: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\nX-Forwarded-Proto: https\r\n\
+                  X_Forwarded_For: 5.6.7.8\r\nX-Request-ID: theirs\r\n";
+    let seen = ask(usher.https(), get("/", fields)).json();
+    let field = |name: &str| seen["headers"][name][0].as_str().unwrap_or_default().to_owned();
+    assert!(field("x-forwarded-for").starts_with("1.2.3.4, 127."), "{seen}");
+    assert!(field("forwarded").starts_with("for=1.2.3.4, for="));
+    assert_eq!(field("x-request-id"), "theirs");
+    assert_eq!(field("x_forwarded_for"), "");
+    drop(web);
+}
+
+#[test]
+fn a_name_that_is_not_the_connections_is_misdirected() {
+    // 35
+    let (usher, web) = door(Setup::new());
+    assert_eq!(refused(&usher, "GET / HTTP/1.1\r\nHost: other.test\r\n\r\n"), 421);
+    let mut client = frames::connect(usher.https());
+    let fields = [(":method", "GET"), (":scheme", "https"), (":authority", "other.test"), (":path", "/")];
+    client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&fields)));
+    assert_eq!(client.outcome(1), Ok(421));
+    assert!(web.asked().is_empty());
+    // The port is no part of it, and neither is case.
+    assert_eq!(ask(usher.https(), "GET / HTTP/1.1\r\nHost: MAIL.test:1443\r\n\r\n").status, 200);
+}
+
+#[test]
+fn slow_clients_are_told_and_closed() {
+    // 54
+    let setup = Setup::new().limits(
+        "http_header = \"400ms\"\nhttp_idle = \"700ms\"\nhttp_stalled = \"500ms\"\nfarewell = \"300ms\"",
+    );
+    let (usher, web) = door(setup);
+    let mut client = connect(usher.https());
+    client.send("GET / HTTP/1.1\r\nHost: ");
+    let answer = client.http_answer();
+    assert_eq!((answer.status, answer.closes()), (408, true));
+    // Between two requests there is nothing to be told.
+    let mut client = connect(usher.https());
+    client.send(get("/", ""));
+    assert_eq!(client.http_answer().status, 200);
+    assert_eq!(client.rest().0, "");
+    // A body that stands still.
+    let mut client = connect(usher.https());
+    client.send(post("Content-Length: 10\r\n", "x"));
+    let answer = client.http_answer();
+    assert_eq!((answer.status, answer.closes()), (408, true));
+    // A client that reads nothing.
+    let mut client = connect(usher.https());
+    client.send(get("/download/200000000", ""));
+    usher.wait_for_log("path=\"/download/200000000\"");
+    // One that waits for its answer is none of them.
+    assert_eq!(ask(usher.https(), get("/slow/1500", "")).status, 200);
+    // Over HTTP/2 a block of fields must come to its end.
+    let mut client = frames::connect(usher.https());
+    client.send(frame(HEADERS, END_STREAM, 1, &get_block("/", &[])));
+    let (_, end) = client.rest();
+    assert!(end.is_ok() || end.is_err(), "closed");
+    assert!(!web.asked().iter().any(|asked| asked == "POST /x"));
+}
+
+#[test]
+fn a_body_beyond_its_limit_is_refused_on_the_way() {
+    // 53
+    let setup = Setup::new();
+    let web = Web::start("m.test", setup.at(8450), None);
+    let https = "body_limit = \"64KiB\"\n[[https.path]]\nprefix = \"/upload\"\nbody_limit = \"1MiB\"";
+    let usher = with_array(setup, https).start();
+    let body = "x".repeat(70_000);
+    let sized = post(&format!("Content-Length: {}\r\n", body.len()), &body);
+    assert_eq!(refused(&usher, &sized), 413);
+    assert!(web.asked().is_empty(), "known before anything is sent");
+    let chunked = post("Transfer-Encoding: chunked\r\n", &format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()));
+    assert_eq!(refused(&usher, &chunked), 413);
+    let allowed = sized.replacen("POST / ", "POST /Upload/x ", 1);
+    assert_eq!(ask(usher.https(), allowed).json()["octets"], 70_000);
+}
+
+#[test]
+fn http2_that_breaks_the_rules_is_reset() {
+    // 56, 57
+    let (usher, web) = door(Setup::new());
+    let base = |authority, path, scheme| {
+        vec![(":method", "GET"), (":scheme", scheme), (":authority", authority), (":path", path)]
+    };
+    let with =
+        |more: &[(&'static str, &'static str)]| [base("mail.test", "/", "https").as_slice(), more].concat();
+    let cases: Vec<(&str, Vec<(&str, &str)>)> = vec![
+        ("two names", with(&[("host", "other.test")])),
+        ("two hosts", with(&[("host", "mail.test"), ("host", "mail.test")])),
+        ("userinfo", base("u@mail.test", "/", "https")),
+        ("port", base("mail.test:99999", "/", "https")),
+        ("scheme", base("mail.test", "/", "http")),
+        ("asterisk", base("mail.test", "*", "https")),
+        ("no path", base("mail.test", "", "https")),
+        ("no authority", vec![(":method", "GET"), (":scheme", "https"), (":path", "/")]),
+        ("line end", with(&[("a", "b\r\nc: d")])),
+        ("nul", with(&[("a", "b\0")])),
+        ("upper case", with(&[("Abc", "d")])),
+        ("connection", with(&[("connection", "close")])),
+        ("length", with(&[("content-length", "5")])),
+    ];
+    for (name, fields) in cases {
+        let mut client = frames::connect(usher.https());
+        client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&fields)));
+        let outcome = client.outcome(1);
+        assert!(matches!(outcome, Err(PROTOCOL_ERROR) | Ok(400)), "{name}: {outcome:?}");
+    }
+    // DATA that is not as long as was said.
+    let mut client = frames::connect(usher.https());
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":authority", "mail.test"),
+        (":path", "/short"),
+        ("content-length", "5"),
+    ];
+    client.send(frame(HEADERS, END_HEADERS, 1, &block(&fields)));
+    client.send(frame(DATA, END_STREAM, 1, b"abc"));
+    assert!(matches!(client.outcome(1), Err(PROTOCOL_ERROR) | Ok(400)));
+    assert!(!web.asked().iter().any(|asked| !asked.contains("/short")), "{:?}", web.asked());
+    // TRACE and CONNECT are known, and not served.
+    let mut client = frames::connect(usher.https());
+    client.send(frame(
+        HEADERS,
+        END_HEADERS | END_STREAM,
+        1,
+        &block(&[(":method", "CONNECT"), (":authority", "mail.test:443")]),
+    ));
+    assert!(matches!(client.outcome(1), Ok(405 | 400) | Err(PROTOCOL_ERROR)));
+    // The path has one normal form here as well; a good request is served on the same connection.
+    let mut client = frames::connect(usher.https());
+    client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &get_block("/a/../b", &[])));
+    assert_eq!(client.outcome(1), Ok(400));
+    client.send(frame(HEADERS, END_HEADERS | END_STREAM, 3, &get_block("/fine", &[])));
+    assert_eq!(client.outcome(3), Ok(200));
+}
+
+/// Sends `flood` until the connection ends; fails if it never does.
+fn ends(mut client: Client, flood: &[u8]) {
+    let begun = Instant::now();
+    while client.try_send(flood).is_ok() {
+        assert!(begun.elapsed() < DEADLINE, "the flood goes on");
+    }
+}
+
+#[test]
+fn floods_of_frames_end_their_connection_and_no_other() {
+    // 58
+    let (usher, _web) = door(Setup::new());
+    let mut other = frames::connect(usher.https());
+    for flood in [
+        frame(PING, 0, 0, &[0; 8]),
+        frame(SETTINGS, 0, 0, &[]),
+        frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 1]),
+        frame(0xbe, 0, 0, b"unknown"),
+        frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]),
+    ] {
+        ends(frames::connect(usher.https()), &flood.repeat(100));
+    }
+    // Streams that are opened and reset at once.
+    let mut client = frames::connect(usher.https());
+    let begun = Instant::now();
+    for stream in (1..).step_by(2) {
+        let mut octets = frame(HEADERS, END_HEADERS | END_STREAM, stream, &get_block("/slow/5000", &[]));
+        octets.extend(frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+        if client.try_send(&octets).is_err() {
+            break;
+        }
+        assert!(begun.elapsed() < DEADLINE, "resets go on");
+    }
+    // A block of fields without an end.
+    let mut client = frames::connect(usher.https());
+    client.send(frame(HEADERS, END_STREAM, 1, &get_block("/", &[])));
+    ends(client, &frame(CONTINUATION, 0, 1, &block(&[("a", "b")])));
+    other.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &get_block("/", &[])));
+    assert_eq!(other.outcome(1), Ok(200));
+}
+
+#[test]
+fn a_stream_that_stands_still_is_reset_alone() {
+    // 59
+    let setup = Setup::new().limits("http_stalled = \"600ms\"");
+    let (usher, _web) = door(setup);
+    // A window of no octets on every stream.
+    let mut client = frames::connect_with(usher.https(), &[(4, 0)]);
+    client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &get_block("/download/1000000", &[])));
+    assert_eq!(client.outcome(1), Ok(200));
+    assert_eq!(client.outcome(1), Err(8), "CANCEL");
+    client.send(frame(HEADERS, END_HEADERS | END_STREAM, 3, &get_block("/fine", &[])));
+    client.send(frame(WINDOW_UPDATE, 0, 3, &[0, 1, 0, 0]));
+    assert_eq!(client.outcome(3), Ok(200));
+    assert_eq!(client.frame_of(3).kind, DATA);
+    // Fields beyond 32 KiB.
+    let long = "v".repeat(16_000);
+    let fields = get_block("/", &[("a", &long), ("b", &long), ("c", &long)]);
+    let (first, rest) = fields.split_at(16_000);
+    let mut octets = frame(HEADERS, END_STREAM, 5, first);
+    for (at, part) in rest.chunks(16_000).enumerate() {
+        let flags = if (at + 1) * 16_000 >= rest.len() { END_HEADERS } else { 0 };
+        octets.extend(frame(CONTINUATION, flags, 5, part));
+    }
+    let mut client = frames::connect(usher.https());
+    let octets = octets.chunks(1).map(|octet| octet[0]).collect::<Vec<_>>();
+    client.try_send(&replace_stream(octets, 1)).unwrap();
+    let outcome = client.outcome(1);
+    assert!(matches!(outcome, Ok(431) | Err(_)), "{outcome:?}");
+}
+
+/// The same frames on another stream.
+fn replace_stream(mut octets: Vec<u8>, stream: u32) -> Vec<u8> {
+    let mut at = 0;
+    while at < octets.len() {
+        let length = u32::from_be_bytes([0, octets[at], octets[at + 1], octets[at + 2]]) as usize;
+        octets[at + 5..at + 9].copy_from_slice(&stream.to_be_bytes());
+        at += 9 + length;
+    }
+    octets
+}
+
+#[test]
+fn a_body_is_asked_for_when_the_backend_wants_it() {
+    // 50: a backend that refuses early, one that says 100, and one that says nothing of it
+    for (script, status, sends) in [
+        ("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno", 401, false),
+        ("HTTP/1.1 100 Continue\r\n\r\n", 200, true),
+        ("", 200, true),
+    ] {
+        let setup = Setup::new();
+        let backend = Scripted::start(setup.at(8450), move |mut conn| {
+            while conn.line().is_some_and(|line| !line.is_empty()) {}
+            conn.send(script);
+            if sends {
+                assert_eq!(conn.octets(5), b"hello");
+                conn.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes");
+            }
+            conn.rest();
+        });
+        let usher = with_array(setup, "").start();
+        let mut client = connect(usher.https());
+        client.send(post("Expect: 100-continue\r\nContent-Length: 5\r\n", ""));
+        if sends {
+            assert_eq!(client.one_answer(false).status, 100);
+            client.send("hello");
+        }
+        let answer: Answer = client.http_answer();
+        assert_eq!((answer.status, answer.closes()), (status, !sends), "{answer:?}");
+        let heard = String::from_utf8(backend.heard()).unwrap().to_lowercase();
+        assert!(heard.contains("expect: 100-continue\r\n"), "{heard}");
+        assert_eq!(heard.contains("hello"), sends);
+    }
+}
+
+#[test]
+fn interim_responses_are_passed_on() {
+    let setup = Setup::new();
+    let _backend = Scripted::start(setup.at(8450), |mut conn| {
+        while conn.line().is_some_and(|line| !line.is_empty()) {}
+        conn.send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+    });
+    let usher = with_array(setup, "").start();
+    let mut client = connect(usher.https());
+    client.send(get("/", ""));
+    let hints = client.one_answer(false);
+    assert_eq!((hints.status, hints.header("link")), (103, Some("</a>")));
+    assert_eq!(client.http_answer().text(), "ok");
+    let mut client = frames::connect(usher.https());
+    client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &get_block("/", &[])));
+    assert_eq!(client.outcome(1), Ok(103));
+    assert_eq!(client.outcome(1), Ok(200));
+}
+
+#[test]
+fn octets_become_a_tunnel_only_after_the_backend_has_switched() {
+    // 51
+    let (usher, web) = door(Setup::new());
+    let upgrade = "Connection: Upgrade\r\nUpgrade: echo\r\n";
+    let mut client = connect(usher.https());
+    client.send(get("/tunnel", upgrade) + "GET /hidden HTTP/1.1\r\nHost: mail.test\r\n\r\n");
+    let answer = client.http_answer();
+    assert_eq!((answer.status, answer.header("upgrade")), (101, Some("echo")));
+    let hidden = "GET /hidden HTTP/1.1\r\nHost: mail.test\r\n\r\n";
+    assert_eq!(client.octets(hidden.len()), hidden.as_bytes(), "the tunnel's, sent back");
+    client.send([0, 1, 2, 255]);
+    assert_eq!(client.octets(4), [0, 1, 2, 255]);
+    usher.wait_until("/v1/sessions", |shown| {
+        shown["matching"] == 1 && shown["sessions"][0]["protocol"] == "https"
+    });
+    client.half_close();
+    assert_eq!(client.rest().0, "");
+    usher.wait_until("/v1/sessions", |shown| shown["matching"] == 0);
+    // A backend that does not switch: what follows is the next request.
+    let setup = Setup::new();
+    let backend = Scripted::start(setup.at(8450), |mut conn| {
+        while conn.line().is_some_and(|line| !line.is_empty()) {}
+        conn.send("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    });
+    let usher = with_array(setup, "").start();
+    let mut client = connect(usher.https());
+    client.send(get("/tunnel", upgrade) + &get("/next", ""));
+    assert_eq!(client.http_answer().status, 426);
+    assert_eq!(client.http_answer().status, 426);
+    let heard = String::from_utf8(backend.heard()).unwrap();
+    assert!(heard.contains("GET /tunnel") && heard.contains("GET /next HTTP/1.1\r\n"), "{heard}");
+    assert!(!web.asked().iter().any(|asked| asked.contains("hidden")));
+}
+
+#[test]
+fn extended_connect_becomes_an_upgrade() {
+    let (usher, _web) = door(Setup::new());
+    let mut client = frames::connect(usher.https());
+    let fields = [
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "https"),
+        (":authority", "mail.test"),
+        (":path", "/chat"),
+        ("sec-websocket-version", "13"),
+    ];
+    client.send(frame(HEADERS, END_HEADERS, 1, &block(&fields)));
+    assert_eq!(client.outcome(1), Ok(200));
+    client.send(frame(DATA, 0, 1, b"over and back"));
+    let back = client.frame_of(1);
+    assert_eq!((back.kind, back.payload.as_slice()), (DATA, b"over and back".as_slice()));
+    client.send(frame(DATA, END_STREAM, 1, b""));
+    assert_eq!(client.frame_of(1).flags & END_STREAM, END_STREAM);
+}
+
+#[test]
+fn garbage_and_other_protocols_are_nobodys_request() {
+    let (usher, web) = door(Setup::new());
+    for garbage in ["\r\n\r\n", "a LOGIN anna secret\r\n", "\0\0\0\0\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]
+    {
+        let status = refused(&usher, garbage);
+        assert!(matches!(status, 400 | 505), "{garbage:?}: {status}");
+    }
+    assert!(web.asked().is_empty());
+    assert_eq!(usher.setup.at(HTTPS), usher.https());
+    assert_eq!(ask(usher.https(), get("/", &basic("x"))).status, 401);
+}

@@ -81,6 +81,10 @@ impl AsyncRead for Judged {
             if this.deliver(buf) {
                 return Poll::Ready(Ok(()));
             }
+            // What was good before a fault has gone on; nothing behind it does.
+            if let Some(fault) = this.judge.fault() {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, fault.name())));
+            }
             // What needs no judging is read to where it is wanted.
             if this.judge.lock().reader.free() >= buf.remaining() as u64 {
                 let before = buf.filled().len();
@@ -92,11 +96,8 @@ impl AsyncRead for Judged {
                 let mut scratch = ReadBuf::new(scratch);
                 ready!(Pin::new(&mut this.stream).poll_read(cx, &mut scratch))?;
                 let mut judgement = this.judge.lock();
-                if let Err(fault) = judgement.reader.read(scratch.filled(), &mut this.good) {
-                    judgement.fault = Some(fault);
-                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, fault.name())));
-                }
-                Poll::Ready(Ok(scratch.filled().len()))
+                judgement.fault = judgement.reader.read(scratch.filled(), &mut this.good).err();
+                Poll::Ready(Ok::<_, io::Error>(scratch.filled().len()))
             });
             if ready!(judged)? == 0 {
                 return Poll::Ready(Ok(()));

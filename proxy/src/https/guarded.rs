@@ -112,7 +112,7 @@ impl Guarded {
         let awaits = self.reader.awaits();
         let allowed = match awaits {
             // Whoever waits for an answer need not speak.
-            Awaits::Head if self.wire.is_busy() => return Poll::Pending,
+            Awaits::Head if self.wire.is_busy(cx.waker()) => return Poll::Pending,
             Awaits::Head => self.idle,
             Awaits::RestOfHead => self.header,
             // Whoever waits for a body has a clock of their own.

@@ -45,6 +45,8 @@ pub(super) struct Relayed {
     /// Without an octet from the backend.
     pub(super) timeout: Duration,
     since: Option<Instant>,
+    /// It breaks off as soon as what came before has been sent.
+    breaking: bool,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
@@ -72,7 +74,16 @@ impl Relayed {
         ticket: Ticket,
         timeout: Duration,
     ) -> ResponseBody {
-        let relayed = Self { incoming, link: Some(link), target, ticket, timeout, since: None, sleep: None };
+        let relayed = Self {
+            incoming,
+            link: Some(link),
+            target,
+            ticket,
+            timeout,
+            since: None,
+            breaking: false,
+            sleep: None,
+        };
         ResponseBody { inner: Inner::Relayed(Box::new(relayed)), turn: None }
     }
 
@@ -96,25 +107,37 @@ impl Relayed {
         }
     }
 
-    fn break_off(&mut self, ended: Ended) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    /// Breaks off at the next poll: the codec drops what it has not sent yet when a body fails.
+    fn break_off(
+        &mut self,
+        ended: Ended,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         self.ticket.end(ended);
         // It is in the middle of something.
         self.link = None;
-        Poll::Ready(Some(Err(BrokenOff)))
+        self.breaking = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        if self.breaking {
+            return Poll::Ready(Some(Err(BrokenOff)));
+        }
         let order = self.ticket.session.as_ref().map(|session| session.order(cx.waker()));
         if let Some(order) = order.filter(|order| order.urgency == Urgency::End) {
             let (by, cause) = Cause::ordered(order.why);
-            return self.break_off(Ended::new(by, Stage::Relay, cause));
+            return self.break_off(Ended::new(by, Stage::Relay, cause), cx);
         }
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Pending => {
                 let due = *self.since.get_or_insert_with(Instant::now) + self.timeout;
                 match poll_due(&mut self.sleep, due, cx) {
                     Poll::Pending => Poll::Pending,
-                    Poll::Ready(()) => self.break_off(Ended::new(By::Usher, Stage::Relay, Cause::TooLong)),
+                    Poll::Ready(()) => {
+                        self.break_off(Ended::new(By::Usher, Stage::Relay, Cause::TooLong), cx)
+                    }
                 }
             }
             Poll::Ready(Some(Ok(frame))) => {
@@ -132,7 +155,7 @@ impl Relayed {
                     let fault = link.body_fault(&error);
                     self.ticket.client.shared.observer.connect_failed(&self.target.name, &fault);
                 }
-                self.break_off(Ended::new(By::Backend, Stage::Relay, Cause::Truncated))
+                self.break_off(Ended::new(By::Backend, Stage::Relay, Cause::Truncated), cx)
             }
             Poll::Ready(None) => {
                 self.finish();

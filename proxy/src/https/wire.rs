@@ -58,8 +58,9 @@ impl Wire {
         Turn { wire: self.clone(), number: state.begun }
     }
 
-    /// Whether a request is under way.
-    pub(super) fn is_busy(&self) -> bool {
+    /// Whether a request is under way. `waker` is woken when none is any more.
+    pub(super) fn is_busy(&self, waker: &Waker) -> bool {
+        self.0.reader.register(waker);
         let state = self.lock();
         state.begun > state.done
     }

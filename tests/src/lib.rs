@@ -12,6 +12,7 @@ pub mod dovecot;
 pub mod faults;
 pub mod frames;
 pub mod fuzz;
+pub mod haproxy;
 pub mod http;
 pub mod nginx;
 pub mod runtime;

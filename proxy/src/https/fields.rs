@@ -107,7 +107,9 @@ fn remove_forged(headers: &mut HeaderMap, trusted: bool, may_not_set: impl Fn(&s
         let name = name.as_str();
         if name.contains('_') {
             let alike = name.replace('_', "-");
-            return told(&alike) || may_not_set(&alike);
+            let framing =
+                NOT_IN_TRAILERS.contains(&alike.as_str()) || HOP_BY_HOP.iter().any(|hop| *hop == alike);
+            return framing || told(&alike) || may_not_set(&alike);
         }
         (!trusted && told(name)) || may_not_set(name)
     };

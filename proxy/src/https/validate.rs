@@ -2,12 +2,13 @@
 
 use super::answer::Refusal;
 use super::client::Client;
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Version};
 use std::borrow::Cow;
 use usher_wire::http::authority::Authority;
 use usher_wire::http::path;
+use usher_wire::http1::content_length;
 
 /// A request that can be served: who is asked, and for what, each in one form.
 #[derive(Debug)]
@@ -57,6 +58,12 @@ pub(super) fn validate(parts: &mut Parts, client: &Client) -> Result<Valid, Inva
         }
         (None, None) => return Err(bad("no-host")),
     };
+    let mut lengths = parts.headers.get_all(CONTENT_LENGTH).iter();
+    let (length, another) = (lengths.next(), lengths.next());
+    let is_length = |value: &HeaderValue| content_length(value.as_bytes()).is_some();
+    if another.is_some() || !length.is_none_or(is_length) {
+        return Err(bad("content-length"));
+    }
     if parts.version == Version::HTTP_2 && parts.uri.scheme_str() != Some("https") {
         return Err(bad("scheme"));
     }

@@ -69,7 +69,7 @@ impl Lengths {
     /// Takes a field into account, where it is one of framing. Each may stand once, and not both.
     pub(super) fn note(&mut self, field: &Field<'_>) -> Result<(), Fault> {
         if field.is("content-length") {
-            let length = length(field.value).ok_or(Fault::Malformed("content-length"))?;
+            let length = content_length(field.value).ok_or(Fault::Malformed("content-length"))?;
             if self.sized.replace(length).is_some() {
                 return Err(Fault::Malformed("content-length-twice"));
             }
@@ -105,8 +105,8 @@ fn coding(field: &Field<'_>) -> Fault {
     if unknown { Fault::Coding } else { Fault::Malformed("transfer-encoding") }
 }
 
-/// Decimal digits without a zero before others, at most 2^63 - 1.
-fn length(value: &[u8]) -> Option<u64> {
+/// The value of `Content-Length`: decimal digits without a zero before others, at most 2^63 - 1.
+pub fn content_length(value: &[u8]) -> Option<u64> {
     let plain = !value.is_empty()
         && value.iter().all(u8::is_ascii_digit)
         && (value.len() == 1 || !value.starts_with(b"0"));

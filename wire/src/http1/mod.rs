@@ -10,6 +10,7 @@ mod head;
 mod request;
 mod response;
 
+pub use fields::content_length;
 pub use request::{Awaits, RequestReader};
 pub use response::{Expected, ResponseReader};
 

@@ -1,0 +1,63 @@
+//! A real HAProxy as a web service, which answers everything itself and counts it.
+
+use crate::usher::DEADLINE;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The running server, killed when it is dropped.
+pub struct Haproxy {
+    child: Child,
+    dir: TempDir,
+}
+
+impl Haproxy {
+    /// Starts one on `address`.
+    pub fn start(address: SocketAddr) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("haproxy.cfg");
+        let text = format!(
+            "global\n stats socket {}/stats level admin\ndefaults\n mode http\n timeout client 60s\n \
+             timeout http-request 60s\nfrontend seen\n bind {address}\n \
+             http-request return status 200 content-type text/plain string \"haproxy\"\n",
+            dir.path().display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let child = Command::new("haproxy")
+            .arg("-db")
+            .arg("-f")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("haproxy is installed; tests/install-peers does it");
+        let until = Instant::now() + DEADLINE;
+        while TcpStream::connect(address).is_err() {
+            assert!(Instant::now() < until, "haproxy does not listen on {address}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self { child, dir }
+    }
+
+    /// How many requests it has seen.
+    pub fn requests(&self) -> usize {
+        let mut socket = UnixStream::connect(self.dir.path().join("stats")).unwrap();
+        socket.write_all(b"show stat\n").unwrap();
+        let mut table = String::new();
+        socket.read_to_string(&mut table).unwrap();
+        let names: Vec<_> = table.lines().next().unwrap().split(',').collect();
+        let at = names.iter().position(|name| *name == "req_tot").unwrap();
+        let row = table.lines().find(|line| line.starts_with("seen,FRONTEND")).unwrap();
+        row.split(',').nth(at).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Haproxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod archive;
+pub mod browser;
 pub mod certificate;
 pub mod client;
 pub mod dovecot;

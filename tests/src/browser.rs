@@ -1,0 +1,141 @@
+//! A real Chromium, driven as a person would, by W3C WebDriver.
+
+use crate::usher::DEADLINE;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The name under which WebDriver hands elements over.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// A running browser, closed when it is dropped.
+pub struct Browser {
+    driver: Child,
+    port: u16,
+    session: String,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// Opens one for which `name` is at `address`, and which takes any certificate.
+    pub fn open(name: &str, address: SocketAddr) -> Self {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let profile = tempfile::tempdir().unwrap();
+        let driver = Command::new("chromedriver")
+            .arg(format!("--port={port}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver is installed; tests/install-peers does it");
+        let until = Instant::now() + DEADLINE;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            assert!(Instant::now() < until, "chromedriver does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let mut browser = Self { driver, port, session: String::new(), _profile: profile };
+        let arguments = json!([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-dev-shm-usage",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--ignore-certificate-errors",
+            format!("--user-data-dir={}", browser._profile.path().display()),
+            format!("--host-resolver-rules=MAP {name} {}", address.ip()),
+        ]);
+        let wanted = json!({ "capabilities": { "alwaysMatch": {
+            "acceptInsecureCerts": true,
+            "goog:chromeOptions": { "args": arguments },
+        } } });
+        let opened = browser.call("POST", "/session", Some(wanted));
+        browser.session = opened["sessionId"].as_str().unwrap_or_else(|| panic!("{opened}")).to_owned();
+        browser
+    }
+
+    /// Goes to an address.
+    pub fn go(&self, url: &str) {
+        self.ask("POST", "/url", Some(json!({ "url": url })));
+    }
+
+    /// The text of the element with this id.
+    pub fn text(&self, id: &str) -> String {
+        self.ask("GET", &format!("/element/{}/text", self.find(id)), None).as_str().unwrap().to_owned()
+    }
+
+    /// Types into the element with this id.
+    pub fn write(&self, id: &str, text: &str) {
+        self.ask("POST", &format!("/element/{}/value", self.find(id)), Some(json!({ "text": text })));
+    }
+
+    /// Clicks the element with this id.
+    pub fn click(&self, id: &str) {
+        self.ask("POST", &format!("/element/{}/click", self.find(id)), Some(json!({})));
+    }
+
+    /// The cookies that it has for this place.
+    pub fn cookies(&self) -> Value {
+        self.ask("GET", "/cookie", None)
+    }
+
+    /// What a script returns.
+    pub fn run(&self, script: &str) -> Value {
+        self.ask("POST", "/execute/sync", Some(json!({ "script": script, "args": [] })))
+    }
+
+    fn find(&self, id: &str) -> String {
+        let wanted = json!({ "using": "css selector", "value": format!("#{id}") });
+        let found = self.ask("POST", "/element", Some(wanted));
+        found[ELEMENT].as_str().unwrap_or_else(|| panic!("no #{id}: {found}")).to_owned()
+    }
+
+    fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+        self.call(method, &format!("/session/{}{path}", self.session), body)
+    }
+
+    fn call(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).expect("chromedriver answers");
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        // The driver keeps connections open whatever it is asked.
+        let mut reader = BufReader::new(stream);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            match line.trim_end().to_ascii_lowercase().strip_prefix("content-length:") {
+                Some(value) => length = value.trim().parse().unwrap(),
+                None if line.trim_end().is_empty() => break,
+                None => {}
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let mut answer: Value = serde_json::from_slice(&body).unwrap();
+        answer["value"].take()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.ask("DELETE", "", None);
+        }
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}

@@ -67,7 +67,7 @@ pub(super) async fn open(
 }
 
 /// A probe speaks for itself.
-fn own_addresses(tcp: &TcpStream) -> std::io::Result<OnBehalf<'static>> {
+pub(super) fn own_addresses(tcp: &TcpStream) -> std::io::Result<OnBehalf<'static>> {
     Ok(OnBehalf { source: tcp.local_addr()?, destination: tcp.peer_addr()?, session: "probe" })
 }
 

@@ -36,19 +36,24 @@ impl HttpTarget {
     }
 }
 
-/// Connects to a web service, with TLS and pins where it has them, to speak `version`.
+/// Connects to a web service, with TLS and pins where it has them, to speak `version`; on nobody's behalf for a
+/// probe, which speaks for itself.
 ///
 /// # Errors
 /// [`ConnectFault`], within the deadline.
 pub async fn open_http(
     target: &HttpTarget,
     version: HttpVersion,
-    on_behalf: OnBehalf<'_>,
+    on_behalf: Option<OnBehalf<'_>>,
     deadlines: &Deadlines,
 ) -> Result<BackendStream, ConnectFault> {
     let until = Instant::now() + deadlines.connect;
     let endpoint = &target.endpoint;
     let mut tcp = dial(&endpoint.address, deadlines, until).await?;
+    let on_behalf = match on_behalf {
+        Some(on_behalf) => on_behalf,
+        None => dialogue::own_addresses(&tcp).map_err(|error| ConnectFault::at(Stage::ProxyHeader, error))?,
+    };
     dialogue::send_proxy_header(&mut tcp, endpoint.client_address, on_behalf, until).await?;
     let Some((one, two)) = &target.tls else { return Ok(BackendStream::Plain(tcp)) };
     let config = if version == HttpVersion::Two { two } else { one };

@@ -2,7 +2,9 @@
 
 use super::agent;
 use super::verdict::Outcome;
-use crate::connect::{self, BackendStream, Cause, ConnectFault, Deadlines, Learnt, LoginOutcome, Stage};
+use crate::connect::{
+    self, BackendStream, Cause, ConnectFault, Deadlines, HttpTarget, Learnt, LoginOutcome, Stage,
+};
 use crate::roster::{AgentWord, Host, Member, Roster, Service};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
@@ -13,7 +15,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout_at};
 use usher_config::health::{HealthPolicy, HttpProbe, ImapProbe, TcpProbe};
-use usher_config::snapshot::{BackendTls, ClientAddress, HttpEndpoint};
+use usher_config::snapshot::{BackendTls, ClientAddress, HttpVersion};
 use usher_wire::imap::id::ClientId;
 use usher_wire::imap::sasl::Credential;
 use usher_wire::secret::Secret;
@@ -102,19 +104,10 @@ impl Subject {
         }
     }
 
-    fn http(&self) -> Option<(&HttpEndpoint, &str)> {
+    fn http(&self) -> Option<&HttpTarget> {
         match self {
-            Self::Host(host) => host.config.http.as_ref().map(|http| (http, host.config.name.as_str())),
-            Self::Member(member, _) => {
-                member.config.http.as_ref().map(|http| (http, member.config.name.as_str()))
-            }
-        }
-    }
-
-    fn tls(&self) -> Option<&Arc<rustls::ClientConfig>> {
-        match self {
-            Self::Host(host) => host.tls.as_ref(),
-            Self::Member(member, _) => member.tls.as_ref(),
+            Self::Host(host) => host.http.as_deref(),
+            Self::Member(member, _) => member.http.as_deref(),
         }
     }
 
@@ -130,7 +123,7 @@ impl Subject {
         let until = Instant::now() + policy.timeout;
         match (self, service) {
             (Self::Host(host), Service::Imap) => imap(host, &policy.imap, deeper, &deadlines).await,
-            (_, Service::Http) => self.http_probe(&policy.http, deeper, until).await,
+            (_, Service::Http) => self.http_probe(&policy.http, deeper, &deadlines).await,
             (Self::Member(member, probe_port), _) => match (&policy.tcp, &member.config.tcp) {
                 (TcpProbe::Tcp, Some(tcp)) => {
                     let Some(port) = tcp.port.or(*probe_port) else { return Ok(Learnt::default()) };
@@ -146,19 +139,19 @@ impl Subject {
         &self,
         probe: &HttpProbe,
         deeper: bool,
-        until: Instant,
+        deadlines: &Deadlines,
     ) -> Result<Learnt, ProbeFault> {
-        let Some((endpoint, name)) = self.http() else { return Ok(Learnt::default()) };
+        let Some(target) = self.http() else { return Ok(Learnt::default()) };
+        let until = Instant::now() + deadlines.connect;
         match probe {
             HttpProbe::None => return Ok(Learnt::default()),
-            HttpProbe::Tcp if !deeper => return knock(&endpoint.address, until).await,
+            HttpProbe::Tcp if !deeper => return knock(&target.endpoint.address, until).await,
             HttpProbe::Tcp | HttpProbe::Tls | HttpProbe::Get { .. } => {}
         }
-        let tls = self.tls().filter(|_| endpoint.tls);
-        let stream = connect::reach(&endpoint.address, name, tls, until).await?;
+        let stream = connect::open_http(target, HttpVersion::One, None, deadlines).await?;
         let learnt = Learnt { certificate_ends: stream.certificate_ends(), ..Learnt::default() };
         if let HttpProbe::Get { path, status, body } = probe {
-            let asking = get(stream, name, path, *status, body.as_deref());
+            let asking = get(stream, &target.name, path, *status, body.as_deref());
             timeout_at(until, asking).await.map_err(|_| ProbeFault::HttpTimedOut)??;
         }
         Ok(learnt)

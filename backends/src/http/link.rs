@@ -55,7 +55,7 @@ where
         on_behalf: OnBehalf<'_>,
         deadlines: &Deadlines,
     ) -> Result<Self, ConnectFault> {
-        let stream = open_http(target, version, on_behalf, deadlines).await?;
+        let stream = open_http(target, version, Some(on_behalf), deadlines).await?;
         let broken = |error: &hyper::Error| ConnectFault::at(Stage::Response, cause(error));
         let kind = match version {
             HttpVersion::One => {

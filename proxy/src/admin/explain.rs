@@ -15,6 +15,7 @@ use usher_backends::directory::Found;
 use usher_backends::roster::{Host, Service, now};
 use usher_config::ArchiveKey;
 use usher_config::domains::Arrival;
+use usher_config::snapshot::Protocol;
 use utoipa::IntoParams;
 
 #[derive(Deserialize, IntoParams)]
@@ -25,7 +26,7 @@ pub(super) struct Login {
     /// The client's address.
     #[param(value_type = Option<String>)]
     from: Option<IpAddr>,
-    /// The listener's protocol: `imap` or `imaps`.
+    /// The listener's protocol: `imap`, `imaps` or `https`.
     protocol: Option<String>,
     /// The address of usher's that the client connects to, for bare names.
     #[param(value_type = Option<String>)]
@@ -47,7 +48,12 @@ pub(super) async fn explain(
 fn explained(shared: &Shared, login: &Login) -> Result<Explanation, Refusal> {
     let setting = shared.setting();
     let arrival = Arrival { local: login.local, server_name: login.server_name.as_deref() };
-    let key = setting.snapshot.domains.user(login.user.as_bytes(), arrival);
+    // As requests name it: a tenant or a whole domain as well.
+    let domains = &setting.snapshot.domains;
+    let key = match login.user.starts_with("tenant:") || login.user.starts_with('@') {
+        true => domains.written(&login.user),
+        false => domains.user(login.user.as_bytes(), arrival),
+    };
     let listeners = setting.snapshot.listeners.iter().filter(|listener| {
         login.protocol.as_ref().is_none_or(|protocol| *protocol == listener.protocol.name())
     });
@@ -71,6 +77,8 @@ fn explained(shared: &Shared, login: &Login) -> Result<Explanation, Refusal> {
         outcome: "refused as a wrong password is: no archive can be called so".to_owned(),
     };
     let Some(key) = key else { return Ok(told) };
+    let by_http = login.protocol.as_deref() == Some(Protocol::Https.name());
+    let replies = if by_http { &HTTP } else { &IMAP };
     let placement = match shared.directory.find(&key) {
         Ok(Found::Now(Some(placement))) => placement,
         Ok(Found::Remembered(placement)) => {
@@ -82,7 +90,7 @@ fn explained(shared: &Shared, login: &Login) -> Result<Explanation, Refusal> {
             return Ok(told);
         }
         Err(error) => {
-            told.outcome = format!("waits, then BYE: the directory cannot be read: {error}");
+            told.outcome = format!("{}: the directory cannot be read: {error}", replies.held);
             return Ok(told);
         }
     };
@@ -101,27 +109,41 @@ fn explained(shared: &Shared, login: &Login) -> Result<Explanation, Refusal> {
     });
     let host = roster.host(&placement.host);
     told.outcome = match host {
-        None => format!("waits, then BYE: the host {:?} is not configured", placement.host),
-        Some(_) if told.moving.is_some() => "waits, then BYE: its archive is being moved".to_owned(),
-        Some(host) => outcome(host),
+        None => format!("{}: the host {:?} is not configured", replies.held, placement.host),
+        Some(_) if told.moving.is_some() => format!("{}: its archive is being moved", replies.held),
+        Some(host) => outcome(host, replies),
     };
     told.host = host.map(|host| instance_host(shared, host));
     Ok(told)
 }
 
-fn outcome(host: &Host) -> String {
+/// What a client gets where nobody serves it: after a while, and at once.
+struct Replies {
+    service: Service,
+    held: &'static str,
+    at_once: &'static str,
+}
+
+const IMAP: Replies = Replies { service: Service::Imap, held: "waits, then BYE", at_once: "BYE at once" };
+const HTTP: Replies = Replies { service: Service::Http, held: "503", at_once: "503" };
+
+fn outcome(host: &Host, replies: &Replies) -> String {
     let (name, standing) = (&host.config.name, &host.standing);
-    match standing.state(Service::Imap) {
+    let Replies { service, held, at_once } = *replies;
+    if service == Service::Http && host.config.http.is_none() {
+        return format!("{held}: {name} has no `http`");
+    }
+    match standing.state(service) {
         "up" if host.config.max_sessions.is_some_and(|most| standing.leases() >= most) => {
-            format!("waits, then BYE: {name} has as many sessions as it may have")
+            format!("{held}: {name} has as many sessions as it may have")
         }
         "up" => format!("goes to {name}"),
         "returning" => format!("goes to {name}, at once or after a moment: it has just come back"),
-        "stopped" => format!("BYE at once: {name} is stopped"),
+        "stopped" => format!("{at_once}: {name} is stopped"),
         "unhealthy" => {
-            let why = standing.out_by_health(Service::Imap).map(|out| out.why.as_str()).unwrap_or_default();
-            format!("waits, then BYE: {name} is out of service: {why}")
+            let why = standing.out_by_health(service).map(|out| out.why.as_str()).unwrap_or_default();
+            format!("{held}: {name} is out of service: {why}")
         }
-        state => format!("waits, then BYE: {name} is {state}"),
+        state => format!("{held}: {name} is {state}"),
     }
 }

@@ -5,6 +5,7 @@
 
 mod api;
 mod check;
+mod dns;
 mod drain;
 mod explain;
 mod generate;
@@ -66,6 +67,8 @@ enum Command {
     Top(top::Arguments),
     /// Look at a server's certificate, and register the server with its pin.
     Pair(pair::Arguments),
+    /// Print the DNS records that lead mail clients here.
+    Dns(ConfigArgument),
     /// Show usher's own certificate towards backends, for them to pin.
     Identity(ConfigArgument),
     /// Print completions for a shell.
@@ -116,6 +119,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Reload(arguments) => explain::reload(&arguments),
         Command::Top(arguments) => top::top(&arguments),
         Command::Pair(arguments) => pair::pair(&arguments),
+        Command::Dns(argument) => dns::dns(&argument),
         Command::Identity(argument) => pair::identity(&argument),
         Command::Completions(arguments) => generate::completions(&arguments),
         Command::Man(arguments) => generate::man(&arguments),

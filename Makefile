@@ -20,15 +20,15 @@ lint: toolchain
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 
-# What usher costs: memory of idle sessions, directory look-ups, input before login.
-bench: toolchain
+# What usher costs, by itself and side by side with others.
+bench: toolchain peers
 	$(CARGO) build --release --workspace --bins
 	./target/release/bench
 
 # Every fuzz target for FUZZ_SECONDS. libFuzzer's instrumentation is LLVM's own, so the stable compiler does.
 fuzz: toolchain
 	cd tests/fuzz && RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --target $(HOST)
-	for target in preauth sasl backend_reply tracker proxy_header; do \
+	for target in preauth sasl backend_reply tracker proxy_header http_request http_response http2_frames path; do \
 	    mkdir -p tests/fuzz/target/found/$$target; \
 	    FUZZ_TARGET=$$target tests/fuzz/target/$(HOST)/release/fuzz -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 \
 	        -artifact_prefix=tests/fuzz/target/ tests/fuzz/target/found/$$target tests/corpus/$$target || exit 1; \

@@ -2,8 +2,10 @@
 
 mod directory;
 mod health;
+mod https;
 mod idle;
 mod input;
+mod peers;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -14,11 +16,12 @@ type Outcome = Result<(), Box<dyn Error>>;
 type Measure = fn() -> Outcome;
 
 /// Every subject by its name.
-const SUBJECTS: [(&str, Measure); 4] = [
+const SUBJECTS: [(&str, Measure); 5] = [
     ("idle", idle::measure),
     ("input", input::measure),
     ("directory", directory::measure),
     ("health", health::measure),
+    ("https", https::measure),
 ];
 
 fn main() -> ExitCode {

@@ -64,7 +64,7 @@ fn one_fault_each() {
         ("[[domain]]\nname = \"a.com\"\nseparators = [\"##\"]", "separator"),
         ("[directory]\nsource = \"postgres\"", "postgres"),
         ("[limits]\nidle = \"0s\"", "`idle`"),
-        ("[https]\narray = \"cas\"", "unknown key `https`"),
+        ("[storage]\narray = \"cas\"", "unknown key `storage`"),
         (
             "[[instance_host]]\nname = \"x\"\nimap = { address = \"x:1\", tls = \"none\" }\nfingerprints = [\"sha256:aa\"]",
             "fingerprint",
@@ -100,6 +100,75 @@ fn one_fault_each() {
         let told = faults(&format!("{GOOD}{line}\n"));
         assert!(told.iter().any(|(_, what)| what.contains(expected)), "{line}: {told:?}");
     }
+}
+
+const HTTPS: &str = "[[listener]]\nprotocol = \"https\"\naddress = \"[::]:443\"\n\
+     [[array]]\nname = \"cas\"\nmembers = [ { name = \"c1\", http = { address = \"c1:443\", tls = \"implicit\" } } ]\n\
+     [[array]]\nname = \"rpc\"\nmembers = [ { name = \"c1\", tcp = { address = \"c1\" } } ]\n";
+
+#[test]
+fn https_sections_are_whole() {
+    let identity = |words: &str| format!("[[https.identity]]\n{words}");
+    for (section, expected) in [
+        ("[https]\narray = \"none\"".to_owned(), "no [[array]] \"none\""),
+        ("[https]\narray = \"rpc\"".to_owned(), "has no `http`"),
+        ("[https]\nresponse_timeout = 5".to_owned(), "`response_timeout`"),
+        ("[https]\nbody_limit = \"5\"".to_owned(), "`body_limit`"),
+        ("[https]\ntrusted = [\"x\"]".to_owned(), "network"),
+        ("[https]\ncookies = true".to_owned(), "unknown key `cookies`"),
+        (identity("claim = \"sub\""), "no `from`"),
+        (identity("from = \"nose\""), "cannot be \"nose\""),
+        (identity("from = \"path\""), "no `template`"),
+        (identity("from = \"path\"\ntemplate = \"/x/\""), "template of paths"),
+        (identity("from = \"path\"\ntemplate = \"/{tenant}/{user}/\""), "template of paths"),
+        (identity("from = \"query\"\ntemplate = \"User={user}\""), "template of queries"),
+        (identity("from = \"host\"\nhost = \"a.example.com\""), "names nobody"),
+        (identity("from = \"host\"\nhost = \"a.b\"\ntenant = \"a\"\ndomain = \"b\""), "not both"),
+        (identity("from = \"form\"\npath = \"login\"\nfield = \"u\""), "`path`"),
+        (identity("from = \"header\"\nname = \"X-User\""), "no sender"),
+        (identity("from = \"header\"\nname = \"X User\"\nsenders = [\"::1\"]"), "header field"),
+        (identity("from = \"client-certificate\""), "client_ca"),
+        (identity("from = \"basic\"\nfield = \"x\""), "unknown key `field`"),
+        ("[[https.path]]\nresponse_timeout = \"1h\"".to_owned(), "no `prefix`"),
+        ("[[https.path]]\nprefix = \"/a%20b\"".to_owned(), "`prefix`"),
+        ("[client_setup]\nsmtp = { address = \"smtp\", tls = \"starttls\" }".to_owned(), "`address`"),
+        ("[client_setup]\nsigning = { chain = \"x\" }".to_owned(), "no `key`"),
+        ("[limits]\nhttp_min_rate = \"5\"".to_owned(), "`http_min_rate`"),
+        (
+            "[[listener]]\nprotocol = \"https\"\naddress = \"[::]:444\"\nredirect_from = \"[::]:443\""
+                .to_owned(),
+            "twice",
+        ),
+        (
+            "[[listener]]\nprotocol = \"https\"\naddress = \"[::]:444\"\narray = \"cas\"".to_owned(),
+            "only `tcp` spreads",
+        ),
+        (
+            "[[listener]]\nprotocol = \"imaps\"\naddress = \"[::]:444\"\nhsts = \"1d\"".to_owned(),
+            "belong to HTTPS",
+        ),
+        (
+            "[[instance_host]]\nname = \"y\"\nimap = { address = \"y:1\", tls = \"none\" }\n\
+             http = { address = \"y:2\", tls = \"none\", client_address = \"imap-id\" }"
+                .to_owned(),
+            "no IMAP ID",
+        ),
+        (
+            "[[instance_host]]\nname = \"y\"\nimap = { address = \"y:1\", tls = \"none\" }\n\
+             http = { address = \"y:2\", tls = \"none\", version = \"3\" }"
+                .to_owned(),
+            "cannot be \"3\"",
+        ),
+    ] {
+        let told = faults(&format!("{GOOD}{HTTPS}{section}\n"));
+        assert!(told.iter().any(|(_, what)| what.contains(expected)), "{section}: {told:?}");
+    }
+    let told = faults(&format!("{GOOD}[https]\n"));
+    assert!(told[0].1.contains("without a listener"), "{told:?}");
+    let whole = "[https]\narray = \"cas\"\n[[https.identity]]\nfrom = \"basic\"\n[[https.identity]]\n\
+                 from = \"path\"\ntemplate = \"/{tenant}/\"\n[[https.identity]]\nfrom = \"form\"\n\
+                 path = \"/login\"\nfield = \"username\"\n";
+    assert_eq!(faults(&format!("{GOOD}{HTTPS}{whole}")), []);
 }
 
 #[test]

@@ -5,6 +5,9 @@
 mod drive;
 
 use drive::{Conversation, converse, relay};
+use std::time::Duration;
+use usher_wire::http1::{Expected, FIELDS_CAP, HEAD_CAP, RequestReader, ResponseReader};
+use usher_wire::http2::FrameMeter;
 use usher_wire::imap::id::ClientId;
 use usher_wire::imap::login::{Login, LoginStep, Opening};
 use usher_wire::imap::sasl::{self, Credential};
@@ -15,12 +18,16 @@ use usher_wire::secret::{Secret, SecretBuf};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("preauth", preauth),
     ("sasl", sasl),
     ("backend_reply", backend_reply),
     ("tracker", tracker),
     ("proxy_header", proxy_header),
+    ("http_request", http_request),
+    ("http_response", http_response),
+    ("http2_frames", http2_frames),
+    ("path", path),
 ];
 
 /// Input before login: however it is split, it means the same, and it never gets stuck for want of room.
@@ -106,4 +113,70 @@ pub fn proxy_header(data: &[u8]) {
 
 fn split_byte(data: &[u8]) -> (u8, &[u8]) {
     data.split_first().map_or((0, data), |(first, rest)| (*first, rest))
+}
+
+/// Requests: however they are split they mean the same, nothing is made up, and what is held back is bounded.
+pub fn http_request(data: &[u8]) {
+    let (step, data) = split_byte(data);
+    let read = |piece: usize| {
+        let (mut reader, mut out, mut taken) = (RequestReader::default(), Vec::new(), 0);
+        for part in data.chunks(piece) {
+            match reader.read(part, &mut out) {
+                Ok(step) => taken += step,
+                Err(fault) => return (Some(fault), out, reader.heads()),
+            }
+            assert!(out.len() <= taken && taken - out.len() <= HEAD_CAP + 2, "{taken} {}", out.len());
+        }
+        (None, out, reader.heads())
+    };
+    let (whole, pieces) = (read(usize::MAX), read(usize::from(step % 16) + 1));
+    assert_eq!((whole.0, whole.2), (pieces.0, pieces.2));
+    // Octets that came with a fault in a body go on together, or not at all.
+    assert!(pieces.1.starts_with(&whole.1));
+    let forgiven = data.strip_prefix(b"\r\n").unwrap_or(data);
+    assert!(whole.2 > 1 || data.starts_with(&pieces.1) || forgiven.starts_with(&pieces.1));
+    if whole.2 > 0 && whole.0.is_none() {
+        // A codec of another's reads as many fields, and the same target.
+        let mut fields = [httparse::EMPTY_HEADER; FIELDS_CAP + 1];
+        let mut request = httparse::Request::new(&mut fields);
+        let parsed = request.parse(&whole.1).expect("a good head is one for others as well");
+        assert!(parsed.is_complete());
+        assert!(request.path.is_some_and(|path| !path.contains('#')));
+    }
+}
+
+/// Responses: however they are split they mean the same.
+pub fn http_response(data: &[u8]) {
+    let (step, data) = split_byte(data);
+    let expected = if step & 1 == 0 { Expected::Any } else { Expected::HeadOnly };
+    let read = |piece: usize| {
+        let (mut reader, mut out) = (ResponseReader::default(), Vec::new());
+        reader.expect(expected);
+        let fault = data.chunks(piece).try_for_each(|part| reader.read(part, &mut out)).err();
+        assert!(out.len() <= data.len());
+        (fault, out)
+    };
+    let (whole, pieces) = (read(usize::MAX), read(usize::from(step % 16) + 1));
+    assert_eq!(whole.0, pieces.0);
+    assert!(pieces.1.starts_with(&whole.1));
+}
+
+/// Frames: however they are split they cost the same.
+pub fn http2_frames(data: &[u8]) {
+    let (step, data) = split_byte(data);
+    let read = |piece: usize| {
+        let mut meter = FrameMeter::default();
+        let end = data.chunks(piece).try_for_each(|part| meter.read(part, Duration::ZERO));
+        (end.is_ok(), end.is_ok() && meter.is_in_field_block())
+    };
+    assert_eq!(read(usize::MAX), read(usize::from(step % 16) + 1));
+}
+
+/// Paths: a normal form has nothing in it that leads elsewhere.
+pub fn path(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Some(normal) = usher_wire::http::path::normalise(text) else { return };
+    assert!(normal.starts_with('/') && !normal.contains("//") && !normal.contains('\\'));
+    assert!(normal.split('/').all(|segment| !matches!(segment, "." | "..")));
+    assert!(!normal.bytes().any(|octet| octet.is_ascii_control()));
 }

@@ -34,7 +34,7 @@ pub struct Snapshot {
     pub arrays: Vec<Array>,
     /// `[https]`.
     pub https: Https,
-    /// `[client_setup]`; `None`: mail clients are told nothing.
+    /// `[client_setup]`; `None`: what mail clients ask for is left to backends.
     pub client_setup: Option<ClientSetup>,
     /// `[limits]`.
     pub limits: Limits,

@@ -98,6 +98,11 @@ pub(crate) async fn stop(shared: &Arc<Shared>) {
         "stopping: waiting for sessions"
     );
     take_down(shared, &Whose::All, Why::Stopping, &drain).await;
+    // What the last responses have left in buffers is still on its way.
+    let until = Instant::now() + farewell + GRACE;
+    while shared.connections.count() > 0 && Instant::now() < until {
+        sleep(LOOK).await;
+    }
 }
 
 /// Takes the sessions of `whose` down. Returns once none is left, or all have been told to end and had time

@@ -127,6 +127,7 @@ pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), Run
         spawner: Spawner::new(runtime.handle().clone()),
         stopping,
         pace: Pace::default(),
+        web_pace: Pace::default(),
         ids: Ids::default(),
     });
     runtime.block_on(Box::pin(serve(shared, bound, following, &stop)))?;

@@ -58,8 +58,10 @@ pub(crate) struct Shared {
     pub(crate) spawner: Spawner,
     /// True once usher stops.
     pub(crate) stopping: watch::Receiver<bool>,
-    /// How long a refusal takes.
+    /// How long a refusal of a login takes.
     pub(crate) pace: Pace,
+    /// How long a refusal of a request takes.
+    pub(crate) web_pace: Pace,
     /// Ids of connections.
     pub(crate) ids: Ids,
 }

@@ -5,11 +5,10 @@
 use std::sync::Arc;
 use usher_tests::certificate::Certificate;
 use usher_tests::client::Client;
+use usher_tests::frames;
 use usher_tests::http::{Answer, ask, basic, connect, get};
 use usher_tests::usher::{Setup, Usher};
 use usher_tests::web::Web;
-
-const COOKIES: &str = "[[https.identity]]\nfrom = \"cookie\"\n";
 
 /// Hosts w0, w1, w2 over TLS with pins, and members m0, m1 of the array `cas`.
 struct House {
@@ -161,9 +160,8 @@ fn a_header_that_names_somebody_counts_from_its_senders_alone() {
 
 #[test]
 fn a_form_binds_by_a_cookie_that_follows_the_user() {
-    let identities = from("from = \"form\"\npath = \"/login\"\nfield = \"username\"")
-        + COOKIES
-        + &from("from = \"basic\"");
+    let identities =
+        from("from = \"form\"\npath = \"/login\"\nfield = \"username\"") + &from("from = \"basic\"");
     let house = house(&identities, "");
     let https = house.usher.https();
     let post = |form: &str, more: &str| {
@@ -211,6 +209,14 @@ fn a_form_binds_by_a_cookie_that_follows_the_user() {
 }
 
 #[test]
+fn several_forms_are_read_at_one_place() {
+    let form = |field: &str| from(&format!("from = \"form\"\npath = \"/login\"\nfield = \"{field}\""));
+    let house = house(&(form("account") + &form("username")), "");
+    let answer = ask(house.usher.https(), login("username=anna&password=secret"));
+    assert!(answer.text().contains("w0.test saw username=anna&password=secret"), "{}", answer.text());
+}
+
+#[test]
 fn an_array_keeps_clients_by_a_cookie() {
     let house = house("", "affinity = \"cookie\"\nbalance = \"round-robin\"");
     let https = house.usher.https();
@@ -238,8 +244,122 @@ fn requests_without_a_name_and_without_an_array_are_told_to_name_somebody() {
     let usher = setup.start();
     let answer = ask(usher.https(), get("/", "Accept: text/html\r\n"));
     assert_eq!((answer.status, answer.header("content-type")), (401, Some("text/html; charset=utf-8")));
-    let answer = ask(usher.https(), get("/", "Accept: application/json;q=0.9, text/html\r\n"));
+    let answer = ask(usher.https(), get("/", "Accept: application/json\r\n"));
     assert_eq!(answer.json()["status"], 401);
+}
+
+#[test]
+fn what_could_be_read_as_two_names_is_refused() {
+    let identities = from("from = \"query\"\ntemplate = \"?User={user}\"")
+        + &from("from = \"header\"\nname = \"X-User\"\nsenders = [\"127.0.0.0/8\"]")
+        + &from("from = \"form\"\npath = \"/login\"\nfield = \"user\"")
+        + &from("from = \"basic\"");
+    let house = house(&identities, "");
+    let form = "user=anna&user=ben&password=secret";
+    for request in [
+        get("/?User=anna&User=ben", ""),
+        get("/", "X-User: anna\r\nX-User: ben\r\n"),
+        get("/", &(basic("anna") + &basic("ben"))),
+        login(form),
+    ] {
+        assert_eq!(ask(house.usher.https(), &request).status, 400, "{request}");
+    }
+    assert!(house.hosts.iter().all(|host| host.asked().is_empty()));
+    assert_eq!(held_by(&ask(house.usher.https(), get("/?User=anna&User=anna", ""))), "w0.test");
+}
+
+/// A form that is posted.
+fn login(form: &str) -> String {
+    format!(
+        "POST /login HTTP/1.1\r\nHost: mail.test\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\n\r\n{form}",
+        form.len()
+    )
+}
+
+#[test]
+fn a_name_that_nobody_knows_leaves_it_to_the_next() {
+    let identities = from("from = \"basic\"") + &from("from = \"path\"\ntemplate = \"/{tenant}/\"");
+    let house = house(&identities, "");
+    assert_eq!(held_by(&ask(house.usher.https(), get("/acme/", &basic("bob")))), "w1.test");
+    assert_eq!(held_by(&ask(house.usher.https(), get("/acme/", &basic("anna")))), "w0.test", "in order");
+    assert_eq!(ask(house.usher.https(), get("/nobody/", &basic("bob"))).status, 401);
+}
+
+#[test]
+fn a_cookie_is_made_anew_before_it_ends() {
+    let form = from("from = \"form\"\npath = \"/login\"\nfield = \"username\"");
+    let house = house(&format!("cookie_age = \"4s\"\n{form}"), "");
+    let https = house.usher.https();
+    let pair = |answer: &Answer| {
+        let cookie = answer.headers.iter().find(|(_, value)| value.starts_with("__Host-usher-user="));
+        cookie.map(|(_, value)| value.split(';').next().unwrap().to_owned())
+    };
+    let first = pair(&ask(https, login("username=anna&password=secret"))).unwrap();
+    let with = |cookie: &str| ask(https, get("/", &format!("Cookie: {cookie}\r\n")));
+    assert_eq!(pair(&with(&first)), None, "it is young");
+    let until = std::time::Instant::now() + usher_tests::usher::DEADLINE;
+    let second = loop {
+        let answer = with(&first);
+        assert_eq!(held_by(&answer), "w0.test");
+        if let Some(second) = pair(&answer) {
+            break second;
+        }
+        assert!(std::time::Instant::now() < until);
+    };
+    assert_ne!(first, second);
+    assert_eq!(held_by(&with(&second)), "w0.test");
+    // The first ends.
+    while held_by(&with(&first)) == "w0.test" {
+        assert!(std::time::Instant::now() < until);
+    }
+}
+
+#[test]
+fn a_stop_lets_streams_finish_and_says_goaway() {
+    let setup = Setup::new().server("drain_deadline = \"20s\"").https("");
+    let address = setup.at(8440);
+    let web = Web::start("w.test", address, None);
+    let setup = setup.web_host("w.test", address, "tls = \"none\"", "");
+    let mut usher = setup.users(&[("anna@example.com", "w.test")]).start();
+    let mut client = frames::connect(usher.https());
+    let auth = basic("anna");
+    let auth = auth.trim_end().split_once(": ").unwrap().1;
+    let block = frames::get_block("/slow/1000", &[("authorization", auth)]);
+    client.send(frames::frame(frames::HEADERS, frames::END_HEADERS | frames::END_STREAM, 1, &block));
+    while web.asked().is_empty() {
+        std::thread::yield_now();
+    }
+    usher.signal(rustix::process::Signal::TERM);
+    let mut seen = Vec::new();
+    loop {
+        let frame = client.frame();
+        seen.push(frame.kind);
+        if frame.kind == frames::DATA && frame.flags & frames::END_STREAM != 0 {
+            break;
+        }
+    }
+    assert!(seen.contains(&frames::GOAWAY) && seen.contains(&frames::HEADERS), "{seen:?}");
+    drop(client);
+    assert!(usher.wait().success());
+}
+
+#[test]
+fn a_response_is_whole_though_usher_stops() {
+    let setup = Setup::new().server("drain_deadline = \"20s\"").https("");
+    let address = setup.at(8440);
+    let _web = Web::start("w.test", address, None);
+    let setup = setup.web_host("w.test", address, "tls = \"none\"", "");
+    let mut usher = setup.users(&[("anna@example.com", "w.test")]).start();
+    let mut client = connect(usher.https());
+    client.send(get("/download/30000000", &basic("anna")));
+    usher.wait_until("/v1/sessions", |shown| shown["matching"] == 1);
+    usher.signal(rustix::process::Signal::TERM);
+    let answer = client.http_answer();
+    assert_eq!((answer.status, answer.body.len()), (200, 30_000_000));
+    assert!(answer.body.iter().enumerate().all(|(at, octet)| *octet == usher_tests::web::octet(at as u64)));
+    drop(client);
+    assert!(usher.wait().success());
 }
 
 #[test]
@@ -275,7 +395,9 @@ fn plain_http_is_sent_to_https() {
         client.http_answer()
     };
     let answer = plain("GET /a?b=c HTTP/1.1\r\nHost: mail.test:1080\r\n\r\n");
-    assert_eq!((answer.status, answer.header("location")), (308, Some("https://mail.test:1443/a?b=c")));
+    assert_eq!((answer.status, answer.header("location")), (301, Some("https://mail.test:1443/a?b=c")));
+    let post = "POST /a HTTP/1.1\r\nHost: mail.test\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(plain(post).status, 308, "the method stays");
     assert_eq!(plain("GET / HTTP/1.1\r\n\r\n").status, 400);
     assert_eq!(plain("GET / HTTP/1.1\nHost: x\n\n").status, 400);
     drop(usher);

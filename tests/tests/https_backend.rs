@@ -50,7 +50,7 @@ fn a_home_that_is_out_is_unavailable_and_never_replaced() {
     let usher = with_host(quick(), "tls = \"none\"", "");
     let answer = anna(&usher);
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
-    assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
     assert!(!answer.text().contains("ih.test") && !answer.text().contains("127."), "{}", answer.text());
     let line = usher.wait_for_log("instance host failed");
     assert!(line.contains("host=\"ih.test\"") && line.contains("stage=\"dial\""), "{line}");
@@ -129,6 +129,25 @@ fn a_long_poll_may_take_as_long_as_its_path_allows() {
     });
     let usher = with_host(setup, "tls = \"none\"", "");
     assert_eq!(ask(usher.https(), get("/LONG/poll", &basic("anna"))).status, 200);
+}
+
+#[test]
+fn an_upload_that_takes_long_costs_its_answer_no_time() {
+    let setup = quick();
+    let _web = Web::start("ih.test", setup.at(8440), None);
+    // Answers within 700 ms of the last octet are in time.
+    let usher = with_host(setup, "tls = \"none\"", "");
+    let mut client = connect(usher.https());
+    client.send(format!(
+        "POST /slow/1 HTTP/1.1\r\nHost: mail.test\r\nContent-Length: 10\r\n{}\r\n",
+        basic("anna")
+    ));
+    for _ in 0..10 {
+        std::thread::sleep(Duration::from_millis(150));
+        client.send("x");
+    }
+    let answer = client.http_answer();
+    assert_eq!((answer.status, answer.json()["octets"].as_u64()), (200, Some(10)));
 }
 
 #[test]
@@ -446,6 +465,72 @@ fn http2_to_a_backend_shares_one_connection() {
     assert_eq!(client.http_answer().status, 101);
     client.send("over");
     assert_eq!(client.octets(4), b"over");
+}
+
+#[test]
+fn an_upgrade_that_is_refused_leaves_nothing_behind_for_http2() {
+    let setup = quick();
+    let certificate = Certificate::for_names(&["ih.test"]);
+    let nginx = Nginx::start("ih.test", setup.at(8440), Some(&certificate), "");
+    let pins = format!("fingerprints = [{:?}]", certificate.key_pin());
+    let usher = with_host(setup, "tls = \"implicit\", version = \"2\"", &pins);
+    for _ in 0..3 {
+        let upgrade = format!("Connection: Upgrade\r\nUpgrade: websocket\r\n{}", basic("anna"));
+        assert_eq!(ask(usher.https(), get("/", &upgrade)).status, 200, "nginx does not switch");
+        assert_eq!(anna(&usher).status, 200);
+    }
+    assert_eq!(nginx.log().matches("HTTP/1.1\" 200").count(), 3, "{}", nginx.log());
+    assert_eq!(nginx.log().matches("HTTP/2.0\" 200").count(), 3);
+    // The client of an extended CONNECT would take any success for a tunnel.
+    let mut client = frames::connect(usher.https());
+    let auth = basic("anna");
+    let auth = auth.trim_end().split_once(": ").unwrap().1;
+    let fields = [
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "https"),
+        (":authority", "mail.test"),
+        (":path", "/chat"),
+        ("authorization", auth),
+    ];
+    client.send(frame(HEADERS, END_HEADERS, 1, &frames::block(&fields)));
+    assert_eq!(client.outcome(1), Ok(502));
+}
+
+#[test]
+fn a_home_that_has_come_back_serves_every_request() {
+    let setup = quick();
+    let address = setup.at(8440);
+    let health = "health = { interval = \"100ms\", rise = 1, fall = 1, ramp = \"1h\", \
+                  imap = { probe = \"none\" } }";
+    let usher = with_host(setup, "tls = \"none\"", health);
+    let web_state = |shown: &serde_json::Value| {
+        let services = shown[0]["services"].as_array().unwrap().clone();
+        services.into_iter().find(|service| service["service"] == "http").unwrap()["state"].clone()
+    };
+    usher.wait_until("/v1/hosts/ih.test", |shown| web_state(shown) == "unhealthy");
+    assert_eq!(anna(&usher).status, 503);
+    let _web = Web::start("ih.test", address, None);
+    usher.wait_until("/v1/hosts/ih.test", |shown| web_state(shown) == "returning");
+    for _ in 0..20 {
+        assert_eq!(anna(&usher).status, 200);
+    }
+}
+
+#[test]
+fn a_member_that_takes_connections_and_answers_nothing_is_found_out() {
+    let setup = quick();
+    let _mute = Scripted::start(setup.at(8450), |mut conn| drop(conn.rest()));
+    let section = format!(
+        "[https]\narray = \"a\"\nresponse_timeout = \"300ms\"\n[[array]]\nname = \"a\"\n\
+         health = {{ interval = \"200ms\", timeout = \"200ms\" }}\nmembers = [{{ name = \"m.test\", \
+         http = {{ address = \"{}\", tls = \"none\" }} }}]",
+        setup.at(8450)
+    );
+    let usher = setup.https("").section(&section).start();
+    assert_eq!(ask(usher.https(), get("/", "")).status, 504);
+    usher.wait_for_state("m.test", "unhealthy");
+    assert_eq!(ask(usher.https(), get("/", "")).status, 503);
 }
 
 #[test]

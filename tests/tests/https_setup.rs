@@ -5,7 +5,7 @@
 use std::process::Command;
 use usher_tests::certificate::Certificate;
 use usher_tests::http::{Answer, ask, get};
-use usher_tests::usher::{IMAP, IMAPS, Setup, Usher};
+use usher_tests::usher::{HTTPS, IMAP, IMAPS, Setup, Usher};
 use usher_tests::web::Web;
 
 const OUTLOOK: &str = "http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a";
@@ -92,7 +92,7 @@ fn newer_clients_are_told_in_json_where_the_xml_is() {
     ] {
         let (status, answer) = json(target);
         assert_eq!(status, 200);
-        assert_eq!(answer["Url"], "https://mail.test/autodiscover/autodiscover.xml");
+        assert_eq!(answer["Url"], format!("https://mail.test:{HTTPS}/autodiscover/autodiscover.xml"));
         assert_eq!(answer["Protocol"], "AutodiscoverV1");
     }
     let (status, answer) = json("/autodiscover/autodiscover.json?Email=anna%40example.com&Protocol=EWS");
@@ -116,6 +116,15 @@ fn thunderbird_is_told_at_either_place() {
         assert_eq!(elements(&answer, "username")[0], "%EMAILADDRESS%");
     }
     assert_eq!(ask(usher.https(), get("/mail/config-v1.1.xml?emailaddress=a%40b.c", "")).status, 404);
+}
+
+#[test]
+fn it_is_served_without_a_word_in_the_configuration() {
+    let usher = Setup::new().https("").start();
+    let answer = ask(usher.https(), get("/mail/config-v1.1.xml", ""));
+    assert_eq!(elements(&answer, "hostname"), ["mail.test", "mail.test"]);
+    // A profile without a server for outgoing mail is none that devices take.
+    assert_eq!(ask(usher.https(), get("/profile.mobileconfig?email=anna%40example.com", "")).status, 404);
 }
 
 #[test]
@@ -175,7 +184,7 @@ fn without_client_set_up_these_pages_are_the_backends() {
     let usher = setup
         .https("")
         .section(&format!(
-            "[https]\narray = \"a\"\n[[array]]\nname = \"a\"\nmembers = [{{ name = \"m.test\", \
+            "[client_setup]\nserve = false\n[https]\narray = \"a\"\n[[array]]\nname = \"a\"\nmembers = [{{ name = \"m.test\", \
              http = {{ address = \"{address}\", tls = \"none\" }} }}]"
         ))
         .start();

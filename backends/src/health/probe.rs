@@ -150,8 +150,14 @@ impl Subject {
         }
         let stream = connect::open_http(target, HttpVersion::One, None, deadlines).await?;
         let learnt = Learnt { certificate_ends: stream.certificate_ends(), ..Learnt::default() };
-        if let HttpProbe::Get { path, status, body } = probe {
-            let asking = get(stream, &target.name, path, *status, body.as_deref());
+        let asked = match probe {
+            HttpProbe::Get { path, status, body } => Some((path.as_str(), Some(*status), body.as_deref())),
+            // Requests have failed there: any answer shows that it serves some.
+            HttpProbe::None | HttpProbe::Tcp | HttpProbe::Tls if deeper => Some(("/", None, None)),
+            HttpProbe::None | HttpProbe::Tcp | HttpProbe::Tls => None,
+        };
+        if let Some((path, status, body)) = asked {
+            let asking = get(stream, &target.name, path, status, body);
             timeout_at(until, asking).await.map_err(|_| ProbeFault::HttpTimedOut)??;
         }
         Ok(learnt)
@@ -222,7 +228,7 @@ async fn get(
     stream: BackendStream,
     name: &str,
     path: &str,
-    status: u16,
+    status: Option<u16>,
     expected: Option<&str>,
 ) -> Result<(), ProbeFault> {
     let http = |error: &dyn std::fmt::Display| ProbeFault::Http(error.to_string());
@@ -236,7 +242,7 @@ async fn get(
         .map_err(|error| http(&error))?;
     let talk = async {
         let response = sender.send_request(request).await.map_err(|error| http(&error))?;
-        if response.status().as_u16() != status {
+        if status.is_some_and(|status| response.status().as_u16() != status) {
             return Err(ProbeFault::Status(response.status().as_u16()));
         }
         let Some(expected) = expected else { return Ok(()) };

@@ -24,9 +24,16 @@ impl Health {
                 }
             }
             Err(fault) => {
-                // What one user's login or request comes to says nothing of the host.
-                if matches!(fault.stage, Stage::Login | Stage::Response) {
-                    return;
+                match fault.stage {
+                    // What one user's login comes to says nothing of the host.
+                    Stage::Login => return,
+                    // Neither does one request, but whether anything is answered there is worth a look.
+                    Stage::Response => {
+                        lock(&target.watch).deeper = true;
+                        target.wake.notify_one();
+                        return;
+                    }
+                    Stage::Resolve | Stage::Dial | Stage::ProxyHeader | Stage::Tls | Stage::Greeting => {}
                 }
                 if !matches!(fault.stage, Stage::Resolve | Stage::Dial) {
                     lock(&target.watch).deeper = true;

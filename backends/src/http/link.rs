@@ -8,14 +8,19 @@ use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 use usher_config::snapshot::HttpVersion;
 use usher_wire::http1::{Expected, HEAD_CAP};
 
-/// Window of an HTTP/2 connection and of each of its streams, in octets.
-const WINDOW: u32 = 1024 * 1024;
+/// Window of a stream of HTTP/2, in octets.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// Window of a connection, in octets: a client that reads slowly leaves room for all others.
+const WINDOW: u32 = 32 * 1024 * 1024;
 /// Between two signs of life of an HTTP/2 connection that is in use, and for the answer to one.
 const ALIVE: Duration = Duration::from_secs(20);
+/// Requests at a time on an HTTP/2 connection: what every server takes (RFC 9113 section 6.5.2).
+const USERS: usize = 100;
 /// Most octets that are gathered of a response before they are handed on.
 const BUFFER: usize = 64 * 1024;
 
@@ -28,7 +33,8 @@ pub struct Link<B> {
 
 enum Kind<B> {
     One(http1::SendRequest<B>, Judge),
-    Two(http2::SendRequest<B>),
+    /// With a count of those who use it.
+    Two(http2::SendRequest<B>, Arc<()>),
 }
 
 /// Why there is no response.
@@ -37,6 +43,8 @@ pub struct SendFault<B> {
     pub fault: ConnectFault,
     /// The request, where nothing of it was sent.
     pub unsent: Option<Box<Request<B>>>,
+    /// The backend has said that it did nothing for it (RFC 9113 section 8.7).
+    pub is_refused: bool,
 }
 
 impl<B> Link<B>
@@ -75,7 +83,7 @@ where
             HttpVersion::Two => {
                 let (sender, connection) = http2::Builder::new(TokioExecutor::new())
                     .timer(TokioTimer::new())
-                    .initial_stream_window_size(WINDOW)
+                    .initial_stream_window_size(STREAM_WINDOW)
                     .initial_connection_window_size(WINDOW)
                     .max_header_list_size(HEAD_CAP as u32)
                     .keep_alive_interval(ALIVE)
@@ -84,7 +92,7 @@ where
                     .await
                     .map_err(|error| broken(&error))?;
                 tokio::spawn(async move { drop(connection.await) });
-                Kind::Two(sender)
+                Kind::Two(sender, Arc::default())
             }
         };
         Ok(Self { kind, used: false })
@@ -104,7 +112,7 @@ where
                 judge.expect(if head_only { Expected::HeadOnly } else { Expected::Any });
                 sender.try_send_request(request).await
             }
-            Kind::Two(sender) => {
+            Kind::Two(sender, _) => {
                 if let Err(error) = sender.ready().await {
                     return Err(unsent(&error, request));
                 }
@@ -112,6 +120,14 @@ where
             }
         };
         sent.map_err(|error| self.fault(error))
+    }
+
+    /// What is spoken on it.
+    pub fn version(&self) -> HttpVersion {
+        match &self.kind {
+            Kind::One(..) => HttpVersion::One,
+            Kind::Two(..) => HttpVersion::Two,
+        }
     }
 
     /// What is the matter with a body that broke off.
@@ -123,7 +139,7 @@ where
     pub fn is_ready(&self) -> bool {
         match &self.kind {
             Kind::One(sender, judge) => sender.is_ready() && judge.fault().is_none(),
-            Kind::Two(sender) => !sender.is_closed(),
+            Kind::Two(sender, _) => !sender.is_closed(),
         }
     }
 
@@ -131,7 +147,7 @@ where
     pub fn is_closed(&self) -> bool {
         match &self.kind {
             Kind::One(sender, _) => sender.is_closed(),
-            Kind::Two(sender) => sender.is_closed(),
+            Kind::Two(sender, _) => sender.is_closed(),
         }
     }
 
@@ -139,35 +155,59 @@ where
     pub async fn settle(&mut self) -> bool {
         match &mut self.kind {
             Kind::One(sender, judge) => sender.ready().await.is_ok() && judge.fault().is_none(),
-            Kind::Two(sender) => sender.ready().await.is_ok(),
+            Kind::Two(sender, _) => sender.ready().await.is_ok(),
         }
     }
 
-    /// Another user of the same connection; `None` where one request has it for itself.
+    /// Whether several requests may use it at a time.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self.kind, Kind::Two(..))
+    }
+
+    /// Another user of the same connection; `None` where one request has it for itself, or there are as many
+    /// as a backend takes.
     pub(super) fn share(&self) -> Option<Self> {
         match &self.kind {
             Kind::One(..) => None,
-            Kind::Two(sender) => Some(Self { kind: Kind::Two(sender.clone()), used: true }),
+            Kind::Two(_, users) if Arc::strong_count(users) > USERS => None,
+            Kind::Two(sender, users) => {
+                Some(Self { kind: Kind::Two(sender.clone(), users.clone()), used: true })
+            }
         }
     }
 
     fn judged(&self) -> Option<Cause> {
         match &self.kind {
             Kind::One(_, judge) => judge.fault().map(|fault| Cause::Http(fault.name())),
-            Kind::Two(_) => None,
+            Kind::Two(..) => None,
         }
     }
 
     fn fault(&self, mut error: TrySendError<Request<B>>) -> SendFault<B> {
         let unsent = error.take_message().map(Box::new);
-        let cause = self.judged().unwrap_or_else(|| cause(&error.into_error()));
-        SendFault { fault: ConnectFault::at(Stage::Response, cause), unsent }
+        let error = error.into_error();
+        let is_refused = is_refusal(&error);
+        let cause = self.judged().unwrap_or_else(|| cause(&error));
+        SendFault { fault: ConnectFault::at(Stage::Response, cause), unsent, is_refused }
     }
 }
 
 fn unsent<B>(error: &hyper::Error, request: Request<B>) -> SendFault<B> {
     let fault = ConnectFault::at(Stage::Response, cause(error));
-    SendFault { fault, unsent: Some(Box::new(request)) }
+    SendFault { fault, unsent: Some(Box::new(request)), is_refused: false }
+}
+
+/// Whether a stream of HTTP/2 was turned away before anything was done for it.
+fn is_refusal(error: &hyper::Error) -> bool {
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if let Some(h2) = inner.downcast_ref::<h2::Error>() {
+            let leaves = h2.is_go_away() && h2.reason() == Some(h2::Reason::NO_ERROR);
+            return h2.is_remote() && (leaves || h2.reason() == Some(h2::Reason::REFUSED_STREAM));
+        }
+        source = inner.source();
+    }
+    false
 }
 
 /// What an error of the codec's means.

@@ -44,20 +44,26 @@ where
     pub fn take(&self, target: &Arc<HttpTarget>) -> Option<Link<B>> {
         let place = self.0.get(&key(target))?.clone();
         let mut idle = place.idle();
-        loop {
-            let shared = idle.last().and_then(|(_, link)| link.share().filter(Link::is_ready));
-            if shared.is_some() {
-                return shared;
+        idle.retain(|(_, link)| !link.is_closed());
+        for (since, link) in idle.iter_mut().rev() {
+            if let Some(user) = link.share() {
+                // It is in use as long as it is asked for.
+                *since = Instant::now();
+                return Some(user);
             }
-            let (_, link) = idle.pop()?;
-            if link.is_ready() {
-                return Some(link);
-            }
+        }
+        let at = idle.iter().rposition(|(_, link)| !link.is_shared() && link.is_ready())?;
+        Some(idle.remove(at).1)
+    }
+
+    /// Keeps a connection for the next request. One that is shared is kept already, and this user of it goes.
+    pub fn put(&self, target: &Arc<HttpTarget>, link: Link<B>) {
+        if !link.is_shared() && link.version() == target.endpoint.version {
+            self.keep(target, link);
         }
     }
 
-    /// Keeps a connection for the next request; one that serves several at a time as soon as it is there.
-    pub fn put(&self, target: &Arc<HttpTarget>, mut link: Link<B>) {
+    fn keep(&self, target: &Arc<HttpTarget>, mut link: Link<B>) {
         if !link.is_ready() {
             return;
         }
@@ -65,9 +71,6 @@ where
         let new = || Arc::new(Place { target: target.clone(), idle: Mutex::new(Vec::new()) });
         let place = self.0.entry(key(target)).or_insert_with(new).clone();
         let mut idle = place.idle();
-        if link.share().is_some() && idle.iter().any(|(_, other)| other.is_ready()) {
-            return;
-        }
         if idle.len() < IDLE_CAP {
             idle.push((Instant::now(), link));
         }
@@ -79,7 +82,7 @@ where
             None => link,
             Some(mut user) => {
                 user.used = link.used;
-                self.put(target, link);
+                self.keep(target, link);
                 user
             }
         }

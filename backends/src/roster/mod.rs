@@ -92,6 +92,16 @@ impl Host {
         self.standing.enter(service, self.config.max_sessions)?;
         Ok(Lease { backend: self.clone(), gate: self.standing.gate.clone() })
     }
+
+    /// Takes a lease for `service` for somebody who cannot wait for a turn: a request is answered at once or
+    /// not at all.
+    ///
+    /// # Errors
+    /// As [`Self::lease`], but never [`Shut::Returning`].
+    pub fn lease_at_once(self: &Arc<Self>, service: Service) -> Result<Lease<Self>, Shut> {
+        self.standing.enter_at_once(service, self.config.max_sessions)?;
+        Ok(Lease { backend: self.clone(), gate: self.standing.gate.clone() })
+    }
 }
 
 /// All backends and holds.

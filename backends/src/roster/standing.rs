@@ -131,14 +131,20 @@ impl Standing {
         }
     }
 
-    /// Goes in, to use `service`.
+    /// Goes in, to use `service`, by turns where it has just come back.
     pub(super) fn enter(&self, service: Service, most: Option<u32>) -> Result<(), Shut> {
+        let share = self.share(service);
+        let unheld = self.out_by_health(service).is_none() && !self.holds.any();
+        if share < 1.0 && unheld && !self.takes_turn(share) {
+            return Err(Shut::Returning);
+        }
+        self.enter_at_once(service, most)
+    }
+
+    /// Goes in, to use `service`, as soon as it is back.
+    pub(super) fn enter_at_once(&self, service: Service, most: Option<u32>) -> Result<(), Shut> {
         if self.out_by_health(service).is_some() && !self.holds.any() {
             return Err(Shut::Unhealthy);
-        }
-        let share = self.share(service);
-        if share < 1.0 && !self.holds.any() && !self.takes_turn(share) {
-            return Err(Shut::Returning);
         }
         self.gate.enter(most).map_err(|barred| match barred {
             Barred::Closed if self.holds.stopped() => Shut::Stopped,

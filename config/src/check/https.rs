@@ -34,6 +34,11 @@ pub(super) fn check(
         https.identities =
             sections.into_iter().filter_map(|section| identity(section, domains, faults)).collect();
     }
+    // A form names somebody once; what it is for comes after.
+    let has_form = https.identities.iter().any(|identity| matches!(identity, Identity::Form { .. }));
+    if has_form && !https.identities.contains(&Identity::Cookie) {
+        https.identities.push(Identity::Cookie);
+    }
     let sections = section.tables("path", "[[https.path]]", faults);
     https.paths = sections.into_iter().filter_map(|section| path_policy(section, faults)).collect();
     https.trusted = networks(&section.list("trusted", faults), faults);
@@ -236,24 +241,28 @@ pub(super) fn client_setup(
     listeners: &[Listener],
     faults: &mut Faults,
 ) -> Option<ClientSetup> {
-    let mut section = file.single("client_setup", faults)?;
+    let mut setup = ClientSetup { display_name: "Mail archive".to_owned(), smtp: None, signing: None };
+    let serves_mail =
+        listeners.iter().any(|listener| matches!(listener.protocol, Protocol::Imap | Protocol::Imaps));
+    let Some(mut section) = file.single("client_setup", faults) else {
+        return serves_mail.then_some(setup);
+    };
     if !listeners.iter().any(|listener| listener.protocol == Protocol::Https) {
         let instead = "add `[[listener]]` with `protocol = \"https\"`, or remove the section";
         faults.push(Fault::new(section.span.clone(), "[client_setup] is served by HTTPS only", instead));
     }
-    let display_name = section.optional::<String>("display_name", faults).map(|name| name.value);
-    let smtp = section
+    let serve = section.optional::<bool>("serve", faults).is_none_or(|serve| serve.value);
+    if let Some(name) = section.optional::<String>("display_name", faults) {
+        setup.display_name = name.value;
+    }
+    setup.smtp = section
         .table("smtp", "{ address = \"smtp.example.com:587\", tls = \"starttls\" }", faults)
         .and_then(|section| smtp(section, faults));
-    let signing = section
+    setup.signing = section
         .table("signing", "{ chain = \"/etc/usher/profile.pem\", key = \"/etc/usher/profile.key\" }", faults)
         .and_then(|section| super::certificate::one(section, faults));
     section.finish(faults);
-    Some(ClientSetup {
-        display_name: display_name.unwrap_or_else(|| "Mail archive".to_owned()),
-        smtp,
-        signing,
-    })
+    serve.then_some(setup)
 }
 
 fn smtp(mut section: Section<'_>, faults: &mut Faults) -> Option<Smtp> {

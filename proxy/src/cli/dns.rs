@@ -3,7 +3,7 @@
 use super::{ConfigArgument, Exit, print};
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use usher_config::Snapshot;
 use usher_config::snapshot::Protocol;
 
@@ -32,6 +32,7 @@ fn records(snapshot: &Snapshot) -> String {
         .map(|listener| listener.address.ip())
         .filter(|ip| !ip.is_unspecified())
         .collect();
+    let addresses = if addresses.is_empty() { own_addresses() } else { addresses };
     if addresses.is_empty() {
         line(&format!("; {name}."), "A", "the address of this server, and AAAA for its IPv6 address");
     }
@@ -61,6 +62,18 @@ fn records(snapshot: &Snapshot) -> String {
         }
     }
     out
+}
+
+/// The addresses by which this machine reaches others; nothing is sent to find out.
+fn own_addresses() -> BTreeSet<IpAddr> {
+    // Addresses for documentation, in networks that nobody has.
+    let routes = [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")];
+    let own = routes.into_iter().filter_map(|(any, there)| {
+        let socket = UdpSocket::bind(any).ok()?;
+        socket.connect(there).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    });
+    own.filter(|ip| !ip.is_unspecified() && !ip.is_loopback()).collect()
 }
 
 #[cfg(test)]

@@ -53,10 +53,11 @@ pub(super) fn explain(arguments: &Arguments) -> Exit {
         Ok(told) => told,
         Err(error) => return error.tell(),
     };
-    if arguments.json { print_json(&told) } else { print(&text(&told)) }
+    let service = if arguments.protocol.as_deref() == Some("https") { "http" } else { "imap" };
+    if arguments.json { print_json(&told) } else { print(&text(&told, service)) }
 }
 
-fn text(told: &Explanation) -> String {
+fn text(told: &Explanation, service: &str) -> String {
     let mut text = format!("typed      {}\n", told.typed);
     let nothing = "none".to_owned();
     let _ = writeln!(text, "key        {}", told.key.as_ref().unwrap_or(&nothing));
@@ -82,7 +83,8 @@ fn text(told: &Explanation) -> String {
         let _ = writeln!(text, "held       since {} by {}: {}", date(hold.since), hold.by, hold.why);
     }
     if let Some(host) = &told.host {
-        let state = host.services.first().map(|service| painted(&service.state)).unwrap_or_default();
+        let found = host.services.iter().find(|known| known.service == service);
+        let state = found.map(|service| painted(&service.state)).unwrap_or_default();
         let _ = writeln!(text, "host       {}, {state}, {} sessions", host.name, host.sessions);
     }
     let _ = writeln!(text, "outcome    {}", told.outcome);

@@ -3,11 +3,16 @@
 use super::fields::X_REQUEST_ID;
 use super::response::ResponseBody;
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 /// Seconds after which whoever was sent away may come back.
 const RETRY: u16 = 5;
+
+/// Why usher answers itself: nobody is named, and a token could do it.
+pub(super) const NO_TOKEN: &str = "no-token";
 
 /// Why usher answers itself. For clients only; operators read more in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,17 +32,16 @@ impl Refusal {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, cause)
     }
 
-    /// The response, for a client that sent `headers`. `realm` is who asks for a password.
-    pub(super) fn response(self, headers: &HeaderMap, id: &str, realm: &str) -> Response<ResponseBody> {
+    /// The response, in the form that the client takes. `realm` is who asks for a password.
+    pub(super) fn response(self, form: Form, id: &str, realm: &str) -> Response<ResponseBody> {
         let words = words(self.status);
         let code = self.status.as_u16();
-        let (kind, body) = match form(headers) {
+        let (kind, body) = match form {
             Form::Json => (
                 "application/json",
                 format!("{{\"status\":{code},\"error\":\"{words}\",\"request\":\"{id}\"}}\n"),
             ),
             Form::Html => ("text/html; charset=utf-8", page(code, words, id)),
-            Form::Text => ("text/plain; charset=utf-8", format!("{code} {words}\nrequest {id}\n")),
         };
         let mut response = Response::new(ResponseBody::of(Bytes::from(body.clone())));
         *response.status_mut() = self.status;
@@ -52,35 +56,50 @@ impl Refusal {
             headers.insert(RETRY_AFTER, HeaderValue::from(RETRY));
         }
         if code == 401 {
-            let challenge = format!("Basic realm=\"{realm}\", charset=\"UTF-8\"");
+            let challenge = match self.cause {
+                NO_TOKEN => format!("Bearer realm=\"{realm}\""),
+                _ => format!("Basic realm=\"{realm}\", charset=\"UTF-8\""),
+            };
             if let Ok(challenge) = HeaderValue::from_str(&challenge) {
                 headers.insert(WWW_AUTHENTICATE, challenge);
             }
+        }
+        if code == 405 {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
         }
         response
     }
 }
 
 /// The form that a client takes.
-enum Form {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
     Html,
     Json,
-    Text,
 }
 
-/// By the first of the known types that `Accept` names (RFC 9110 section 12.5.1).
-fn form(headers: &HeaderMap) -> Form {
-    let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    for range in accepts.flat_map(|value| value.split(',')) {
-        let kind = range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        if kind == "text/html" || kind == "application/xhtml+xml" {
-            return Form::Html;
+impl Form {
+    /// The one that `Accept` weighs more, the one named first where both weigh the same; HTML for who takes
+    /// anything (RFC 9110 section 12.5.1).
+    pub(super) fn accepted(headers: &HeaderMap) -> Self {
+        let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let mut best = (Self::Html, 0.0);
+        for range in accepts.flat_map(|value| value.split(',')) {
+            let mut parts = range.split(';').map(str::trim);
+            let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+            let form = match kind.as_str() {
+                "text/html" | "application/xhtml+xml" => Self::Html,
+                "application/json" => Self::Json,
+                other if other.ends_with("+json") => Self::Json,
+                _ => continue,
+            };
+            let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0);
+            if weight > best.1 {
+                best = (form, weight);
+            }
         }
-        if kind == "application/json" || kind.ends_with("+json") {
-            return Form::Json;
-        }
+        best.0
     }
-    Form::Text
 }
 
 fn words(status: StatusCode) -> &'static str {
@@ -103,4 +122,28 @@ fn page(code: u16, words: &str, id: &str) -> String {
          <body style=\"font-family:sans-serif;margin:4em auto;max-width:32em\">\
          <h1>{code}</h1><p>{words}</p><p><small>Request {id}</small></p></body></html>\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_that_weighs_more() {
+        for (accept, expected) in [
+            ("", Form::Html),
+            ("*/*", Form::Html),
+            ("text/html,application/xhtml+xml,*/*;q=0.8", Form::Html),
+            ("application/json", Form::Json),
+            ("application/problem+json", Form::Json),
+            ("application/json;q=0.9, text/html", Form::Html),
+            ("text/html;q=0.5, application/json; q=0.6", Form::Json),
+            ("application/json, text/html", Form::Json),
+            ("application/json;q=0", Form::Html),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(Form::accepted(&headers), expected, "{accept}");
+        }
+    }
 }

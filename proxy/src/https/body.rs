@@ -1,6 +1,8 @@
 //! Bodies of requests on their way to a backend: in order, within their limits, one frame at a time.
 
+use super::fields;
 use super::pace::Pace;
+use crate::shared::Setting;
 use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 use h2::RecvStream;
@@ -11,6 +13,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::Instant;
 use usher_config::snapshot::Limits;
 
 /// Where the octets come from.
@@ -35,8 +39,12 @@ pub(crate) enum BodyFault {
 }
 
 /// What others can see of a body while a backend is given it.
-#[derive(Default)]
 pub(super) struct Seen {
+    begun: Instant,
+    /// Milliseconds from the beginning to the last octet.
+    last: AtomicU64,
+    /// Nobody wants the rest any more.
+    abandoned: AtomicBool,
     fault: AtomicU8,
     octets: AtomicU64,
     ended: AtomicBool,
@@ -45,7 +53,36 @@ pub(super) struct Seen {
     waker: AtomicWaker,
 }
 
+impl Default for Seen {
+    fn default() -> Self {
+        Self {
+            begun: Instant::now(),
+            last: AtomicU64::new(0),
+            abandoned: AtomicBool::new(false),
+            fault: AtomicU8::new(0),
+            octets: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            wanted: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        }
+    }
+}
+
 impl Seen {
+    /// When its last octet so far went on; where there is none, when it began.
+    pub(super) fn last_octet(&self) -> Instant {
+        self.begun + Duration::from_millis(self.last.load(Ordering::Relaxed))
+    }
+
+    /// Breaks it off, unless all of it has been read: the exchange is over, and whoever still waits for it would
+    /// wait for ever.
+    pub(super) fn abandon(&self) {
+        if !self.has_ended() {
+            self.abandoned.store(true, Ordering::Release);
+            self.waker.wake();
+        }
+    }
+
     /// Why it broke off, where it did.
     pub(super) fn fault(&self) -> Option<BodyFault> {
         match self.fault.load(Ordering::Acquire) {
@@ -86,12 +123,14 @@ pub(crate) struct RequestBody {
     /// Octets that may still come from the source.
     left: u64,
     pace: Option<Box<Pace>>,
+    /// Knows which fields say who somebody is: no trailer may.
+    setting: Option<Arc<Setting>>,
     seen: Arc<Seen>,
 }
 
 impl RequestBody {
     /// A body from `source` of at most `limit` octets.
-    pub(super) fn new(source: Source, limit: Option<u64>, limits: &Limits) -> Self {
+    pub(super) fn new(source: Source, limit: Option<u64>, limits: &Limits, setting: &Arc<Setting>) -> Self {
         let seen = Seen::default();
         let is_empty = match &source {
             Source::Nothing => true,
@@ -101,14 +140,16 @@ impl RequestBody {
         seen.ended.store(is_empty, Ordering::Release);
         let source = if is_empty { Source::Nothing } else { source };
         let pace = (!is_empty).then(|| Box::new(Pace::new(limits)));
-        Self { source, before: VecDeque::new(), left: limit.unwrap_or(u64::MAX), pace, seen: Arc::new(seen) }
+        let setting = (!is_empty).then(|| setting.clone());
+        let (before, left) = (VecDeque::new(), limit.unwrap_or(u64::MAX));
+        Self { source, before, left, pace, setting, seen: Arc::new(seen) }
     }
 
     /// No body.
     pub(super) fn nothing() -> Self {
         let seen = Seen { ended: AtomicBool::new(true), ..Seen::default() };
         let (source, before) = (Source::Nothing, VecDeque::new());
-        Self { source, before, left: 0, pace: None, seen: Arc::new(seen) }
+        Self { source, before, left: 0, pace: None, setting: None, seen: Arc::new(seen) }
     }
 
     /// What others can see of it.
@@ -123,7 +164,7 @@ impl RequestBody {
 
     /// Reads up to `most` octets ahead and returns them; they still go on. `None`: there are more.
     pub(super) async fn read_ahead(&mut self, most: usize) -> Result<Option<Vec<u8>>, BodyFault> {
-        let mut read = Vec::new();
+        let mut read: Vec<u8> = self.before.iter().flatten().copied().collect();
         while read.len() <= most {
             match std::future::poll_fn(|cx| self.poll_source(cx)).await {
                 None => return Ok(Some(read)),
@@ -186,7 +227,15 @@ impl RequestBody {
                 };
                 self.seen.ended.store(is_last, Ordering::Release);
                 self.seen.octets.fetch_add(octets as u64, Ordering::Relaxed);
-                Poll::Ready(Some(Ok(without_framing(frame))))
+                let passed = u64::try_from(self.seen.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                self.seen.last.store(passed, Ordering::Relaxed);
+                let frame = frame.into_trailers().map(|mut trailers| {
+                    fields::keep_trailers(&mut trailers);
+                    let https = self.setting.as_ref().map(|setting| &setting.snapshot.https);
+                    fields::remove_claims(&mut trailers, https);
+                    Frame::trailers(trailers)
+                });
+                Poll::Ready(Some(Ok(frame.unwrap_or_else(|frame| frame))))
             }
         }
     }
@@ -197,7 +246,7 @@ pub(super) fn without_framing(frame: Frame<Bytes>) -> Frame<Bytes> {
     match frame.into_trailers() {
         Err(frame) => frame,
         Ok(mut trailers) => {
-            super::fields::keep_trailers(&mut trailers);
+            fields::keep_trailers(&mut trailers);
             Frame::trailers(trailers)
         }
     }
@@ -228,11 +277,12 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let this = self.get_mut();
+        this.seen.waker.register(cx.waker());
+        if this.seen.abandoned.load(Ordering::Acquire) {
+            return this.fail(BodyFault::Broken);
+        }
         if !this.seen.is_wanted() {
-            this.seen.waker.register(cx.waker());
-            if !this.seen.is_wanted() {
-                return Poll::Pending;
-            }
+            return Poll::Pending;
         }
         if let Some(data) = this.before.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(data))));

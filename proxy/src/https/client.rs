@@ -1,13 +1,16 @@
 //! One client's connection, as its requests see it.
 
 use super::body::RequestBody;
+use crate::session::{Ended, Record};
 use crate::shared::{Listening, Place, Shared};
 use crate::tls::{self, ClientStream};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::time::Instant;
 use usher_backends::connect::HttpTarget;
 use usher_backends::http::Link;
+use usher_config::snapshot::{HttpVersion, Protocol};
 
 /// Connections to backends that belong to one client, at most.
 const OWN_CAP: usize = 32;
@@ -19,9 +22,7 @@ pub(super) struct Client {
     began_with: Listening,
     /// The listener's address in the configuration.
     listener: SocketAddr,
-    /// Who is at the other end of the TCP connection, and which address that is connected to.
-    pub(super) peer: (SocketAddr, SocketAddr),
-    /// The client, and the address it connected to, as a PROXY header tells.
+    /// The client, and the address it connected to, as a PROXY header tells where one is demanded.
     pub(super) ends: (SocketAddr, SocketAddr),
     pub(super) is_secure: bool,
     pub(super) tls: &'static str,
@@ -34,6 +35,7 @@ pub(super) struct Client {
     own: Mutex<Vec<(Arc<HttpTarget>, Link<RequestBody>)>>,
     /// The client logs in on connections, not in requests.
     pub(super) logs_in_on_connections: AtomicBool,
+    begun: Instant,
     _place: Place,
 }
 
@@ -41,7 +43,6 @@ impl Client {
     pub(super) fn new(
         shared: Arc<Shared>,
         at: Listening,
-        peer: (SocketAddr, SocketAddr),
         ends: (SocketAddr, SocketAddr),
         stream: &ClientStream,
         place: Place,
@@ -51,7 +52,6 @@ impl Client {
             shared,
             listener: at.listener().address,
             began_with: at,
-            peer,
             ends,
             is_secure: matches!(stream, ClientStream::Tls(_)),
             tls: stream.tls_version(),
@@ -59,6 +59,7 @@ impl Client {
             certificate: stream.client_certificate().and_then(tls::named_in),
             own: Mutex::default(),
             logs_in_on_connections: AtomicBool::new(false),
+            begun: Instant::now(),
             _place: place,
         })
     }
@@ -74,11 +75,16 @@ impl Client {
         &self.began_with.setting.snapshot.server.name
     }
 
-    /// A connection of its own to `target`.
-    pub(super) fn take_own(&self, target: &Arc<HttpTarget>) -> Option<Link<RequestBody>> {
+    /// A connection of its own to `target` that speaks `version`.
+    pub(super) fn take_own(
+        &self,
+        target: &Arc<HttpTarget>,
+        version: HttpVersion,
+    ) -> Option<Link<RequestBody>> {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         own.retain(|(_, link)| !link.is_closed());
-        let at = own.iter().position(|(other, link)| Arc::ptr_eq(other, target) && link.is_ready())?;
+        let fits = |link: &Link<RequestBody>| link.version() == version && link.is_ready();
+        let at = own.iter().position(|(other, link)| Arc::ptr_eq(other, target) && fits(link))?;
         Some(own.swap_remove(at).1)
     }
 
@@ -95,6 +101,12 @@ impl Client {
     pub(super) fn has_own_to(&self, target: &Arc<HttpTarget>) -> bool {
         let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         own.iter().any(|(other, link)| Arc::ptr_eq(other, target) && !link.is_closed())
+    }
+
+    /// Writes down how the connection itself ended.
+    pub(super) fn write_end(&self, ended: Ended) {
+        let record = Record::new(self.shared.ids.next(), Protocol::Https, self.ends.0, self.begun);
+        record.write(&self.shared.meter, "", "", ended, (0, 0));
     }
 
     /// Whether connections to `target` serve this client alone.

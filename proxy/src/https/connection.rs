@@ -27,7 +27,7 @@ pub(crate) async fn serve(
     match made {
         Ok(stream) => {
             let is_two = stream.is_http2();
-            let client = Client::new(shared, at, (peer, local), ends, &stream, places.connection);
+            let client = Client::new(shared, at, ends, &stream, places.connection);
             if is_two {
                 Box::pin(two::serve(client, stream)).await;
             } else {

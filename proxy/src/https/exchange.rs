@@ -1,6 +1,6 @@
 //! One request from its head to the head of its response: validate, identify, look up, lease, forward.
 
-use super::answer::Refusal;
+use super::answer::{Form, Refusal};
 use super::body::{BodyFault, RequestBody, Source};
 use super::client::Client;
 use super::cookies;
@@ -54,8 +54,10 @@ pub(super) async fn exchange(
     inform: &impl Inform,
 ) -> Outcome {
     let at = client.listening();
-    let (version, accept) = (parts.version, accepting(&parts.headers));
-    let mut ticket = Ticket::new(client, version, parts.method.clone(), parts.uri.path());
+    let (version, form) = (parts.version, Form::accepted(&parts.headers));
+    // What stands in place of a request that is refused is nobody's.
+    let path = if refused.is_some() { "" } else { parts.uri.path() };
+    let mut ticket = Ticket::new(client, version, parts.method.clone(), path);
     let answered = match refused {
         Some(refusal) => Err(Unreached::Refused(refusal)),
         None => match validate(&mut parts, client) {
@@ -85,7 +87,7 @@ pub(super) async fn exchange(
         Ok(Served::Reset(reason)) => Outcome::Reset(reason),
         Err(Unreached::Refused(refusal)) => {
             ticket.refused(refusal);
-            let mut response = refusal.response(&accept, &ticket.id.to_string(), client.name());
+            let mut response = refusal.response(form, &ticket.id.to_string(), client.name());
             finish_head(client, &at, version, response.headers_mut(), &Extras::default());
             if version != Version::HTTP_2 && ends_connection(refusal, &ticket) {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -125,9 +127,13 @@ async fn serve(
     if too_long {
         return Err(body_refusal(BodyFault::TooLong).into());
     }
-    let mut body = RequestBody::new(source, limit, &snapshot.limits);
+    let mut body = RequestBody::new(source, limit, &snapshot.limits, &at.setting);
     ticket.seen = Some(body.seen().clone());
-    if let Some(page) = pages::page(&client, at, &valid, &parts, &mut body).await.map_err(body_refusal)? {
+    let connects = parts.extensions.get::<h2::ext::Protocol>().is_some();
+    // What asks for a tunnel would take a page for one.
+    if !connects
+        && let Some(page) = pages::page(&client, at, &valid, &parts, &mut body).await.map_err(body_refusal)?
+    {
         return Ok(Served::Own(page));
     }
     if forward::is_connection_login(&parts.headers) {
@@ -139,7 +145,7 @@ async fn serve(
     }
     let own = take_own_cookies(&mut parts.headers);
     let whose = identify::identify(&client, at, &valid, &parts, &mut body, own.user.as_deref());
-    let whose = whose.await.map_err(body_refusal)?;
+    let whose = whose.await?;
     let mut extras = Extras::default();
     let aim = aim(ticket, at, whose, &own, &mut extras).await?;
     let upgrade = tunnel::upgrade(&mut parts, body.is_empty());
@@ -171,6 +177,10 @@ async fn serve(
         (StatusCode::SWITCHING_PROTOCOLS, None) => {
             Err(Refusal::new(StatusCode::BAD_GATEWAY, "unasked-switch").into())
         }
+        // The client would take any success for an open tunnel (RFC 8441 section 5).
+        (status, _) if connects && status.is_success() => {
+            Err(Refusal::new(StatusCode::BAD_GATEWAY, "no-switch").into())
+        }
         (status, _) => {
             // A login that failed binds nobody.
             if !(status.is_success() || status.is_redirection()) {
@@ -197,15 +207,11 @@ fn take_own_cookies(headers: &mut HeaderMap) -> OwnCookies {
     }
     headers.remove(COOKIE);
     for field in fields {
-        let Some(text) = field.to_str().ok().filter(|_| has_own(&field)) else {
-            headers.append(COOKIE, field);
-            continue;
-        };
-        let (user, member, rest) = cookies::split(text);
-        own.user = own.user.or(user.map(str::to_owned));
-        own.member = own.member.or(member.map(str::to_owned));
+        let (user, member, rest) = cookies::split(field.as_bytes());
+        own.user = own.user.or(user);
+        own.member = own.member.or(member);
         if !rest.is_empty()
-            && let Ok(rest) = HeaderValue::from_str(&rest)
+            && let Ok(rest) = HeaderValue::from_bytes(&rest)
         {
             headers.append(COOKIE, rest);
         }
@@ -224,10 +230,10 @@ async fn aim(
     let client = ticket.client.clone();
     let https = &at.setting.snapshot.https;
     match whose {
-        Whose::Placed { key, placement, by } => {
+        Whose::Placed { key, placement, by, renews } => {
             ticket.by = by;
             ticket.enter(at, &key.to_string());
-            if by == "form" && https.identities.contains(&Identity::Cookie) {
+            if renews {
                 let sealed = client.shared.cookies.seal("user", &key.to_string());
                 extras
                     .cookies
@@ -242,19 +248,19 @@ async fn aim(
         Whose::Unknown { key } => {
             ticket.enter(at, &key.map(|key| key.to_string()).unwrap_or_default());
             // As long as a host would have taken to refuse a wrong password.
-            tokio::time::sleep(client.shared.pace.now()).await;
-            Err(Refusal::new(StatusCode::UNAUTHORIZED, "unknown-user"))
+            tokio::time::sleep(client.shared.web_pace.now()).await;
+            Err(identify::challenge(at, StatusCode::FORBIDDEN, "unknown-user"))
         }
         Whose::Nobodys => {
             ticket.enter(at, "");
             let Some(name) = https.array.clone() else {
-                return Err(Refusal::new(identify::unknown_status(at), "names-nobody"));
+                return Err(identify::challenge(at, StatusCode::NOT_FOUND, "names-nobody"));
             };
             let sealed = own.member.as_deref().filter(|_| lease_is_bound(&client, &name));
-            let member = sealed.and_then(|sealed| {
+            let opened = sealed.and_then(|sealed| {
                 client.shared.cookies.open_sealed(&format!("member:{name}"), sealed, https.cookie_age)
             });
-            Ok(Aim::Array { name, member })
+            Ok(Aim::Array { name, member: opened.map(|(member, _)| member) })
         }
     }
 }
@@ -269,7 +275,7 @@ fn lease_is_bound(client: &Client, array: &str) -> bool {
 fn sets_identity(https: &Https, client: &Client, name: &str) -> bool {
     https.identities.iter().any(|identity| match identity {
         Identity::Header { name: known, senders, .. } => {
-            known == name && !fields::is_in(client.peer.0.ip(), senders)
+            known == name && !fields::is_in(client.ends.0.ip(), senders)
         }
         _ => false,
     })
@@ -285,11 +291,14 @@ fn relay(
     extras: &Extras,
 ) -> Outcome {
     let client = ticket.client.clone();
-    let Reached { response, link, target } = reached;
+    let Reached { response, link, target, reusable } = reached;
+    let link = Some(link).filter(|_| reusable);
     let (mut head, incoming) = response.into_parts();
     ticket.answered(head.status);
-    if head.status == StatusCode::UNAUTHORIZED {
-        client.shared.pace.note(ticket.took());
+    if head.status == StatusCode::UNAUTHORIZED && matches!(ticket.by, "basic" | "bearer") {
+        // From the last octet of the request: the client's own time is no backend's.
+        let took = ticket.seen.as_ref().map(|seen| seen.last_octet().elapsed());
+        client.shared.web_pace.note(took.unwrap_or_default());
     }
     let backend_version = head.version;
     fields::remove_hop_by_hop(&mut head.headers);
@@ -341,13 +350,4 @@ pub(super) fn body_refusal(fault: BodyFault) -> Refusal {
 
 fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// What of the request says in which form it wants an answer.
-fn accepting(headers: &HeaderMap) -> HeaderMap {
-    let mut accept = HeaderMap::new();
-    if let Some(value) = headers.get(http::header::ACCEPT) {
-        accept.insert(http::header::ACCEPT, value.clone());
-    }
-    accept
 }

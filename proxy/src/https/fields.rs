@@ -9,6 +9,7 @@ use http::header::{
 use http::{HeaderMap, Version};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
+use usher_config::https::{Https, Identity};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -89,7 +90,7 @@ pub(super) fn to_backend(
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    remove_forged(headers, is_in(client.peer.0.ip(), trusted), may_not_set);
+    remove_forged(headers, is_in(client.ends.0.ip(), trusted), may_not_set);
     join_cookies(headers);
     tell_client(headers, client);
     if let Ok(id) = HeaderValue::from_str(id) {
@@ -98,11 +99,24 @@ pub(super) fn to_backend(
     add_via(headers, version, client.name());
 }
 
+/// Removes from trailers what only usher or a trusted sender may say: some servers read them as fields.
+pub(super) fn remove_claims(trailers: &mut HeaderMap, https: Option<&Https>) {
+    let names = |name: &str| {
+        let identities = https.iter().flat_map(|https| &https.identities);
+        identities
+            .into_iter()
+            .any(|identity| matches!(identity, Identity::Header { name: known, .. } if known == name))
+    };
+    remove_forged(trailers, false, names);
+}
+
+/// Whether a field of this name is usher's own to say.
+fn told(name: &str) -> bool {
+    name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip" | "x-request-id" | "via")
+}
+
 /// Removes what only a trusted sender may say, in whatever way it is written: some servers read `_` as `-`.
 fn remove_forged(headers: &mut HeaderMap, trusted: bool, may_not_set: impl Fn(&str) -> bool) {
-    let told = |name: &str| {
-        name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip" | "x-request-id")
-    };
     let forged = |name: &HeaderName| {
         let name = name.as_str();
         if name.contains('_') {
@@ -111,7 +125,7 @@ fn remove_forged(headers: &mut HeaderMap, trusted: bool, may_not_set: impl Fn(&s
                 || HOP_BY_HOP.iter().any(|hop| hop.as_str() == alike);
             return framing || told(&alike) || may_not_set(&alike);
         }
-        (!trusted && told(name)) || may_not_set(name)
+        (!trusted && told(name) && name != "via") || may_not_set(name)
     };
     let forged: Vec<HeaderName> = headers.keys().filter(|name| forged(name)).cloned().collect();
     for name in forged {

@@ -1,6 +1,9 @@
 //! The user's name in a login form or a JSON object that is posted, read without taking anything from it.
 
-use super::body::{BodyFault, RequestBody};
+use super::answer::Refusal;
+use super::body::RequestBody;
+use super::exchange::body_refusal;
+use super::identify::{AMBIGUOUS, is_ambiguous, one_of};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 
@@ -18,19 +21,17 @@ enum Kind {
 /// What `field` of the body says; nothing where the body is no form.
 ///
 /// # Errors
-/// When the body breaks off.
+/// When the body breaks off, or names two.
 pub(super) async fn read(
     parts: &Parts,
     body: &mut RequestBody,
     field: &str,
-) -> Result<Option<String>, BodyFault> {
+) -> Result<Option<String>, Refusal> {
     let Some(kind) = kind(parts) else { return Ok(None) };
-    let Some(text) = body.read_ahead(CAP).await? else { return Ok(None) };
+    let Some(text) = body.read_ahead(CAP).await.map_err(body_refusal)? else { return Ok(None) };
     Ok(match kind {
-        Kind::UrlEncoded => {
-            let mut pairs = form_urlencoded::parse(&text);
-            pairs.find(|(name, _)| name == field).map(|(_, value)| value.into_owned())
-        }
+        Kind::UrlEncoded if is_ambiguous(&text, field) => return Err(AMBIGUOUS),
+        Kind::UrlEncoded => one_of(&text, field),
         Kind::Json => {
             let value: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
             value.and_then(|value| value.get(field)?.as_str().map(str::to_owned))

@@ -8,9 +8,12 @@ use super::interim::{Inform, Interim};
 use super::ticket::{Held, Ticket};
 use crate::session::{Cause as EndCause, Ended, Stage as EndStage, Urgency};
 use crate::shared::Listening;
-use http::header::{AUTHORIZATION, CONNECTION, HOST, HeaderValue, TE, WWW_AUTHENTICATE};
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TE, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body;
 use hyper::body::Incoming;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,6 +28,8 @@ use usher_config::snapshot::HttpVersion;
 
 /// For a backend's word on whether it wants a body.
 const CONTINUE: Duration = Duration::from_secs(1);
+/// Connections that may turn out to have been closed before a new one is made.
+const CLOSED: u32 = 3;
 /// Least time for a connection to a member.
 const LEAST: Duration = Duration::from_millis(50);
 
@@ -53,6 +58,8 @@ pub(super) struct Reached {
     pub(super) response: Response<Incoming>,
     pub(super) link: Link<RequestBody>,
     pub(super) target: Arc<HttpTarget>,
+    /// Whether the connection may serve another request.
+    pub(super) reusable: bool,
 }
 
 /// Why there is no response.
@@ -85,7 +92,8 @@ pub(super) async fn forward(
     let again = copy(&request);
     let path = request.uri().path_and_query().cloned();
     let until = Instant::now() + at.setting.snapshot.limits.backend_connect;
-    let (mut tried, mut fresh, mut repeated) = (Vec::new(), false, false);
+    let is_safe = may_be_repeated(request.method());
+    let (mut tried, mut fresh, mut repeated, mut closed) = (Vec::new(), false, false, 0);
     let mut former = None;
     loop {
         // Where there is nobody else, what the former one came to is the answer.
@@ -96,11 +104,8 @@ pub(super) async fn forward(
             tracing::error!(host = %id, "this host has users and no `http`");
             return Err(Refusal::unavailable("no-http").into());
         };
-        let version = if upgrades || is_connection_login(request.headers()) {
-            HttpVersion::One
-        } else {
-            target.endpoint.version
-        };
+        let logs_in = client.logs_in_on_connections.load(Ordering::Relaxed);
+        let version = if upgrades || logs_in { HttpVersion::One } else { target.endpoint.version };
         let linked = link(ticket, at, &target, version, fresh, upgrades, until).await;
         let mut link = match linked {
             Ok(link) => link,
@@ -115,32 +120,37 @@ pub(super) async fn forward(
                 return Err(refusal_for(&fault).into());
             }
         };
-        dress(&mut request, version, &host, path.clone());
+        dress(&mut request, link.version(), &host, path.clone());
         let sent = send(ticket, &mut link, request, &seen, timeout, expects, inform).await?;
-        let SendFault { fault, unsent } = match sent {
+        let SendFault { fault, unsent, is_refused } = match sent {
             Ok(response) => {
                 if asks_for_connection_login(&response) {
                     client.logs_in_on_connections.store(true, Ordering::Relaxed);
                 }
-                return Ok(Reached { response, link, target });
+                let reusable = !upgrades;
+                return Ok(Reached { response, link, target, reusable });
             }
             Err(fault) => fault,
         };
         if let Some(refusal) = seen.fault().map(super::exchange::body_refusal) {
             return Err(refusal.into());
         }
-        match unsent {
-            // It was closed while it waited: nothing is lost.
-            Some(whole) if link.used => {
-                (request, fresh) = (*whole, true);
-                continue;
-            }
-            Some(_) | None => {}
+        // It was closed while it waited, or is about to be: nothing is lost.
+        let whole = match unsent {
+            Some(whole) => Some(*whole),
+            None if is_refused => again.as_ref().and_then(copy),
+            None => None,
+        };
+        if let Some(whole) = whole.filter(|_| link.used && closed < CLOSED) {
+            (request, fresh, closed) = (whole, closed > 0, closed + 1);
+            continue;
         }
         shared.observer.connect_failed(&id.name, &fault);
+        shared.health.note_session(&id, Service::Http, Err(&fault));
         // One that does not answer in time would not do so sooner.
         let timed_out = matches!(fault.cause, Cause::TimedOut);
-        let another = again.as_ref().filter(|_| !timed_out && !repeated && shared.retries.take());
+        let may_repeat = is_safe && !timed_out && !repeated;
+        let another = again.as_ref().filter(|_| may_repeat && shared.retries.take());
         let Some(copied) = another.and_then(copy) else { return Err(refusal_for(&fault).into()) };
         shared.meter.http.retried();
         (request, fresh, repeated) = (copied, true, true);
@@ -163,7 +173,10 @@ fn lease(client: &Client, aim: &Aim, tried: &[BackendId]) -> Result<Held, Refusa
                 tracing::error!(user = key.name(), host, "the directory names a host that is not configured");
                 return Err(Refusal::unavailable("unknown-host"));
             };
-            found.lease(Service::Http).map(Held::Host).map_err(|shut| Refusal::unavailable(shut.name()))
+            found
+                .lease_at_once(Service::Http)
+                .map(Held::Host)
+                .map_err(|shut| Refusal::unavailable(shut.name()))
         }
         Aim::Array { name, member } => {
             let none = Refusal::unavailable("no-member");
@@ -201,7 +214,7 @@ async fn link(
     if !fresh
         && own
         && !upgrades
-        && let Some(link) = client.take_own(target)
+        && let Some(link) = client.take_own(target, version)
     {
         return Ok(link);
     }
@@ -241,12 +254,12 @@ async fn send(
 ) -> Result<Result<Response<Incoming>, SendFault<RequestBody>>, Unreached> {
     let interim = Interim::default();
     interim.listen(&mut request);
-    if !expects {
+    // Of HTTP/2 the codec tells no interim responses.
+    if !expects || link.version() == HttpVersion::Two {
         seen.want();
     }
     let sending = link.send(request);
     tokio::pin!(sending);
-    let mut octets = seen.octets();
     let mut due = Box::pin(sleep(timeout));
     let patience = sleep(CONTINUE);
     tokio::pin!(patience);
@@ -268,14 +281,13 @@ async fn send(
             () = &mut patience, if expects && !seen.is_wanted() => seen.want(),
             ended = ended(ticket) => return Err(Unreached::Ended(ended)),
             () = &mut due => {
-                // As long as the body goes on, the backend has something to do.
-                let now = seen.octets();
-                if seen.has_ended() || now == octets {
+                // Counted from the last octet of the request: until then the backend has something to do.
+                let until = seen.last_octet() + timeout;
+                if until <= Instant::now() {
                     let fault = ConnectFault { stage: Stage::Response, cause: Cause::TimedOut };
-                    return Ok(Err(SendFault { fault, unsent: None }));
+                    return Ok(Err(SendFault { fault, unsent: None, is_refused: false }));
                 }
-                octets = now;
-                due = Box::pin(sleep(timeout));
+                due = Box::pin(tokio::time::sleep_until(until));
             }
         }
     }
@@ -304,6 +316,11 @@ fn dress(
 ) {
     let mut uri = http::uri::Parts::default();
     uri.path_and_query = path;
+    let (is_empty, length) = (request.body().is_empty(), request.body().size_hint().exact());
+    if is_empty {
+        // The codec would send the field and no body to it.
+        request.headers_mut().remove(CONTENT_LENGTH);
+    }
     match version {
         HttpVersion::One => {
             *request.version_mut() = Version::HTTP_11;
@@ -312,11 +329,16 @@ fn dress(
                 request.headers_mut().insert(CONNECTION, HeaderValue::from_static("te"));
             }
             request.headers_mut().insert(HOST, host.clone());
+            // The codec takes GET for a request without a body otherwise.
+            if !is_empty && length.is_none() && !request.headers().contains_key(CONTENT_LENGTH) {
+                request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
         }
         HttpVersion::Two => {
             *request.version_mut() = Version::HTTP_2;
             request.headers_mut().remove(HOST);
             request.headers_mut().remove(CONNECTION);
+            request.headers_mut().remove(TRANSFER_ENCODING);
             uri.scheme = Some(Scheme::HTTPS);
             uri.authority = host.to_str().ok().and_then(|host| host.parse().ok());
         }
@@ -326,15 +348,15 @@ fn dress(
     }
 }
 
-/// The same request once more, where that is safe: it has no body, and doing it twice is doing it once
-/// (RFC 9110 section 9.2.2).
+/// Whether doing it twice is doing it once (RFC 9110 section 9.2.2).
+fn may_be_repeated(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
+        || matches!(method.as_str(), "PROPFIND" | "REPORT")
+}
+
+/// The same request once more, where it has no body.
 fn copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let safe = matches!(
-        *request.method(),
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE
-    );
-    let safe = safe || request.method().as_str() == "PROPFIND" || request.method().as_str() == "REPORT";
-    if !safe || !request.body().is_empty() {
+    if !request.body().is_empty() {
         return None;
     }
     let mut copied = Request::new(RequestBody::nothing());
@@ -355,7 +377,7 @@ fn asks_for_connection_login(response: &Response<Incoming>) -> bool {
 }
 
 fn names_connection_scheme(value: &HeaderValue) -> bool {
-    let scheme = value.as_bytes().split(|b| matches!(b, b' ' | b',')).next().unwrap_or_default();
+    let scheme = value.as_bytes().split(|b| b.is_ascii_whitespace() || *b == b',').next().unwrap_or_default();
     scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
 }
 

@@ -228,6 +228,10 @@ impl AsyncWrite for Guarded {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.reader.awaits() == Awaits::Tunnel {
+            // Only this direction ends; what the client still sends is wanted.
+            return Pin::new(&mut this.stream).poll_shutdown(cx);
+        }
         this.closing.poll(cx, &mut this.stream)
     }
 }

@@ -1,7 +1,8 @@
 //! Whom a request names: tried in the operator's order, one name after the other. A name here is a claim, for
 //! routing only; the backend says whether it is true.
 
-use super::body::{BodyFault, RequestBody};
+use super::answer::{NO_TOKEN, Refusal};
+use super::body::RequestBody;
 use super::client::Client;
 use super::fields::is_in;
 use super::form;
@@ -27,6 +28,8 @@ pub(super) enum Whose {
         placement: Placement,
         /// Where the name was.
         by: &'static str,
+        /// The client is to have a cookie with this key, or a new one.
+        renews: bool,
     },
     /// It names nobody.
     Nobodys,
@@ -47,7 +50,7 @@ struct Named {
 /// Finds out whose request it is. `cookie` is the value of usher's own.
 ///
 /// # Errors
-/// When the body breaks off while a form is read.
+/// When a name is there twice and not the same, or the body breaks off while a form is read.
 pub(super) async fn identify(
     client: &Client,
     at: &Listening,
@@ -55,8 +58,9 @@ pub(super) async fn identify(
     parts: &Parts,
     body: &mut RequestBody,
     cookie: Option<&str>,
-) -> Result<Whose, BodyFault> {
+) -> Result<Whose, Refusal> {
     let snapshot = &at.setting.snapshot;
+    let mut unknown = None;
     for identity in &snapshot.https.identities {
         let named = match identity {
             // Last, whatever its place: what the request says by itself goes before.
@@ -66,19 +70,30 @@ pub(super) async fn identify(
                 let typed = if is_login { form::read(parts, body, field).await? } else { None };
                 typed.map(|typed| named(client, at, valid, *names, typed.as_bytes(), "form", false))
             }
-            other => explicit(client, at, valid, parts, other),
+            other => explicit(client, at, valid, parts, other)?,
         };
-        if let Some(whose) = named.and_then(|named| place(client, named)) {
-            return Ok(whose);
+        match named.and_then(|named| place(client, named)) {
+            Some(Whose::Unknown { key }) => unknown = unknown.or(Some(key)),
+            Some(whose) => return Ok(whose),
+            None => {}
         }
     }
-    if snapshot.https.identities.contains(&Identity::Cookie)
-        && let Some(sealed) = cookie
-        && let Some(key) = client.shared.cookies.open_sealed("user", sealed, snapshot.https.cookie_age)
+    if let Some(key) = unknown {
+        return Ok(Whose::Unknown { key });
+    }
+    let age = snapshot.https.cookie_age;
+    if let Some(sealed) = cookie.filter(|_| snapshot.https.identities.contains(&Identity::Cookie))
+        && let Some((key, passed)) = client.shared.cookies.open_sealed("user", sealed, age)
         && let Some(key) = snapshot.domains.written(&key)
         && let Some(whose) = place(client, Named { key: Some(key), by: "cookie", is_certain: false })
     {
-        return Ok(whose);
+        return Ok(match whose {
+            // Whoever comes often enough never has to log in anew for it.
+            Whose::Placed { key, placement, by, .. } => {
+                Whose::Placed { key, placement, by, renews: passed > age / 2 }
+            }
+            other => other,
+        });
     }
     Ok(Whose::Nobodys)
 }
@@ -104,10 +119,10 @@ fn explicit(
     valid: &Valid,
     parts: &Parts,
     identity: &Identity,
-) -> Option<Named> {
+) -> Result<Option<Named>, Refusal> {
     let named =
         |names, typed: &[u8], by, is_certain| Some(named(client, at, valid, names, typed, by, is_certain));
-    match identity {
+    let found = || match identity {
         Identity::Basic => {
             let decoded = STANDARD.decode(credentials(parts, "basic")?).ok().map(zeroize::Zeroizing::new)?;
             let user = decoded.split(|b| *b == b':').next().unwrap_or_default();
@@ -124,9 +139,7 @@ fn explicit(
             named(names, &path::name(segment), "path", false)
         }
         Identity::Query { parameter, names } => {
-            let query = parts.uri.query()?;
-            let (_, value) = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == parameter)?;
-            named(*names, value.as_bytes(), "query", false)
+            named(*names, one_of(parts.uri.query()?.as_bytes(), parameter)?.as_bytes(), "query", false)
         }
         Identity::Host { host } => {
             let arrival = Arrival { local: Some(client.ends.1.ip()), server_name: Some(&valid.host) };
@@ -134,14 +147,37 @@ fn explicit(
             Some(Named { key: Some(key), by: "host", is_certain: false })
         }
         Identity::Header { name, senders, names } => {
-            let value = parts.headers.get(name).filter(|_| is_in(client.peer.0.ip(), senders))?;
+            let value = parts.headers.get(name).filter(|_| is_in(client.ends.0.ip(), senders))?;
             named(*names, value.as_bytes(), "header", true)
         }
         Identity::ClientCertificate => {
             named(Naming::User, client.certificate.as_ref()?.as_bytes(), "client-certificate", true)
         }
         Identity::Cookie | Identity::Form { .. } => None,
-    }
+    };
+    let ambiguous = match identity {
+        Identity::Header { name, .. } => parts.headers.get_all(name).iter().nth(1).is_some(),
+        Identity::Query { parameter, .. } => {
+            parts.uri.query().is_some_and(|query| is_ambiguous(query.as_bytes(), parameter))
+        }
+        _ => false,
+    };
+    if ambiguous { Err(AMBIGUOUS) } else { Ok(found()) }
+}
+
+/// Some servers take the first of two names, some the last.
+pub(super) const AMBIGUOUS: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "ambiguous-identity");
+
+/// The value of a field of a form or a query.
+pub(super) fn one_of(pairs: &[u8], field: &str) -> Option<String> {
+    form_urlencoded::parse(pairs).find(|(name, _)| name == field).map(|(_, value)| value.into_owned())
+}
+
+/// Whether a field is there twice, with different values.
+pub(super) fn is_ambiguous(pairs: &[u8], field: &str) -> bool {
+    let mut values = form_urlencoded::parse(pairs).filter(|(name, _)| name == field).map(|(_, value)| value);
+    let first = values.next();
+    values.any(|value| Some(value) != first)
 }
 
 /// The credentials of this scheme (RFC 9110 section 11.4).
@@ -161,7 +197,9 @@ fn place(client: &Client, named: Named) -> Option<Whose> {
     client.shared.meter.lookup(&found, begun.elapsed());
     match found {
         Ok(Found::Now(Some(placement)) | Found::Remembered(placement)) => {
-            Some(Whose::Placed { key, placement, by: named.by })
+            // A form is posted once; what it is for comes after.
+            let renews = named.by == "form";
+            Some(Whose::Placed { key, placement, by: named.by, renews })
         }
         Ok(Found::Now(None)) => named.is_certain.then_some(Whose::Unknown { key: Some(key) }),
         Err(error) => {
@@ -171,8 +209,15 @@ fn place(client: &Client, named: Named) -> Option<Whose> {
     }
 }
 
-/// What somebody unknown, or nobody where there is no array, is told.
-pub(super) fn unknown_status(at: &Listening) -> StatusCode {
-    let asks = at.setting.snapshot.https.identities.contains(&Identity::Basic);
-    if asks { StatusCode::UNAUTHORIZED } else { StatusCode::NOT_FOUND }
+/// What somebody unknown is told, or nobody where there is no array: how to say who they are, where that would
+/// help, else `otherwise`.
+pub(super) fn challenge(at: &Listening, otherwise: StatusCode, cause: &'static str) -> Refusal {
+    let identities = &at.setting.snapshot.https.identities;
+    if identities.contains(&Identity::Basic) {
+        Refusal::new(StatusCode::UNAUTHORIZED, cause)
+    } else if identities.iter().any(|identity| matches!(identity, Identity::Bearer { .. })) {
+        Refusal::new(StatusCode::UNAUTHORIZED, NO_TOKEN)
+    } else {
+        Refusal::new(otherwise, cause)
+    }
 }

@@ -10,7 +10,7 @@ use super::response::{BrokenOff, ResponseBody};
 use super::wire::{Refused, Turn, Wire};
 use crate::tls::ClientStream;
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -72,10 +72,14 @@ impl Inform for Turn {
 
 async fn answer(
     client: Arc<Client>,
-    turn: Turn,
+    mut turn: Turn,
     mut request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, BrokenOff> {
     let refused = turn.refused().map(refusal);
+    if request.version() == Version::HTTP_10 {
+        // It would take an interim response for the final one (RFC 9110 section 15.2).
+        turn.mute();
+    }
     let upgrade = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();
     let outcome = exchange(&client, parts, Source::One(body), refused, &turn).await;

@@ -6,7 +6,7 @@ use crate::shared::{Listening, Shared};
 use crate::tls::ClientStream;
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, LOCATION};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -44,7 +44,11 @@ fn answer(turn: &Turn, port: u16, request: &Request<Incoming>) -> Response<Full<
         (None, None) => StatusCode::BAD_REQUEST,
         (None, Some(location)) => {
             response.headers_mut().insert(LOCATION, location);
-            StatusCode::PERMANENT_REDIRECT
+            // Old clients know this one; the other keeps methods and bodies as they are.
+            match *request.method() {
+                Method::GET | Method::HEAD => StatusCode::MOVED_PERMANENTLY,
+                _ => StatusCode::PERMANENT_REDIRECT,
+            }
         }
     };
     *response.status_mut() = status;

@@ -45,6 +45,7 @@ pub(super) struct Relayed {
     /// Without an octet from the backend.
     pub(super) timeout: Duration,
     since: Option<Instant>,
+    finished: bool,
     /// It breaks off as soon as what came before has been sent.
     breaking: bool,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -69,18 +70,19 @@ impl ResponseBody {
 impl Relayed {
     pub(super) fn body(
         incoming: Incoming,
-        link: Link<RequestBody>,
+        link: Option<Link<RequestBody>>,
         target: Arc<HttpTarget>,
         ticket: Ticket,
         timeout: Duration,
     ) -> ResponseBody {
         let relayed = Self {
             incoming,
-            link: Some(link),
+            link,
             target,
             ticket,
             timeout,
             since: None,
+            finished: false,
             breaking: false,
             sleep: None,
         };
@@ -90,6 +92,11 @@ impl Relayed {
     /// All of it has come: the connection may serve the next request.
     fn finish(&mut self) {
         self.ticket.complete();
+        self.finished = true;
+        // Its connection is not what it was where the client still sends.
+        if let Some(seen) = &self.ticket.seen {
+            seen.abandon();
+        }
         let Some(mut link) = self.link.take() else { return };
         let (client, target) = (self.ticket.client.clone(), self.target.clone());
         let keep = move |link| match client.has_own(&target) {
@@ -132,7 +139,10 @@ impl Relayed {
         }
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Pending => {
-                let due = *self.since.get_or_insert_with(Instant::now) + self.timeout;
+                let since = *self.since.get_or_insert_with(Instant::now);
+                // While the client's own body goes on, the backend has something to do.
+                let last = self.ticket.seen.as_ref().map_or(since, |seen| seen.last_octet());
+                let due = since.max(last) + self.timeout;
                 match poll_due(&mut self.sleep, due, cx) {
                     Poll::Pending => Poll::Pending,
                     Poll::Ready(()) => {
@@ -168,7 +178,7 @@ impl Relayed {
 impl Drop for Relayed {
     fn drop(&mut self) {
         // One whose length was known, or that is empty, is not asked for its end.
-        if self.link.is_some() && self.incoming.is_end_stream() {
+        if !self.finished && !self.breaking && self.incoming.is_end_stream() {
             self.finish();
         }
     }

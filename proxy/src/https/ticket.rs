@@ -7,7 +7,6 @@ use crate::session::{About, By, Cause, Doing, Ended, Entry, Stage};
 use crate::shared::{Id, Listening};
 use http::{Method, StatusCode, Version};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 use usher_backends::connect::HttpTarget;
 use usher_backends::roster::{BackendId, Host, Lease, Member};
@@ -112,11 +111,6 @@ impl Ticket {
         self.ended = Ended::new(By::Client, Stage::Relay, Cause::Closed);
     }
 
-    /// How long it has taken so far.
-    pub(super) fn took(&self) -> Duration {
-        self.begun.elapsed()
-    }
-
     /// It has come to its proper end, or to another one.
     pub(super) fn end(&mut self, ended: Ended) {
         self.ended = ended;
@@ -130,10 +124,15 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        if let Some(seen) = &self.seen {
+            seen.abandon();
+        }
         let took = self.begun.elapsed();
         let code = self.status.map_or(0, |status| status.as_u16());
         let shared = &self.client.shared;
         shared.meter.http.request(self.version, code, took);
+        let (by, stage, cause) = (self.ended.by.name(), self.ended.stage.name(), self.ended.cause.name());
+        shared.meter.closed(Protocol::Https, by, stage, cause);
         let from_client = self.seen.as_ref().map_or(0, |seen| seen.octets());
         shared.meter.bytes.from_client.increment(from_client);
         let user = self.session.as_ref().map(|session| &*session.about.user).unwrap_or_default();
@@ -149,9 +148,9 @@ impl Drop for Ticket {
             path = self.path,
             version = ?self.version,
             status = code,
-            by = self.ended.by.name(),
-            stage = self.ended.stage.name(),
-            cause = self.ended.cause.name(),
+            by,
+            stage,
+            cause,
             bytes_from_client = from_client,
             bytes_from_backend = self.from_backend,
             seconds = took.as_secs_f64(),

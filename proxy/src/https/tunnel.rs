@@ -45,8 +45,9 @@ pub(super) fn upgrade(parts: &mut Parts, has_no_body: bool) -> Option<HeaderValu
         return None;
     }
     let names = |name: &HeaderName, wanted: &str| {
-        let values = parts.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-        values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(wanted))
+        let values = parts.headers.get_all(name).iter();
+        let mut words = values.flat_map(|value| value.as_bytes().split(|b| *b == b','));
+        words.any(|word| word.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()))
     };
     // What HTTP/2 in the clear would make of the connection is not ours to follow.
     let wants = names(&CONNECTION, "upgrade") && !names(&UPGRADE, "h2c");

@@ -10,11 +10,12 @@ use super::pace::Pace;
 use super::response::ResponseBody;
 use super::tunnel;
 use super::two_stream::Duplex;
+use crate::session::{By, Cause, Ended, Stage};
 use crate::tls::ClientStream;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +26,10 @@ use tokio::time::{sleep, timeout};
 use usher_config::snapshot::Limits;
 use usher_wire::http1::HEAD_CAP;
 
-/// Window of a connection and of each of its streams, in octets: what one client may have on its way.
+/// Window of a stream, in octets.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// Window of a connection, in octets: what one client may have on its way. A stream whose backend takes nothing
+/// leaves room for others.
 const WINDOW: u32 = 1024 * 1024;
 /// Octets of responses that wait for a client on one stream.
 const SEND: usize = 64 * 1024;
@@ -36,7 +40,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) async fn serve(client: Arc<Client>, stream: ClientStream) {
     let limits = Arc::new(client.listening().setting.snapshot.limits.clone());
     let handshake = h2::server::Builder::new()
-        .initial_window_size(WINDOW)
+        .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(WINDOW)
         .max_concurrent_streams(limits.http_streams)
         .max_header_list_size(HEAD_CAP as u32)
@@ -70,7 +74,11 @@ pub(super) async fn serve(client: Arc<Client>, stream: ClientStream) {
                 continue;
             }
         };
-        let Some(Ok((request, respond))) = accepted else { return };
+        let (request, respond) = match accepted {
+            Some(Ok(accepted)) => accepted,
+            Some(Err(error)) => return note_end(&client, &error),
+            None => return,
+        };
         idle = Duration::ZERO;
         let guard = Open::one_more(&open);
         let (client, limits) = (client.clone(), limits.clone());
@@ -79,6 +87,19 @@ pub(super) async fn serve(client: Arc<Client>, stream: ClientStream) {
             drop(guard);
         });
     }
+}
+
+/// Writes down why a connection has ended, where it was not for a proper reason.
+fn note_end(client: &Client, error: &h2::Error) {
+    let ended = match error.get_io() {
+        Some(io) if io.kind() == std::io::ErrorKind::InvalidData => {
+            Ended::new(By::Usher, Stage::Relay, Cause::Protocol("flood"))
+        }
+        Some(io) => Ended::broken(Stage::Relay, io),
+        None if error.is_remote() => Ended::new(By::Client, Stage::Relay, Cause::Closed),
+        None => Ended::new(By::Client, Stage::Relay, Cause::Protocol("http2")),
+    };
+    client.write_end(ended);
 }
 
 /// Counts a stream until it is dropped.
@@ -120,6 +141,7 @@ async fn answer(
     limits: &Limits,
 ) {
     let (parts, stream) = request.into_parts();
+    let head_only = parts.method == Method::HEAD;
     let answering = Answering(Mutex::new(respond));
     let tunnels = parts.extensions.get::<h2::ext::Protocol>().is_some();
     // What a tunnel brings is nobody's before the backend has switched.
@@ -140,7 +162,7 @@ async fn answer(
     match outcome {
         Outcome::Response(response) => {
             let (head, body) = response.into_parts();
-            let is_empty = body.is_end_stream();
+            let is_empty = head_only || body.is_end_stream();
             match respond.send_response(Response::from_parts(head, ()), is_empty) {
                 Ok(stream) if !is_empty => pump(body, stream, limits).await,
                 Ok(_) | Err(_) => {}

@@ -2,13 +2,13 @@
 
 use super::answer::Refusal;
 use super::client::Client;
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, EXPECT, HOST};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Version};
 use std::borrow::Cow;
 use usher_wire::http::authority::Authority;
 use usher_wire::http::path;
-use usher_wire::http1::content_length;
+use usher_wire::http1::{FIELDS_CAP, TARGET_CAP, content_length};
 
 /// A request that can be served: who is asked, and for what, each in one form.
 #[derive(Debug)]
@@ -61,22 +61,52 @@ pub(super) fn validate(parts: &mut Parts, client: &Client) -> Result<Valid, Inva
     let mut lengths = parts.headers.get_all(CONTENT_LENGTH).iter();
     let (length, another) = (lengths.next(), lengths.next());
     let is_length = |value: &HeaderValue| content_length(value.as_bytes()).is_some();
-    if another.is_some() || !length.is_none_or(is_length) {
+    // A tunnel has no body: what is said of one would be another request's octets for the backend.
+    let is_lengthy = tunnels && length.is_some();
+    if another.is_some() || is_lengthy || !length.is_none_or(is_length) {
         return Err(bad("content-length"));
     }
-    if parts.version == Version::HTTP_2 && parts.uri.scheme_str() != Some("https") {
-        return Err(bad("scheme"));
+    if parts.version == Version::HTTP_2 {
+        if asked.is_some() && parts.uri.scheme_str() != Some("https") {
+            return Err(bad("scheme"));
+        }
+        // Of HTTP/1 the guard has judged these. Cookies come apart, and are one field all the same.
+        let crumbs = parts.headers.get_all(COOKIE).iter().count().saturating_sub(1);
+        let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        let continues = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+        let refusal = if target > TARGET_CAP {
+            Some((StatusCode::URI_TOO_LONG, "target-too-long"))
+        } else if parts.headers.len() - crumbs > FIELDS_CAP {
+            Some((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large"))
+        } else if !parts.headers.get_all(EXPECT).iter().all(continues) {
+            Some((StatusCode::EXPECTATION_FAILED, "expectation"))
+        } else {
+            None
+        };
+        if let Some((status, cause)) = refusal {
+            return Err(Invalid::Refused(Refusal::new(status, cause)));
+        }
     }
     let authority = Authority::parse(host.as_bytes()).ok_or_else(|| bad("host"))?;
-    let name = authority.host.to_ascii_lowercase();
-    if client.server_name.as_ref().is_some_and(|wanted| *wanted != name.trim_end_matches('.')) {
+    let name = authority.host.trim_end_matches('.').to_ascii_lowercase();
+    if client.server_name.as_ref().is_some_and(|wanted| *wanted != name) {
         let refusal = Refusal::new(StatusCode::MISDIRECTED_REQUEST, "misdirected");
         return Err(Invalid::Refused(refusal));
     }
     let written = parts.uri.path();
+    let graphic = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
+    if !parts.uri.query().is_none_or(graphic) {
+        return Err(bad("query"));
+    }
+    let several = parts.headers.get_all(AUTHORIZATION).iter().nth(1).is_some();
+    if several {
+        // Whom one names, the other may not.
+        let refusal = Refusal::new(StatusCode::BAD_REQUEST, "authorization-twice");
+        return Err(Invalid::Refused(refusal));
+    }
     let path = if written == "*" && parts.method == Method::OPTIONS && asked.is_none() {
         Cow::Borrowed("*")
-    } else if written.bytes().all(|b| b.is_ascii_graphic()) {
+    } else if graphic(written) {
         let refusal = Refusal::new(StatusCode::BAD_REQUEST, "ambiguous-path");
         if !written.starts_with('/') {
             return Err(bad("path"));

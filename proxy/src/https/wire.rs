@@ -44,6 +44,7 @@ pub(super) enum Refused {
 pub(super) struct Turn {
     wire: Wire,
     number: u64,
+    is_mute: bool,
 }
 
 impl Wire {
@@ -55,7 +56,7 @@ impl Wire {
     pub(super) fn begin(&self) -> Turn {
         let mut state = self.lock();
         state.begun += 1;
-        Turn { wire: self.clone(), number: state.begun }
+        Turn { wire: self.clone(), number: state.begun, is_mute: false }
     }
 
     /// Whether a request is under way. `waker` is woken when none is any more.
@@ -100,11 +101,16 @@ impl Turn {
         self.wire.0.reader.wake();
     }
 
+    /// Sends no interim responses.
+    pub(super) fn mute(&mut self) {
+        self.is_mute = true;
+    }
+
     /// Sends an interim response, unless the answer to the former request is still on its way: it would
     /// stand in the middle of that.
     pub(super) fn inform(&self, head: &[u8]) {
         let mut state = self.wire.lock();
-        if state.flushed || self.number == 1 {
+        if !self.is_mute && (state.flushed || self.number == 1) {
             state.interim.extend_from_slice(head);
         }
     }

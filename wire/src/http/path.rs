@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
-/// The path's normal form: percent-encoded octets decoded, but for `%25` and `%2F`, which stay as `%25` and
-/// `%2F`, so that a segment stays one. `None` for a path that not every server would read alike.
+/// The path's normal form: percent-encoded octets decoded, but for `%25` and `%2F`, which stay, so that a
+/// segment stays one, and for those that are no UTF-8. `None` for a path that not every server would read alike.
 pub fn normalise(path: &str) -> Option<Cow<'_, str>> {
     if !path.starts_with('/') {
         return None;
@@ -15,38 +15,24 @@ pub fn normalise(path: &str) -> Option<Cow<'_, str>> {
     let ambiguous = normal.bytes().any(|b| b == b'\\' || b.is_ascii_control())
         || normal.get(1..)?.split('/').rev().enumerate().any(|(from_end, segment)| {
             // An empty segment at the end is a directory's slash. Some servers read `%2F` as one.
-            let dots = segment.split("%2F").any(|part| matches!(part, "." | ".."));
-            dots || (segment.is_empty() && from_end > 0)
+            // And some take what follows a semicolon for no part of the name.
+            let parts = segment.split("%2F").map(|part| part.split(';').next().unwrap_or_default());
+            let dots = parts.clone().any(|part| matches!(part, "." | ".."));
+            let nameless = segment.starts_with(';') || (segment.is_empty() && from_end > 0);
+            dots || nameless
         });
     (!ambiguous).then_some(normal)
 }
 
 /// The name that a segment of a normal form stands for.
 pub fn name(segment: &str) -> Vec<u8> {
-    let mut name = Vec::with_capacity(segment.len());
-    let mut rest = segment.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        match (first, after) {
-            (b'%', [b'2', b'5', left @ ..]) => {
-                name.push(b'%');
-                rest = left;
-            }
-            (b'%', [b'2', b'F', left @ ..]) => {
-                name.push(b'/');
-                rest = left;
-            }
-            (other, left) => {
-                name.push(*other);
-                rest = left;
-            }
-        }
-    }
-    name
+    octets(segment).unwrap_or_default()
 }
 
-fn decode(path: &str) -> Option<String> {
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
+/// Every percent-encoded octet decoded; `None` where a percent sign stands alone.
+fn octets(text: &str) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {
         if *first != b'%' {
             decoded.push(*first);
@@ -55,14 +41,52 @@ fn decode(path: &str) -> Option<String> {
         }
         let (digits, left) = after.split_at_checked(2)?;
         let digit = |b: u8| char::from(b).to_digit(16).map(|digit| digit as u8);
-        match digits.iter().try_fold(0, |value, b| Some(value << 4 | digit(*b)?))? {
-            b'%' => decoded.extend_from_slice(b"%25"),
-            b'/' => decoded.extend_from_slice(b"%2F"),
-            octet => decoded.push(octet),
-        }
+        decoded.push(digits.iter().try_fold(0, |value, b| Some(value << 4 | digit(*b)?))?);
         rest = left;
     }
-    String::from_utf8(decoded).ok()
+    Some(decoded)
+}
+
+/// Decodes what is a character; what is a delimiter or no UTF-8 stays encoded, in one way.
+fn decode(path: &str) -> Option<String> {
+    let mut decoded = String::with_capacity(path.len());
+    let mut parts = path.split('%');
+    decoded.push_str(parts.next()?);
+    // Octets that were encoded side by side may be one character.
+    let mut encoded: Vec<u8> = Vec::new();
+    for part in parts {
+        let (digits, plain) = part.split_at_checked(2)?;
+        encoded.extend(octets(&format!("%{digits}"))?);
+        if !plain.is_empty() {
+            append(&mut decoded, &encoded)?;
+            encoded.clear();
+            decoded.push_str(plain);
+        }
+    }
+    append(&mut decoded, &encoded)?;
+    Some(decoded)
+}
+
+/// `None` for characters that are written longer than need be: some servers decode them all the same.
+fn append(decoded: &mut String, encoded: &[u8]) -> Option<()> {
+    let overlong =
+        |pair: &[u8]| matches!(pair, [0xc0 | 0xc1, 0x80..=0xbf] | [0xe0, 0x80..=0x9f] | [0xf0, 0x80..=0x8f]);
+    if encoded.windows(2).any(overlong) {
+        return None;
+    }
+    for chunk in encoded.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character {
+                '%' => decoded.push_str("%25"),
+                '/' => decoded.push_str("%2F"),
+                other => decoded.push(other),
+            }
+        }
+        for octet in chunk.invalid() {
+            decoded.push_str(&format!("%{octet:02X}"));
+        }
+    }
+    Some(())
 }
 
 #[cfg(test)]
@@ -89,6 +113,13 @@ mod tests {
             ("/%2E./x", None),
             ("/%2e%2e%2fx", None),
             ("/a%2F..", None),
+            ("/a/..;x/b", None),
+            ("/a/%2e%2e%3bx", None),
+            ("/;/a", None),
+            ("/a;v=1/b", Some("/a;v=1/b")),
+            ("/%c0%ae%c0%ae%c0%af", None),
+            ("/%e0%80%af", None),
+            ("/%C1x", Some("/%C1x")),
             ("//", None),
             ("//a", None),
             ("/a//b", None),
@@ -100,7 +131,9 @@ mod tests {
             ("/%zz", None),
             ("/%+1", None),
             ("/%4", None),
-            ("/%ff", None),
+            ("/caf%e9/x", Some("/caf%E9/x")),
+            ("/%ff", Some("/%FF")),
+            ("/%C3%A4%C3", Some("/\u{e4}%C3")),
             ("a", None),
             ("", None),
         ] {

@@ -108,26 +108,26 @@ impl FrameMeter {
         let length = u64::from(high) << 16 | u64::from(middle) << 8 | u64::from(low);
         self.skip = length;
         let ends_block = flags & 0x4 != 0;
-        let is_free = match kind {
+        let costs = match kind {
             // DATA, unless it carries nothing and ends nothing.
-            0x0 => length > 0 || flags & 0x1 != 0,
+            0x0 if length > 0 || flags & 0x1 != 0 => 0,
             // HEADERS
             0x1 => {
                 self.earn(A_REQUEST);
                 self.in_field_block = !ends_block;
-                true
+                0
             }
             // CONTINUATION
             0x9 => {
                 self.in_field_block &= !ends_block;
-                false
+                1
             }
-            // PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, and all others.
-            _ => false,
+            // RST_STREAM: a request that is reset earns nothing.
+            0x3 => A_REQUEST + 1,
+            // Empty DATA, PRIORITY, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, and all others.
+            _ => 1,
         };
-        if !is_free {
-            self.budget = self.budget.checked_sub(1).ok_or(Flooded)?;
-        }
+        self.budget = self.budget.checked_sub(costs).ok_or(Flooded)?;
         Ok(())
     }
 }
@@ -151,14 +151,17 @@ mod tests {
 
     #[test]
     fn floods_end_and_work_does_not() {
-        for (kind, flags, length) in
-            [(0x6, 0, 8), (0x4, 0, 0), (0x2, 0, 5), (0x3, 0, 4), (0x0, 0, 0), (0xbe, 0, 3)]
-        {
+        for (kind, flags, length) in [(0x6, 0, 8), (0x4, 0, 0), (0x2, 0, 5), (0x0, 0, 0), (0xbe, 0, 3)] {
             let mut meter = started();
             let flood = frame(kind, flags, length).repeat(BUDGET as usize);
             assert_eq!(meter.read(&flood, Duration::ZERO), Ok(()), "{kind}");
             assert_eq!(meter.read(&frame(kind, flags, length), Duration::ZERO), Err(Flooded), "{kind}");
         }
+        // Requests that are reset at once are a flood as well, though each earns something.
+        let mut meter = started();
+        let pair = [frame(0x1, 0x5, 40), frame(0x3, 0, 4)].concat();
+        let pairs = (0..2000).take_while(|_| meter.read(&pair, Duration::ZERO).is_ok()).count();
+        assert!((900..1100).contains(&pairs), "{pairs}");
         let mut meter = started();
         for _ in 0..10_000 {
             meter.read(&frame(0x1, 0x5, 40), Duration::ZERO).unwrap();

@@ -5,6 +5,7 @@ use super::xml::element;
 use http::StatusCode;
 use quick_xml::events::Event;
 use quick_xml::reader::Reader;
+use usher_config::snapshot::Protocol;
 
 const RESPONSE: &str = "http://schemas.microsoft.com/exchange/autodiscover/responseschema/2006";
 const OUTLOOK: &str = "http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a";
@@ -113,8 +114,10 @@ pub(super) fn redirect(
         let names = "The given protocol value is invalid. Supported values are 'AutodiscoverV1'";
         return fault("InvalidProtocol", names);
     }
-    let host = &known.snapshot.server.name;
-    let url = format!("https://{host}/autodiscover/autodiscover.xml");
+    let https = known.snapshot.listeners.iter().find(|listener| listener.protocol == Protocol::Https);
+    let port = https.map_or(443, |listener| listener.address.port());
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    let url = format!("https://{}{port}/autodiscover/autodiscover.xml", known.snapshot.server.name);
     (StatusCode::OK, serde_json::json!({ "Protocol": "AutodiscoverV1", "Url": url }).to_string())
 }
 

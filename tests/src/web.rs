@@ -61,10 +61,10 @@ impl Web {
                     match acceptor {
                         Some(acceptor) => {
                             if let Ok(stream) = acceptor.accept(tcp).await {
-                                web.serve(stream, peer).await;
+                                Box::pin(web.serve(stream, peer)).await;
                             }
                         }
-                        None => web.serve(tcp, peer).await,
+                        None => Box::pin(web.serve(tcp, peer)).await,
                     }
                 });
             }

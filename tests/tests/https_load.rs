@@ -70,7 +70,7 @@ async fn one(address: SocketAddr, first: usize, count: usize) {
 /// The same over HTTP/2, many at a time.
 async fn two(address: SocketAddr, first: usize, count: usize) {
     let io = TokioIo::new(connect(address, "h2").await);
-    let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    let (sender, connection) = Box::pin(http2::handshake(TokioExecutor::new(), io)).await.unwrap();
     tokio::spawn(connection);
     let lanes: Vec<_> = (0..20)
         .map(|lane| {
@@ -268,7 +268,7 @@ async fn upload(address: SocketAddr, octets: u64, version: u8) -> Value {
         sender.send_request(request).await.unwrap()
     } else {
         let io = TokioIo::new(connect(address, "h2").await);
-        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        let (mut sender, connection) = Box::pin(http2::handshake(TokioExecutor::new(), io)).await.unwrap();
         tokio::spawn(connection);
         sender.send_request(request.body(body).unwrap()).await.unwrap()
     };
@@ -291,7 +291,7 @@ fn a_server_that_is_killed_in_the_middle_leaves_a_torn_response() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let io = TokioIo::new(connect(usher.https(), "h2").await);
-        let (mut two, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        let (mut two, connection) = Box::pin(http2::handshake(TokioExecutor::new(), io)).await.unwrap();
         tokio::spawn(connection);
         let io = TokioIo::new(connect(usher.https(), "http/1.1").await);
         let (mut one, connection) = http1::handshake(io).await.unwrap();

@@ -4,18 +4,24 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
 use usher_tests::archive::{Archive, Options, Tls};
 use usher_tests::certificate::Certificate;
+use usher_tests::web::Web;
 
 const IMAP: &str = "127.0.0.1:1143";
 const IMAPS: &str = "127.0.0.1:1993";
+const HTTPS: &str = "127.0.0.1:1443";
 /// The admin API over TCP.
 const API: &str = "127.0.0.1:9143";
 
-/// Host, its address, its TLS, and its users.
+/// The sample client access server, which serves web requests that name nobody.
+const DOOR: &str = "127.0.0.1:14440";
+
+/// Host, its address, its TLS, and its users; its web service is at a port of 1000 more.
 const HOSTS: [(&str, &str, Tls, &str, [&str; 2]); 3] = [
     ("ih1.example.com", "127.0.0.1:14301", Tls::Implicit, "implicit", ["anna", "arne"]),
     ("ih2.example.com", "127.0.0.1:14302", Tls::StartTls, "starttls", ["ben", "berta"]),
@@ -41,7 +47,8 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir)?;
     let config = dir.join("usher.toml");
-    std::fs::write(&config, start_archives(&dir).await?)?;
+    let (text, _webs) = start_archives(&dir).await?;
+    std::fs::write(&config, text)?;
 
     let users = dir.join("users.csv");
     let lines =
@@ -75,21 +82,32 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
     }
 }
 
-/// Starts the sample servers; returns the configuration that names them.
-async fn start_archives(dir: &Path) -> Result<String, Box<dyn Error>> {
+/// Starts the sample servers; returns the configuration that names them, and the web services, which end when
+/// they are dropped.
+async fn start_archives(dir: &Path) -> Result<(String, Vec<Arc<Web>>), Box<dyn Error>> {
     let state = dir.join("state");
     let mut config = format!(
         "[server]\nname = \"localhost\"\nstate_dir = {state:?}\ndrain_deadline = \"5s\"\n\n\
          [admin]\nlisten = \"{API}\"\n\n\
          [[listener]]\nprotocol = \"imap\"\naddress = \"{IMAP}\"\n\n\
          [[listener]]\nprotocol = \"imaps\"\naddress = \"{IMAPS}\"\n\n\
+         [[listener]]\nprotocol = \"https\"\naddress = \"{HTTPS}\"\n\n\
+         [https]\narray = \"door\"\n\n\
+         [[https.identity]]\nfrom = \"basic\"\n\n\
+         [[https.identity]]\nfrom = \"form\"\npath = \"/login\"\nfield = \"username\"\n\n\
+         [[array]]\nname = \"door\"\naffinity = \"cookie\"\nmembers = [\n  {{ name = \"door.example.com\", \
+         http = {{ address = \"{DOOR}\", tls = \"none\" }} }},\n]\n\n\
          [[domain]]\nname = \"example.com\"\naliases = [\"example.org\"]\ndefault_for = [\"any\"]\n"
     );
+    let mut webs = vec![Web::start("door.example.com", DOOR.parse()?, None)];
     for (name, address, tls, word, _) in HOSTS {
         let certificate = Certificate::for_names(&[name]);
         let socket: SocketAddr = address.parse()?;
         let options = Options { tls, certificate: Some(certificate.clone()), ..Options::named(name) };
         let archive = Archive::start(options, socket).await.map_err(|error| format!("{address}: {error}"))?;
+        let web = SocketAddr::new(socket.ip(), socket.port() + 1000);
+        let http = if tls == Tls::None { "none" } else { "implicit" };
+        webs.push(Web::start(name, web, (tls != Tls::None).then_some(&*certificate)));
         // Everybody has an archive everywhere, so that a user can be moved and the move be seen.
         for user in HOSTS.iter().flat_map(|(.., users)| users) {
             archive.add_user(&format!("{user}@example.com"), &password(user));
@@ -100,10 +118,10 @@ async fn start_archives(dir: &Path) -> Result<String, Box<dyn Error>> {
         };
         config.push_str(&format!(
             "\n[[instance_host]]\nname = \"{name}\"\nimap = {{ address = \"{address}\", tls = \"{word}\" }}\n\
-             {pins}login_as = \"canonical\"\n"
+             http = {{ address = \"{web}\", tls = \"{http}\" }}\n{pins}login_as = \"canonical\"\n"
         ));
     }
-    Ok(config)
+    Ok((config, webs))
 }
 
 fn password(user: &str) -> String {
@@ -142,6 +160,11 @@ usher is serving in front of three sample archive servers. Try, in another termi
   Talk to it yourself:
     openssl s_client -quiet -crlf -connect {IMAPS}
     a LOGIN carla carla-secret
+
+  Web access (these samples take any password); the answer names the host, and shows what it saw:
+    curl -k https://{HTTPS}/inbox -u anna@example.com:anna-secret
+    curl -k https://{HTTPS}/inbox -u carla:x
+    a browser: https://{HTTPS}/login, any user below, password secret
 
   A mail client (Thunderbird, mutt, …): server 127.0.0.1, port 1993 with SSL/TLS or 1143 with STARTTLS,
   normal password, and an exception for the self-signed certificate.

@@ -43,7 +43,7 @@ pub(crate) fn measure() -> Outcome {
     let haproxy_peer = Peer::haproxy(&certificate, &content, haproxy)?;
     let own = setup.at(usher_tests::usher::HTTPS);
     let mut setup = setup;
-    setup.certificate = certificate.clone();
+    setup.certificate = certificate;
     let usher = setup
         .web_host("w.test", backend, "tls = \"none\"", "")
         .section("[https]\n")

@@ -103,7 +103,9 @@ pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), Run
     let identity = Identity::load_or_make(state_dir, &snapshot.server.name)?;
     let fleet = Fleet::open(state_dir, &snapshot.hosts, &snapshot.arrays, identity, observer.clone())?;
     let fleet = Arc::new(fleet);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // For everything but sessions: accepting, the admin API, reloads and what looks after things.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let spawner = Spawner::start()?;
     let deadlines = Deadlines::from(&snapshot.limits);
     let health = Health::new(fleet.clone(), observer.clone(), deadlines, apart()?);
     health.reconcile(deadlines);
@@ -117,14 +119,14 @@ pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), Run
         meter,
         sessions: Arc::new(Table::new()),
         drains: Drains::default(),
-        web: Pool::default(),
+        web: (0..spawner.workers()).map(|_| Pool::default()).collect(),
         cookies,
         retries: RetryBudget::default(),
         connections: Arc::default(),
         doors: Arc::default(),
         held_logins: Arc::default(),
         pressure: Pressure::default(),
-        spawner: Spawner::new(runtime.handle().clone()),
+        spawner,
         stopping,
         pace: Pace::default(),
         web_pace: Pace::default(),
@@ -201,7 +203,7 @@ async fn tidy_up(shared: Arc<Shared>) {
         tokio::time::sleep(TIDY).await;
         shared.meter.tidy_up();
         let setting = shared.setting();
-        shared.web.sweep(setting.snapshot.limits.http_backend_idle);
+        shared.web.iter().for_each(|pool| pool.sweep(setting.snapshot.limits.http_backend_idle));
         shared.cookies.rotate(setting.snapshot.https.cookie_age);
     }
 }

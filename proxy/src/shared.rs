@@ -40,8 +40,8 @@ pub(crate) struct Shared {
     pub(crate) sessions: Arc<Table>,
     /// The drains that are under way.
     pub(crate) drains: Drains,
-    /// Requests to backends: connections that wait for the next one.
-    pub(crate) web: Pool<RequestBody>,
+    /// Requests to backends: connections that wait for the next one, those of each worker apart.
+    pub(crate) web: Box<[Pool<RequestBody>]>,
     /// Seals usher's own cookies.
     pub(crate) cookies: Cookies,
     /// How many requests may be sent a second time.
@@ -106,6 +106,11 @@ impl Shared {
             listener.address.ip() == address.ip() && (first..=last).contains(&address.port())
         })?;
         Some(Listening { setting, at, name: name.clone() })
+    }
+
+    /// The connections of the caller's worker to backends.
+    pub(crate) fn pool(&self) -> Option<&Pool<RequestBody>> {
+        self.web.get(Spawner::here())
     }
 
     /// Returns once usher stops.

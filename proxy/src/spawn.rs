@@ -1,19 +1,84 @@
 //! The one place where sessions are started, so that what runs them can change without their knowing.
+//!
+//! Each worker thread has a runtime of its own, and a session lives and dies on one of them: the tasks that
+//! it is made of wake each other without a word to another thread.
 
-use tokio::runtime::Handle;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::runtime::{Builder, Handle};
 
-/// Starts sessions on the program's runtime.
+thread_local! {
+    /// Which worker this thread is; the first, where it is none.
+    static HERE: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Starts sessions on the workers.
 #[derive(Clone)]
-pub(crate) struct Spawner(Handle);
+pub(crate) struct Spawner(Arc<[Worker]>);
+
+struct Worker {
+    runtime: Handle,
+    /// Connections that it serves now.
+    serves: Arc<AtomicUsize>,
+}
+
+/// Counts a connection until it is dropped.
+struct Served(Arc<AtomicUsize>);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Spawner {
-    /// Starts them on the runtime of `handle`.
-    pub(crate) fn new(handle: Handle) -> Self {
-        Self(handle)
+    /// Starts a worker for each processor that the process may use.
+    ///
+    /// # Errors
+    /// The system's, when it gives no threads.
+    pub(crate) fn start() -> std::io::Result<Self> {
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = (0..count).map(|at| {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let handle = runtime.handle().clone();
+            std::thread::Builder::new().name(format!("worker-{at}")).spawn(move || {
+                HERE.set(at);
+                runtime.block_on(std::future::pending::<()>());
+            })?;
+            Ok(Worker { runtime: handle, serves: Arc::default() })
+        });
+        Ok(Self(workers.collect::<std::io::Result<_>>()?))
     }
 
-    /// Starts one. A session that panics ends alone: its lease and its place in the table go with it.
+    /// How many workers there are.
+    pub(crate) fn workers(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Which worker the caller is on.
+    pub(crate) fn here() -> usize {
+        HERE.get()
+    }
+
+    /// Serves a connection on the worker that serves the fewest. One that panics ends alone: its lease and its
+    /// place in the table go with it.
+    pub(crate) fn connection(&self, connection: impl Future<Output = ()> + Send + 'static) {
+        let fewest = self.0.iter().min_by_key(|worker| worker.serves.load(Ordering::Relaxed));
+        let Some(worker) = fewest else { return };
+        worker.serves.fetch_add(1, Ordering::Relaxed);
+        let served = Served(worker.serves.clone());
+        worker.runtime.spawn(async move {
+            connection.await;
+            drop(served);
+        });
+    }
+
+    /// Starts what belongs to the caller's connection, on its worker.
     pub(crate) fn session(&self, session: impl Future<Output = ()> + Send + 'static) {
-        self.0.spawn(session);
+        match self.0.get(Self::here()) {
+            Some(worker) => drop(worker.runtime.spawn(session)),
+            None => drop(tokio::spawn(session)),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The file's tables, and opening it.
 
 use super::DirectoryError;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 use std::time::Duration;
@@ -52,6 +53,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, DirectoryError> {
     // An acknowledged change survives a power cut, not only a crash of the process.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -CACHE)?;
+    // Plans do not depend on what is looked up: otherwise a statement is planned anew for each look-up.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     if !has_tables(&connection)? {
         // Several processes may find the file empty; one makes the tables.
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -221,7 +221,7 @@ async fn link(
     if !fresh
         && pools
         && !target.is_private()
-        && let Some(link) = shared.web.take(target)
+        && let Some(link) = shared.pool().and_then(|pool| pool.take(target))
     {
         return Ok(link);
     }
@@ -239,7 +239,10 @@ async fn link(
     }
     let link = opened?;
     shared.observer.connected(&target.name, begun.elapsed());
-    Ok(if own || !pools { link } else { shared.web.lend(target, link) })
+    Ok(match shared.pool().filter(|_| pools && !own) {
+        Some(pool) => pool.lend(target, link),
+        None => link,
+    })
 }
 
 /// Sends the request and waits for the head of the response, passing interim ones on.

@@ -67,16 +67,18 @@ pub(crate) async fn accept(
 }
 
 fn start(shared: &Arc<Shared>, at: Listening, tcp: TcpStream, peer: SocketAddr, places: Places) {
-    match at.listener().protocol {
-        Protocol::Imap | Protocol::Imaps => {
-            shared.spawner.session(imap::serve(shared.clone(), at, tcp, peer, places));
+    // Watched by the worker that serves it, and by nobody else. One that is gone already is nobody's.
+    let Ok(tcp) = tcp.into_std() else { return };
+    let (spawner, shared) = (shared.spawner.clone(), shared.clone());
+    spawner.connection(async move {
+        let Ok(tcp) = TcpStream::from_std(tcp) else { return };
+        match at.listener().protocol {
+            Protocol::Imap | Protocol::Imaps => imap::serve(shared, at, tcp, peer, places).await,
+            Protocol::Https => https::serve(shared, at, tcp, peer, places).await,
+            Protocol::HttpRedirect => https::serve_redirects(shared, at, tcp, peer, places).await,
+            Protocol::Tcp => tcp::serve(shared, at, tcp, peer, places).await,
         }
-        Protocol::Https => shared.spawner.session(https::serve(shared.clone(), at, tcp, peer, places)),
-        Protocol::HttpRedirect => {
-            shared.spawner.session(https::serve_redirects(shared.clone(), at, tcp, peer, places));
-        }
-        Protocol::Tcp => shared.spawner.session(tcp::serve(shared.clone(), at, tcp, peer, places)),
-    }
+    });
 }
 
 /// Closes a connection that there is no room for; where it can be said in the clear, with a word.

@@ -6,6 +6,7 @@ use crate::shared::Shared;
 use metrics::{Gauge, Key};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
+use usher_backends::http::Pool;
 use usher_backends::roster::{BackendId, Service, Standing};
 use usher_config::snapshot::Protocol;
 
@@ -41,7 +42,7 @@ impl Meter {
         let mut page = Page { meter: self, set: HashMap::new(), counted: HashMap::new() };
         page.set(names::BUILD, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
         page.set(names::OPEN, &[], f64::from(shared.connections.count()));
-        page.set(names::KEPT, &[], shared.web.len() as f64);
+        page.set(names::KEPT, &[], shared.web.iter().map(Pool::len).sum::<usize>() as f64);
         page.set(names::HELD, &[], f64::from(shared.held_logins.count()));
         page.set(names::PRESSURE, &[], f64::from(shared.pressure.level()));
         page.set(names::STOPPING, &[], on(shared.is_stopping()));

@@ -24,6 +24,10 @@ mod spawn;
 mod tcp;
 mod tls;
 
+/// Chosen by measurement: see docs/decisions/0010-speed.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     cli::main()
 }

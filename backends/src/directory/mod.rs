@@ -8,6 +8,7 @@ mod merge;
 mod outcome;
 mod remembered;
 mod schema;
+mod version;
 
 pub use entries::{Entry, Placement};
 pub(crate) use entries::{key_of, kind};
@@ -18,6 +19,7 @@ use remembered::Remembered;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use version::Versions;
 
 /// What went wrong with the directory. For operators, never for clients.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +66,7 @@ pub struct Directory {
     /// threads that look up.
     idle: Mutex<Vec<Connection>>,
     remembered: Remembered,
+    versions: Versions,
 }
 
 impl Directory {
@@ -82,7 +85,8 @@ impl Directory {
     pub fn remembering(state_dir: &Path, remember: u32) -> Result<Self, DirectoryError> {
         let path = state_dir.join("directory.db");
         let connection = schema::open(&path)?;
-        Ok(Self { path, idle: Mutex::new(vec![connection]), remembered: Remembered::new(remember) })
+        let (idle, remembered) = (Mutex::new(vec![connection]), Remembered::new(remember));
+        Ok(Self { path, idle, remembered, versions: Versions::default() })
     }
 
     /// Runs `work` on a connection of its own.

@@ -5,6 +5,7 @@
 //! archive. So each change that the directory has written down, by whichever process, is followed and makes
 //! usher forget.
 
+use super::version::Version;
 use super::{Directory, DirectoryError, Placement, key_of};
 use quick_cache::sync::Cache;
 use std::sync::{Mutex, PoisonError};
@@ -22,9 +23,16 @@ pub enum Found {
     Remembered(Placement),
 }
 
+/// A place, and the state of the directory in which it was found there.
+#[derive(Clone)]
+struct Known {
+    placement: Placement,
+    version: Option<Version>,
+}
+
 /// The last known places, as many as fit.
 pub(super) struct Remembered {
-    places: Cache<ArchiveKey, Placement>,
+    places: Cache<ArchiveKey, Known>,
     /// The last change that has been followed.
     followed: Mutex<Option<i64>>,
 }
@@ -52,18 +60,21 @@ impl Directory {
     /// When the file cannot be read and nothing is remembered of this key.
     pub fn find(&self, key: &ArchiveKey) -> Result<Found, DirectoryError> {
         let places = &self.remembered.places;
+        // Before the look-up: what is found is at least as new.
+        let version = self.versions.now(&self.path);
+        if let Some(known) = places.get(key).filter(|known| version.is_some() && known.version == version) {
+            return Ok(Found::Now(Some(known.placement)));
+        }
         match self.look_up(key) {
             Ok(Some(placement)) => {
-                if places.get(key).as_ref() != Some(&placement) {
-                    places.insert(key.clone(), placement.clone());
-                }
+                places.insert(key.clone(), Known { placement: placement.clone(), version });
                 Ok(Found::Now(Some(placement)))
             }
             Ok(None) => {
                 places.remove(key);
                 Ok(Found::Now(None))
             }
-            Err(error) => places.get(key).map(Found::Remembered).ok_or(error),
+            Err(error) => places.get(key).map(|known| Found::Remembered(known.placement)).ok_or(error),
         }
     }
 
@@ -118,7 +129,7 @@ mod tests {
     use super::*;
 
     fn remembered(directory: &Directory, key: &ArchiveKey) -> Option<String> {
-        directory.remembered.places.get(key).map(|placement| placement.host)
+        directory.remembered.places.get(key).map(|known| known.placement.host)
     }
 
     #[test]
@@ -150,5 +161,74 @@ mod tests {
         theirs.set(&domain, "ih4", "x").unwrap();
         ours.follow_changes().unwrap();
         assert_eq!(remembered(&ours, &user("carl")), None);
+    }
+
+    /// What was found before is the answer as long as nothing at all has changed, and never once it has: here
+    /// another process moves a user two thousand times, and each look-up after it must see the move.
+    #[test]
+    fn a_change_by_anybody_is_seen_by_the_next_look_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ours, theirs) =
+            (Directory::remembering(dir.path(), 100).unwrap(), Directory::open(dir.path()).unwrap());
+        let anna = ArchiveKey::User("anna@example.com".to_owned());
+        let ben = ArchiveKey::User("ben@example.com".to_owned());
+        theirs.set(&ben, "ih0", "x").unwrap();
+        let host = |key: &ArchiveKey| match ours.find(key).unwrap() {
+            Found::Now(placement) => placement.map(|placement| placement.host),
+            Found::Remembered(_) => panic!("the directory can be read"),
+        };
+        assert_eq!(host(&anna), None);
+        for at in 0..2000 {
+            let name = format!("ih{}", at % 7);
+            theirs.set(&anna, &name, "x").unwrap();
+            for _ in 0..3 {
+                assert_eq!(host(&anna).as_deref(), Some(name.as_str()));
+                assert_eq!(host(&ben).as_deref(), Some("ih0"));
+            }
+        }
+        let before = ours.versions.now(&ours.path).unwrap();
+        assert_eq!(ours.versions.now(&ours.path), Some(before));
+        theirs.remove(&anna, "x").unwrap();
+        assert_ne!(ours.versions.now(&ours.path), Some(before));
+        assert_eq!(host(&anna), None);
+        // A checkpoint moves everything into the database and begins the log anew.
+        theirs.with(|connection| Ok(connection.pragma_update(None, "wal_checkpoint", "TRUNCATE")?)).unwrap();
+        assert_eq!(host(&ben).as_deref(), Some("ih0"));
+        theirs.set(&ben, "ih9", "x").unwrap();
+        assert_eq!(host(&ben).as_deref(), Some("ih9"));
+    }
+
+    /// Moves and look-ups at the same time, from threads: who looks after a move has been acknowledged sees it.
+    #[test]
+    fn no_look_up_is_older_than_an_acknowledged_move() {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        let dir = tempfile::tempdir().unwrap();
+        let (ours, theirs) =
+            (Directory::remembering(dir.path(), 100).unwrap(), Directory::open(dir.path()).unwrap());
+        let anna = ArchiveKey::User("anna@example.com".to_owned());
+        theirs.set(&anna, "ih0", "x").unwrap();
+        let acknowledged = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..2)
+                .map(|_| {
+                    scope.spawn(|| {
+                        loop {
+                            let least = acknowledged.load(Ordering::Acquire);
+                            let Found::Now(Some(found)) = ours.find(&anna).unwrap() else { panic!("gone") };
+                            let at: u64 = found.host.strip_prefix("ih").unwrap().parse().unwrap();
+                            assert!(at >= least, "{at} is older than {least}");
+                            if least == 1000 {
+                                return;
+                            }
+                        }
+                    })
+                })
+                .collect();
+            for at in 1..=1000 {
+                theirs.set(&anna, &format!("ih{at}"), "x").unwrap();
+                acknowledged.store(at, Ordering::Release);
+            }
+            readers.into_iter().for_each(|reader| reader.join().unwrap());
+        });
     }
 }

@@ -4,6 +4,7 @@ use super::body::RequestBody;
 use crate::session::{Ended, Record};
 use crate::shared::{Listening, Place, Shared};
 use crate::tls::{self, ClientStream};
+use http::HeaderValue;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +25,6 @@ pub(super) struct Client {
     listener: SocketAddr,
     /// The client, and the address it connected to, as a PROXY header tells where one is demanded.
     pub(super) ends: (SocketAddr, SocketAddr),
-    pub(super) is_secure: bool,
     pub(super) tls: &'static str,
     /// What was asked for with SNI, in lower case.
     pub(super) server_name: Option<String>,
@@ -35,8 +35,38 @@ pub(super) struct Client {
     own: Mutex<Vec<(Arc<HttpTarget>, Link<RequestBody>)>>,
     /// The client logs in on connections, not in requests.
     pub(super) logs_in_on_connections: AtomicBool,
+    /// What backends are told of the client, ready to be sent.
+    pub(super) told: Told,
     begun: Instant,
     _place: Place,
+}
+
+/// What is the same in all requests of a client.
+pub(super) struct Told {
+    /// `Forwarded` up to the host.
+    pub(super) forwarded: String,
+    pub(super) address: HeaderValue,
+    pub(super) port: HeaderValue,
+    pub(super) proto: &'static str,
+    /// This server in `Via`, as HTTP/1.1 and HTTP/2 are told.
+    pub(super) via: [HeaderValue; 2],
+}
+
+impl Told {
+    fn new((source, local): (SocketAddr, SocketAddr), is_secure: bool, name: &str) -> Self {
+        let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+        let (source, local) = (canonical(source), canonical(local));
+        // Addresses and host names are good values.
+        let value =
+            |text: String| HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown"));
+        Self {
+            forwarded: format!("for=\"{source}\";by=\"{local}\""),
+            address: value(source.ip().to_string()),
+            port: HeaderValue::from(local.port()),
+            proto: if is_secure { "https" } else { "http" },
+            via: [value(format!("1.1 {name}")), value(format!("2 {name}"))],
+        }
+    }
 }
 
 impl Client {
@@ -48,17 +78,19 @@ impl Client {
         place: Place,
     ) -> Arc<Self> {
         let server_name = stream.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
+        let is_secure = matches!(stream, ClientStream::Tls(_));
+        let told = Told::new(ends, is_secure, &at.setting.snapshot.server.name);
         Arc::new(Self {
             shared,
             listener: at.listener().address,
             began_with: at,
             ends,
-            is_secure: matches!(stream, ClientStream::Tls(_)),
             tls: stream.tls_version(),
             server_name,
             certificate: stream.client_certificate().and_then(tls::named_in),
             own: Mutex::default(),
             logs_in_on_connections: AtomicBool::new(false),
+            told,
             begun: Instant::now(),
             _place: place,
         })

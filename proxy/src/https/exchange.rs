@@ -303,7 +303,7 @@ fn relay(
     let backend_version = head.version;
     fields::remove_hop_by_hop(&mut head.headers);
     head.headers.remove(ALT_SVC);
-    fields::add_via(&mut head.headers, backend_version, client.name());
+    fields::add_via(&mut head.headers, backend_version, &client.told);
     finish_head(&client, at, version, &mut head.headers, extras);
     let unread = ticket.seen.as_ref().is_some_and(|seen| !seen.has_ended());
     if version != Version::HTTP_2 && unread {

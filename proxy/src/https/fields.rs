@@ -1,14 +1,14 @@
 //! Header fields on their way through: what belongs to one connection stays there, what only usher may say is
 //! said by usher (RFC 9110 section 7.6).
 
-use super::client::Client;
+use super::client::{Client, Told};
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, Version};
 use ipnet::IpNet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use usher_config::https::{Https, Identity};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -73,8 +73,8 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes a request's fields those of the request to a backend. `senders_names` are the fields that only
-/// senders who are trusted with them may set.
+/// Makes a request's fields those of the request to a backend. `may_not_set` knows the fields that this client is
+/// not trusted with.
 pub(super) fn to_backend(
     headers: &mut HeaderMap,
     client: &Client,
@@ -92,11 +92,11 @@ pub(super) fn to_backend(
     }
     remove_forged(headers, is_in(client.ends.0.ip(), trusted), may_not_set);
     join_cookies(headers);
-    tell_client(headers, client);
+    tell_client(headers, &client.told);
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.entry(X_REQUEST_ID).or_insert(id);
     }
-    add_via(headers, version, client.name());
+    add_via(headers, version, &client.told);
 }
 
 /// Removes from trailers what only usher or a trusted sender may say: some servers read them as fields.
@@ -144,58 +144,50 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Says who asks, and by which name: in the way of RFC 7239 and in the older ones.
-fn tell_client(headers: &mut HeaderMap, client: &Client) {
-    let (source, local) = client.ends;
-    let address = source.ip().to_canonical();
-    let proto = if client.is_secure { "https" } else { "http" };
+fn tell_client(headers: &mut HeaderMap, told: &Told) {
     let host = headers.get(HOST).cloned();
     let shown = host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let forwarded = format!(
-        "for={};by={};host=\"{shown}\";proto={proto}",
-        node(SocketAddr::new(address, source.port())),
-        node(SocketAddr::new(local.ip().to_canonical(), local.port())),
-    );
-    add(headers, FORWARDED, &forwarded);
-    add(headers, X_FORWARDED_FOR, &address.to_string());
-    let mut told = |name, value: Option<HeaderValue>| {
-        if let Some(value) = value
-            && !headers.contains_key(&name)
-        {
-            headers.insert(name, value);
-        }
+    let forwarded = [told.forwarded.as_str(), ";host=\"", shown, "\";proto=", told.proto].concat();
+    if let Ok(forwarded) = HeaderValue::try_from(forwarded) {
+        add(headers, FORWARDED, forwarded);
+    }
+    add(headers, X_FORWARDED_FOR, told.address.clone());
+    let mut tell = |name, value: HeaderValue| {
+        headers.entry(name).or_insert(value);
     };
-    told(X_FORWARDED_PROTO, Some(HeaderValue::from_static(proto)));
-    told(X_FORWARDED_HOST, host);
-    told(X_FORWARDED_PORT, Some(HeaderValue::from(local.port())));
-    told(X_REAL_IP, HeaderValue::from_str(&address.to_string()).ok());
-}
-
-/// A node as RFC 7239 section 6 writes it.
-fn node(address: SocketAddr) -> String {
-    format!("\"{address}\"")
+    tell(X_FORWARDED_PROTO, HeaderValue::from_static(told.proto));
+    tell(X_FORWARDED_PORT, told.port.clone());
+    tell(X_REAL_IP, told.address.clone());
+    if let Some(host) = host {
+        tell(X_FORWARDED_HOST, host);
+    }
 }
 
 /// Adds an element to a list.
-fn add(headers: &mut HeaderMap, name: HeaderName, element: &str) {
-    let before: Vec<&[u8]> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
-    let mut list = before.join(&b", "[..]);
-    if !list.is_empty() {
-        list.extend_from_slice(b", ");
+fn add(headers: &mut HeaderMap, name: HeaderName, element: HeaderValue) {
+    if !headers.contains_key(&name) {
+        headers.insert(name, element);
+        return;
     }
-    list.extend_from_slice(element.as_bytes());
-    if let Ok(list) = HeaderValue::from_bytes(&list) {
+    let mut list: Vec<&[u8]> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
+    list.push(element.as_bytes());
+    if let Ok(list) = HeaderValue::from_bytes(&list.join(&b", "[..])) {
         headers.insert(name, list);
     }
 }
 
-/// Adds this server to `Via` (RFC 9110 section 7.6.3).
-pub(super) fn add_via(headers: &mut HeaderMap, version: Version, name: &str) {
-    let protocol = match version {
-        Version::HTTP_2 => "2",
-        Version::HTTP_10 => "1.0",
-        _ => "1.1",
+/// Adds this server to `Via` (RFC 9110 section 7.6.3), for a message that came by `version`.
+pub(super) fn add_via(headers: &mut HeaderMap, version: Version, told: &Told) {
+    let [one, two] = &told.via;
+    let element = match version {
+        Version::HTTP_2 => two.clone(),
+        Version::HTTP_10 => {
+            let old = one.to_str().map(|one| one.replacen("1.1", "1.0", 1)).unwrap_or_default();
+            HeaderValue::try_from(old).unwrap_or_else(|_| one.clone())
+        }
+        _ => one.clone(),
     };
-    add(headers, VIA, &format!("{protocol} {name}"));
+    add(headers, VIA, element);
 }
 
 /// Keeps of trailers what may be sent as such.

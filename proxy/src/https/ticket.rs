@@ -132,7 +132,10 @@ impl Drop for Ticket {
         let shared = &self.client.shared;
         shared.meter.http.request(self.version, code, took);
         let (by, stage, cause) = (self.ended.by.name(), self.ended.stage.name(), self.ended.cause.name());
-        shared.meter.closed(Protocol::Https, by, stage, cause);
+        match (self.ended.by, self.ended.cause) {
+            (By::Backend, Cause::Complete) => shared.meter.http.completed(),
+            _ => shared.meter.closed(Protocol::Https, by, stage, cause),
+        }
         let from_client = self.seen.as_ref().map_or(0, |seen| seen.octets());
         shared.meter.bytes.from_client.increment(from_client);
         let user = self.session.as_ref().map(|session| &*session.about.user).unwrap_or_default();

@@ -74,7 +74,7 @@ pub(super) fn switch(
     let (mut head, _) = response.into_parts();
     let given = head.headers.get(UPGRADE).cloned().unwrap_or_else(|| protocol.clone());
     fields::remove_hop_by_hop(&mut head.headers);
-    fields::add_via(&mut head.headers, head.version, ticket.client.name());
+    fields::add_via(&mut head.headers, head.version, &ticket.client.told);
     finish(&mut head.headers);
     ask(&mut head.headers, &given);
     head.extensions.clear();

@@ -15,6 +15,8 @@ pub(crate) struct Http {
     requests: [[Counter; CLASSES.len()]; VERSIONS.len()],
     time: Histogram,
     retries: Counter,
+    /// Ends as most requests have them.
+    complete: Counter,
 }
 
 impl Http {
@@ -23,7 +25,9 @@ impl Http {
             CLASSES.map(|class| counter(recorder, names::REQUESTS, &[("version", version), ("code", class)]))
         });
         let time = recorder.register_histogram(&key(names::REQUEST_TIME, &[]), &METADATA);
-        Self { requests, time, retries: counter(recorder, names::RETRIES, &[]) }
+        let end = [("protocol", "https"), ("by", "backend"), ("stage", "relay"), ("cause", "complete")];
+        let complete = counter(recorder, names::CLOSED, &end);
+        Self { requests, time, retries: counter(recorder, names::RETRIES, &[]), complete }
     }
 
     /// The end of a request; status 0: there was none.
@@ -38,6 +42,11 @@ impl Http {
             counter.increment(1);
         }
         self.time.record(took.as_secs_f64());
+    }
+
+    /// A response was passed on as a whole.
+    pub(crate) fn completed(&self) {
+        self.complete.increment(1);
     }
 
     /// A request is sent a second time.

@@ -34,6 +34,32 @@ pub(crate) struct Bytes {
     pub(crate) from_backend: Counter,
 }
 
+/// What look-ups count; by handles, as each request makes one.
+struct Lookups {
+    /// Found, nobody, remembered, failed.
+    results: [Counter; 4],
+    time: Histogram,
+    stage: Histogram,
+}
+
+impl Lookups {
+    fn new(recorder: &PrometheusRecorder) -> Self {
+        let results = ["found", "nobody", "remembered", "failed"]
+            .map(|result| counter(recorder, names::LOOKUPS, &[("source", "embedded"), ("result", result)]));
+        let histogram = |name, labels| recorder.register_histogram(&key(name, labels), &METADATA);
+        let time = histogram(names::LOOKUP_TIME, &[("source", "embedded")]);
+        Self { results, time, stage: histogram(names::STAGE_TIME, &[("stage", "directory")]) }
+    }
+
+    fn note(&self, result: usize, took: Duration) {
+        if let Some(counter) = self.results.get(result) {
+            counter.increment(1);
+        }
+        self.time.record(took.as_secs_f64());
+        self.stage.record(took.as_secs_f64());
+    }
+}
+
 /// Counts everything.
 pub(crate) struct Meter {
     recorder: PrometheusRecorder,
@@ -41,6 +67,7 @@ pub(crate) struct Meter {
     process: metrics_process::Collector,
     pub(crate) bytes: Bytes,
     pub(crate) http: Http,
+    lookups: Lookups,
     stale: AtomicBool,
     /// Gauges of the last page, so that what is gone reads as nothing.
     shown: Mutex<HashMap<Key, Gauge>>,
@@ -70,7 +97,8 @@ impl Meter {
         };
         let http = Http::new(&recorder);
         let stale = AtomicBool::new(false);
-        let meter = Self { recorder, handle, process, bytes, http, stale, shown: Mutex::default() };
+        let lookups = Lookups::new(&recorder);
+        let meter = Self { recorder, handle, process, bytes, http, lookups, stale, shown: Mutex::default() };
         meter.begin_at_zero();
         Ok(meter)
     }
@@ -87,9 +115,6 @@ impl Meter {
                     );
                 }
             }
-        }
-        for result in ["found", "nobody", "remembered", "failed"] {
-            self.count(names::LOOKUPS, &[("source", "embedded"), ("result", result)], 0);
         }
         for result in ["applied", "refused"] {
             self.count(names::RELOADS, &[("result", result)], 0);
@@ -117,10 +142,10 @@ impl Meter {
     /// A directory look-up.
     pub(crate) fn lookup(&self, found: &Result<Found, DirectoryError>, took: Duration) {
         let result = match found {
-            Ok(Found::Now(Some(_))) => "found",
-            Ok(Found::Now(None)) => "nobody",
-            Ok(Found::Remembered(_)) => "remembered",
-            Err(_) => "failed",
+            Ok(Found::Now(Some(_))) => 0,
+            Ok(Found::Now(None)) => 1,
+            Ok(Found::Remembered(_)) => 2,
+            Err(_) => 3,
         };
         let stale = !matches!(found, Ok(Found::Now(_)));
         if self.stale.swap(stale, Ordering::Relaxed) != stale {
@@ -129,9 +154,7 @@ impl Meter {
                 false => tracing::warn!("the directory can be read again"),
             }
         }
-        self.count(names::LOOKUPS, &[("source", "embedded"), ("result", result)], 1);
-        self.time(names::LOOKUP_TIME, &[("source", "embedded")], took);
-        self.stage("directory", took);
+        self.lookups.note(result, took);
     }
 
     /// The outcome of a login.

@@ -242,7 +242,7 @@ fn a_half_closed_connection_ends_by_the_idle_limit() {
     let half = TcpStream::connect(listener).unwrap();
     half.shutdown(std::net::Shutdown::Write).unwrap();
     usher.wait_for_log("cause=\"idle\"");
-    assert_eq!(usher.shows("/v1/sessions")["matching"], 1);
+    usher.wait_until("/v1/sessions", |shown| shown["matching"] == 1);
     drop(whole);
     usher.wait_until("/v1/sessions", |shown| shown["matching"] == 0);
 }

@@ -24,10 +24,6 @@ mod spawn;
 mod tcp;
 mod tls;
 
-/// Chosen by measurement: see docs/decisions/0010-speed.md.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> std::process::ExitCode {
     cli::main()
 }

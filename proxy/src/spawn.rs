@@ -23,12 +23,22 @@ struct Worker {
     serves: Arc<AtomicUsize>,
 }
 
-/// Counts a connection until it is dropped.
-struct Served(Arc<AtomicUsize>);
+/// A connection's worker, which counts it until this is dropped.
+pub(crate) struct Worked {
+    serves: Arc<AtomicUsize>,
+    at: usize,
+}
 
-impl Drop for Served {
+impl Worked {
+    /// Its number.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+}
+
+impl Drop for Worked {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.serves.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -61,17 +71,21 @@ impl Spawner {
         HERE.get()
     }
 
-    /// Serves a connection on the worker that serves the fewest. One that panics ends alone: its lease and its
-    /// place in the table go with it.
-    pub(crate) fn connection(&self, connection: impl Future<Output = ()> + Send + 'static) {
-        let fewest = self.0.iter().min_by_key(|worker| worker.serves.load(Ordering::Relaxed));
-        let Some(worker) = fewest else { return };
-        worker.serves.fetch_add(1, Ordering::Relaxed);
-        let served = Served(worker.serves.clone());
-        worker.runtime.spawn(async move {
-            connection.await;
-            drop(served);
-        });
+    /// The worker that serves the fewest connections, which counts one more.
+    pub(crate) fn choose(&self) -> Worked {
+        let load = |at: &usize| self.0.get(*at).map_or(usize::MAX, |one| one.serves.load(Ordering::Relaxed));
+        let at = (0..self.workers()).min_by_key(load).unwrap_or(0);
+        let serves = self.0.get(at).map_or_else(Arc::default, |worker| worker.serves.clone());
+        serves.fetch_add(1, Ordering::Relaxed);
+        Worked { serves, at }
+    }
+
+    /// Serves a connection on the worker numbered `at`. One that panics ends alone: its lease and its place in
+    /// the table go with it.
+    pub(crate) fn connection(&self, at: usize, connection: impl Future<Output = ()> + Send + 'static) {
+        if let Some(worker) = self.0.get(at) {
+            worker.runtime.spawn(connection);
+        }
     }
 
     /// Starts what belongs to the caller's connection, on its worker.

@@ -458,7 +458,9 @@ fn http2_to_a_backend_shares_one_connection() {
     for client in clients {
         assert_eq!(client.join().unwrap(), Some(100_000));
     }
-    assert_eq!(web.connections(), 1);
+    // One for each worker of usher's.
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    assert!(web.connections() <= workers, "{}", web.connections());
     // What HTTP/2 cannot do goes by HTTP/1.1.
     let mut client = connect(usher.https());
     client.send(get("/", &format!("Connection: Upgrade\r\nUpgrade: echo\r\n{}", basic("anna"))));

@@ -9,6 +9,7 @@ use http_body::Body;
 use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::OwnedMutexGuard;
 
 /// Idle connections kept a target.
 const IDLE_CAP: usize = 512;
@@ -20,6 +21,8 @@ struct Place<B> {
     /// Kept, so that its address is nobody else's.
     target: Arc<HttpTarget>,
     idle: Mutex<Vec<(Instant, Link<B>)>>,
+    /// Held while a connection is opened that is to be shared: those who want one wait for it.
+    opening: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl<B> Place<B> {
@@ -63,13 +66,25 @@ where
         }
     }
 
+    /// The turn to open a connection to `target` that is to be shared. Whoever has had to wait for it finds one.
+    pub async fn turn(&self, target: &Arc<HttpTarget>) -> OwnedMutexGuard<()> {
+        self.place(target).opening.clone().lock_owned().await
+    }
+
+    fn place(&self, target: &Arc<HttpTarget>) -> Arc<Place<B>> {
+        let new = || {
+            let (idle, opening) = (Mutex::default(), Arc::default());
+            Arc::new(Place { target: target.clone(), idle, opening })
+        };
+        self.0.entry(key(target)).or_insert_with(new).clone()
+    }
+
     fn keep(&self, target: &Arc<HttpTarget>, mut link: Link<B>) {
         if !link.is_ready() {
             return;
         }
         link.used = true;
-        let new = || Arc::new(Place { target: target.clone(), idle: Mutex::new(Vec::new()) });
-        let place = self.0.entry(key(target)).or_insert_with(new).clone();
+        let place = self.place(target);
         let mut idle = place.idle();
         if idle.len() < IDLE_CAP {
             idle.push((Instant::now(), link));

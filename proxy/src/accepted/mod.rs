@@ -7,6 +7,7 @@ pub(crate) use farewell::farewell;
 
 use crate::session::{By, Cause, Ended, Stage};
 use crate::shared::{Listening, Place};
+use crate::spawn::Worked;
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
 use usher_backends::connect::keep_alive;
@@ -14,9 +15,26 @@ use usher_backends::connect::keep_alive;
 /// The places that a connection has.
 pub(crate) struct Places {
     /// Among all connections.
-    pub(crate) connection: Place,
+    pub(crate) connection: Connected,
     /// Among those that are not relayed yet.
     pub(crate) door: Option<Place>,
+}
+
+/// A connection's place among all, and on its worker.
+pub(crate) struct Connected {
+    _place: Place,
+    worked: Worked,
+}
+
+impl Connected {
+    pub(crate) fn new(place: Place, worked: Worked) -> Self {
+        Self { _place: place, worked }
+    }
+
+    /// The number of its worker.
+    pub(crate) fn worker(&self) -> usize {
+        self.worked.at()
+    }
 }
 
 /// Sets the socket up and reads the PROXY header where the listener demands one. `ends` are the client's

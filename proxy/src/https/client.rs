@@ -1,8 +1,9 @@
 //! One client's connection, as its requests see it.
 
 use super::body::RequestBody;
+use crate::accepted::Connected;
 use crate::session::{Ended, Record};
-use crate::shared::{Listening, Place, Shared};
+use crate::shared::{Listening, Shared};
 use crate::tls::{self, ClientStream};
 use http::HeaderValue;
 use std::net::SocketAddr;
@@ -38,7 +39,7 @@ pub(super) struct Client {
     /// What backends are told of the client, ready to be sent.
     pub(super) told: Told,
     begun: Instant,
-    _place: Place,
+    _place: Connected,
 }
 
 /// What is the same in all requests of a client.
@@ -75,7 +76,7 @@ impl Client {
         at: Listening,
         ends: (SocketAddr, SocketAddr),
         stream: &ClientStream,
-        place: Place,
+        place: Connected,
     ) -> Arc<Self> {
         let server_name = stream.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
         let is_secure = matches!(stream, ClientStream::Tls(_));

@@ -15,10 +15,11 @@ use tokio::time::Instant;
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     at: Listening,
-    tcp: TcpStream,
+    tcp: std::net::TcpStream,
     peer: SocketAddr,
     places: Places,
 ) {
+    let Ok(tcp) = TcpStream::from_std(tcp) else { return };
     let Ok(local) = tcp.local_addr() else { return };
     let (begun, id, protocol) = (Instant::now(), shared.ids.next(), at.listener().protocol);
     let mut ends = (peer, local);
@@ -44,10 +45,11 @@ pub(crate) async fn serve(
 pub(crate) async fn serve_redirects(
     shared: Arc<Shared>,
     at: Listening,
-    mut tcp: TcpStream,
+    tcp: std::net::TcpStream,
     peer: SocketAddr,
     places: Places,
 ) {
+    let Ok(mut tcp) = TcpStream::from_std(tcp) else { return };
     let Ok(local) = tcp.local_addr() else { return };
     let mut ends = (peer, local);
     if welcome(&mut tcp, &at, &mut ends).await.is_err() {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use usher_backends::connect::{Cause, ConnectFault, Deadlines, HttpTarget, OnBehalf, Stage};
 use usher_backends::http::{Link, SendFault};
 use usher_backends::roster::{BackendId, Service};
@@ -225,6 +225,14 @@ async fn link(
     {
         return Ok(link);
     }
+    // Of those who want a shared one at the same time, one opens it.
+    let mut turn = None;
+    if let Some(pool) = shared.pool().filter(|_| pools && !own && version == HttpVersion::Two) {
+        turn = timeout_at(until, pool.turn(target)).await.ok();
+        if let Some(link) = pool.take(target).filter(|_| !fresh) {
+            return Ok(link);
+        }
+    }
     let begun = Instant::now();
     let mut deadlines = Deadlines::from(&at.setting.snapshot.limits);
     if ticket.held.as_ref().is_some_and(|held| matches!(held, Held::Member(_))) {
@@ -239,10 +247,13 @@ async fn link(
     }
     let link = opened?;
     shared.observer.connected(&target.name, begun.elapsed());
-    Ok(match shared.pool().filter(|_| pools && !own) {
+    let link = match shared.pool().filter(|_| pools && !own) {
         Some(pool) => pool.lend(target, link),
         None => link,
-    })
+    };
+    // Those who wait find it in the pool.
+    drop(turn);
+    Ok(link)
 }
 
 /// Sends the request and waits for the head of the response, passing interim ones on.

@@ -20,10 +20,11 @@ use usher_wire::imap::reply::{self, Code};
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     at: Listening,
-    tcp: TcpStream,
+    tcp: std::net::TcpStream,
     peer: SocketAddr,
     places: Places,
 ) {
+    let Ok(tcp) = TcpStream::from_std(tcp) else { return };
     let Ok(local) = tcp.local_addr() else { return };
     let id = shared.ids.next();
     let mut door = Door { shared, at, id, client: peer, local, begun: Instant::now() };

@@ -1,7 +1,7 @@
 //! The loop that accepts. No error ends it.
 
 use super::reserve::Reserve;
-use crate::accepted::Places;
+use crate::accepted::{Connected, Places};
 use crate::shared::{Listening, Place, Shared};
 use crate::{https, imap, tcp};
 use std::io;
@@ -51,6 +51,7 @@ pub(crate) async fn accept(
                 };
                 shared.meter.connection(&name, protocol, "accepted");
                 // Counted before it is started: whoever stops usher misses none.
+                let connection = Connected::new(connection, shared.spawner.choose());
                 let places = Places { connection, door: Place::take(&shared.doors, None) };
                 start(&shared, at, tcp, peer, places);
             }
@@ -69,16 +70,17 @@ pub(crate) async fn accept(
 fn start(shared: &Arc<Shared>, at: Listening, tcp: TcpStream, peer: SocketAddr, places: Places) {
     // Watched by the worker that serves it, and by nobody else. One that is gone already is nobody's.
     let Ok(tcp) = tcp.into_std() else { return };
-    let (spawner, shared) = (shared.spawner.clone(), shared.clone());
-    spawner.connection(async move {
-        let Ok(tcp) = TcpStream::from_std(tcp) else { return };
-        match at.listener().protocol {
-            Protocol::Imap | Protocol::Imaps => imap::serve(shared, at, tcp, peer, places).await,
-            Protocol::Https => https::serve(shared, at, tcp, peer, places).await,
-            Protocol::HttpRedirect => https::serve_redirects(shared, at, tcp, peer, places).await,
-            Protocol::Tcp => tcp::serve(shared, at, tcp, peer, places).await,
+    let (spawner, shared, worker) = (&shared.spawner, shared.clone(), places.connection.worker());
+    match at.listener().protocol {
+        Protocol::Imap | Protocol::Imaps => {
+            spawner.connection(worker, imap::serve(shared, at, tcp, peer, places));
         }
-    });
+        Protocol::Https => spawner.connection(worker, https::serve(shared, at, tcp, peer, places)),
+        Protocol::HttpRedirect => {
+            spawner.connection(worker, https::serve_redirects(shared, at, tcp, peer, places));
+        }
+        Protocol::Tcp => spawner.connection(worker, tcp::serve(shared, at, tcp, peer, places)),
+    }
 }
 
 /// Closes a connection that there is no room for; where it can be said in the clear, with a word.

@@ -19,10 +19,11 @@ const LEAST: Duration = Duration::from_millis(50);
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     at: Listening,
-    mut tcp: TcpStream,
+    tcp: std::net::TcpStream,
     peer: SocketAddr,
     places: Places,
 ) {
+    let Ok(mut tcp) = TcpStream::from_std(tcp) else { return };
     let Ok(local) = tcp.local_addr() else { return };
     let begun = Instant::now();
     let id = shared.ids.next();

@@ -536,6 +536,23 @@ fn a_member_that_takes_connections_and_answers_nothing_is_found_out() {
 }
 
 #[test]
+fn a_broken_body_is_refused_though_the_backend_has_answered() {
+    // 48: nginx answers before it has read anything
+    let setup = quick();
+    let _nginx = Nginx::start("ih.test", setup.at(8440), None, "");
+    let usher = with_host(setup, "tls = \"none\"", "");
+    for chunk in ["1 \r\nx\r\n", "0x1\r\nx\r\n", "1\r\nxy\r\n"] {
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: mail.test\r\nTransfer-Encoding: chunked\r\n{}\r\n",
+            basic("anna")
+        );
+        let answer = ask(usher.https(), format!("{head}{chunk}"));
+        assert_eq!((answer.status, answer.closes()), (400, true), "{chunk:?}");
+        assert!(!answer.text().contains("ih.test"), "{}", answer.text());
+    }
+}
+
+#[test]
 fn a_kick_and_a_drain_reach_requests_under_way() {
     let setup = quick();
     let _web = Web::start("ih.test", setup.at(8440), None);

@@ -1,6 +1,6 @@
 //! HTTP/1.1 with a client: the codec behind its guard.
 
-use super::answer::Refusal;
+use super::answer::{Form, Refusal};
 use super::body::Source;
 use super::client::Client;
 use super::exchange::{Outcome, exchange};
@@ -82,13 +82,15 @@ async fn answer(
     }
     let upgrade = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();
+    let form = Form::accepted(&parts.headers);
     let outcome = exchange(&client, parts, Source::One(body), refused, &turn).await;
     match outcome {
         Outcome::Response(mut response) => {
             turn.switch(false);
-            // A body that was refused while it went on to a backend is answered for what it is.
+            // A body that was refused while it went on to a backend is answered for what it is, whatever the
+            // backend has made of its beginning.
             if let Some(refusal) = turn.refused().map(refusal).filter(|_| refused.is_none()) {
-                *response.status_mut() = refusal.status;
+                response = refusal.response(form, &client.shared.ids.next().to_string(), client.name());
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             response.body_mut().turn = Some(turn);

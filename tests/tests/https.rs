@@ -239,6 +239,18 @@ fn an_array_keeps_clients_by_a_cookie() {
 }
 
 #[test]
+fn an_array_keeps_clients_by_their_address() {
+    let house = house("", "affinity = \"address\"\nbalance = \"round-robin\"");
+    let first = held_by(&ask(house.usher.https(), get("/", ""))).to_owned();
+    for _ in 0..6 {
+        let answer = ask(house.usher.https(), get("/", ""));
+        assert_eq!((held_by(&answer), answer.header("set-cookie")), (first.as_str(), None));
+    }
+    house.usher.did(&["stop", &first, "--why", "x"]);
+    assert_ne!(held_by(&ask(house.usher.https(), get("/", ""))), first);
+}
+
+#[test]
 fn requests_without_a_name_and_without_an_array_are_told_to_name_somebody() {
     let setup = Setup::new().https("").section("[https]\n");
     let usher = setup.start();

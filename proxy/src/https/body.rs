@@ -24,6 +24,17 @@ pub(super) enum Source {
     Two(RecvStream),
 }
 
+impl Source {
+    /// Whether it is known that nothing more comes.
+    fn has_ended(&self) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::One(incoming) => incoming.is_end_stream(),
+            Self::Two(stream) => stream.is_end_stream(),
+        }
+    }
+}
+
 /// Why a body broke off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BodyFault {
@@ -132,11 +143,7 @@ impl RequestBody {
     /// A body from `source` of at most `limit` octets.
     pub(super) fn new(source: Source, limit: Option<u64>, limits: &Limits, setting: &Arc<Setting>) -> Self {
         let seen = Seen::default();
-        let is_empty = match &source {
-            Source::Nothing => true,
-            Source::One(incoming) => incoming.is_end_stream(),
-            Source::Two(stream) => stream.is_end_stream(),
-        };
+        let is_empty = source.has_ended();
         seen.ended.store(is_empty, Ordering::Release);
         let source = if is_empty { Source::Nothing } else { source };
         let pace = (!is_empty).then(|| Box::new(Pace::new(limits)));
@@ -220,12 +227,7 @@ impl RequestBody {
                 };
                 self.left = left;
                 // Whoever knows its length does not ask for its end.
-                let is_last = match &self.source {
-                    Source::Nothing => true,
-                    Source::One(incoming) => incoming.is_end_stream(),
-                    Source::Two(stream) => stream.is_end_stream(),
-                };
-                self.seen.ended.store(is_last, Ordering::Release);
+                self.seen.ended.store(self.source.has_ended(), Ordering::Release);
                 self.seen.octets.fetch_add(octets as u64, Ordering::Relaxed);
                 let passed = u64::try_from(self.seen.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
                 self.seen.last.store(passed, Ordering::Relaxed);

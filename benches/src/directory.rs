@@ -1,8 +1,10 @@
 //! The embedded directory with ten million users: loading, size, look-ups, memory.
 
 use crate::Outcome;
+use crate::table::{Row, Table};
 use std::fmt::Write as _;
 use std::io::Read;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use usher_backends::directory::{Directory, ImportOptions};
 use usher_config::ArchiveKey;
@@ -11,19 +13,15 @@ use usher_config::domains::Domains;
 const LOOK_UPS: usize = 300_000;
 const HOSTS: u64 = 64;
 
-pub(crate) fn measure() -> Outcome {
+pub(crate) fn measure(table: &mut Table) -> Outcome {
     let users: u64 = match std::env::var("USHER_BENCH_USERS") {
         Ok(written) => written.parse()?,
         Err(_) => 10_000_000,
     };
     let dir = tempfile::tempdir()?;
-    let directory = Directory::open(dir.path())?;
-    let domains = Domains::default();
-    let options = ImportOptions { domains: &domains, is_host: &|_| true, replace: false, by: "bench" };
     let begun = Instant::now();
-    let imported = directory.import(Csv::new(users), &options, &mut |_| {}, &mut |_| {})?;
+    fill(dir.path(), Csv::new(users, HOSTS))?;
     let loaded = begun.elapsed();
-    drop(directory);
     let size = std::fs::metadata(dir.path().join("directory.db"))?.len();
 
     let directory = Directory::open(dir.path())?;
@@ -40,12 +38,27 @@ pub(crate) fn measure() -> Outcome {
     let memory = anonymous()?.saturating_sub((LOOK_UPS * size_of::<Duration>()) as u64);
     times.sort();
     let at = |share: f64| times[((LOOK_UPS - 1) as f64 * share) as usize].as_nanos() as f64 / 1000.0;
-    println!("| {} users | |\n|---|---:|", imported.keys);
-    println!("| import from CSV in random order | {:.0} s |", loaded.as_secs_f64());
-    println!("| file | {:.0} MiB |", size as f64 / 1_048_576.0);
-    println!("| look-up, median | {:.1} µs |", at(0.5));
-    println!("| look-up, p99 | {:.1} µs |", at(0.99));
-    println!("| memory of the process, page cache apart | {:.1} MiB |", memory as f64 / 1_048_576.0);
+    let of = |what: &str| format!("directory of {users} users: {what}");
+    let mib = |octets: u64| octets as f64 / 1_048_576.0;
+    for (row, figure) in [
+        (Row::new(of("import from CSV in random order"), "s"), loaded.as_secs_f64()),
+        (Row::new(of("file"), "MiB"), mib(size)),
+        (Row::new(of("look-up, median"), "µs"), at(0.5)),
+        (Row::new(of("look-up, p99"), "µs").at_most(40.0, 20.0), at(0.99)),
+        (Row::new(of("memory, page cache apart"), "MiB").at_most(150.0, 100.0), mib(memory)),
+    ] {
+        let mut row = row;
+        row.add("usher", figure);
+        table.add(row);
+    }
+    Ok(())
+}
+
+/// Makes a directory in `dir` of these users.
+pub(crate) fn fill(dir: &Path, users: Csv) -> Outcome {
+    let options =
+        ImportOptions { domains: &Domains::default(), is_host: &|_| true, replace: false, by: "bench" };
+    Directory::open(dir)?.import(users, &options, &mut |_| {}, &mut |_| {})?;
     Ok(())
 }
 
@@ -62,21 +75,24 @@ fn shuffle(number: u64, count: u64) -> u64 {
     number.wrapping_mul(7_368_787) % count
 }
 
-fn name(number: u64) -> String {
+/// The user numbered so.
+pub(crate) fn name(number: u64) -> String {
     format!("user{number:08}@d{}.example.com", number % 1000)
 }
 
 /// Lines of CSV, made as they are read.
-struct Csv {
+pub(crate) struct Csv {
     next: u64,
     count: u64,
+    hosts: u64,
     line: String,
     read: usize,
 }
 
 impl Csv {
-    fn new(count: u64) -> Self {
-        Self { next: 0, count, line: String::new(), read: 0 }
+    /// Of `count` users on `hosts` hosts.
+    pub(crate) fn new(count: u64, hosts: u64) -> Self {
+        Self { next: 0, count, hosts, line: String::new(), read: 0 }
     }
 }
 
@@ -87,7 +103,7 @@ impl Read for Csv {
             self.read = 0;
             while self.next < self.count && self.line.len() < 64 * 1024 {
                 let number = shuffle(self.next, self.count);
-                let _ = writeln!(self.line, "{},ih{}.example.com", name(number), number % HOSTS);
+                let _ = writeln!(self.line, "{},ih{}.example.com", name(number), number % self.hosts);
                 self.next += 1;
             }
         }

@@ -1,17 +1,19 @@
 //! What it costs to look after many hosts: five thousand, each connected to every five seconds.
 
 use crate::Outcome;
+use crate::peers::cpu;
+use crate::table::{Row, Table};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use usher_tests::usher::{Setup, Usher};
+use usher_tests::usher::Setup;
 
 const HOSTS: u32 = 5000;
 const SECONDS: u64 = 20;
 const RUNS: usize = 3;
 
-pub(crate) fn measure() -> Outcome {
+pub(crate) fn measure(table: &mut Table) -> Outcome {
     // One listener for all of 127.0.0.0/8, so that each host has an address of its own.
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     let port = listener.local_addr()?.port();
@@ -32,23 +34,16 @@ pub(crate) fn measure() -> Outcome {
     let usher = setup.start();
     // Until every host has been looked at once or twice.
     std::thread::sleep(Duration::from_secs(6));
-    println!("| run | probes a second | CPU of one core, % |");
-    println!("|---:|---:|---:|");
-    for run in 1..=RUNS {
-        let (begun, before, cpu) = (Instant::now(), knocks.load(Ordering::Relaxed), cpu_seconds(&usher)?);
+    let mut rate = Row::new(format!("health checks of {HOSTS} hosts: rate"), "1/s");
+    let mut share = Row::new(format!("health checks of {HOSTS} hosts: CPU of one core"), "%");
+    for _ in 0..RUNS {
+        let (begun, before, used) = (Instant::now(), knocks.load(Ordering::Relaxed), cpu(usher.pid()));
         std::thread::sleep(Duration::from_secs(SECONDS));
         let seconds = begun.elapsed().as_secs_f64();
-        let rate = (knocks.load(Ordering::Relaxed) - before) as f64 / seconds;
-        println!("| {run} | {rate:.0} | {:.1} |", (cpu_seconds(&usher)? - cpu) / seconds * 100.0);
+        rate.add("usher", (knocks.load(Ordering::Relaxed) - before) as f64 / seconds);
+        share.add("usher", (cpu(usher.pid()) - used) / seconds * 100.0);
     }
+    table.add(rate);
+    table.add(share);
     Ok(())
-}
-
-/// CPU time of the process so far, of user and system together.
-fn cpu_seconds(usher: &Usher) -> Result<f64, Box<dyn std::error::Error>> {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", usher.pid()))?;
-    // The name before it may hold anything but ends with the last parenthesis.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|ticks| ticks.parse::<f64>().ok()).unwrap_or(0.0);
-    Ok((ticks(11) + ticks(12)) / 100.0)
 }

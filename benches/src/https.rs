@@ -2,7 +2,8 @@
 //! backend, the same load, in turn.
 
 use crate::Outcome;
-use crate::peers::{Peer, cpu, row};
+use crate::peers::{Peer, cpu};
+use crate::table::{Row, Table};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::process::Command;
@@ -16,12 +17,21 @@ const LOGIN: &str = "authorization: Basic dXNlckBleGFtcGxlLmNvbTpzZWNyZXQ=";
 
 /// What is asked: its name, requests, and h2load's words.
 const WORK: [(&str, u32, &[&str]); 3] = [
-    ("keep-alive, HTTP/1.1", 20_000, &["--h1", "-c20", "-m1"]),
-    ("keep-alive, HTTP/2", 20_000, &["-c20", "-m10"]),
-    ("a new connection each, HTTP/1.1", 3000, &["--h1"]),
+    ("small request, keep-alive h1", 20_000, &["--h1", "-c20", "-m1"]),
+    ("small request, h2", 20_000, &["-c20", "-m10"]),
+    ("with a new connection each", 3000, &["--h1"]),
 ];
 
-pub(crate) fn measure() -> Outcome {
+/// The limits of each kind of work.
+fn limited(row: Row, at: usize) -> Row {
+    match at {
+        0 => row.against("nginx", 1.40, 1.00),
+        1 => row.against("nginx", 1.50, 1.00).against("HAProxy", 2.00, 1.20),
+        _ => row.against("nginx", 0.80, 0.60),
+    }
+}
+
+pub(crate) fn measure(table: &mut Table) -> Outcome {
     let setup = Setup::new().https("").environment("RUST_LOG", "info,usher::https=error");
     let (backend, nginx, haproxy) = (setup.at(18080), setup.at(18443), setup.at(18444));
     let certificate = Certificate::for_names(&["mail.test"]);
@@ -54,22 +64,19 @@ pub(crate) fn measure() -> Outcome {
         ("nginx", nginx, nginx_peer.pid()),
         ("HAProxy", haproxy, haproxy_peer.pid()),
     ];
-    println!("| CPU a request | usher | nginx | HAProxy | to nginx | to HAProxy |");
-    println!("|---|---:|---:|---:|---:|---:|");
-    for (what, requests, words) in WORK {
-        let mut figures: Vec<(&str, Vec<f64>)> =
-            proxies.iter().map(|(name, ..)| (*name, Vec::new())).collect();
+    for (at, (what, requests, words)) in WORK.into_iter().enumerate() {
+        let mut row = limited(Row::new(format!("HTTPS {what}: CPU"), "µs"), at);
         for round in 0..=ROUNDS {
-            for ((_, address, pid), (_, figures)) in proxies.iter().zip(&mut figures) {
-                let before = cpu(*pid);
-                load(*address, requests, words)?;
+            for (name, address, pid) in proxies {
+                let before = cpu(pid);
+                load(address, requests, words)?;
                 // The first round fills pools and caches.
                 if round > 0 {
-                    figures.push((cpu(*pid) - before) / f64::from(requests) * 1e6);
+                    row.add(name, (cpu(pid) - before) / f64::from(requests) * 1e6);
                 }
             }
         }
-        println!("{}", row(what, "µs", &mut figures));
+        table.add(row);
     }
     Ok(())
 }

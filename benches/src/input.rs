@@ -1,6 +1,7 @@
 //! What an octet costs before login: an attacker's against an honest client's.
 
 use crate::Outcome;
+use crate::table::{Row, Table};
 use std::hint::black_box;
 use std::time::Instant;
 use usher_wire::imap::capability::Privacy;
@@ -11,12 +12,12 @@ use usher_wire::imap::reply::Code;
 const OCTETS: usize = 8 << 20;
 const RUNS: usize = 5;
 
-pub(crate) fn measure() -> Outcome {
+pub(crate) fn measure(table: &mut Table) -> Outcome {
     let login = "a LOGIN anna@example.com correct-horse\r\n";
     let honest = nanoseconds(login.as_bytes());
-    println!("| input | ns an octet | against an honest login |");
-    println!("|---|---:|---:|");
-    println!("| honest login | {honest:.2} | 1.00 |");
+    let mut row = Row::new("an octet of an honest login", "ns");
+    row.add("usher", honest);
+    table.add(row);
     for (name, input) in [
         ("octet by octet NOOP", "a NOOP\r\n".repeat(100)),
         ("CAPABILITY flood", "a CAPABILITY\r\n".repeat(1000)),
@@ -32,7 +33,10 @@ pub(crate) fn measure() -> Outcome {
         ("tags without end", "a".repeat(60) + " FOO\r\n"),
     ] {
         let cost = nanoseconds(input.as_bytes());
-        println!("| {name} | {cost:.2} | {:.2} |", cost / honest);
+        let mut row =
+            Row::new(format!("an octet of input before login: {name}"), "honest octets").at_most(10.0, 5.0);
+        row.add("usher", cost / honest);
+        table.add(row);
     }
     Ok(())
 }

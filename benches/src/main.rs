@@ -1,44 +1,76 @@
-//! `make bench`: what usher costs. Prints one table a subject; arguments choose subjects by name.
+//! `make bench`: what usher costs, by itself and side by side with others. One table of everything; arguments choose
+//! subjects by name.
 
+mod bulk;
+mod client;
+mod contest;
 mod directory;
+mod growth;
 mod health;
 mod https;
 mod idle;
 mod input;
+mod latency;
 mod peers;
+mod sessions;
+mod storm;
+mod stub;
+mod table;
 
 use std::error::Error;
+use std::path::Path;
 use std::process::ExitCode;
+use table::Table;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
-/// Measures and prints.
-type Measure = fn() -> Outcome;
+/// Measures, and adds its rows.
+type Measure = fn(&mut Table) -> Outcome;
+
+/// Where the table is written to.
+const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench");
 
 /// Every subject by its name.
-const SUBJECTS: [(&str, Measure); 5] = [
+const SUBJECTS: [(&str, Measure); 10] = [
+    ("sessions", sessions::measure),
     ("idle", idle::measure),
-    ("input", input::measure),
-    ("directory", directory::measure),
-    ("health", health::measure),
+    ("bulk", bulk::measure),
     ("https", https::measure),
+    ("latency", latency::measure),
+    ("directory", directory::measure),
+    ("growth", growth::measure),
+    ("storm", storm::measure),
+    ("input", input::measure),
+    ("health", health::measure),
 ];
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(unknown) = wanted.iter().find(|wanted| SUBJECTS.iter().all(|(name, _)| name != *wanted)) {
-        eprintln!("no subject {unknown:?}; known: {:?}", SUBJECTS.map(|(name, _)| name));
-        return ExitCode::from(2);
-    }
-    for (name, measure) in SUBJECTS {
-        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
-            println!("## {name}\n");
-            if let Err(error) = measure() {
-                eprintln!("{name}: {error}");
-                return ExitCode::FAILURE;
-            }
-            println!();
+    let outcome = match wanted.as_slice() {
+        [word] if word == stub::WORD => stub::serve(),
+        wanted => compare(wanted),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
         }
     }
-    ExitCode::SUCCESS
+}
+
+fn compare(wanted: &[String]) -> Outcome {
+    if let Some(unknown) = wanted.iter().find(|wanted| SUBJECTS.iter().all(|(name, _)| name != *wanted)) {
+        return Err(format!("no subject {unknown:?}; known: {:?}", SUBJECTS.map(|(name, _)| name)).into());
+    }
+    let mut table = Table::default();
+    for (name, measure) in SUBJECTS {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            measure(&mut table).map_err(|error| format!("{name}: {error}"))?;
+        }
+    }
+    table.write(Path::new(RESULTS))?;
+    println!("{}", table.markdown());
+    println!("Also in target/bench/bench.md and bench.json.");
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use crate::usher::DEADLINE;
 use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
@@ -193,12 +194,21 @@ pub fn config_with_certificate(
     Arc::new(builder().with_client_auth_cert(chain, key).unwrap())
 }
 
+/// The same, by the suites and groups of `provider`.
+pub fn config_by(provider: CryptoProvider) -> ClientConfig {
+    builder_by(provider).with_no_client_auth()
+}
+
 fn base() -> ClientConfig {
     builder().with_no_client_auth()
 }
 
 fn builder() -> ConfigBuilder<ClientConfig, WantsClientCert> {
-    ClientConfig::builder_with_provider(Arc::new(default_provider()))
+    builder_by(default_provider())
+}
+
+fn builder_by(provider: CryptoProvider) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    ClientConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()

@@ -1,0 +1,261 @@
+//! The clients of the contest: IMAP sessions, with TLS or without, many at once.
+
+use crate::contest::USERS;
+use crate::stub::MESSAGE;
+use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, NamedGroup};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Longer than any session takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What all clients run on.
+pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    built.unwrap_or_else(|error| panic!("no runtime: {error}"))
+});
+
+/// How a client connects.
+#[derive(Clone)]
+pub(crate) enum How {
+    /// Without TLS.
+    Plain,
+    /// With implicit TLS 1.3.
+    Tls(TlsConnector),
+}
+
+/// How often a client shakes hands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handshake {
+    /// Wholly, each time, by X25519.
+    Full,
+    /// Wholly, each time, by X25519MLKEM768.
+    PostQuantum,
+    /// Once; then the session is resumed.
+    Resumed,
+}
+
+impl How {
+    /// With TLS, for one proxy: it resumes nobody else's sessions.
+    pub(crate) fn tls(handshake: Handshake) -> Self {
+        let mut provider = default_provider();
+        provider.kx_groups = match handshake {
+            Handshake::PostQuantum => vec![kx_group::X25519MLKEM768],
+            Handshake::Full | Handshake::Resumed => vec![kx_group::X25519],
+        };
+        let mut config = usher_tests::client::config_by(provider);
+        config.resumption = match handshake {
+            Handshake::Resumed => rustls::client::Resumption::in_memory_sessions(256),
+            Handshake::Full | Handshake::PostQuantum => rustls::client::Resumption::disabled(),
+        };
+        Self::Tls(TlsConnector::from(Arc::<ClientConfig>::new(config)))
+    }
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// One session.
+pub(crate) struct Client {
+    stream: Stream,
+    unread: Vec<u8>,
+}
+
+impl Client {
+    /// Connects and logs in.
+    ///
+    /// # Errors
+    /// When the proxy or its backend does not do what it should.
+    pub(crate) async fn log_in(address: SocketAddr, how: &How, user: &str) -> io::Result<Self> {
+        let tcp = TcpStream::connect(address).await?;
+        tcp.set_nodelay(true)?;
+        let stream = match how {
+            How::Plain => Stream::Plain(tcp),
+            How::Tls(connector) => {
+                let name = ServerName::try_from("mail.test").map_err(io::Error::other)?;
+                Stream::Tls(Box::new(connector.connect(name, tcp).await?))
+            }
+        };
+        let mut client = Self { stream, unread: Vec::with_capacity(512) };
+        client.until("* OK").await?;
+        client.command(&format!("a LOGIN {user} secret\r\n"), "a OK").await?;
+        Ok(client)
+    }
+
+    /// Waits for news, as mail programs do most of the time.
+    ///
+    /// # Errors
+    /// When the connection ends.
+    pub(crate) async fn idle(&mut self) -> io::Result<()> {
+        self.command("b SELECT INBOX\r\n", "b OK").await?;
+        self.command("c IDLE\r\n", "+ ").await
+    }
+
+    /// Fetches so many messages, and throws them away.
+    ///
+    /// # Errors
+    /// When they are not what was sent.
+    pub(crate) async fn fetch(&mut self, messages: usize) -> io::Result<()> {
+        self.write(format!("d FETCH 1:{messages} BODY[]\r\n").as_bytes()).await?;
+        let mut buf = vec![0; 256 << 10];
+        let (mut got, mut tail) = (0, Vec::new());
+        while !tail.ends_with(b"d OK done\r\n") {
+            let read = match &mut self.stream {
+                Stream::Plain(tcp) => tcp.read(&mut buf).await?,
+                Stream::Tls(tls) => tls.read(&mut buf).await?,
+            };
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            got += read;
+            tail.extend_from_slice(buf.get(read.saturating_sub(16)..read).unwrap_or_default());
+            tail.drain(..tail.len().saturating_sub(16));
+        }
+        if got > messages * MESSAGE { Ok(()) } else { Err(io::Error::other("octets are missing")) }
+    }
+
+    /// Says goodbye and waits until the other side has closed.
+    ///
+    /// # Errors
+    /// When the goodbye is not answered.
+    pub(crate) async fn log_out(mut self) -> io::Result<()> {
+        self.command("z LOGOUT\r\n", "z OK").await?;
+        let mut rest = [0; 256];
+        // Some close without TLS's goodbye.
+        match &mut self.stream {
+            Stream::Plain(tcp) => while matches!(tcp.read(&mut rest).await, Ok(1..)) {},
+            Stream::Tls(tls) => {
+                while matches!(tls.read(&mut rest).await, Ok(1..)) {}
+                let _ = tls.shutdown().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The group and the cipher suite that were negotiated.
+    pub(crate) fn negotiated(&self) -> Option<(NamedGroup, rustls::CipherSuite)> {
+        let Stream::Tls(tls) = &self.stream else { return None };
+        let connection = tls.get_ref().1;
+        Some((
+            connection.negotiated_key_exchange_group()?.name(),
+            connection.negotiated_cipher_suite()?.suite(),
+        ))
+    }
+
+    /// Whether the handshake resumed a session.
+    pub(crate) fn is_resumed(&self) -> bool {
+        match &self.stream {
+            Stream::Plain(_) => false,
+            Stream::Tls(tls) => tls.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+        }
+    }
+
+    async fn command(&mut self, command: &str, answer: &str) -> io::Result<()> {
+        self.write(command.as_bytes()).await?;
+        self.until(answer).await
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.stream {
+            Stream::Plain(tcp) => tcp.write_all(bytes).await,
+            Stream::Tls(tls) => {
+                tls.write_all(bytes).await?;
+                tls.flush().await
+            }
+        }
+    }
+
+    /// Reads up to the line that begins with `answer`.
+    async fn until(&mut self, answer: &str) -> io::Result<()> {
+        loop {
+            while let Some(end) = self.unread.iter().position(|octet| *octet == b'\n') {
+                let line: Vec<u8> = self.unread.drain(..=end).collect();
+                if line.starts_with(answer.as_bytes()) {
+                    return Ok(());
+                }
+                // What is said first may be anything; an answer to a command is good or the end.
+                if !line.starts_with(b"*") {
+                    return Err(io::Error::other(String::from_utf8_lossy(&line).into_owned()));
+                }
+            }
+            let read = match &mut self.stream {
+                Stream::Plain(tcp) => tcp.read_buf(&mut self.unread).await?,
+                Stream::Tls(tls) => tls.read_buf(&mut self.unread).await?,
+            };
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}
+
+/// One of [`USERS`].
+pub(crate) fn user(number: usize) -> String {
+    format!("user{}@example.com", number % USERS)
+}
+
+/// Whole sessions, `at_once` of them at a time, of the users that `user` names by number.
+///
+/// # Errors
+/// The first session's that fails.
+pub(crate) fn sessions(
+    address: SocketAddr,
+    how: &How,
+    count: usize,
+    at_once: usize,
+    user: fn(usize) -> String,
+) -> io::Result<()> {
+    let tasks: Vec<_> = (0..at_once)
+        .map(|task| {
+            let how = how.clone();
+            RUNTIME.spawn(async move {
+                for number in (task..count).step_by(at_once) {
+                    let whole = async { Client::log_in(address, &how, &user(number)).await?.log_out().await };
+                    tokio::time::timeout(PATIENCE, whole).await??;
+                }
+                Ok::<_, io::Error>(())
+            })
+        })
+        .collect();
+    tasks.into_iter().try_for_each(|task| RUNTIME.block_on(task)?)
+}
+
+/// Sessions that idle, opened `at_once` at a time.
+///
+/// # Errors
+/// The first session's that fails.
+pub(crate) fn idlers(
+    address: SocketAddr,
+    how: &How,
+    count: usize,
+    at_once: usize,
+) -> io::Result<Vec<Client>> {
+    let mut open = Vec::new();
+    while open.len() < count {
+        let wave: Vec<_> = (0..at_once.min(count - open.len()))
+            .map(|_| {
+                let how = how.clone();
+                RUNTIME.spawn(async move {
+                    let mut client = Client::log_in(address, &how, &user(0)).await?;
+                    client.idle().await?;
+                    Ok::<_, io::Error>(client)
+                })
+            })
+            .collect();
+        for client in wave {
+            open.push(RUNTIME.block_on(client)??);
+        }
+    }
+    Ok(open)
+}

@@ -1,0 +1,50 @@
+//! CPU time of a whole IMAP session: connect, log in, log out.
+
+use crate::Outcome;
+use crate::client::{Handshake, How, sessions, user};
+use crate::contest::{Contest, RESUMING};
+use crate::peers::cpu;
+use crate::table::{Row, Table};
+
+/// Rounds, in each of which every proxy has its turn.
+const ROUNDS: usize = 7;
+const SESSIONS: usize = 2000;
+const AT_ONCE: usize = 16;
+
+pub(crate) fn measure(table: &mut Table) -> Outcome {
+    let contest = Contest::start()?;
+    let row = |work: &str| Row::new(format!("IMAP session {work}: CPU"), "µs");
+    let full = row("with a full TLS 1.3 handshake").against("nginx", 0.50, 0.40);
+    run(table, &contest, full, Some(Handshake::Full), 4)?;
+    let resumed = row("with a resumed handshake").against("nginx", 0.60, 0.45);
+    run(table, &contest, resumed, Some(Handshake::Resumed), RESUMING)?;
+    let plain = row("without TLS").against("nginx", 0.95, 0.75).against("HAProxy", 1.25, 0.95);
+    run(table, &contest, plain, None, 4)?;
+    // The others' OpenSSL has no such group.
+    run(table, &contest, row("with X25519MLKEM768, usher's default"), Some(Handshake::PostQuantum), 1)
+}
+
+/// Fills in a row for the first `among` contestants.
+fn run(
+    table: &mut Table,
+    contest: &Contest,
+    mut row: Row,
+    handshake: Option<Handshake>,
+    among: usize,
+) -> Outcome {
+    let hows: Vec<How> = contest.contestants.iter().map(|_| handshake.map_or(How::Plain, How::tls)).collect();
+    for round in 0..=ROUNDS {
+        for (one, how) in contest.contestants.iter().zip(&hows).take(among) {
+            let address = if handshake.is_some() { one.tls } else { one.plain };
+            let before = cpu(one.pid);
+            let done = sessions(address, how, SESSIONS, AT_ONCE, user);
+            done.map_err(|error| format!("{}: {error}", one.name))?;
+            // The first round fills pools and caches.
+            if round > 0 {
+                row.add(one.name, (cpu(one.pid) - before) / SESSIONS as f64 * 1e6);
+            }
+        }
+    }
+    table.add(row);
+    Ok(())
+}

@@ -9,11 +9,12 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 5;
-const AT_ONCE: usize = 32;
+/// So many that a proxy which lets each client wait is busy all the same.
+const AT_ONCE: usize = 256;
 /// Logins by which a proxy's saturation is found.
 const SATURATING: usize = 4000;
-/// Logins of one measurement.
-const LOGINS: usize = 6000;
+/// Seconds of one measurement.
+const SECONDS: f64 = 5.0;
 
 pub(crate) fn measure(table: &mut Table) -> Outcome {
     let contest = Contest::start()?;
@@ -54,7 +55,7 @@ fn logins(one: &Contestant, rate: f64) -> Result<Vec<Duration>, Box<dyn Error>> 
     let begun = Instant::now() + Duration::from_millis(10);
     let coming = RUNTIME.spawn(async move {
         let (mut running, mut at) = (Vec::new(), begun);
-        for number in 0..LOGINS {
+        for number in 0..(rate * SECONDS) as usize {
             at += gaps.next();
             tokio::time::sleep_until(at.into()).await;
             let how = how.clone();
@@ -68,7 +69,7 @@ fn logins(one: &Contestant, rate: f64) -> Result<Vec<Duration>, Box<dyn Error>> 
         running
     });
     let running = RUNTIME.block_on(coming)?;
-    let mut times = Vec::with_capacity(LOGINS);
+    let mut times = Vec::new();
     for login in running {
         times.push(RUNTIME.block_on(login)??);
     }

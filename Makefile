@@ -21,7 +21,8 @@ lint: toolchain
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 
 # What usher costs, by itself and side by side with others.
-bench: toolchain peers
+bench: toolchain
+	./tests/install-peers bench
 	$(CARGO) build --release --workspace --bins
 	./target/release/bench
 

@@ -19,10 +19,7 @@ use tokio_rustls::client::TlsStream;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What all clients run on.
-pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    built.unwrap_or_else(|error| panic!("no runtime: {error}"))
-});
+pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| usher_tests::runtime::with(2));
 
 /// How a client connects.
 #[derive(Clone)]

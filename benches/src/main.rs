@@ -11,6 +11,7 @@ mod https;
 mod idle;
 mod input;
 mod latency;
+mod micro;
 mod peers;
 mod sessions;
 mod storm;
@@ -31,7 +32,7 @@ type Measure = fn(&mut Table) -> Outcome;
 const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench");
 
 /// Every subject by its name.
-const SUBJECTS: [(&str, Measure); 10] = [
+const SUBJECTS: [(&str, Measure); 11] = [
     ("sessions", sessions::measure),
     ("idle", idle::measure),
     ("bulk", bulk::measure),
@@ -40,6 +41,7 @@ const SUBJECTS: [(&str, Measure); 10] = [
     ("directory", directory::measure),
     ("growth", growth::measure),
     ("storm", storm::measure),
+    ("micro", micro::measure),
     ("input", input::measure),
     ("health", health::measure),
 ];
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match wanted.as_slice() {
         [word] if word == stub::WORD => stub::serve(),
+        [word, arguments @ ..] if word == micro::WORD => micro::call(arguments),
         wanted => compare(wanted),
     };
     match outcome {

@@ -173,7 +173,7 @@ impl Spread {
         sorted.sort_by(f64::total_cmp);
         let at = |at: usize| sorted.get(at).copied().unwrap_or(f64::NAN);
         let middle = sorted.len() / 2;
-        let median = if sorted.len() % 2 == 0 {
+        let median = if sorted.len().is_multiple_of(2) {
             f64::midpoint(at(middle.wrapping_sub(1)), at(middle))
         } else {
             at(middle)

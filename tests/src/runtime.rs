@@ -7,9 +7,12 @@ use tokio::runtime::Runtime;
 
 pub fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| {
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
-    })
+    RUNTIME.get_or_init(|| with(1))
+}
+
+/// One with so many threads.
+pub fn with(threads: usize) -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().unwrap()
 }
 
 /// Starts an archive.

@@ -152,7 +152,7 @@ async fn serve(
     let _socket = Admin::serve(shared.clone(), reloads.clone())?;
     let mut sockets = Sockets::default();
     let listeners = shared.setting().snapshot.listeners.clone();
-    sockets.follow(&shared, listen::watch(bound)?, &listeners).await;
+    sockets.follow(&shared, listen::watch(&shared.spawner, bound)?, &listeners).await;
     let Following { path, watched, ticketer } = following;
     let followed = path.clone();
     let reloader = Reloader { shared: shared.clone(), path, ticketer, sockets };

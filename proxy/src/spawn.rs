@@ -4,9 +4,25 @@
 //! it is made of wake each other without a word to another thread.
 
 use std::cell::Cell;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle};
+use tokio::task::JoinHandle;
+
+/// Connections by which a worker may be ahead of another, beside an eighth, before it hands new ones over.
+const AHEAD: usize = 4;
+/// How often a worker that has nothing to do wakes. A timer that is due before all others makes tokio write to
+/// its own wake-up descriptor, and almost every deadline of a login would be one; with this one there is always
+/// an earlier one, whose lateness nobody minds.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How many workers there are to be: one for each processor that the process may use.
+pub(crate) fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
 
 thread_local! {
     /// Which worker this thread is; the first, where it is none.
@@ -48,13 +64,16 @@ impl Spawner {
     /// # Errors
     /// The system's, when it gives no threads.
     pub(crate) fn start() -> std::io::Result<Self> {
-        let count = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers = (0..count).map(|at| {
+        let workers = (0..workers()).map(|at| {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let handle = runtime.handle().clone();
             std::thread::Builder::new().name(format!("worker-{at}")).spawn(move || {
                 HERE.set(at);
-                runtime.block_on(std::future::pending::<()>());
+                runtime.block_on(async {
+                    loop {
+                        tokio::time::sleep(TICK).await;
+                    }
+                });
             })?;
             Ok(Worker { runtime: handle, serves: Arc::default() })
         });
@@ -71,28 +90,51 @@ impl Spawner {
         HERE.get()
     }
 
-    /// The worker that serves the fewest connections, which counts one more.
+    /// The worker for a connection that the caller's has accepted: the same, unless another serves clearly fewer.
+    /// It counts one more.
     pub(crate) fn choose(&self) -> Worked {
         let load = |at: &usize| self.0.get(*at).map_or(usize::MAX, |one| one.serves.load(Ordering::Relaxed));
-        let at = (0..self.workers()).min_by_key(load).unwrap_or(0);
+        let (here, least) = (Self::here(), (0..self.workers()).min_by_key(load).unwrap_or(0));
+        let fewest = load(&least);
+        let at = if load(&here) <= fewest + fewest / 8 + AHEAD { here } else { least };
         let serves = self.0.get(at).map_or_else(Arc::default, |worker| worker.serves.clone());
         serves.fetch_add(1, Ordering::Relaxed);
         Worked { serves, at }
     }
 
-    /// Serves a connection on the worker numbered `at`. One that panics ends alone: its lease and its place in
+    /// Lets the worker numbered `at` watch `socket`, which nobody watches.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn watch(&self, at: usize, socket: std::net::TcpListener) -> std::io::Result<TcpListener> {
+        let _on = self.0.get(at).map(|worker| worker.runtime.enter());
+        TcpListener::from_std(socket)
+    }
+
+    /// Lets the worker numbered `at` watch `tcp`, which the caller's watches.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn adopt(&self, at: usize, tcp: TcpStream) -> std::io::Result<TcpStream> {
+        if at == Self::here() {
+            return Ok(tcp);
+        }
+        let tcp = tcp.into_std()?;
+        let _on = self.0.get(at).map(|worker| worker.runtime.enter());
+        TcpStream::from_std(tcp)
+    }
+
+    /// Runs `work` on the worker numbered `at`. A connection that panics ends alone: its lease and its place in
     /// the table go with it.
-    pub(crate) fn connection(&self, at: usize, connection: impl Future<Output = ()> + Send + 'static) {
-        if let Some(worker) = self.0.get(at) {
-            worker.runtime.spawn(connection);
+    pub(crate) fn on(&self, at: usize, work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        match self.0.get(at) {
+            Some(worker) => worker.runtime.spawn(work),
+            None => tokio::spawn(work),
         }
     }
 
     /// Starts what belongs to the caller's connection, on its worker.
     pub(crate) fn session(&self, session: impl Future<Output = ()> + Send + 'static) {
-        match self.0.get(Self::here()) {
-            Some(worker) => drop(worker.runtime.spawn(session)),
-            None => drop(tokio::spawn(session)),
-        }
+        drop(self.on(Self::here(), session));
     }
 }

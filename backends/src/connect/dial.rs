@@ -3,6 +3,7 @@
 use super::{Cause, ConnectFault, Deadlines, Stage};
 use socket2::{SockRef, TcpKeepalive};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Semaphore;
@@ -61,18 +62,16 @@ async fn resolve(address: &str) -> std::io::Result<Vec<SocketAddr>> {
 }
 
 /// Sets what every connection of usher's has: no delay, keepalive from `idle` on, and an end after
-/// `unreachable` without a sign of the peer.
+/// `unreachable` without a sign of the peer. What a listening socket is told so, those that it accepts have.
 ///
 /// # Errors
 /// The system's, for a socket that is gone already.
-pub fn keep_alive(stream: &TcpStream, idle: Duration, unreachable: Duration) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
+pub fn keep_alive(socket: &impl AsFd, idle: Duration, unreachable: Duration) -> std::io::Result<()> {
+    let socket = SockRef::from(socket);
+    socket.set_tcp_nodelay(true)?;
     let interval = unreachable.saturating_sub(idle).div_f64(f64::from(PROBES)).max(Duration::from_secs(1));
-    let keepalive = TcpKeepalive::new()
-        .with_time(idle.max(Duration::from_secs(1)))
-        .with_interval(interval)
-        .with_retries(PROBES);
+    // How many probes are too many is for the user timeout to say (tcp(7)).
+    let keepalive = TcpKeepalive::new().with_time(idle.max(Duration::from_secs(1))).with_interval(interval);
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_user_timeout(Some(unreachable))
 }

@@ -49,8 +49,10 @@ pub(super) async fn open(
     on_behalf: Option<OnBehalf<'_>>,
     until: Instant,
 ) -> Result<Ready, ConnectFault> {
-    let own = own_addresses(&tcp).map_err(|error| ConnectFault::at(Stage::Dial, error))?;
-    let on_behalf = on_behalf.unwrap_or(own);
+    let on_behalf = match on_behalf {
+        Some(on_behalf) => on_behalf,
+        None => own_addresses(&tcp).map_err(|error| ConnectFault::at(Stage::Dial, error))?,
+    };
     send_proxy_header(&mut tcp, host.config.imap.client_address, on_behalf, until).await?;
     let stream = match (&host.tls, host.config.imap.tls) {
         (Some(config), BackendTls::Implicit) => {

@@ -10,7 +10,15 @@ use crate::shared::{Listening, Place};
 use crate::spawn::Worked;
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
-use usher_backends::connect::keep_alive;
+
+/// A connection on the worker that serves it.
+pub(crate) struct Accepted {
+    pub(crate) tcp: TcpStream,
+    /// The client.
+    pub(crate) peer: SocketAddr,
+    /// The address that it connected to.
+    pub(crate) local: SocketAddr,
+}
 
 /// The places that a connection has.
 pub(crate) struct Places {
@@ -37,20 +45,17 @@ impl Connected {
     }
 }
 
-/// Sets the socket up and reads the PROXY header where the listener demands one. `ends` are the client's
+/// Reads the PROXY header where the listener demands one. `ends` are the client's
 /// address and the one that it connected to; the header tells better.
 ///
 /// # Errors
-/// [`Ended`], when the connection broke or there is no header to trust.
+/// [`Ended`], when there is no header to trust.
 pub(crate) async fn welcome(
     tcp: &mut TcpStream,
     at: &Listening,
     ends: &mut (SocketAddr, SocketAddr),
 ) -> Result<(), Ended> {
     let limits = &at.setting.snapshot.limits;
-    if let Err(error) = keep_alive(tcp, limits.tcp_keepalive, limits.tcp_unreachable) {
-        return Err(Ended::broken(Stage::ProxyHeader, &error));
-    }
     if let Some(senders) = &at.listener().proxy_from {
         let told = proxy_header::read(tcp, senders, ends.0, limits.proxy_header).await;
         let Ok(told) = told else {

@@ -2,7 +2,7 @@
 
 use super::client::Client;
 use super::{one, redirect, two};
-use crate::accepted::{Places, welcome};
+use crate::accepted::{Accepted, Places, welcome};
 use crate::session::{By, Cause, Ended, Record, Stage};
 use crate::shared::{Listening, Shared};
 use crate::tls::{self, ClientStream, HandshakeFault};
@@ -12,15 +12,8 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(
-    shared: Arc<Shared>,
-    at: Listening,
-    tcp: std::net::TcpStream,
-    peer: SocketAddr,
-    places: Places,
-) {
-    let Ok(tcp) = TcpStream::from_std(tcp) else { return };
-    let Ok(local) = tcp.local_addr() else { return };
+pub(crate) async fn serve(shared: Arc<Shared>, at: Listening, accepted: Accepted, places: Places) {
+    let Accepted { tcp, peer, local } = accepted;
     let (begun, id, protocol) = (Instant::now(), shared.ids.next(), at.listener().protocol);
     let mut ends = (peer, local);
     let made = Box::pin(secure(&shared, &at, tcp, &mut ends, begun)).await;
@@ -42,15 +35,8 @@ pub(crate) async fn serve(
 }
 
 /// Sends the requests of one connection in the clear to HTTPS.
-pub(crate) async fn serve_redirects(
-    shared: Arc<Shared>,
-    at: Listening,
-    tcp: std::net::TcpStream,
-    peer: SocketAddr,
-    places: Places,
-) {
-    let Ok(mut tcp) = TcpStream::from_std(tcp) else { return };
-    let Ok(local) = tcp.local_addr() else { return };
+pub(crate) async fn serve_redirects(shared: Arc<Shared>, at: Listening, accepted: Accepted, places: Places) {
+    let Accepted { mut tcp, peer, local } = accepted;
     let mut ends = (peer, local);
     if welcome(&mut tcp, &at, &mut ends).await.is_err() {
         return;

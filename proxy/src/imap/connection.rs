@@ -3,12 +3,11 @@
 use super::door::Door;
 use super::handover::Joined;
 use super::preauth;
-use crate::accepted::{Places, farewell, welcome};
+use crate::accepted::{Accepted, Places, farewell, welcome};
 use crate::relay;
 use crate::session::{By, Cause, Ended, Record, Stage};
 use crate::shared::{Listening, Shared};
 use crate::tls::{self, ClientStream, HandshakeFault};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -17,15 +16,8 @@ use usher_wire::imap::capability::Privacy;
 use usher_wire::imap::reply::{self, Code};
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(
-    shared: Arc<Shared>,
-    at: Listening,
-    tcp: std::net::TcpStream,
-    peer: SocketAddr,
-    places: Places,
-) {
-    let Ok(tcp) = TcpStream::from_std(tcp) else { return };
-    let Ok(local) = tcp.local_addr() else { return };
+pub(crate) async fn serve(shared: Arc<Shared>, at: Listening, accepted: Accepted, places: Places) {
+    let Accepted { tcp, peer, local } = accepted;
     let id = shared.ids.next();
     let mut door = Door { shared, at, id, client: peer, local, begun: Instant::now() };
     // On the heap and gone before the relay begins: a session that lasts for hours is no larger for it.

@@ -138,7 +138,7 @@ async fn attended(
             Ok(0) => return Err(Ended::new(By::Client, Stage::Login, EndCause::Closed)),
             Ok(read) => {
                 preauth.feed(&buf[..read]);
-                buf.zeroize();
+                buf[..read].zeroize();
             }
             Err(error) => return Err(Ended::broken(Stage::Login, &error)),
         }

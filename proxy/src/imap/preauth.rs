@@ -64,7 +64,7 @@ pub(crate) async fn converse(
                     Ok(Ok(read)) => {
                         preauth.feed(&buf[..read]);
                         // It may have held a password.
-                        buf.zeroize();
+                        buf[..read].zeroize();
                     }
                     Ok(Err(error)) => return Err(Ended::broken(Stage::Preauth, &error)),
                     Err(_) => {

@@ -1,7 +1,7 @@
 //! The loop that accepts. No error ends it.
 
 use super::reserve::Reserve;
-use crate::accepted::{Connected, Places};
+use crate::accepted::{Accepted, Connected, Places};
 use crate::shared::{Listening, Place, Shared};
 use crate::{https, imap, tcp};
 use std::io;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
+use usher_backends::connect::keep_alive;
 use usher_config::snapshot::Protocol;
 use usher_wire::imap::reply::{self, Code};
 
@@ -29,6 +30,7 @@ pub(crate) async fn accept(
     let mut reserve = Reserve::take();
     let mut alarm = Alarm::default();
     let name: Arc<str> = address.to_string().into();
+    let mut manners = Manners::default();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -50,10 +52,14 @@ pub(crate) async fn accept(
                     continue;
                 };
                 shared.meter.connection(&name, protocol, "accepted");
+                // One that is gone already is nobody's.
+                let Ok(()) = manners.teach(&at, &socket, &tcp) else { continue };
+                let Ok(local) = local(&socket, &tcp) else { continue };
                 // Counted before it is started: whoever stops usher misses none.
                 let connection = Connected::new(connection, shared.spawner.choose());
+                let Ok(tcp) = shared.spawner.adopt(connection.worker(), tcp) else { continue };
                 let places = Places { connection, door: Place::take(&shared.doors, None) };
-                start(&shared, at, tcp, peer, places);
+                start(&shared, at, Accepted { tcp, peer, local }, places);
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
@@ -67,19 +73,38 @@ pub(crate) async fn accept(
     }
 }
 
-fn start(shared: &Arc<Shared>, at: Listening, tcp: TcpStream, peer: SocketAddr, places: Places) {
-    // Watched by the worker that serves it, and by nobody else. One that is gone already is nobody's.
-    let Ok(tcp) = tcp.into_std() else { return };
+fn start(shared: &Arc<Shared>, at: Listening, accepted: Accepted, places: Places) {
     let (spawner, shared, worker) = (&shared.spawner, shared.clone(), places.connection.worker());
     match at.listener().protocol {
-        Protocol::Imap | Protocol::Imaps => {
-            spawner.connection(worker, imap::serve(shared, at, tcp, peer, places));
+        Protocol::Imap | Protocol::Imaps => spawner.on(worker, imap::serve(shared, at, accepted, places)),
+        Protocol::Https => spawner.on(worker, https::serve(shared, at, accepted, places)),
+        Protocol::HttpRedirect => spawner.on(worker, https::serve_redirects(shared, at, accepted, places)),
+        Protocol::Tcp => spawner.on(worker, tcp::serve(shared, at, accepted, places)),
+    };
+}
+
+/// The address that a client connected to.
+fn local(socket: &TcpListener, tcp: &TcpStream) -> io::Result<SocketAddr> {
+    let bound = socket.local_addr()?;
+    if bound.ip().is_unspecified() { tcp.local_addr() } else { Ok(bound) }
+}
+
+/// How connections behave towards peers that are silent. A connection has it from its listening socket, so that it
+/// costs none of them a system call; a reload changes it there.
+#[derive(Default)]
+struct Manners(Option<(Duration, Duration)>);
+
+impl Manners {
+    /// Sees to it that `tcp`, and whatever `socket` accepts after it, behaves as it is configured.
+    fn teach(&mut self, at: &Listening, socket: &TcpListener, tcp: &TcpStream) -> io::Result<()> {
+        let limits = &at.setting.snapshot.limits;
+        let (idle, unreachable) = (limits.tcp_keepalive, limits.tcp_unreachable);
+        if self.0 == Some((idle, unreachable)) {
+            return Ok(());
         }
-        Protocol::Https => spawner.connection(worker, https::serve(shared, at, tcp, peer, places)),
-        Protocol::HttpRedirect => {
-            spawner.connection(worker, https::serve_redirects(shared, at, tcp, peer, places));
-        }
-        Protocol::Tcp => spawner.connection(worker, tcp::serve(shared, at, tcp, peer, places)),
+        keep_alive(socket, idle, unreachable)?;
+        self.0 = Some((idle, unreachable));
+        keep_alive(tcp, idle, unreachable)
     }
 }
 

@@ -13,11 +13,29 @@ use std::net::{SocketAddr, TcpListener};
 /// Connections that the system keeps while they wait to be accepted.
 const BACKLOG: i32 = 4096;
 
-/// Binds a socket and listens. `[::]` takes IPv4 as well.
+/// Binds as many sockets as there are workers and listens: the system spreads connections over them. `[::]` takes
+/// IPv4 as well.
 ///
 /// # Errors
 /// The system's: the address is in use, is none of this machine's, or its port is not for this user.
-fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+fn bind(address: SocketAddr, count: usize) -> std::io::Result<Vec<TcpListener>> {
+    // Alone, so that it fails where anybody else has the address, another usher among them.
+    let first = socket(address)?;
+    first.bind(&address.into())?;
+    first.set_reuse_port(true)?;
+    let bound = first.local_addr()?;
+    let mut sockets = vec![first];
+    for _ in 1..count {
+        let other = socket(address)?;
+        other.set_reuse_port(true)?;
+        other.bind(&bound)?;
+        sockets.push(other);
+    }
+    sockets.iter().try_for_each(|socket| socket.listen(BACKLOG))?;
+    Ok(sockets.into_iter().map(TcpListener::from).collect())
+}
+
+fn socket(address: SocketAddr) -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for the former process's connections to fade away.
     socket.set_reuse_address(true)?;
@@ -25,7 +43,5 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
         socket.set_only_v6(false)?;
     }
     socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }

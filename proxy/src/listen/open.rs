@@ -2,6 +2,7 @@
 
 use super::{accept, bind};
 use crate::shared::Shared;
+use crate::spawn::{self, Spawner};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -9,11 +10,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use usher_config::snapshot::Listener;
 
-/// A socket that was bound for an address of the configuration, and does not accept yet.
+/// The sockets that were bound for an address of the configuration, one for each worker. They do not accept yet.
 pub(crate) struct Bound {
     address: SocketAddr,
     protocol: &'static str,
-    socket: TcpListener,
+    sockets: Vec<TcpListener>,
 }
 
 /// Every address of a listener.
@@ -32,33 +33,34 @@ pub(crate) fn bind_missing(
     bound: &mut Vec<Bound>,
 ) -> Result<(), (SocketAddr, std::io::Error)> {
     for address in addresses(listener).filter(|address| !open.contains(address)) {
-        let socket = bind(address).map_err(|error| (address, error))?;
-        bound.push(Bound { address, protocol: listener.protocol.name(), socket });
+        let sockets = bind(address, spawn::workers()).map_err(|error| (address, error))?;
+        bound.push(Bound { address, protocol: listener.protocol.name(), sockets });
     }
     Ok(())
 }
 
-/// A socket that the runtime watches, and that does not accept yet.
+/// Sockets that their workers watch, and that do not accept yet.
 pub(crate) struct Watched {
     address: SocketAddr,
     protocol: &'static str,
-    socket: tokio::net::TcpListener,
+    sockets: Vec<tokio::net::TcpListener>,
 }
 
-/// Lets the runtime watch what was bound.
+/// Lets the workers watch what was bound.
 ///
 /// # Errors
-/// The runtime's; all of them are closed again.
-pub(crate) fn watch(bound: Vec<Bound>) -> std::io::Result<Vec<Watched>> {
-    let watched = bound.into_iter().map(|Bound { address, protocol, socket }| {
-        Ok(Watched { address, protocol, socket: tokio::net::TcpListener::from_std(socket)? })
+/// The system's; all of them are closed again.
+pub(crate) fn watch(spawner: &Spawner, bound: Vec<Bound>) -> std::io::Result<Vec<Watched>> {
+    let watched = bound.into_iter().map(|Bound { address, protocol, sockets }| {
+        let sockets = sockets.into_iter().enumerate().map(|(at, socket)| spawner.watch(at, socket));
+        Ok(Watched { address, protocol, sockets: sockets.collect::<std::io::Result<_>>()? })
     });
     watched.collect()
 }
 
 /// The sockets that accept.
 #[derive(Default)]
-pub(crate) struct Sockets(BTreeMap<SocketAddr, (watch::Sender<bool>, JoinHandle<()>)>);
+pub(crate) struct Sockets(BTreeMap<SocketAddr, (watch::Sender<bool>, Vec<JoinHandle<()>>)>);
 
 impl Sockets {
     /// The addresses that are open.
@@ -73,10 +75,13 @@ impl Sockets {
         watched: Vec<Watched>,
         listeners: &[Listener],
     ) {
-        for Watched { address, protocol, socket } in watched {
+        for Watched { address, protocol, sockets } in watched {
             tracing::info!(%address, protocol, "listening");
             let (close, closed) = watch::channel(false);
-            let accepting = tokio::spawn(accept(shared.clone(), address, socket, closed));
+            let accepting = sockets.into_iter().enumerate().map(|(at, socket)| {
+                shared.spawner.on(at, accept(shared.clone(), address, socket, closed.clone()))
+            });
+            let accepting = accepting.collect();
             self.0.insert(address, (close, accepting));
         }
         let wanted: Vec<_> = listeners.iter().flat_map(addresses).collect();
@@ -85,7 +90,7 @@ impl Sockets {
             if let Some((close, accepting)) = self.0.remove(&address) {
                 close.send_replace(true);
                 // Closed when this returns: the next reload may want the address again.
-                let _ = accepting.await;
+                all_ended(accepting).await;
                 tracing::info!(%address, "no longer listening");
             }
         }
@@ -94,7 +99,13 @@ impl Sockets {
     /// Waits until none accepts any more.
     pub(crate) async fn closed(self) {
         for (_, accepting) in self.0.into_values() {
-            let _ = accepting.await;
+            all_ended(accepting).await;
         }
+    }
+}
+
+async fn all_ended(accepting: Vec<JoinHandle<()>>) {
+    for one in accepting {
+        let _ = one.await;
     }
 }

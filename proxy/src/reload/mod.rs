@@ -100,7 +100,7 @@ impl Reloader {
     async fn swap(&mut self, ready: Ready) -> Reloaded {
         let shared = &self.shared;
         // The last thing that may fail.
-        let watched = match listen::watch(ready.bound) {
+        let watched = match listen::watch(&shared.spawner, ready.bound) {
             Ok(watched) => watched,
             Err(error) => return refused(format!("new listeners cannot be watched: {error}")),
         };

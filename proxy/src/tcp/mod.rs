@@ -1,6 +1,6 @@
 //! A connection of plain TCP, spread over the members of an array.
 
-use crate::accepted::{Places, welcome};
+use crate::accepted::{Accepted, Places, welcome};
 use crate::relay;
 use crate::session::{About, By, Cause, Ended, Entry, Record, Stage};
 use crate::shared::{Listening, Shared};
@@ -16,15 +16,8 @@ use usher_backends::roster::{Lease, Member, Service};
 const LEAST: Duration = Duration::from_millis(50);
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(
-    shared: Arc<Shared>,
-    at: Listening,
-    tcp: std::net::TcpStream,
-    peer: SocketAddr,
-    places: Places,
-) {
-    let Ok(mut tcp) = TcpStream::from_std(tcp) else { return };
-    let Ok(local) = tcp.local_addr() else { return };
+pub(crate) async fn serve(shared: Arc<Shared>, at: Listening, accepted: Accepted, places: Places) {
+    let Accepted { mut tcp, peer, local } = accepted;
     let begun = Instant::now();
     let id = shared.ids.next();
     let mut session = None;

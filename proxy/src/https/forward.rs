@@ -241,7 +241,8 @@ async fn link(
     }
     let id = ticket.id.to_string();
     let on_behalf = OnBehalf { source: client.ends.0, destination: client.ends.1, session: &id };
-    let opened = Link::open(target, version, on_behalf, &deadlines).await;
+    // Seldom, and large: apart, so that a request which finds a connection is no larger for it.
+    let opened = Box::pin(Link::open(target, version, on_behalf, &deadlines)).await;
     if let Some(held) = &ticket.held {
         shared.health.note_session(held.id(), Service::Http, opened.as_ref().map(|_| ()));
     }

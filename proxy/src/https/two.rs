@@ -172,7 +172,7 @@ async fn answer(
             tunnel::as_connect(&mut response);
             let (head, _) = response.into_parts();
             match (respond.send_response(Response::from_parts(head, ()), false), stream) {
-                (Ok(send), Some(receive)) => joined.run(Duplex::new(send, receive)).await,
+                (Ok(send), Some(receive)) => Box::pin(joined.run(Duplex::new(send, receive))).await,
                 (Ok(_) | Err(_), _) => joined.give_up(),
             }
         }

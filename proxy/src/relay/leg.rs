@@ -6,8 +6,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Octets read at a time: a TLS record.
-const READ: usize = 16 * 1024;
+/// Octets read at a time, and the most that waits for a side which does not take them: four TLS records, which go out
+/// in one system call.
+const READ: usize = 64 * 1024;
 
 thread_local! {
     /// What all sessions of a worker thread read into; nothing of it outlives a poll.

@@ -11,14 +11,14 @@ use usher_tests::certificate::Certificate;
 use usher_tests::usher::Setup;
 
 /// Rounds, in each of which every proxy has its turn.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 7;
 /// `user@example.com:secret`.
 const LOGIN: &str = "authorization: Basic dXNlckBleGFtcGxlLmNvbTpzZWNyZXQ=";
 
 /// What is asked: its name, requests, and h2load's words.
 const WORK: [(&str, u32, &[&str]); 3] = [
-    ("small request, keep-alive h1", 20_000, &["--h1", "-c20", "-m1"]),
-    ("small request, h2", 20_000, &["-c20", "-m10"]),
+    ("small request, keep-alive h1", 40_000, &["--h1", "-c20", "-m1"]),
+    ("small request, h2", 40_000, &["-c20", "-m10"]),
     ("with a new connection each", 3000, &["--h1"]),
 ];
 

@@ -12,7 +12,7 @@ use usher_backends::connect::BackendStream;
 use usher_wire::imap::tracker::{Fault, Out, Tracker};
 
 /// Reads of one side in one turn, so that a fast transfer leaves the worker to others.
-const TURN: usize = 8;
+const TURN: usize = 2;
 
 /// Both legs and what is known of them.
 pub(crate) struct Pump<'s> {

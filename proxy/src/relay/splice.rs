@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Reads of one side in one turn, so that a fast transfer leaves the worker to others.
-const TURN: usize = 8;
+const TURN: usize = 2;
 
 /// One direction.
 enum Way {

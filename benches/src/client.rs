@@ -202,30 +202,40 @@ pub(crate) fn user(number: usize) -> String {
     format!("user{}@example.com", number % USERS)
 }
 
-/// Whole sessions, `at_once` of them at a time, of the users that `user` names by number.
+/// Whole sessions, as many at a time as there are `hows`, of the users that `user` names by number. Returns how many
+/// resumed a former one's TLS.
 ///
 /// # Errors
 /// The first session's that fails.
 pub(crate) fn sessions(
     address: SocketAddr,
-    how: &How,
+    hows: &[How],
     count: usize,
-    at_once: usize,
-    user: fn(usize) -> String,
-) -> io::Result<()> {
-    let tasks: Vec<_> = (0..at_once)
-        .map(|task| {
-            let how = how.clone();
+    user: impl Fn(usize) -> String + Clone + Send + 'static,
+) -> io::Result<usize> {
+    let at_once = hows.len();
+    let tasks: Vec<_> = hows
+        .iter()
+        .cloned()
+        .enumerate()
+        .map(|(task, how)| {
+            let user = user.clone();
             RUNTIME.spawn(async move {
+                let mut resumed = 0;
                 for number in (task..count).step_by(at_once) {
-                    let whole = async { Client::log_in(address, &how, &user(number)).await?.log_out().await };
-                    tokio::time::timeout(PATIENCE, whole).await??;
+                    let user = user(number);
+                    let whole = async {
+                        let client = Client::log_in(address, &how, &user).await?;
+                        let is_resumed = client.is_resumed();
+                        client.log_out().await.map(|()| is_resumed)
+                    };
+                    resumed += usize::from(tokio::time::timeout(PATIENCE, whole).await??);
                 }
-                Ok::<_, io::Error>(())
+                Ok::<_, io::Error>(resumed)
             })
         })
         .collect();
-    tasks.into_iter().try_for_each(|task| RUNTIME.block_on(task)?)
+    tasks.into_iter().map(|task| RUNTIME.block_on(task)?).sum()
 }
 
 /// Sessions that idle, opened `at_once` at a time.

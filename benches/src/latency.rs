@@ -22,7 +22,7 @@ pub(crate) fn measure(table: &mut Table) -> Outcome {
     for round in 0..=ROUNDS {
         for one in &contest.contestants {
             let begun = Instant::now();
-            sessions(one.tls, &How::tls(Handshake::Full), SATURATING, AT_ONCE, user)?;
+            sessions(one.tls, &vec![How::tls(Handshake::Full); AT_ONCE], SATURATING, user)?;
             if round > 0 {
                 rate.add(one.name, SATURATING as f64 / begun.elapsed().as_secs_f64());
             }

@@ -23,6 +23,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use table::Table;
 
+/// As usher has it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 type Outcome = Result<(), Box<dyn Error>>;
 
 /// Measures, and adds its rows.

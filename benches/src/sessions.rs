@@ -32,13 +32,19 @@ fn run(
     handshake: Option<Handshake>,
     among: usize,
 ) -> Outcome {
-    let hows: Vec<How> = contest.contestants.iter().map(|_| handshake.map_or(How::Plain, How::tls)).collect();
+    // One for each session at a time: those that begin together have a ticket each.
+    let how = || (0..AT_ONCE).map(|_| handshake.map_or(How::Plain, How::tls)).collect();
+    let hows: Vec<Vec<How>> = contest.contestants.iter().map(|_| how()).collect();
+    let all_resume = handshake == Some(Handshake::Resumed);
     for round in 0..=ROUNDS {
-        for (one, how) in contest.contestants.iter().zip(&hows).take(among) {
+        for (one, hows) in contest.contestants.iter().zip(&hows).take(among) {
             let address = if handshake.is_some() { one.tls } else { one.plain };
             let before = cpu(one.pid);
-            let done = sessions(address, how, SESSIONS, AT_ONCE, user);
-            done.map_err(|error| format!("{}: {error}", one.name))?;
+            let resumed = sessions(address, hows, SESSIONS, user);
+            let resumed = resumed.map_err(|error| format!("{}: {error}", one.name))?;
+            if round > 0 && (resumed == SESSIONS) != all_resume {
+                return Err(format!("{}: {resumed} of {SESSIONS} sessions are resumed", one.name).into());
+            }
             // The first round fills pools and caches.
             if round > 0 {
                 row.add(one.name, (cpu(one.pid) - before) / SESSIONS as f64 * 1e6);

@@ -88,12 +88,13 @@ pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), Run
     // Before the certificates are read: what changes from here on is seen to have changed.
     let watched = watched.then(|| reload::content(config.text().as_bytes(), &config.snapshot));
     let read = config.certificates(None, colour)?;
-    let bound = config.sockets(&[], colour)?;
+    raise_descriptor_limit();
+    let spawner = Spawner::start()?;
+    let bound = config.sockets(&[], spawner.workers(), colour)?;
     let ticketer = tls::ticket_keys()?;
     let following = Following { path: config.path().to_owned(), watched, ticketer };
     let snapshot = config.snapshot;
     reload::secrets_are_readable(&snapshot).map_err(ConfigError::Faults)?;
-    raise_descriptor_limit();
     let state_dir = &snapshot.server.state_dir;
     std::fs::create_dir_all(state_dir)?;
     let cookies = Cookies::open(state_dir);
@@ -103,9 +104,8 @@ pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), Run
     let identity = Identity::load_or_make(state_dir, &snapshot.server.name)?;
     let fleet = Fleet::open(state_dir, &snapshot.hosts, &snapshot.arrays, identity, observer.clone())?;
     let fleet = Arc::new(fleet);
-    // For everything but sessions: accepting, the admin API, reloads and what looks after things.
+    // For everything but connections: the admin API, reloads and what looks after things.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let spawner = Spawner::start()?;
     let deadlines = Deadlines::from(&snapshot.limits);
     let health = Health::new(fleet.clone(), observer.clone(), deadlines, apart()?);
     health.reconcile(deadlines);

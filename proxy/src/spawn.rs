@@ -19,11 +19,6 @@ const AHEAD: usize = 4;
 /// an earlier one, whose lateness nobody minds.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How many workers there are to be: one for each processor that the process may use.
-pub(crate) fn workers() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get)
-}
-
 thread_local! {
     /// Which worker this thread is; the first, where it is none.
     static HERE: Cell<usize> = const { Cell::new(0) };
@@ -64,7 +59,8 @@ impl Spawner {
     /// # Errors
     /// The system's, when it gives no threads.
     pub(crate) fn start() -> std::io::Result<Self> {
-        let workers = (0..workers()).map(|at| {
+        let count = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let workers = (0..count).map(|at| {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let handle = runtime.handle().clone();
             std::thread::Builder::new().name(format!("worker-{at}")).spawn(move || {

@@ -3,6 +3,7 @@
 use super::{Cause, ConnectFault, Deadlines, Stage};
 use socket2::{SockRef, TcpKeepalive};
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
@@ -11,6 +12,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// Keepalive probes without an answer before the peer counts as gone.
 const PROBES: u32 = 3;
+/// What the system takes for the time until a probe, and between two (`MAX_TCP_KEEPIDLE`).
+const SPAN: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(32_767);
 
 /// Names that are looked up at a time: the resolver works on threads that others need as well, and goes on
 /// when nobody waits for it any more.
@@ -69,9 +72,10 @@ async fn resolve(address: &str) -> std::io::Result<Vec<SocketAddr>> {
 pub fn keep_alive(socket: &impl AsFd, idle: Duration, unreachable: Duration) -> std::io::Result<()> {
     let socket = SockRef::from(socket);
     socket.set_tcp_nodelay(true)?;
-    let interval = unreachable.saturating_sub(idle).div_f64(f64::from(PROBES)).max(Duration::from_secs(1));
+    let within = |span: Duration| span.clamp(*SPAN.start(), *SPAN.end());
+    let interval = unreachable.saturating_sub(idle).div_f64(f64::from(PROBES));
     // How many probes are too many is for the user timeout to say (tcp(7)).
-    let keepalive = TcpKeepalive::new().with_time(idle.max(Duration::from_secs(1))).with_interval(interval);
+    let keepalive = TcpKeepalive::new().with_time(within(idle)).with_interval(within(interval));
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_user_timeout(Some(unreachable))
 }

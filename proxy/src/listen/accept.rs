@@ -30,6 +30,7 @@ pub(crate) async fn accept(
     let mut reserve = Reserve::take();
     let mut alarm = Alarm::default();
     let name: Arc<str> = address.to_string().into();
+    let Ok(bound) = socket.local_addr() else { return };
     let mut manners = Manners::default();
     loop {
         let accepted = tokio::select! {
@@ -54,7 +55,8 @@ pub(crate) async fn accept(
                 shared.meter.connection(&name, protocol, "accepted");
                 // One that is gone already is nobody's.
                 let Ok(()) = manners.teach(&at, &socket, &tcp) else { continue };
-                let Ok(local) = local(&socket, &tcp) else { continue };
+                let local = if bound.ip().is_unspecified() { tcp.local_addr() } else { Ok(bound) };
+                let Ok(local) = local else { continue };
                 // Counted before it is started: whoever stops usher misses none.
                 let connection = Connected::new(connection, shared.spawner.choose());
                 let Ok(tcp) = shared.spawner.adopt(connection.worker(), tcp) else { continue };
@@ -81,12 +83,6 @@ fn start(shared: &Arc<Shared>, at: Listening, accepted: Accepted, places: Places
         Protocol::HttpRedirect => spawner.on(worker, https::serve_redirects(shared, at, accepted, places)),
         Protocol::Tcp => spawner.on(worker, tcp::serve(shared, at, accepted, places)),
     };
-}
-
-/// The address that a client connected to.
-fn local(socket: &TcpListener, tcp: &TcpStream) -> io::Result<SocketAddr> {
-    let bound = socket.local_addr()?;
-    if bound.ip().is_unspecified() { tcp.local_addr() } else { Ok(bound) }
 }
 
 /// How connections behave towards peers that are silent. A connection has it from its listening socket, so that it

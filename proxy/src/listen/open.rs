@@ -2,15 +2,16 @@
 
 use super::{accept, bind};
 use crate::shared::Shared;
-use crate::spawn::{self, Spawner};
+use crate::spawn::Spawner;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use usher_config::snapshot::Listener;
+use usher_config::snapshot::{Limits, Listener};
 
-/// The sockets that were bound for an address of the configuration, one for each worker. They do not accept yet.
+/// The sockets that were bound for an address of the configuration: one for each worker, or one alone for a port of
+/// many. They do not accept yet.
 pub(crate) struct Bound {
     address: SocketAddr,
     protocol: &'static str,
@@ -23,17 +24,21 @@ fn addresses(listener: &Listener) -> impl Iterator<Item = SocketAddr> {
     (listener.address.port()..=listener.last_port).map(move |port| SocketAddr::new(ip, port))
 }
 
-/// Binds what `listener` wants and `open` does not have yet.
+/// Binds what `listener` wants and `open` does not have yet, for so many workers.
 ///
 /// # Errors
 /// The address that cannot be had, and why.
 pub(crate) fn bind_missing(
     listener: &Listener,
     open: &[SocketAddr],
+    workers: usize,
+    limits: &Limits,
     bound: &mut Vec<Bound>,
 ) -> Result<(), (SocketAddr, std::io::Error)> {
     for address in addresses(listener).filter(|address| !open.contains(address)) {
-        let sockets = bind(address, spawn::workers()).map_err(|error| (address, error))?;
+        let is_one_of_many = listener.last_port > listener.address.port();
+        let count = if is_one_of_many { 1 } else { workers };
+        let sockets = bind(address, count, limits).map_err(|error| (address, error))?;
         bound.push(Bound { address, protocol: listener.protocol.name(), sockets });
     }
     Ok(())
@@ -43,7 +48,8 @@ pub(crate) fn bind_missing(
 pub(crate) struct Watched {
     address: SocketAddr,
     protocol: &'static str,
-    sockets: Vec<tokio::net::TcpListener>,
+    /// Each with its worker's number.
+    sockets: Vec<(usize, tokio::net::TcpListener)>,
 }
 
 /// Lets the workers watch what was bound.
@@ -52,7 +58,12 @@ pub(crate) struct Watched {
 /// The system's; all of them are closed again.
 pub(crate) fn watch(spawner: &Spawner, bound: Vec<Bound>) -> std::io::Result<Vec<Watched>> {
     let watched = bound.into_iter().map(|Bound { address, protocol, sockets }| {
-        let sockets = sockets.into_iter().enumerate().map(|(at, socket)| spawner.watch(at, socket));
+        // Ports of a range, which have one socket each, are spread over the workers.
+        let first = usize::from(address.port());
+        let sockets = sockets.into_iter().enumerate().map(|(at, socket)| {
+            let at = (first + at) % spawner.workers();
+            Ok((at, spawner.watch(at, socket)?))
+        });
         Ok(Watched { address, protocol, sockets: sockets.collect::<std::io::Result<_>>()? })
     });
     watched.collect()
@@ -78,7 +89,7 @@ impl Sockets {
         for Watched { address, protocol, sockets } in watched {
             tracing::info!(%address, protocol, "listening");
             let (close, closed) = watch::channel(false);
-            let accepting = sockets.into_iter().enumerate().map(|(at, socket)| {
+            let accepting = sockets.into_iter().map(|(at, socket)| {
                 shared.spawner.on(at, accept(shared.clone(), address, socket, closed.clone()))
             });
             let accepting = accepting.collect();

@@ -2,7 +2,6 @@
 //! is accepted and closed, instead of waiting for an answer that nobody can give.
 
 use std::fs::File;
-use std::net::TcpListener;
 use std::os::fd::AsFd;
 
 /// The descriptor.
@@ -17,10 +16,7 @@ impl Reserve {
     /// Gives it up for as long as it takes to accept one connection and close it.
     pub(crate) fn shed(&mut self, listener: impl AsFd) {
         drop(self.0.take());
-        let listener = listener.as_fd().try_clone_to_owned().map(TcpListener::from);
-        if let Ok(listener) = listener {
-            drop(listener.accept());
-        }
+        drop(rustix::net::accept(listener));
         *self = Self::take();
     }
 }

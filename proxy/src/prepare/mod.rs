@@ -101,15 +101,21 @@ impl Config {
         if faults.is_empty() { Ok(read) } else { Err(self.faults(&faults, colour)) }
     }
 
-    /// Binds every address of the listeners that is not in `open` already.
+    /// Binds every address of the listeners that is not in `open` already, for so many workers.
     ///
     /// # Errors
     /// [`ConfigError`] with every listener that cannot have its addresses.
-    pub(crate) fn sockets(&self, open: &[SocketAddr], colour: bool) -> Result<Vec<Bound>, ConfigError> {
+    pub(crate) fn sockets(
+        &self,
+        open: &[SocketAddr],
+        workers: usize,
+        colour: bool,
+    ) -> Result<Vec<Bound>, ConfigError> {
+        let limits = &self.snapshot.limits;
         let mut faults = Vec::new();
         let mut bound = Vec::new();
         for listener in &self.snapshot.listeners {
-            if let Err((address, error)) = listen::bind_missing(listener, open, &mut bound) {
+            if let Err((address, error)) = listen::bind_missing(listener, open, workers, limits, &mut bound) {
                 let what = format!("cannot listen on {address}: {error}");
                 let instead = "stop what listens there, choose another address, or allow usher its port";
                 faults.push(Fault::new(listener.span.clone(), what, instead));

@@ -10,6 +10,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// in one system call.
 const READ: usize = 64 * 1024;
 
+/// Octets that are enough for one turn, so that a fast transfer leaves the worker to others.
+pub(super) const TURN: u64 = 128 * 1024;
+/// Steps that are enough, however little they moved.
+pub(super) const STEPS: usize = 8;
+
 thread_local! {
     /// What all sessions of a worker thread read into; nothing of it outlives a poll.
     pub(super) static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());

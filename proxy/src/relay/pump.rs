@@ -2,7 +2,7 @@
 
 use super::Streams;
 use super::end::{End, LastWords};
-use super::leg::{BUFFER, Leg};
+use super::leg::{BUFFER, Leg, STEPS, TURN};
 use crate::meter::Bytes;
 use crate::session::{By, Cause, Doing, Ended, Order, Session, Stage, Urgency};
 use crate::tls::ClientStream;
@@ -10,9 +10,6 @@ use std::io;
 use std::task::{Context, Poll};
 use usher_backends::connect::BackendStream;
 use usher_wire::imap::tracker::{Fault, Out, Tracker};
-
-/// Reads of one side in one turn, so that a fast transfer leaves the worker to others.
-const TURN: usize = 2;
 
 /// Both legs and what is known of them.
 pub(crate) struct Pump<'s> {
@@ -86,7 +83,11 @@ impl<'s> Pump<'s> {
             return Poll::Ready(self.ordered(order));
         }
         let stop = order.urgency == Urgency::Goodbye;
-        for _ in 0..TURN {
+        let begun = self.client.total + self.backend.total;
+        for _ in 0..STEPS {
+            if self.client.total + self.backend.total - begun >= TURN {
+                break;
+            }
             let moved = BUFFER.with_borrow_mut(|buf| {
                 let up = self.up(cx, buf)?;
                 let down = self.down(cx, buf, stop)?;

@@ -1,6 +1,6 @@
 //! Moves octets both ways between two streams, whatever they mean.
 
-use super::leg::{BUFFER, Leg};
+use super::leg::{BUFFER, Leg, STEPS, TURN};
 use crate::accepted::farewell;
 use crate::meter::Bytes;
 use crate::session::{By, Cause, Doing, Ended, Session, Stage, Urgency};
@@ -8,9 +8,6 @@ use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-
-/// Reads of one side in one turn, so that a fast transfer leaves the worker to others.
-const TURN: usize = 2;
 
 /// One direction.
 enum Way {
@@ -98,7 +95,11 @@ fn advance(
     if !matches!(way, Way::Open) {
         return Ok(());
     }
-    for _ in 0..TURN {
+    let begun = from.total;
+    for _ in 0..STEPS {
+        if from.total - begun >= TURN {
+            break;
+        }
         match to.poll_flush(cx) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(error)) => {

@@ -142,7 +142,7 @@ fn prepare(
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let config = Config::load(path, false).map_err(|error| text(&error))?;
     let read = config.certificates(Some(&running.tls.ends), false).map_err(|error| text(&error))?;
-    let bound = config.sockets(open, false).map_err(|error| text(&error))?;
+    let bound = config.sockets(open, shared.spawner.workers(), false).map_err(|error| text(&error))?;
     let mut snapshot = config.snapshot;
     secrets_are_readable(&snapshot)?;
     let needs_restart = snapshot.keep_what_needs_a_restart(&running.snapshot);

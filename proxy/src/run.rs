@@ -99,6 +99,8 @@ pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), Run
     std::fs::create_dir_all(state_dir)?;
     let cookies = Cookies::open(state_dir);
     let directory = Directory::remembering(state_dir, snapshot.limits.remembered_placements)?;
+    // From here on: before the first look-up, so that nothing of what is remembered has to be forgotten for it.
+    let _ = directory.follow_changes();
     let meter = Arc::new(Meter::new()?);
     let observer: Arc<dyn Observer> = Arc::new(Reporter(meter.clone()));
     let identity = Identity::load_or_make(state_dir, &snapshot.server.name)?;

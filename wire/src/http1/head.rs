@@ -5,6 +5,9 @@ use super::{Fault, HEAD_CAP, TARGET_CAP};
 /// Room for a method and a version beside the longest target.
 const START_LINE_CAP: usize = TARGET_CAP + 64;
 
+/// Octets that room is made for at a time: most heads are no longer.
+const ROOM: usize = 1024;
+
 /// A head in the making.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
@@ -34,6 +37,8 @@ impl Gathered {
 
     /// Takes octets from `input` up to the end of the start line or of the head. Returns how many were taken.
     pub(super) fn take(&mut self, input: &[u8]) -> Result<(usize, Taken), Fault> {
+        // Most heads come at once: room for them, and not line by line.
+        self.octets.reserve(input.len().min(ROOM));
         let mut taken = 0;
         while let Some(end) = memchr::memchr(b'\n', input.get(taken..).unwrap_or_default()) {
             let (line, _) = input.get(taken..).unwrap_or_default().split_at(end + 1);
@@ -75,6 +80,11 @@ impl Gathered {
     /// The head, and room for the next.
     pub(super) fn finish(&mut self) -> Vec<u8> {
         std::mem::take(self).octets
+    }
+
+    /// Hands `head` on behind what is in `out` already, which is mostly nothing.
+    pub(super) fn hand_on(head: Vec<u8>, out: &mut Vec<u8>) {
+        if out.is_empty() { *out = head } else { out.extend_from_slice(&head) }
     }
 
     fn check_size(&self) -> Result<(), Fault> {

@@ -66,7 +66,7 @@ impl RequestReader {
                             let head = gathered.finish();
                             self.state = judge(&head)?;
                             self.heads += 1;
-                            out.extend_from_slice(&head);
+                            Gathered::hand_on(head, out);
                         }
                     }
                     step

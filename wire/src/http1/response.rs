@@ -66,7 +66,7 @@ impl ResponseReader {
                         Taken::Whole => {
                             let head = gathered.finish();
                             self.state = self.judge(&head)?;
-                            out.extend_from_slice(&head);
+                            Gathered::hand_on(head, out);
                         }
                     }
                     step

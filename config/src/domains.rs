@@ -65,10 +65,10 @@ impl Domains {
     pub fn user(&self, typed: &[u8], arrival: Arrival<'_>) -> Option<ArchiveKey> {
         let name = normalise(typed)?;
         if let Some((local, domain)) = self.split(&name) {
-            return key(format!("{local}@{domain}")).map(ArchiveKey::User);
+            return key([local, "@", domain].concat()).map(ArchiveKey::User);
         }
         match self.default_domain(arrival) {
-            Some(domain) => key(format!("{name}@{domain}")).map(ArchiveKey::User),
+            Some(domain) => key([&*name, "@", domain].concat()).map(ArchiveKey::User),
             None => Some(ArchiveKey::User(name)),
         }
     }

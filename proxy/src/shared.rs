@@ -180,9 +180,19 @@ impl Ids {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Id(u64);
 
+impl Id {
+    /// Sixteen digits, as it is written everywhere.
+    pub(crate) fn digits(self) -> [u8; 16] {
+        std::array::from_fn(|at| {
+            let digit = (self.0 >> (60 - 4 * at)) & 0xf;
+            char::from_digit(digit as u32, 16).map_or(b'0', |digit| digit as u8)
+        })
+    }
+}
+
 impl std::fmt::Display for Id {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:016x}", self.0)
+        f.write_str(std::str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 

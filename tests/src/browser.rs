@@ -65,9 +65,21 @@ impl Browser {
         self.ask("POST", "/url", Some(json!({ "url": url })));
     }
 
-    /// The text of the element with this id.
-    pub fn text(&self, id: &str) -> String {
-        self.ask("GET", &format!("/element/{}/text", self.find(id)), None).as_str().unwrap().to_owned()
+    /// Waits until the element with this id has this text. A click returns before the page that it leads to is
+    /// there, and elements of the former page may vanish between any two questions.
+    pub fn expect(&self, id: &str, text: &str) {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            let shown = self.look_for(id).map(|element| {
+                let path = format!("/element/{element}/text");
+                self.ask("GET", &path, None)
+            });
+            if shown.as_ref().is_ok_and(|shown| shown == text) {
+                return;
+            }
+            assert!(Instant::now() < until, "#{id} is to say {text:?}: {shown:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Types into the element with this id.
@@ -91,9 +103,14 @@ impl Browser {
     }
 
     fn find(&self, id: &str) -> String {
+        self.look_for(id).unwrap_or_else(|answer| panic!("no #{id}: {answer}"))
+    }
+
+    /// The element with this id, or what the driver says instead.
+    fn look_for(&self, id: &str) -> Result<String, Value> {
         let wanted = json!({ "using": "css selector", "value": format!("#{id}") });
         let found = self.ask("POST", "/element", Some(wanted));
-        found[ELEMENT].as_str().unwrap_or_else(|| panic!("no #{id}: {found}")).to_owned()
+        found[ELEMENT].as_str().map(str::to_owned).ok_or_else(|| found.clone())
     }
 
     fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Value {

@@ -188,14 +188,13 @@ fn a_browser_logs_in_by_the_form_and_stays_at_its_host() {
     let browser = Browser::open("mail.test", house.usher.https());
     let place = format!("https://mail.test:{HTTPS}");
     browser.go(&format!("{place}/login"));
-    assert_eq!(browser.text("host"), "door.test", "the form names nobody yet");
+    // The form names nobody yet.
+    browser.expect("host", "door.test");
     browser.write("username", "anna@example.com");
     browser.write("password", "secret");
     browser.click("go");
-    assert_eq!(
-        (browser.text("host"), browser.text("user")),
-        ("wsgi0.test".into(), "anna@example.com".into())
-    );
+    browser.expect("host", "wsgi0.test");
+    browser.expect("user", "anna@example.com");
     let cookies = browser.cookies();
     let own =
         cookies.as_array().unwrap().iter().find(|cookie| cookie["name"] == "__Host-usher-user").unwrap();
@@ -211,13 +210,14 @@ fn a_browser_logs_in_by_the_form_and_stays_at_its_host() {
             house.usher.did(&["reload"]);
         }
         browser.go(&format!("{place}/pages/{page}"));
-        assert_eq!(browser.text("host"), "wsgi0.test");
-        assert_eq!(browser.text("page"), format!("/pages/{page}"));
+        browser.expect("page", &format!("/pages/{page}"));
+        browser.expect("host", "wsgi0.test");
     }
     // HTTP/2, as browsers speak it.
     assert!(house.usher.log().contains("path=\"/pages/50\" version=HTTP/2.0"));
     // Moved meanwhile: the browser follows with its next request.
     assert!(house.usher.user(&["set", "anna@example.com", "wsgi1.test"]).status.success());
     browser.go(&format!("{place}/pages/51"));
-    assert_eq!(browser.text("host"), "wsgi1.test");
+    browser.expect("page", "/pages/51");
+    browser.expect("host", "wsgi1.test");
 }

@@ -38,11 +38,9 @@ enum Kind<B> {
 }
 
 /// Why there is no response.
-pub struct SendFault<B> {
+pub struct SendFault {
     /// What happened.
     pub fault: ConnectFault,
-    /// The request, where nothing of it was sent.
-    pub unsent: Option<Box<Request<B>>>,
     /// The backend has said that it did nothing for it (RFC 9113 section 8.7).
     pub is_refused: bool,
 }
@@ -98,28 +96,37 @@ where
         Ok(Self { kind, used: false })
     }
 
-    /// Sends a request and waits for the head of its response.
+    /// Sends the request that is in `request`, and waits for the head of its response.
     ///
     /// # Errors
-    /// [`SendFault`]; nothing of a response has come.
-    pub async fn send(&mut self, request: Request<B>) -> Result<Response<Incoming>, SendFault<B>> {
+    /// [`SendFault`]; nothing of a response has come. Where nothing of the request was sent either, it is in
+    /// `request` again.
+    pub async fn send(&mut self, request: &mut Option<Request<B>>) -> Result<Response<Incoming>, SendFault> {
+        let ready = match &mut self.kind {
+            Kind::One(sender, _) => sender.ready().await,
+            Kind::Two(sender, _) => sender.ready().await,
+        };
+        if let Err(error) = ready {
+            return Err(self.fault(&error));
+        }
+        let Some(going) = request.take() else {
+            return Err(SendFault {
+                fault: ConnectFault::at(Stage::Response, Cause::Closed),
+                is_refused: false,
+            });
+        };
         let sent = match &mut self.kind {
             Kind::One(sender, judge) => {
-                if let Err(error) = sender.ready().await {
-                    return Err(unsent(&error, request));
-                }
-                let head_only = request.method() == Method::HEAD;
+                let head_only = going.method() == Method::HEAD;
                 judge.expect(if head_only { Expected::HeadOnly } else { Expected::Any });
-                sender.try_send_request(request).await
+                sender.try_send_request(going).await
             }
-            Kind::Two(sender, _) => {
-                if let Err(error) = sender.ready().await {
-                    return Err(unsent(&error, request));
-                }
-                sender.try_send_request(request).await
-            }
+            Kind::Two(sender, _) => sender.try_send_request(going).await,
         };
-        sent.map_err(|error| self.fault(error))
+        sent.map_err(|mut error: TrySendError<Request<B>>| {
+            *request = error.take_message();
+            self.fault(&error.into_error())
+        })
     }
 
     /// What is spoken on it.
@@ -183,18 +190,9 @@ where
         }
     }
 
-    fn fault(&self, mut error: TrySendError<Request<B>>) -> SendFault<B> {
-        let unsent = error.take_message().map(Box::new);
-        let error = error.into_error();
-        let is_refused = is_refusal(&error);
-        let cause = self.judged().unwrap_or_else(|| cause(&error));
-        SendFault { fault: ConnectFault::at(Stage::Response, cause), unsent, is_refused }
+    fn fault(&self, error: &hyper::Error) -> SendFault {
+        SendFault { fault: self.body_fault(error), is_refused: is_refusal(error) }
     }
-}
-
-fn unsent<B>(error: &hyper::Error, request: Request<B>) -> SendFault<B> {
-    let fault = ConnectFault::at(Stage::Response, cause(error));
-    SendFault { fault, unsent: Some(Box::new(request)), is_refused: false }
 }
 
 /// Whether a stream of HTTP/2 was turned away before anything was done for it.

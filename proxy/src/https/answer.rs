@@ -86,12 +86,15 @@ impl Form {
         let mut best = (Self::Html, 0.0);
         for range in accepts.flat_map(|value| value.split(',')) {
             let mut parts = range.split(';').map(str::trim);
-            let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
-            let form = match kind.as_str() {
-                "text/html" | "application/xhtml+xml" => Self::Html,
-                "application/json" => Self::Json,
-                other if other.ends_with("+json") => Self::Json,
-                _ => continue,
+            let kind = parts.next().unwrap_or_default();
+            let is = |known: &str| kind.eq_ignore_ascii_case(known);
+            let suffix = kind.rsplit_once('+').map_or("", |(_, suffix)| suffix);
+            let form = if is("text/html") || is("application/xhtml+xml") {
+                Self::Html
+            } else if is("application/json") || suffix.eq_ignore_ascii_case("json") {
+                Self::Json
+            } else {
+                continue;
             };
             let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0);
             if weight > best.1 {

@@ -152,11 +152,10 @@ impl RequestBody {
         Self { source, before, left, pace, setting, seen: Arc::new(seen) }
     }
 
-    /// No body.
-    pub(super) fn nothing() -> Self {
-        let seen = Seen { ended: AtomicBool::new(true), ..Seen::default() };
+    /// No body, of a request that has been sent before: others see both as one.
+    pub(super) fn nothing(seen: Arc<Seen>) -> Self {
         let (source, before) = (Source::Nothing, VecDeque::new());
-        Self { source, before, left: 0, pace: None, setting: None, seen: Arc::new(seen) }
+        Self { source, before, left: 0, pace: None, setting: None, seen }
     }
 
     /// What others can see of it.

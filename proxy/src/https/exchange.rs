@@ -45,16 +45,18 @@ struct Extras {
     cookies: Vec<String>,
 }
 
-/// Serves a request. `refused` says why it is not, where that is known already.
+/// Serves a request. `refused` says why it is not, where that is known already; what is refused is answered in
+/// this `form`.
 pub(super) async fn exchange(
     client: &Arc<Client>,
     mut parts: Parts,
     source: Source,
     refused: Option<Refusal>,
+    form: Form,
     inform: &impl Inform,
 ) -> Outcome {
     let at = client.listening();
-    let (version, form) = (parts.version, Form::accepted(&parts.headers));
+    let version = parts.version;
     // What stands in place of a request that is refused is nobody's.
     let path = if refused.is_some() { "" } else { parts.uri.path() };
     let mut ticket = Ticket::new(client, version, parts.method.clone(), path);
@@ -151,8 +153,7 @@ async fn serve(
     let upgrade = tunnel::upgrade(&mut parts, body.is_empty());
     let expects = parts.headers.contains_key(EXPECT) && !body.is_empty();
     let host = parts.headers.get(http::header::HOST).cloned().unwrap_or(HeaderValue::from_static(""));
-    let id = ticket.id.to_string();
-    fields::to_backend(&mut parts.headers, &client, &https.trusted, parts.version, &id, |name| {
+    fields::to_backend(&mut parts.headers, &client, &https.trusted, parts.version, ticket.id, |name| {
         sets_identity(https, &client, name)
     });
     if expects {
@@ -162,9 +163,9 @@ async fn serve(
         tunnel::ask(&mut parts.headers, protocol);
     }
     parts.extensions.clear();
-    let request = Request::from_parts(parts, body);
-    let going = Going { request, host, upgrades: upgrade.is_some(), expects, timeout };
-    let reached = forward::forward(ticket, at, &aim, going, inform).await?;
+    let request = Some(Request::from_parts(parts, body));
+    let mut going = Going { request, host, upgrades: upgrade.is_some(), expects, timeout };
+    let reached = forward::forward(ticket, at, &aim, &mut going, inform).await?;
     if let (Aim::Array { name, member }, Some(Held::Member(lease))) = (&aim, &ticket.held)
         && lease_is_bound(&client, name)
         && member.as_deref() != Some(&lease.backend().id.name)
@@ -232,7 +233,7 @@ async fn aim(
     match whose {
         Whose::Placed { key, placement, by, renews } => {
             ticket.by = by;
-            ticket.enter(at, &key.to_string());
+            ticket.enter(at, key.to_string());
             if renews {
                 let sealed = client.shared.cookies.seal("user", &key.to_string());
                 extras
@@ -242,17 +243,17 @@ async fn aim(
             Ok(Aim::Home { host: placement.host, key })
         }
         Whose::Undecided { key } => {
-            ticket.enter(at, &key.to_string());
+            ticket.enter(at, key.to_string());
             Err(Refusal::unavailable("directory"))
         }
         Whose::Unknown { key } => {
-            ticket.enter(at, &key.map(|key| key.to_string()).unwrap_or_default());
+            ticket.enter(at, key.map(|key| key.to_string()).unwrap_or_default());
             // As long as a host would have taken to refuse a wrong password.
             tokio::time::sleep(client.shared.web_pace.now()).await;
             Err(identify::challenge(at, StatusCode::FORBIDDEN, "unknown-user"))
         }
         Whose::Nobodys => {
-            ticket.enter(at, "");
+            ticket.enter(at, String::new());
             let Some(name) = https.array.clone() else {
                 return Err(identify::challenge(at, StatusCode::NOT_FOUND, "names-nobody"));
             };

@@ -2,6 +2,7 @@
 //! said by usher (RFC 9110 section 7.6).
 
 use super::client::{Client, Told};
+use crate::shared::Id;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE, VIA,
@@ -18,6 +19,9 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// The id of a request, in logs and for backends.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Fields that usher itself adds to a request, at most.
+const OWN_FIELDS: usize = 10;
 
 /// Fields of one connection, beside those that `Connection` names.
 const HOP_BY_HOP: [HeaderName; 7] = [
@@ -60,15 +64,23 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
             .get_all(CONNECTION)
             .iter()
             .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
+            .flat_map(|value| value.split(',').map(str::trim))
+            // What is said most often names no field.
+            .filter(|name| !name.eq_ignore_ascii_case("close"))
+            .filter_map(|name| name.parse().ok())
             .filter(|name| !KEPT.contains(name))
             .collect();
         for name in named {
             headers.remove(name);
         }
     }
-    for name in &HOP_BY_HOP {
+    remove_all(headers, |name| HOP_BY_HOP.contains(name));
+}
+
+/// Removes the fields whose name is `unwanted`. One look at each name, as mostly none is.
+fn remove_all(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
+    let unwanted: Vec<HeaderName> = headers.keys().filter(|name| unwanted(name)).cloned().collect();
+    for name in unwanted {
         headers.remove(name);
     }
 }
@@ -80,9 +92,11 @@ pub(super) fn to_backend(
     client: &Client,
     trusted: &[IpNet],
     version: Version,
-    id: &str,
+    id: Id,
     may_not_set: impl Fn(&str) -> bool,
 ) {
+    // For all that is said below, at once.
+    headers.reserve(OWN_FIELDS);
     let wants_trailers = headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
     remove_hop_by_hop(headers);
     headers.remove(EXPECT);
@@ -93,7 +107,7 @@ pub(super) fn to_backend(
     remove_forged(headers, is_in(client.ends.0.ip(), trusted), may_not_set);
     join_cookies(headers);
     tell_client(headers, &client.told);
-    if let Ok(id) = HeaderValue::from_str(id) {
+    if let Ok(id) = HeaderValue::from_bytes(&id.digits()) {
         headers.entry(X_REQUEST_ID).or_insert(id);
     }
     add_via(headers, version, &client.told);
@@ -127,10 +141,7 @@ fn remove_forged(headers: &mut HeaderMap, trusted: bool, may_not_set: impl Fn(&s
         }
         (!trusted && told(name) && name != "via") || may_not_set(name)
     };
-    let forged: Vec<HeaderName> = headers.keys().filter(|name| forged(name)).cloned().collect();
-    for name in forged {
-        headers.remove(name);
-    }
+    remove_all(headers, forged);
 }
 
 /// HTTP/2 may send cookies apart; HTTP/1 knows one field (RFC 9113 section 8.2.3).
@@ -192,14 +203,7 @@ pub(super) fn add_via(headers: &mut HeaderMap, version: Version, told: &Told) {
 
 /// Keeps of trailers what may be sent as such.
 pub(super) fn keep_trailers(trailers: &mut HeaderMap) {
-    let unwanted: Vec<HeaderName> = trailers
-        .keys()
-        .filter(|name| {
-            NOT_IN_TRAILERS.contains(&name.as_str()) || HOP_BY_HOP.contains(name) || **name == TRAILER
-        })
-        .cloned()
-        .collect();
-    for name in unwanted {
-        trailers.remove(name);
-    }
+    remove_all(trailers, |name| {
+        NOT_IN_TRAILERS.contains(&name.as_str()) || HOP_BY_HOP.contains(name) || *name == TRAILER
+    });
 }

@@ -11,7 +11,7 @@ use crate::shared::Listening;
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TE, TRANSFER_ENCODING, WWW_AUTHENTICATE,
 };
-use http::uri::{PathAndQuery, Scheme};
+use http::uri::Scheme;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -43,7 +43,8 @@ pub(super) enum Aim {
 
 /// A request that is ready to be sent, and how often it may be.
 pub(super) struct Going {
-    pub(super) request: Request<RequestBody>,
+    /// Gone as soon as it is sent.
+    pub(super) request: Option<Request<RequestBody>>,
     pub(super) host: HeaderValue,
     /// It asks to switch protocols, which HTTP/1.1 alone can.
     pub(super) upgrades: bool,
@@ -81,18 +82,19 @@ pub(super) async fn forward(
     ticket: &mut Ticket,
     at: &Listening,
     aim: &Aim,
-    going: Going,
+    going: &mut Going,
     inform: &impl Inform,
 ) -> Result<Reached, Unreached> {
     let client = ticket.client.clone();
     let shared = &client.shared;
     shared.retries.earn();
-    let Going { mut request, host, upgrades, expects, timeout } = going;
-    let seen = request.body().seen().clone();
-    let again = copy(&request);
-    let path = request.uri().path_and_query().cloned();
+    let Going { request, host, upgrades, expects, timeout } = going;
+    let (upgrades, expects, timeout) = (*upgrades, *expects, *timeout);
+    let Some(first) = request.as_ref() else { return Err(Refusal::unavailable("no-request").into()) };
+    let seen = first.body().seen().clone();
+    let again = Again::of(first);
+    let is_safe = may_be_repeated(first.method());
     let until = Instant::now() + at.setting.snapshot.limits.backend_connect;
-    let is_safe = may_be_repeated(request.method());
     let (mut tried, mut fresh, mut repeated, mut closed) = (Vec::new(), false, false, 0);
     let mut former = None;
     loop {
@@ -120,9 +122,11 @@ pub(super) async fn forward(
                 return Err(refusal_for(&fault).into());
             }
         };
-        dress(&mut request, link.version(), &host, path.clone());
+        if let Some(request) = request.as_mut() {
+            dress(request, link.version(), host);
+        }
         let sent = send(ticket, &mut link, request, &seen, timeout, expects, inform).await?;
-        let SendFault { fault, unsent, is_refused } = match sent {
+        let SendFault { fault, is_refused } = match sent {
             Ok(response) => {
                 if asks_for_connection_login(&response) {
                     client.logs_in_on_connections.store(true, Ordering::Relaxed);
@@ -136,24 +140,23 @@ pub(super) async fn forward(
             return Err(refusal.into());
         }
         // It was closed while it waited, or is about to be: nothing is lost.
-        let whole = match unsent {
-            Some(whole) => Some(*whole),
-            None if is_refused => again.as_ref().and_then(copy),
-            None => None,
-        };
-        if let Some(whole) = whole.filter(|_| link.used && closed < CLOSED) {
-            (request, fresh, closed) = (whole, closed > 0, closed + 1);
+        if is_refused && request.is_none() {
+            *request = again.as_ref().map(|again| again.request(&seen));
+        }
+        let timed_out = matches!(fault.cause, Cause::TimedOut);
+        if request.is_some() && link.used && closed < CLOSED && (!timed_out || link.is_closed()) {
+            (fresh, closed) = (closed > 0, closed + 1);
             continue;
         }
         shared.observer.connect_failed(&id.name, &fault);
         shared.health.note_session(&id, Service::Http, Err(&fault));
         // One that does not answer in time would not do so sooner.
-        let timed_out = matches!(fault.cause, Cause::TimedOut);
         let may_repeat = is_safe && !timed_out && !repeated;
         let another = again.as_ref().filter(|_| may_repeat && shared.retries.take());
-        let Some(copied) = another.and_then(copy) else { return Err(refusal_for(&fault).into()) };
+        let Some(another) = another else { return Err(refusal_for(&fault).into()) };
         shared.meter.http.retried();
-        (request, fresh, repeated) = (copied, true, true);
+        *request = Some(another.request(&seen));
+        (fresh, repeated) = (true, true);
         former = Some(refusal_for(&fault));
         if matches!(aim, Aim::Array { .. }) {
             tried.push(id);
@@ -261,22 +264,30 @@ async fn link(
 async fn send(
     ticket: &Ticket,
     link: &mut Link<RequestBody>,
-    mut request: Request<RequestBody>,
+    request: &mut Option<Request<RequestBody>>,
     seen: &Seen,
     timeout: Duration,
     expects: bool,
     inform: &impl Inform,
-) -> Result<Result<Response<Incoming>, SendFault<RequestBody>>, Unreached> {
+) -> Result<Result<Response<Incoming>, SendFault>, Unreached> {
     let interim = Interim::default();
-    interim.listen(&mut request);
+    if let Some(request) = request.as_mut() {
+        interim.listen(request);
+    }
     // Of HTTP/2 the codec tells no interim responses.
     if !expects || link.version() == HttpVersion::Two {
         seen.want();
     }
     let sending = link.send(request);
     tokio::pin!(sending);
-    let mut due = Box::pin(sleep(timeout));
-    let patience = sleep(CONTINUE);
+    let due = sleep(timeout);
+    tokio::pin!(due);
+    let patience = async {
+        match expects {
+            true => sleep(CONTINUE).await,
+            false => std::future::pending().await,
+        }
+    };
     tokio::pin!(patience);
     loop {
         tokio::select! {
@@ -300,9 +311,9 @@ async fn send(
                 let until = seen.last_octet() + timeout;
                 if until <= Instant::now() {
                     let fault = ConnectFault { stage: Stage::Response, cause: Cause::TimedOut };
-                    return Ok(Err(SendFault { fault, unsent: None, is_refused: false }));
+                    return Ok(Err(SendFault { fault, is_refused: false }));
                 }
-                due = Box::pin(tokio::time::sleep_until(until));
+                due.as_mut().reset(until);
             }
         }
     }
@@ -323,14 +334,9 @@ async fn ended(ticket: &Ticket) -> Ended {
 }
 
 /// Writes the request in the way of `version`.
-fn dress(
-    request: &mut Request<RequestBody>,
-    version: HttpVersion,
-    host: &HeaderValue,
-    path: Option<PathAndQuery>,
-) {
+fn dress(request: &mut Request<RequestBody>, version: HttpVersion, host: &HeaderValue) {
     let mut uri = http::uri::Parts::default();
-    uri.path_and_query = path;
+    uri.path_and_query = std::mem::take(request.uri_mut()).into_parts().path_and_query;
     let (is_empty, length) = (request.body().is_empty(), request.body().size_hint().exact());
     if is_empty {
         // The codec would send the field and no body to it.
@@ -369,16 +375,30 @@ fn may_be_repeated(method: &Method) -> bool {
         || matches!(method.as_str(), "PROPFIND" | "REPORT")
 }
 
-/// The same request once more, where it has no body.
-fn copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    if !request.body().is_empty() {
-        return None;
+/// What the same request can be made of once more.
+struct Again {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Again {
+    /// `None` for a request with a body: that goes by once.
+    fn of(request: &Request<RequestBody>) -> Option<Self> {
+        request.body().is_empty().then(|| Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            headers: request.headers().clone(),
+        })
     }
-    let mut copied = Request::new(RequestBody::nothing());
-    *copied.method_mut() = request.method().clone();
-    *copied.uri_mut() = request.uri().clone();
-    copied.headers_mut().clone_from(request.headers());
-    Some(copied)
+
+    fn request(&self, seen: &Arc<Seen>) -> Request<RequestBody> {
+        let mut request = Request::new(RequestBody::nothing(seen.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        request.headers_mut().clone_from(&self.headers);
+        request
+    }
 }
 
 /// Whether a request logs in on its connection (RFC 4559, and NTLM).

@@ -83,7 +83,7 @@ async fn answer(
     let upgrade = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();
     let form = Form::accepted(&parts.headers);
-    let outcome = exchange(&client, parts, Source::One(body), refused, &turn).await;
+    let outcome = exchange(&client, parts, Source::One(body), refused, form, &turn).await;
     match outcome {
         Outcome::Response(mut response) => {
             turn.switch(false);

@@ -77,7 +77,7 @@ impl Ticket {
     }
 
     /// Enters it among the sessions, under the name of `user`.
-    pub(super) fn enter(&mut self, at: &Listening, user: &str) {
+    pub(super) fn enter(&mut self, at: &Listening, user: String) {
         let session = self.client.shared.sessions.enter(About {
             id: self.id,
             protocol: Protocol::Https,

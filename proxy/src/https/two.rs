@@ -1,6 +1,7 @@
 //! HTTP/2 with a client. Driven by the codec of `h2` itself: a stream that stands still is reset alone, and a
 //! request that breaks the protocol gets the reset that says so.
 
+use super::answer::Form;
 use super::body::Source;
 use super::client::Client;
 use super::counted::Counted;
@@ -141,14 +142,14 @@ async fn answer(
     limits: &Limits,
 ) {
     let (parts, stream) = request.into_parts();
-    let head_only = parts.method == Method::HEAD;
+    let (head_only, form) = (parts.method == Method::HEAD, Form::accepted(&parts.headers));
     let answering = Answering(Mutex::new(respond));
     let tunnels = parts.extensions.get::<h2::ext::Protocol>().is_some();
     // What a tunnel brings is nobody's before the backend has switched.
     let (source, stream) =
         if tunnels { (Source::Nothing, Some(stream)) } else { (Source::Two(stream), None) };
     let outcome = {
-        let exchange = exchange(&client, parts, source, None, &answering);
+        let exchange = exchange(&client, parts, source, None, form, &answering);
         let gone = std::future::poll_fn(|cx| match answering.lock().poll_reset(cx) {
             Poll::Ready(_) => Poll::Ready(()),
             Poll::Pending => Poll::Pending,

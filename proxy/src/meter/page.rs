@@ -28,7 +28,7 @@ impl Page<'_> {
     }
 
     fn count_session(&mut self, session: &Session) {
-        let host = session.backend().map_or_else(|| "".into(), |backend| backend.name.clone());
+        let host = session.backend().map_or_else(|| "".into(), |backend| backend.name);
         let about = &session.about;
         *self.counted.entry((about.listener.clone(), about.protocol, host)).or_default() += 1;
     }

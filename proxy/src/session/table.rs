@@ -3,12 +3,11 @@
 
 use super::order::Order;
 use crate::shared::Id;
-use arc_swap::ArcSwapOption;
 use atomic_waker::AtomicWaker;
 use dashmap::DashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -71,7 +70,7 @@ impl From<Rest> for Doing {
 /// One session, as far as others may see it.
 pub(crate) struct Session {
     pub(crate) about: About,
-    backend: ArcSwapOption<BackendId>,
+    backend: Mutex<Option<BackendId>>,
     /// Where seconds count from.
     epoch: Instant,
     /// The second of its beginning.
@@ -88,17 +87,21 @@ pub(crate) struct Session {
 impl Session {
     /// Says where it goes, before it goes there.
     pub(crate) fn goes_to(&self, backend: &BackendId) {
-        self.backend.store(Some(Arc::new(backend.clone())));
+        *self.lock_backend() = Some(backend.clone());
     }
 
     /// Where it goes, once that is known.
-    pub(crate) fn backend(&self) -> Option<Arc<BackendId>> {
-        self.backend.load_full()
+    pub(crate) fn backend(&self) -> Option<BackendId> {
+        self.lock_backend().clone()
+    }
+
+    fn lock_backend(&self) -> MutexGuard<'_, Option<BackendId>> {
+        self.backend.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it goes to the machine called `name`.
     pub(crate) fn is_at(&self, name: &str) -> bool {
-        self.backend.load().as_ref().is_some_and(|backend| &*backend.name == name)
+        self.lock_backend().as_ref().is_some_and(|backend| &*backend.name == name)
     }
 
     /// Tells the session; what outranks it stays. Whether this was news.
@@ -229,7 +232,7 @@ impl Table {
         let id = about.id;
         let mut session = Session {
             about,
-            backend: ArcSwapOption::empty(),
+            backend: Mutex::new(None),
             epoch: self.epoch,
             begun: 0,
             order: AtomicU8::new(Order::NONE.rank()),

@@ -20,9 +20,26 @@ impl Field<'_> {
     }
 }
 
-/// Whether `b` may stand in a token (RFC 9110 section 5.6.2).
+/// Whether an octet may stand in a token (RFC 9110 section 5.6.2), for all of them.
+const TOKEN: [bool; 256] = {
+    let mut token = [false; 256];
+    let mut b = 0;
+    while b < 256 {
+        token[b] = (b as u8).is_ascii_alphanumeric();
+        b += 1;
+    }
+    let others = b"!#$%&'*+-.^_`|~";
+    let mut at = 0;
+    while at < others.len() {
+        token[others[at] as usize] = true;
+        at += 1;
+    }
+    token
+};
+
+/// Whether `b` may stand in a token.
 pub(super) fn is_token_octet(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+    TOKEN[usize::from(b)]
 }
 
 /// Reads a line without its CRLF.
@@ -36,7 +53,8 @@ pub(super) fn field(line: &[u8]) -> Result<Field<'_>, Fault> {
         return Err(Fault::Malformed("field-name"));
     }
     let value = rest.get(1..).unwrap_or_default();
-    if value.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
+    // Without a way out in the middle, so that many octets are judged at a time.
+    if value.iter().fold(false, |found, b| found | ((*b < b' ') & (*b != b'\t')) | (*b == 0x7f)) {
         return Err(Fault::Malformed("field-value"));
     }
     Ok(Field { name, value: value.trim_ascii() })

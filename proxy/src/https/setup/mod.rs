@@ -72,18 +72,18 @@ pub(super) async fn page(
     body: &mut RequestBody,
 ) -> Result<Option<Response<ResponseBody>>, BodyFault> {
     let snapshot = &at.setting.snapshot;
-    let path = valid.path.to_ascii_lowercase();
-    let (allowed, what) = match path.as_str() {
-        "/autodiscover/autodiscover.xml" => (Method::POST, What::Pox),
-        "/autodiscover/autodiscover.json" => (Method::GET, What::Json),
-        "/.well-known/autoconfig/mail/config-v1.1.xml" | "/mail/config-v1.1.xml" => {
-            (Method::GET, What::Autoconfig)
-        }
-        "/profile.mobileconfig" => (Method::GET, What::Profile),
-        other => match other.strip_prefix("/autodiscover/autodiscover.json/v1.0/") {
-            Some(_) => (Method::GET, What::Json),
-            None => return Ok(None),
-        },
+    let is = |known: &str| valid.path.eq_ignore_ascii_case(known);
+    let begins = |known: &str| valid.path.get(..known.len()).is_some_and(|it| it.eq_ignore_ascii_case(known));
+    let (allowed, what) = if is("/autodiscover/autodiscover.xml") {
+        (Method::POST, What::Pox)
+    } else if is("/autodiscover/autodiscover.json") || begins("/autodiscover/autodiscover.json/v1.0/") {
+        (Method::GET, What::Json)
+    } else if is("/.well-known/autoconfig/mail/config-v1.1.xml") || is("/mail/config-v1.1.xml") {
+        (Method::GET, What::Autoconfig)
+    } else if is("/profile.mobileconfig") {
+        (Method::GET, What::Profile)
+    } else {
+        return Ok(None);
     };
     let Some(known) = Known::new(snapshot) else { return Ok(None) };
     if parts.method != allowed {

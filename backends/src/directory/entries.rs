@@ -1,5 +1,6 @@
 //! Single entries: look up, set, remove, walk through.
 
+use super::version::Version;
 use super::{Directory, DirectoryError};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use std::io::Write;
@@ -39,6 +40,15 @@ impl Directory {
     /// # Errors
     /// When the file cannot be read: nothing is known then, not that the key is nowhere.
     pub fn look_up(&self, key: &ArchiveKey) -> Result<Option<Placement>, DirectoryError> {
+        self.look_up_in(self.versions.now(&self.path), key)
+    }
+
+    /// Where the archive of `key` is in the state that is `now`, or in a later one.
+    pub(super) fn look_up_in(
+        &self,
+        now: Option<Version>,
+        key: &ArchiveKey,
+    ) -> Result<Option<Placement>, DirectoryError> {
         // One statement, so one state of the directory: between two, an import could be swapped in. The second
         // look-up is made only where the first finds nothing; the digit says which of them it was.
         let sql = "SELECT coalesce(
@@ -49,9 +59,9 @@ impl Directory {
             Some(domain) => (Some(kind(domain)), Some(domain.name())),
             None => (None, None),
         };
-        let found: Option<String> = self.with(|connection| {
+        let found: Option<String> = self.read(now, |connection| {
             let mut statement = connection.prepare_cached(sql)?;
-            Ok(statement.query_row((kind(key), key.name(), wider_kind, wider_name), |row| row.get(0))?)
+            statement.query_row((kind(key), key.name(), wider_kind, wider_name), |row| row.get(0))
         })?;
         Ok(found.map(|found| match (found.strip_prefix('0'), wider) {
             (None, Some(domain)) => Placement { host: found[1..].to_owned(), found_by: domain },

@@ -6,6 +6,7 @@ mod entries;
 mod import;
 mod merge;
 mod outcome;
+mod readers;
 mod remembered;
 mod schema;
 mod version;
@@ -15,11 +16,12 @@ pub(crate) use entries::{key_of, kind};
 pub use outcome::{Conflict, ConflictKind, ImportOptions, ImportPhase, Imported};
 pub use remembered::Found;
 
+use readers::{Reader, Readers};
 use remembered::Remembered;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use version::Versions;
+use version::{Version, Versions};
 
 /// What went wrong with the directory. For operators, never for clients.
 #[derive(Debug, thiserror::Error)]
@@ -62,9 +64,9 @@ impl DirectoryError {
 /// The embedded directory.
 pub struct Directory {
     path: PathBuf,
-    /// Connections that are not in use. A look-up takes microseconds, so there are never more of them than
-    /// threads that look up.
+    /// Connections that are not in use, for everything but look-ups.
     idle: Mutex<Vec<Connection>>,
+    readers: Readers,
     remembered: Remembered,
     versions: Versions,
 }
@@ -86,7 +88,25 @@ impl Directory {
         let path = state_dir.join("directory.db");
         let connection = schema::open(&path)?;
         let (idle, remembered) = (Mutex::new(vec![connection]), Remembered::new(remember));
-        Ok(Self { path, idle, remembered, versions: Versions::default() })
+        Ok(Self { path, idle, readers: Readers::default(), remembered, versions: Versions::default() })
+    }
+
+    /// Reads with `work` in the state that is `now`, or in a later one.
+    fn read<T>(
+        &self,
+        now: Option<Version>,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, DirectoryError> {
+        let mut reader = match self.readers.take() {
+            Some(reader) => reader,
+            None => Reader::new(schema::open(&self.path)?),
+        };
+        let result = reader.read(now, || self.versions.now(&self.path), work);
+        // Whatever was wrong, the next look-up begins anew.
+        if result.is_ok() || reader.end().is_ok() {
+            self.readers.put(reader);
+        }
+        Ok(result?)
     }
 
     /// Runs `work` on a connection of its own.

@@ -65,7 +65,7 @@ impl Directory {
         if let Some(known) = places.get(key).filter(|known| version.is_some() && known.version == version) {
             return Ok(Found::Now(Some(known.placement)));
         }
-        match self.look_up(key) {
+        match self.look_up_in(version, key) {
             Ok(Some(placement)) => {
                 places.insert(key.clone(), Known { placement: placement.clone(), version });
                 Ok(Found::Now(Some(placement)))
@@ -83,11 +83,13 @@ impl Directory {
         self.remembered.forget(Some(key));
     }
 
-    /// Forgets what other processes have changed since this was last called.
+    /// Forgets what other processes have changed since this was last called, and lets go of what was looked up in
+    /// until now.
     ///
     /// # Errors
     /// When the file cannot be read; what is remembered stays as it is then.
     pub fn follow_changes(&self) -> Result<(), DirectoryError> {
+        self.readers.rest();
         let mut followed = self.remembered.followed.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(last) = *followed else {
             // Whatever was remembered until now may be older than a change that nobody has followed.
@@ -191,8 +193,12 @@ mod tests {
         theirs.remove(&anna, "x").unwrap();
         assert_ne!(ours.versions.now(&ours.path), Some(before));
         assert_eq!(host(&anna), None);
-        // A checkpoint moves everything into the database and begins the log anew.
-        theirs.with(|connection| Ok(connection.pragma_update(None, "wal_checkpoint", "TRUNCATE")?)).unwrap();
+        // A checkpoint moves everything into the database and begins the log anew, once nobody looks at what is in it.
+        ours.follow_changes().unwrap();
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let busy =
+            theirs.with(|connection| Ok(connection.query_row(checkpoint, (), |row| row.get::<_, bool>(0))?));
+        assert!(!busy.unwrap());
         assert_eq!(host(&ben).as_deref(), Some("ih0"));
         theirs.set(&ben, "ih9", "x").unwrap();
         assert_eq!(host(&ben).as_deref(), Some("ih9"));

@@ -11,7 +11,7 @@ use usher_tests::certificate::Certificate;
 use usher_tests::usher::Setup;
 
 /// Rounds, in each of which every proxy has its turn.
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 11;
 /// `user@example.com:secret`.
 const LOGIN: &str = "authorization: Basic dXNlckBleGFtcGxlLmNvbTpzZWNyZXQ=";
 

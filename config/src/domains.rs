@@ -109,9 +109,9 @@ impl Domains {
 
     /// Splits at the last separator that stands before a known domain, else at the last `@`.
     fn split<'n>(&'n self, name: &'n str) -> Option<(&'n str, &'n str)> {
-        let separators = name.char_indices().rev().filter(|(_, char)| self.separators.contains(char));
-        for (at, separator) in separators {
-            let domain = &name[at + separator.len_utf8()..];
+        for (at, separator) in name.rmatch_indices(self.separators.as_slice()) {
+            let domain = &name[at + separator.len()..];
+            let separator = separator.chars().next().unwrap_or_default();
             if let Some(known) = self.known.get(domain)
                 && known.separators.contains(&separator)
             {
@@ -138,7 +138,11 @@ impl Domains {
 fn normalise(typed: &[u8]) -> Option<String> {
     let typed = std::str::from_utf8(typed).ok()?;
     // Before the work that a longer name would make, and again after it: lower case may be longer.
-    if typed.len() > KEY_CAP || typed.chars().any(char::is_control) {
+    let has_control = match typed.is_ascii() {
+        true => typed.bytes().any(|b| b.is_ascii_control()),
+        false => typed.chars().any(char::is_control),
+    };
+    if typed.len() > KEY_CAP || has_control {
         return None;
     }
     key(fold(typed))

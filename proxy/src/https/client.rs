@@ -1,5 +1,6 @@
 //! One client's connection, as its requests see it.
 
+use super::asked::{Asked, LastAsked};
 use super::body::RequestBody;
 use crate::accepted::Connected;
 use crate::session::{Ended, Record};
@@ -38,14 +39,15 @@ pub(super) struct Client {
     pub(super) logs_in_on_connections: AtomicBool,
     /// What backends are told of the client, ready to be sent.
     pub(super) told: Told,
+    asked: LastAsked,
     begun: Instant,
     _place: Connected,
 }
 
 /// What is the same in all requests of a client.
 pub(super) struct Told {
-    /// `Forwarded` up to the host.
-    pub(super) forwarded: String,
+    /// Both addresses, in the way of `Forwarded`.
+    ends: String,
     pub(super) address: HeaderValue,
     pub(super) port: HeaderValue,
     pub(super) proto: &'static str,
@@ -61,7 +63,7 @@ impl Told {
         let value =
             |text: String| HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown"));
         Self {
-            forwarded: format!("for=\"{source}\";by=\"{local}\""),
+            ends: format!("for=\"{source}\";by=\"{local}\""),
             address: value(source.ip().to_string()),
             port: HeaderValue::from(local.port()),
             proto: if is_secure { "https" } else { "http" },
@@ -92,6 +94,7 @@ impl Client {
             own: Mutex::default(),
             logs_in_on_connections: AtomicBool::new(false),
             told,
+            asked: LastAsked::default(),
             begun: Instant::now(),
             _place: place,
         })
@@ -101,6 +104,11 @@ impl Client {
     pub(super) fn listening(&self) -> Listening {
         let now = self.shared.listening(self.listener, &self.began_with.name);
         now.unwrap_or_else(|| self.began_with.clone())
+    }
+
+    /// Whom it asks for with this `Host`; `None`: that is none.
+    pub(super) fn asked(&self, host: &[u8]) -> Option<Arc<Asked>> {
+        self.asked.read(host, &self.told.ends, self.told.proto)
     }
 
     /// The name of this server.

@@ -152,10 +152,9 @@ async fn serve(
     let aim = aim(ticket, at, whose, &own, &mut extras).await?;
     let upgrade = tunnel::upgrade(&mut parts, body.is_empty());
     let expects = parts.headers.contains_key(EXPECT) && !body.is_empty();
-    let host = parts.headers.get(http::header::HOST).cloned().unwrap_or(HeaderValue::from_static(""));
-    fields::to_backend(&mut parts.headers, &client, &https.trusted, parts.version, ticket.id, |name| {
-        sets_identity(https, &client, name)
-    });
+    let may_not_set = |name: &str| sets_identity(https, &client, name);
+    let (trusted, version, id) = (&https.trusted, parts.version, ticket.id);
+    fields::to_backend(&mut parts.headers, &client, trusted, version, &valid.asked, id, may_not_set);
     if expects {
         parts.headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
     }
@@ -164,6 +163,7 @@ async fn serve(
     }
     parts.extensions.clear();
     let request = Some(Request::from_parts(parts, body));
+    let host = valid.asked.host.clone();
     let mut going = Going { request, host, upgrades: upgrade.is_some(), expects, timeout };
     let reached = forward::forward(ticket, at, &aim, &mut going, inform).await?;
     if let (Aim::Array { name, member }, Some(Held::Member(lease))) = (&aim, &ticket.held)

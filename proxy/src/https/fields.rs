@@ -1,10 +1,11 @@
 //! Header fields on their way through: what belongs to one connection stays there, what only usher may say is
 //! said by usher (RFC 9110 section 7.6).
 
+use super::asked::Asked;
 use super::client::{Client, Told};
 use crate::shared::Id;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, TE, TRAILER,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderName, HeaderValue, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, Version};
@@ -92,6 +93,7 @@ pub(super) fn to_backend(
     client: &Client,
     trusted: &[IpNet],
     version: Version,
+    asked: &Asked,
     id: Id,
     may_not_set: impl Fn(&str) -> bool,
 ) {
@@ -106,7 +108,7 @@ pub(super) fn to_backend(
     }
     remove_forged(headers, is_in(client.ends.0.ip(), trusted), may_not_set);
     join_cookies(headers);
-    tell_client(headers, &client.told);
+    tell_client(headers, &client.told, asked);
     if let Ok(id) = HeaderValue::from_bytes(&id.digits()) {
         headers.entry(X_REQUEST_ID).or_insert(id);
     }
@@ -155,13 +157,8 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Says who asks, and by which name: in the way of RFC 7239 and in the older ones.
-fn tell_client(headers: &mut HeaderMap, told: &Told) {
-    let host = headers.get(HOST).cloned();
-    let shown = host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let forwarded = [told.forwarded.as_str(), ";host=\"", shown, "\";proto=", told.proto].concat();
-    if let Ok(forwarded) = HeaderValue::try_from(forwarded) {
-        add(headers, FORWARDED, forwarded);
-    }
+fn tell_client(headers: &mut HeaderMap, told: &Told, asked: &Asked) {
+    add(headers, FORWARDED, asked.forwarded.clone());
     add(headers, X_FORWARDED_FOR, told.address.clone());
     let mut tell = |name, value: HeaderValue| {
         headers.entry(name).or_insert(value);
@@ -169,17 +166,18 @@ fn tell_client(headers: &mut HeaderMap, told: &Told) {
     tell(X_FORWARDED_PROTO, HeaderValue::from_static(told.proto));
     tell(X_FORWARDED_PORT, told.port.clone());
     tell(X_REAL_IP, told.address.clone());
-    if let Some(host) = host {
-        tell(X_FORWARDED_HOST, host);
-    }
+    tell(X_FORWARDED_HOST, asked.host.clone());
 }
 
 /// Adds an element to a list.
 fn add(headers: &mut HeaderMap, name: HeaderName, element: HeaderValue) {
-    if !headers.contains_key(&name) {
-        headers.insert(name, element);
-        return;
-    }
+    let name = match headers.entry(name) {
+        Entry::Vacant(place) => {
+            place.insert(element);
+            return;
+        }
+        Entry::Occupied(there) => there.key().clone(),
+    };
     let mut list: Vec<&[u8]> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
     list.push(element.as_bytes());
     if let Ok(list) = HeaderValue::from_bytes(&list.join(&b", "[..])) {

@@ -108,7 +108,7 @@ fn named(
     by: &'static str,
     is_certain: bool,
 ) -> Named {
-    let arrival = Arrival { local: Some(client.ends.1.ip()), server_name: Some(&valid.host) };
+    let arrival = Arrival { local: Some(client.ends.1.ip()), server_name: Some(&valid.asked.name) };
     Named { key: names.key(typed, &at.setting.snapshot.domains, arrival), by, is_certain }
 }
 
@@ -142,8 +142,8 @@ fn explicit(
             named(*names, one_of(parts.uri.query()?.as_bytes(), parameter)?.as_bytes(), "query", false)
         }
         Identity::Host { host } => {
-            let arrival = Arrival { local: Some(client.ends.1.ip()), server_name: Some(&valid.host) };
-            let key = host.find(&valid.host, &at.setting.snapshot.domains, arrival)?;
+            let arrival = Arrival { local: Some(client.ends.1.ip()), server_name: Some(&valid.asked.name) };
+            let key = host.find(&valid.asked.name, &at.setting.snapshot.domains, arrival)?;
             Some(Named { key: Some(key), by: "host", is_certain: false })
         }
         Identity::Header { name, senders, names } => {

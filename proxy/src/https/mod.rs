@@ -5,6 +5,7 @@
 //! forward. Nothing of one request says where the next one goes.
 
 mod answer;
+mod asked;
 mod body;
 mod client;
 mod closing;

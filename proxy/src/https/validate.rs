@@ -1,11 +1,13 @@
 //! What a request must be, beyond its framing, before anybody is looked up for it.
 
 use super::answer::Refusal;
+use super::asked::Asked;
 use super::client::Client;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, EXPECT, HOST};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Version};
 use std::borrow::Cow;
+use std::sync::Arc;
 use usher_wire::http::authority::Authority;
 use usher_wire::http::path;
 use usher_wire::http1::{FIELDS_CAP, TARGET_CAP, content_length};
@@ -13,8 +15,7 @@ use usher_wire::http1::{FIELDS_CAP, TARGET_CAP, content_length};
 /// A request that can be served: who is asked, and for what, each in one form.
 #[derive(Debug)]
 pub(super) struct Valid {
-    /// The host, in lower case, without a port.
-    pub(super) host: String,
+    pub(super) asked: Arc<Asked>,
     /// The normal form of the path; `*` for OPTIONS of the whole server.
     pub(super) path: String,
 }
@@ -42,19 +43,14 @@ pub(super) fn validate(parts: &mut Parts, client: &Client) -> Result<Valid, Inva
     if second.is_some() {
         return Err(bad("host-twice"));
     }
-    let asked = parts.uri.authority().map(|authority| authority.as_str().to_owned());
-    let host = match (&asked, host) {
-        (None, Some(host)) => host,
-        (Some(asked), given) => {
-            let authority = Authority::parse(asked.as_bytes()).ok_or_else(|| bad("authority"))?;
-            let given = given.unwrap_or_else(|| {
-                HeaderValue::from_str(asked).unwrap_or_else(|_| HeaderValue::from_static(""))
-            });
-            let same = Authority::parse(given.as_bytes()).is_some_and(|given| given.is_same(&authority, 443));
-            if !same {
-                return Err(bad("two-hosts"));
-            }
-            given
+    let is_absolute = parts.uri.authority().is_some();
+    let asked = match (parts.uri.authority().map(|named| named.as_str().as_bytes()), host) {
+        (None, Some(host)) => client.asked(host.as_bytes()).ok_or_else(|| bad("host"))?,
+        (Some(named), None) => client.asked(named).ok_or_else(|| bad("authority"))?,
+        (Some(named), Some(given)) => {
+            let named = Authority::parse(named).ok_or_else(|| bad("authority"))?;
+            let same = Authority::parse(given.as_bytes()).is_some_and(|given| given.is_same(&named, 443));
+            client.asked(given.as_bytes()).filter(|_| same).ok_or_else(|| bad("two-hosts"))?
         }
         (None, None) => return Err(bad("no-host")),
     };
@@ -67,7 +63,7 @@ pub(super) fn validate(parts: &mut Parts, client: &Client) -> Result<Valid, Inva
         return Err(bad("content-length"));
     }
     if parts.version == Version::HTTP_2 {
-        if asked.is_some() && parts.uri.scheme_str() != Some("https") {
+        if is_absolute && parts.uri.scheme_str() != Some("https") {
             return Err(bad("scheme"));
         }
         // Of HTTP/1 the guard has judged these. Cookies come apart, and are one field all the same.
@@ -87,9 +83,7 @@ pub(super) fn validate(parts: &mut Parts, client: &Client) -> Result<Valid, Inva
             return Err(Invalid::Refused(Refusal::new(status, cause)));
         }
     }
-    let authority = Authority::parse(host.as_bytes()).ok_or_else(|| bad("host"))?;
-    let name = authority.host.trim_end_matches('.').to_ascii_lowercase();
-    if client.server_name.as_ref().is_some_and(|wanted| *wanted != name) {
+    if client.server_name.as_ref().is_some_and(|wanted| *wanted != asked.name) {
         let refusal = Refusal::new(StatusCode::MISDIRECTED_REQUEST, "misdirected");
         return Err(Invalid::Refused(refusal));
     }
@@ -104,7 +98,7 @@ pub(super) fn validate(parts: &mut Parts, client: &Client) -> Result<Valid, Inva
         let refusal = Refusal::new(StatusCode::BAD_REQUEST, "authorization-twice");
         return Err(Invalid::Refused(refusal));
     }
-    let path = if written == "*" && parts.method == Method::OPTIONS && asked.is_none() {
+    let path = if written == "*" && parts.method == Method::OPTIONS && !is_absolute {
         Cow::Borrowed("*")
     } else if graphic(written) {
         let refusal = Refusal::new(StatusCode::BAD_REQUEST, "ambiguous-path");
@@ -116,6 +110,6 @@ pub(super) fn validate(parts: &mut Parts, client: &Client) -> Result<Valid, Inva
         return Err(bad("path"));
     };
     let path = path.into_owned();
-    parts.headers.insert(HOST, host);
-    Ok(Valid { host: name, path })
+    parts.headers.insert(HOST, asked.host.clone());
+    Ok(Valid { asked, path })
 }

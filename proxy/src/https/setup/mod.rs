@@ -110,7 +110,7 @@ pub(super) async fn page(
         }
         What::Autoconfig => match query("emailaddress").filter(|address| !known.serves(address)) {
             Some(_) => text(StatusCode::NOT_FOUND, XML, ""),
-            None => text(StatusCode::OK, XML, autoconfig::answer(&known, &valid.host)),
+            None => text(StatusCode::OK, XML, autoconfig::answer(&known, &valid.asked.name)),
         },
         What::Profile => {
             mobileconfig::answer(&known, query("email").as_deref(), at.setting.profiles.as_ref())

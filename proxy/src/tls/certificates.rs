@@ -7,6 +7,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -87,8 +88,20 @@ struct Resolver {
     strict: bool,
 }
 
+thread_local! {
+    /// The name that was asked for with SNI in the ClientHello which was read last: whoever chooses the certificate
+    /// is told, and a connection without buffers cannot be asked later.
+    static ASKED_NAME: Cell<Option<Box<str>>> = const { Cell::new(None) };
+}
+
+/// The name that a ClientHello has asked for, where one was read since this was last called.
+pub(super) fn take_asked_name() -> Option<Box<str>> {
+    ASKED_NAME.take()
+}
+
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        ASKED_NAME.set(hello.server_name().map(Into::into));
         let found = match hello.server_name() {
             Some(name) => self.certificates.find(&name.to_ascii_lowercase()),
             None => self.certificates.default.as_ref(),

@@ -1,13 +1,13 @@
 //! The handshake with a client.
 
 use super::ClientStream;
+use super::secured::Secured;
 use rustls::{InvalidMessage, ServerConfig};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::TlsAcceptor;
 use usher_wire::imap::preauth::PlainDrained;
 
 /// Why there is no TLS.
@@ -31,10 +31,9 @@ pub(crate) async fn accept(
     until: Instant,
     farewell: Duration,
 ) -> Result<ClientStream, HandshakeFault> {
-    let accepting = TlsAcceptor::from(config.clone()).accept(tcp).into_fallible();
-    match timeout_at(until, accepting).await {
+    match timeout_at(until, Secured::accept(tcp, config)).await {
         Err(_) => Err(HandshakeFault::TimedOut),
-        Ok(Ok(stream)) => Ok(ClientStream::Tls(Box::new(stream))),
+        Ok(Ok(stream)) => Ok(ClientStream::Tls(stream)),
         Ok(Err((error, tcp))) => {
             let _ = timeout(farewell, after_alert(tcp, &error)).await;
             Err(HandshakeFault::Failed(error))

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod handshake;
+mod secured;
 mod stream;
 
 pub(crate) use certificates::{

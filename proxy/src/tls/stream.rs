@@ -1,5 +1,6 @@
 //! A client's connection, before or after TLS, as one type.
 
+use super::secured::Secured;
 use rustls::HandshakeKind;
 use rustls::pki_types::CertificateDer;
 use std::io;
@@ -7,14 +8,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 
 /// The seam: what is behind it may change without the sessions knowing.
 pub(crate) enum ClientStream {
     /// No TLS, or not yet.
     Plain(TcpStream),
     /// TLS.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<Secured>),
 }
 
 impl ClientStream {
@@ -22,7 +22,7 @@ impl ClientStream {
     pub(crate) fn tls_version(&self) -> &'static str {
         match self {
             Self::Plain(_) => "none",
-            Self::Tls(stream) => match stream.get_ref().1.protocol_version() {
+            Self::Tls(stream) => match stream.negotiated().protocol_version() {
                 Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
                 Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
                 Some(_) | None => "unknown",
@@ -34,7 +34,7 @@ impl ClientStream {
     pub(crate) fn is_resumed(&self) -> bool {
         match self {
             Self::Plain(_) => false,
-            Self::Tls(stream) => stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed),
+            Self::Tls(stream) => stream.negotiated().handshake_kind() == Some(HandshakeKind::Resumed),
         }
     }
 
@@ -42,7 +42,7 @@ impl ClientStream {
     pub(crate) fn is_http2(&self) -> bool {
         match self {
             Self::Plain(_) => false,
-            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+            Self::Tls(stream) => stream.negotiated().alpn_protocol() == Some(b"h2"),
         }
     }
 
@@ -50,7 +50,7 @@ impl ClientStream {
     pub(crate) fn client_certificate(&self) -> Option<&CertificateDer<'static>> {
         match self {
             Self::Plain(_) => None,
-            Self::Tls(stream) => stream.get_ref().1.peer_certificates()?.first(),
+            Self::Tls(stream) => stream.negotiated().peer_certificates()?.first(),
         }
     }
 
@@ -58,7 +58,7 @@ impl ClientStream {
     pub(crate) fn server_name(&self) -> Option<&str> {
         match self {
             Self::Plain(_) => None,
-            Self::Tls(stream) => stream.get_ref().1.server_name(),
+            Self::Tls(stream) => stream.server_name(),
         }
     }
 }

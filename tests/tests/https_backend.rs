@@ -11,7 +11,7 @@ use usher_tests::frames::{self, DATA, END_HEADERS, END_STREAM, HEADERS, frame, g
 use usher_tests::http::{Answer, ask, basic, connect, get};
 use usher_tests::nginx::Nginx;
 use usher_tests::scripted::{Conn, Scripted};
-use usher_tests::usher::{Setup, Usher};
+use usher_tests::usher::{DEADLINE, Setup, Usher};
 use usher_tests::web::Web;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -256,10 +256,14 @@ fn tries_beyond_the_budget_are_not_made() {
 #[test]
 fn a_connection_that_was_closed_while_it_waited_costs_nobody_a_request() {
     let setup = quick();
-    let backend = Scripted::start(setup.at(8440), |mut conn| {
+    let (closed, closes) = std::sync::mpsc::channel();
+    let _backend = Scripted::start(setup.at(8440), move |mut conn| {
         head(&mut conn);
+        conn.octets(2);
         conn.send(OK);
         // Closed without a word, as idle connections are.
+        drop(conn);
+        closed.send(()).unwrap();
     });
     let usher = with_host(setup, "tls = \"none\"", "");
     let mut client = connect(usher.https());
@@ -269,9 +273,11 @@ fn a_connection_that_was_closed_while_it_waited_costs_nobody_a_request() {
             basic("anna")
         ));
         assert_eq!(client.http_answer().status, 200);
-        std::thread::sleep(Duration::from_millis(2));
+        closes.recv_timeout(DEADLINE).unwrap();
+        // Whoever has served this has heard of everything that happened before it.
+        client.send(get("/healthcheck.htm", ""));
+        assert_eq!(client.http_answer().status, 200);
     }
-    drop(backend);
 }
 
 #[test]

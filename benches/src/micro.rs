@@ -5,7 +5,7 @@
 //! difference is what the calls cost, without the start of the program.
 
 use crate::Outcome;
-use crate::directory::{Csv, fill, name};
+use crate::directory::{Csv, fill, name, settle};
 use crate::table::{Row, Table};
 use std::error::Error;
 use std::hint::black_box;
@@ -132,6 +132,7 @@ fn directory(key: impl Fn(usize) -> u64, count: usize) -> Result<Duration, Box<d
     let dir = tempfile::tempdir()?;
     fill(dir.path(), Csv::new(USERS, 64))?;
     let directory = Directory::remembering(dir.path(), 100)?;
+    settle(&directory)?;
     let begun = Instant::now();
     for number in 0..count {
         black_box(directory.find(&ArchiveKey::User(name(key(number))))?);

@@ -101,7 +101,8 @@ impl Directory {
             Some(reader) => reader,
             None => Reader::new(schema::open(&self.path)?),
         };
-        let result = reader.read(now, || self.versions.now(&self.path), work);
+        let may_stay = self.readers.is_settled(now);
+        let result = reader.read(now, may_stay, || self.versions.now(&self.path), work);
         // Whatever was wrong, the next look-up begins anew.
         if result.is_ok() || reader.end().is_ok() {
             self.readers.put(reader);

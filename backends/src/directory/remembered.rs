@@ -89,7 +89,7 @@ impl Directory {
     /// # Errors
     /// When the file cannot be read; what is remembered stays as it is then.
     pub fn follow_changes(&self) -> Result<(), DirectoryError> {
-        self.readers.rest();
+        self.readers.rest(self.versions.now(&self.path));
         let mut followed = self.remembered.followed.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(last) = *followed else {
             // Whatever was remembered until now may be older than a change that nobody has followed.
@@ -193,8 +193,9 @@ mod tests {
         theirs.remove(&anna, "x").unwrap();
         assert_ne!(ours.versions.now(&ours.path), Some(before));
         assert_eq!(host(&anna), None);
-        // A checkpoint moves everything into the database and begins the log anew, once nobody looks at what is in it.
-        ours.follow_changes().unwrap();
+        // A checkpoint moves everything into the database and begins the log anew: while there are changes nobody
+        // goes on looking at what is in it.
+        ours.look_up(&ben).unwrap();
         let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
         let busy =
             theirs.with(|connection| Ok(connection.query_row(checkpoint, (), |row| row.get::<_, bool>(0))?));
@@ -202,6 +203,42 @@ mod tests {
         assert_eq!(host(&ben).as_deref(), Some("ih0"));
         theirs.set(&ben, "ih9", "x").unwrap();
         assert_eq!(host(&ben).as_deref(), Some("ih9"));
+    }
+
+    /// A directory that is quiet is looked at on and on; that ends with a change, and when nobody asks.
+    #[test]
+    fn a_quiet_directory_is_held_and_let_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ours, theirs) =
+            (Directory::remembering(dir.path(), 100).unwrap(), Directory::open(dir.path()).unwrap());
+        let user = |name: &str| ArchiveKey::User(format!("{name}@example.com"));
+        let host = |name: &str| ours.look_up(&user(name)).unwrap().map(|placement| placement.host);
+        let is_held = || {
+            let checkpoint = "PRAGMA wal_checkpoint(RESTART)";
+            let busy = |connection: &mut rusqlite::Connection| {
+                connection.busy_timeout(std::time::Duration::ZERO)?;
+                Ok(connection.query_row(checkpoint, (), |row| row.get::<_, bool>(0))?)
+            };
+            theirs.with(busy).unwrap()
+        };
+        theirs.set(&user("anna"), "ih1", "x").unwrap();
+        assert_eq!(host("anna").as_deref(), Some("ih1"));
+        assert!(!is_held(), "it has just changed");
+        ours.follow_changes().unwrap();
+        ours.follow_changes().unwrap();
+        assert_eq!(host("anna").as_deref(), Some("ih1"));
+        // Something to be cleared.
+        theirs.set(&user("ben"), "ih2", "x").unwrap();
+        assert!(is_held());
+        assert_eq!(host("ben").as_deref(), Some("ih2"), "a change is seen at once");
+        assert!(!is_held(), "and nothing is held after it");
+        ours.follow_changes().unwrap();
+        ours.follow_changes().unwrap();
+        assert_eq!(host("ben").as_deref(), Some("ih2"));
+        theirs.set(&user("carl"), "ih3", "x").unwrap();
+        assert!(is_held());
+        ours.follow_changes().unwrap();
+        assert!(!is_held(), "nobody asks");
     }
 
     /// Moves and look-ups at the same time, from threads: who looks after a move has been acknowledged sees it.

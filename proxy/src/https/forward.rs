@@ -336,7 +336,7 @@ async fn ended(ticket: &Ticket) -> Ended {
 /// Writes the request in the way of `version`.
 fn dress(request: &mut Request<RequestBody>, version: HttpVersion, host: &HeaderValue) {
     let mut uri = http::uri::Parts::default();
-    uri.path_and_query = std::mem::take(request.uri_mut()).into_parts().path_and_query;
+    uri.path_and_query = request.uri().path_and_query().cloned();
     let (is_empty, length) = (request.body().is_empty(), request.body().size_hint().exact());
     if is_empty {
         // The codec would send the field and no body to it.

@@ -27,7 +27,7 @@ const RECORD: usize = 5 + 16 * 1024 + 2048;
 const RECEIVED: usize = 64 * 1024 + 2 * RECORD;
 
 thread_local! {
-    /// What connections of a worker thread read into; nothing of it outlives a poll.
+    /// What connections of a worker thread read into and decrypt in; nothing of it outlives a poll.
     static INCOMING: RefCell<Box<[u8]>> = RefCell::new(vec![0; RECEIVED].into_boxed_slice());
     /// What they encrypt into; likewise.
     static OUTGOING: RefCell<Box<[u8]>> = RefCell::new(vec![0; SEALED].into_boxed_slice());
@@ -52,7 +52,7 @@ pub(crate) struct Secured {
     fault: Option<rustls::Error>,
 }
 
-/// Octets that wait. Holds no memory while there are none.
+/// Octets that wait. Holds no memory while there are none, and leaves none behind: they may be somebody's password.
 #[derive(Default)]
 struct Kept {
     octets: Vec<u8>,
@@ -82,6 +82,19 @@ impl Kept {
         buf.put_slice(now);
         self.octets.extend_from_slice(later);
     }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        wipe(&mut self.octets);
+    }
+}
+
+/// Overwrites what is not needed any more, in one go: uploads pass here as well as passwords.
+fn wipe(octets: &mut [u8]) {
+    octets.fill(0);
+    // Seen, so that it is not left out.
+    std::hint::black_box(octets);
 }
 
 impl Secured {
@@ -183,6 +196,7 @@ impl Secured {
                 self.partial.clear();
                 self.partial.extend_from_slice(rest);
             }
+            wipe(received);
             Poll::Ready(Ok(()))
         })
     }
@@ -214,6 +228,11 @@ impl Secured {
         buf: &mut ReadBuf<'_>,
         write: &mut impl FnMut(&mut WriteTraffic<'_, ServerConnectionData>),
     ) -> (usize, Result<bool, rustls::Error>) {
+        let is_handshaking = self.tls.is_handshaking();
+        // Whatever another connection has left there, should it have come to grief.
+        if is_handshaking {
+            drop(take_asked_name());
+        }
         let UnbufferedStatus { mut discard, state, .. } = self.tls.process_tls_records(incoming);
         let again = match state {
             Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
@@ -252,7 +271,7 @@ impl Secured {
             Ok(_) => Err(rustls::Error::General("early data that was not asked for".to_owned())),
             Err(fault) => Err(fault),
         };
-        if let Some(name) = take_asked_name() {
+        if is_handshaking && let Some(name) = take_asked_name() {
             self.server_name = Some(name);
         }
         (discard, again)
@@ -267,7 +286,8 @@ impl Secured {
         self.fault = Some(fault);
     }
 
-    /// Does `seal` as soon as rustls has nothing else to say; its result is what `out` holds behind it.
+    /// Does `seal` as soon as rustls has nothing else to say; its result is what `out` holds behind it. `None`: the
+    /// connection has ended on both sides.
     fn seal(
         &mut self,
         out: &mut [u8],
@@ -275,19 +295,19 @@ impl Secured {
             &mut WriteTraffic<'_, ServerConnectionData>,
             &mut [u8],
         ) -> Result<usize, EncryptError>,
-    ) -> io::Result<usize> {
+    ) -> io::Result<Option<usize>> {
         self.check()?;
-        let mut sealed = Ok(0);
+        let mut sealed = None;
         let mut partial = std::mem::take(&mut self.partial);
-        let (done, advanced) =
-            self.advance(&mut partial, &mut ReadBuf::new(&mut []), |traffic| sealed = seal(traffic, out));
+        let (done, advanced) = self
+            .advance(&mut partial, &mut ReadBuf::new(&mut []), |traffic| sealed = Some(seal(traffic, out)));
         partial.drain(..done);
         if let Err(fault) = advanced {
             self.fail(fault);
             self.check()?;
         }
         self.partial = partial;
-        sealed.map_err(io::Error::other)
+        sealed.transpose().map_err(io::Error::other)
     }
 
     /// Sends what waits.
@@ -357,6 +377,7 @@ impl AsyncWrite for Secured {
         }
         OUTGOING.with_borrow_mut(|out| {
             let length = this.seal(out, |traffic, out| traffic.encrypt(part, out))?;
+            let length = length.ok_or(io::ErrorKind::BrokenPipe)?;
             this.send(cx, out.get(..length).unwrap_or_default())?;
             Poll::Ready(Ok(part.len()))
         })
@@ -371,7 +392,7 @@ impl AsyncWrite for Secured {
         if !std::mem::replace(&mut this.has_said_goodbye, true) && this.fault.is_none() {
             let mut out = [0; 256];
             let length = this.seal(&mut out, |traffic, out| traffic.queue_close_notify(out))?;
-            this.unsent.octets.extend_from_slice(out.get(..length).unwrap_or_default());
+            this.unsent.octets.extend_from_slice(out.get(..length.unwrap_or(0)).unwrap_or_default());
         }
         ready!(this.poll_send(cx))?;
         match ready!(Pin::new(&mut this.tcp).poll_shutdown(cx)) {

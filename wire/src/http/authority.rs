@@ -24,13 +24,19 @@ impl<'a> Authority<'a> {
                     None => return None,
                 }
             }
-            None => match text.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (text, None),
-            },
+            None => {
+                let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
+                let (host, port) = match text.split_once(':') {
+                    Some((host, port)) => (host, Some(port)),
+                    None => (text, None),
+                };
+                if !host.bytes().all(is_name) {
+                    return None;
+                }
+                (host, port)
+            }
         };
-        let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
-        if host.is_empty() || host.len() > 255 || !(host.starts_with('[') || host.bytes().all(is_name)) {
+        if host.is_empty() || host.len() > 255 {
             return None;
         }
         let port = match port {
@@ -74,6 +80,8 @@ mod tests {
             ("h,h", None),
             ("h h", None),
             ("[::1", None),
+            ("[", None),
+            ("[h\";for=\"192.0.2.9", None),
             ("[::1]x", None),
             ("[h]", None),
             ("h\u{e9}", None),

@@ -21,7 +21,7 @@ use usher_wire::imap::capability::Privacy;
 use usher_wire::imap::preauth::{Preauth, Step, greet};
 use usher_wire::imap::tracker::Tracker;
 
-/// The argument by which the program makes the calls and nothing else: with a name and a count.
+/// The argument by which the program makes the calls and nothing else: with the number of a part and a count.
 pub(crate) const WORD: &str = "calls";
 const FEW: usize = 200;
 const MANY: usize = 1200;

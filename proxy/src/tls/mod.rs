@@ -2,6 +2,7 @@
 
 mod certificates;
 mod handshake;
+mod kept;
 mod secured;
 mod stream;
 

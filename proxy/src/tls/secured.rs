@@ -5,6 +5,7 @@
 //! no room, and records that the client has not taken.
 
 use super::certificates::take_asked_name;
+use super::kept::{Kept, wipe};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
 use rustls::{CommonState, ProtocolVersion, ServerConfig};
@@ -50,51 +51,6 @@ pub(crate) struct Secured {
     has_ended: bool,
     has_said_goodbye: bool,
     fault: Option<rustls::Error>,
-}
-
-/// Octets that wait. Holds no memory while there are none, and leaves none behind: they may be somebody's password.
-#[derive(Default)]
-struct Kept {
-    octets: Vec<u8>,
-    taken: usize,
-}
-
-impl Kept {
-    fn rest(&self) -> &[u8] {
-        self.octets.get(self.taken..).unwrap_or_default()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.octets.is_empty()
-    }
-
-    fn take(&mut self, count: usize) {
-        self.taken += count;
-        if self.taken >= self.octets.len() {
-            *self = Self::default();
-        }
-    }
-
-    /// Puts as much of `octets` into `buf` as finds room there in turn, and keeps the rest.
-    fn hand_on(&mut self, octets: &[u8], buf: &mut ReadBuf<'_>) {
-        let room = if self.is_empty() { buf.remaining().min(octets.len()) } else { 0 };
-        let (now, later) = octets.split_at(room);
-        buf.put_slice(now);
-        self.octets.extend_from_slice(later);
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        wipe(&mut self.octets);
-    }
-}
-
-/// Overwrites what is not needed any more, in one go: uploads pass here as well as passwords.
-fn wipe(octets: &mut [u8]) {
-    octets.fill(0);
-    // Seen, so that it is not left out.
-    std::hint::black_box(octets);
 }
 
 impl Secured {

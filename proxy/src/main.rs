@@ -8,6 +8,7 @@ mod cli;
 mod drain;
 mod https;
 mod imap;
+mod kept;
 mod listen;
 mod log;
 mod meter;

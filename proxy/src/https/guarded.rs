@@ -7,6 +7,7 @@
 use super::closing::Closing;
 use super::pace::{Pace, poll_due};
 use super::wire::{Refused, Wire};
+use crate::kept::Kept;
 use crate::tls::ClientStream;
 use std::cell::RefCell;
 use std::io;
@@ -34,9 +35,8 @@ pub(super) struct Guarded {
     stream: ClientStream,
     wire: Wire,
     reader: RequestReader,
-    /// What was judged and not taken yet, and how much of it was taken.
-    good: Vec<u8>,
-    taken: usize,
+    /// What was judged and not taken yet.
+    good: Kept,
     /// What came behind a request to switch protocols.
     held: Vec<u8>,
     /// Nothing is read any more: a request was refused.
@@ -58,8 +58,7 @@ impl Guarded {
             stream,
             wire,
             reader: RequestReader::default(),
-            good: Vec::new(),
-            taken: 0,
+            good: Kept::default(),
             held: Vec::new(),
             refused: false,
             header: limits.http_header,
@@ -72,25 +71,9 @@ impl Guarded {
         }
     }
 
-    /// Hands on what was judged. False where there is nothing.
-    fn deliver(&mut self, buf: &mut ReadBuf<'_>) -> bool {
-        let rest = self.good.get(self.taken..).unwrap_or_default();
-        if rest.is_empty() {
-            return false;
-        }
-        let step = rest.len().min(buf.remaining());
-        buf.put_slice(rest.get(..step).unwrap_or_default());
-        self.taken += step;
-        if self.taken == self.good.len() {
-            // Nothing is kept while nothing flows.
-            (self.good, self.taken) = (Vec::new(), 0);
-        }
-        true
-    }
-
     /// Judges `input`.
     fn judge(&mut self, input: &[u8]) {
-        match self.reader.read(input, &mut self.good) {
+        match self.reader.read(input, &mut self.good.octets) {
             Ok(taken) => self.held.extend_from_slice(input.get(taken..).unwrap_or_default()),
             Err(fault) => self.refuse(Refused::Fault(fault)),
         }
@@ -103,7 +86,7 @@ impl Guarded {
             self.wire.refuse(self.reader.heads(), refused);
         } else {
             self.wire.refuse(self.reader.heads() + 1, refused);
-            self.good.extend_from_slice(IN_PLACE);
+            self.good.octets.extend_from_slice(IN_PLACE);
         }
     }
 
@@ -160,7 +143,7 @@ impl AsyncRead for Guarded {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
-            if this.deliver(buf) {
+            if this.good.deliver(buf) {
                 this.waiting = None;
                 return Poll::Ready(Ok(()));
             }

@@ -15,6 +15,7 @@ use usher_wire::http1::{FIELDS_CAP, TARGET_CAP, content_length};
 /// A request that can be served: who is asked, and for what, each in one form.
 #[derive(Debug)]
 pub(super) struct Valid {
+    /// The host, as `Host` or `:authority` names it.
     pub(super) asked: Arc<Asked>,
     /// The normal form of the path; `*` for OPTIONS of the whole server.
     pub(super) path: String,

@@ -2,7 +2,6 @@
 
 mod certificates;
 mod handshake;
-mod kept;
 mod secured;
 mod stream;
 

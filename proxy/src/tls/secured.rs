@@ -5,7 +5,7 @@
 //! no room, and records that the client has not taken.
 
 use super::certificates::take_asked_name;
-use super::kept::{Kept, wipe};
+use crate::kept::{Kept, wipe};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
 use rustls::{CommonState, ProtocolVersion, ServerConfig};
@@ -302,14 +302,10 @@ impl Secured {
 impl AsyncRead for Secured {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buf.filled().len();
-        if !this.plain.is_empty() {
-            let rest = this.plain.rest();
-            let count = rest.len().min(buf.remaining());
-            buf.put_slice(rest.get(..count).unwrap_or_default());
-            this.plain.take(count);
+        if this.plain.deliver(buf) {
             return Poll::Ready(Ok(()));
         }
+        let before = buf.filled().len();
         while buf.filled().len() == before && buf.remaining() > 0 {
             this.check()?;
             if this.has_ended {

@@ -77,13 +77,27 @@ fn what_leads_around_the_routing_never_reaches_the_backend() {
 }
 
 #[test]
-fn logins_after_login_are_the_backends_to_refuse() {
-    let (usher, held) = with_archive(Setup::new());
+fn nobody_becomes_somebody_else_after_login() {
+    // 82, 104: a backend that would take it
+    let (usher, scripted) = with_script(Setup::new(), |conn| {
+        while let Some(line) = conn.line() {
+            conn.send(format!("{} OK done\r\n", line.split(' ').next().unwrap()));
+        }
+    });
     let mut client = logged_in(&usher);
-    for line in ["a STARTTLS", "a LOGIN ben secret", "a FOO"] {
-        assert!(client.command(line)[0].starts_with("a BAD"), "{line}");
-        assert_eq!(held.lines().last().unwrap(), line);
+    for line in ["LOGIN ben secret", "login ben secret", "AUTHENTICATE PLAIN AGJlbgBz", "PROXYAUTH ben", "LOGIN {3}"] {
+        assert_eq!(client.command(&format!("a {line}")), ["a BAD Already logged in."], "{line}");
     }
+    client.send("a LOGIN {3+}\r\nben {6+}\r\nsecret\r\n");
+    assert_eq!(client.answer("a"), ["a BAD Already logged in."]);
+    assert_eq!(client.command("a STARTTLS"), ["a BAD Not after login."]);
+    // In the order in which they were asked, and what is none of these is the backend's to refuse.
+    client.send("b FOO\r\nc LOGIN ben secret\r\nd NOOP\r\n");
+    assert_eq!(client.line(), "b OK done");
+    assert_eq!(client.line(), "c BAD Already logged in.");
+    assert_eq!(client.line(), "d OK done");
+    let heard = String::from_utf8_lossy(&scripted.heard()).into_owned();
+    assert!(heard.ends_with("\r\nb FOO\r\nd NOOP\r\n") && !heard.contains("ben"), "{heard}");
 }
 
 #[test]
@@ -128,6 +142,11 @@ fn literals_that_servers_read_differently_end_the_session() {
     for sent in [
         "a NOOP {99999999999999999999999999}\r\n",
         "a NOOP {18446744073709551617+}\r\n",
+        // 103: a server that reads numbers leniently takes these for thirteen octets
+        "a APPEND INBOX {+13}\r\nb UNAUTHENTICATE\r\n",
+        "a APPEND INBOX {13 }\r\nb UNAUTHENTICATE\r\n",
+        "a APPEND INBOX {13+ }\r\nb UNAUTHENTICATE\r\n",
+        "a APPEND \"x\" {-13}\r\nb UNAUTHENTICATE\r\n",
         "a NOOP\rb UNAUTHENTICATE\r\n",
         "a NO\0OP\r\n",
     ] {

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use usher_wire::imap::capability::scrub_line;
-use usher_wire::imap::tracker::{Out, Rest, Tracker};
+use usher_wire::imap::tracker::{Fault, Out, Rest, Tracker};
 
 /// Feeds `input` in `pieces` of these sizes and collects what goes on.
 fn feed(
@@ -329,4 +329,82 @@ fn rest_is_known_at_every_step() {
     ] {
         assert_eq!(step(client, server), rest, "{client:?} {server:?}");
     }
+}
+
+/// What the tracker says of `sent`, which comes in pieces of `size` octets, and what of it went on.
+fn sent_in_pieces(sent: &[u8], size: usize) -> (Result<(), Fault>, Vec<u8>) {
+    let (mut tracker, mut held, mut out) = (Tracker::default(), Vec::new(), Vec::new());
+    for piece in sent.chunks(size) {
+        held.extend_from_slice(piece);
+        loop {
+            let moved = match tracker.client(&held) {
+                Ok(moved) => moved,
+                Err(fault) => return (Err(fault), out),
+            };
+            let (taken, stuck) = (moved.taken, moved.is_stuck());
+            match moved.out {
+                Out::Nothing => {}
+                Out::Forward(bytes) => out.extend_from_slice(bytes),
+                Out::Insert(bytes) => out.extend_from_slice(&bytes),
+            }
+            held.drain(..taken);
+            if stuck {
+                break;
+            }
+        }
+    }
+    (Ok(()), out)
+}
+
+/// Whatever could be a literal to somebody and is none by the grammar ends the session, however it comes.
+#[test]
+fn braces_that_might_be_a_literal_are_none_or_exactly_one() {
+    let ambiguous = [
+        "{+13}", "{13 }", "{ 13}", "{13+ }", "{13 +}", "{13++}", "{-13}", "{0x13}", "{13-}", "{13.0}", "{}", "{+}",
+        "{x}", "{13}}", "{13}x}", "{13\"}", "{x} {y}", "~{+13}", "{\t13}", "{13,}", "x{13 }y}", "\"{13}", "\"\\\"{13+}",
+        "{99999999999999999999999}", "{18446744073709551616+}", "({1 3}", "\"a\" {+13}", "{\"a\"}",
+    ];
+    for verb in ["APPEND INBOX", "NOOP", "X-THING", "UNAUTHENTICATE", "LOGIN"] {
+        for end in ambiguous {
+            let sent = format!("a {verb} {end}\r\nb NOOP\r\n");
+            for size in [1, 2, 3, 7, sent.len()] {
+                let (said, out) = sent_in_pieces(sent.as_bytes(), size);
+                assert_eq!(said, Err(Fault::AmbiguousLiteral), "{sent:?} by {size}");
+                assert!(!out.contains(&b'\n'), "{sent:?}: no line of it is whole: {:?}", String::from_utf8_lossy(&out));
+            }
+        }
+    }
+    for end in ["x}", "\"{13\" x}", "\"a\\\"{\" }", "{13} x", "\"{+13}\"", "}", "\"{\" \"}\" }"] {
+        let sent = format!("a SEARCH TEXT {end}\r\n");
+        for size in [1, 2, 3, 7, sent.len()] {
+            let (said, out) = sent_in_pieces(sent.as_bytes(), size);
+            assert_eq!((said, out.as_slice()), (Ok(()), sent.as_bytes()), "{sent:?} by {size}");
+        }
+    }
+}
+
+/// Whoever is logged in stays that one; what asks otherwise never goes on.
+#[test]
+fn no_second_login_goes_on() {
+    for verb in ["LOGIN bob x", "login bob x", "AUTHENTICATE PLAIN", "AUTHENTICATE PLAIN AGJvYgB4", "PROXYAUTH bob"] {
+        for end in ["", " {3}", " {3+}\r\nabc"] {
+            let sent = format!("a {verb}{end}\r\n");
+            let mut tracker = Tracker::default();
+            let (said, out) = (sent_in_pieces(sent.as_bytes(), 1), tracker.take_answers());
+            assert_eq!((said, out), ((Ok(()), Vec::new()), Vec::new()), "{sent:?}");
+            let mut rest = sent.as_bytes();
+            loop {
+                let moved = tracker.client(rest).unwrap();
+                if moved.is_stuck() {
+                    break;
+                }
+                rest = &rest[moved.taken..];
+            }
+            assert_eq!(tracker.take_answers(), b"a BAD Already logged in.\r\n", "{sent:?}");
+        }
+    }
+    let mut tracker = Tracker::default();
+    tracker.client(b"a STARTTLS\r\n").unwrap();
+    tracker.client(b"").unwrap();
+    assert_eq!(tracker.take_answers(), b"a BAD Not after login.\r\n");
 }

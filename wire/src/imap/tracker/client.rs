@@ -3,6 +3,7 @@
 use super::super::command::{Assembler, Head, LiteralVerdict, Step as Piece, head, is_astring_char};
 use super::super::id;
 use super::super::literal::{Announced, announced};
+use super::braces::Braces;
 use super::{ANSWERS_CAP, Fault, HEAD_CAP, Moved, OPEN_CAP, Out, Tracker, UNJUDGED_CAP};
 use memchr::{memchr, memchr3};
 
@@ -13,9 +14,9 @@ pub(super) enum Client {
     #[default]
     LineStart,
     /// Within a line of a command that goes through.
-    InLine,
+    InLine(Braces),
     /// The same of IDLE.
-    InIdleLine,
+    InIdleLine(Braces),
     /// Within a literal.
     Literal { remaining: u64 },
     /// A literal waits for the backend's word; `hidden` where the client does not.
@@ -25,7 +26,7 @@ pub(super) enum Client {
     /// In IDLE: the next line is DONE.
     Idling,
     /// Within a command that is answered here: `remaining` octets of a literal, then the rest of the line.
-    Swallowing { answer: Vec<u8>, remaining: u64 },
+    Swallowing { answer: Vec<u8>, remaining: u64, braces: Braces },
     /// Its answer waits until those before it have been given.
     Refusing { answer: Vec<u8> },
     /// Within an ID command, which goes on without what only a proxy may say.
@@ -58,16 +59,18 @@ impl Tracker {
                     if *remaining > 0 {
                         break;
                     }
-                    self.client = Client::InLine;
+                    self.client = Client::InLine(Braces::default());
                 }
-                Client::InLine | Client::InIdleLine => match line(rest)? {
+                Client::InLine(braces) | Client::InIdleLine(braces) => match line(rest)? {
                     Line::Part(certain) => {
+                        braces.follow(rest.get(..certain).unwrap_or_default());
                         through += certain;
                         break;
                     }
                     Line::End { bare, whole } => {
                         let line = rest.get(..bare).unwrap_or_default();
-                        self.line_ended(line)?;
+                        let literal = literal(line, braces)?;
+                        self.line_ended(literal);
                         let bare = through + bare;
                         through += whole;
                         if let Client::AwaitingContinuation { hidden: true, .. } = self.client {
@@ -124,6 +127,9 @@ impl Tracker {
         }
         self.client = match verb.to_ascii_uppercase().as_slice() {
             b"UNAUTHENTICATE" | b"COMPRESS" => swallowing(tag, "NO Not available here."),
+            // A lenient backend would let somebody else in, whom nobody has routed.
+            b"LOGIN" | b"AUTHENTICATE" | b"PROXYAUTH" => swallowing(tag, "BAD Already logged in."),
+            b"STARTTLS" => swallowing(tag, "BAD Not after login."),
             b"ID" => Client::Id(Box::default()),
             // A server need not look for a literal here, so none may stand here.
             b"IDLE" if beginning.len() > tag.len() + 1 + verb.len() => {
@@ -131,40 +137,44 @@ impl Tracker {
             }
             b"IDLE" => {
                 self.open.push_back(tag.into());
-                Client::InIdleLine
+                Client::InIdleLine(Braces::default())
             }
             other => {
                 self.logged_out |= other == b"LOGOUT";
                 self.open.push_back(tag.into());
-                Client::InLine
+                Client::InLine(Braces::default())
             }
         };
     }
 
-    /// A line of a command that goes through has ended; `line` is its end at least.
-    fn line_ended(&mut self, line: &[u8]) -> Result<(), Fault> {
-        self.client = match (literal(line)?, &self.client) {
+    /// A line of a command that goes through has ended, in a literal or not.
+    fn line_ended(&mut self, literal: Option<(u64, Wait)>) {
+        self.client = match (literal, &self.client) {
             (Some((size, wait)), _) => {
                 Client::AwaitingContinuation { size, hidden: matches!(wait, Wait::Never) }
             }
-            (None, Client::InIdleLine) => Client::IdleAsked,
+            (None, Client::InIdleLine(_)) => Client::IdleAsked,
             (None, _) => Client::LineStart,
         };
-        Ok(())
     }
 
     fn swallow<'a>(&mut self, input: &'a [u8]) -> Result<Moved<'a>, Fault> {
-        let Client::Swallowing { answer, remaining } = &mut self.client else { return Ok(Moved::STUCK) };
+        let Client::Swallowing { answer, remaining, braces } = &mut self.client else {
+            return Ok(Moved::STUCK);
+        };
         if *remaining > 0 {
             let run = usize::try_from(*remaining).unwrap_or(usize::MAX).min(input.len());
             *remaining -= run as u64;
             return Ok(Moved { taken: run, out: Out::Nothing });
         }
         match line(input)? {
-            Line::Part(certain) => Ok(Moved { taken: certain, out: Out::Nothing }),
+            Line::Part(certain) => {
+                braces.follow(input.get(..certain).unwrap_or_default());
+                Ok(Moved { taken: certain, out: Out::Nothing })
+            }
             Line::End { bare, whole } => {
-                match literal(input.get(..bare).unwrap_or_default())? {
-                    Some((size, Wait::Never)) => *remaining = size,
+                match literal(input.get(..bare).unwrap_or_default(), braces)? {
+                    Some((size, Wait::Never)) => (*remaining, *braces) = (size, Braces::default()),
                     // A client that waits for a continuation takes the answer instead.
                     Some((_, Wait::ForWord)) | None if answer.is_empty() => self.client = Client::LineStart,
                     Some((_, Wait::ForWord)) | None => {
@@ -265,7 +275,8 @@ impl Tracker {
         match &mut self.client {
             // The client has sent the literal all the same, and the rest of a command that is over.
             Client::AwaitingContinuation { size, hidden: true } if youngest_answered => {
-                self.client = Client::Swallowing { answer: Vec::new(), remaining: *size };
+                self.client =
+                    Client::Swallowing { answer: Vec::new(), remaining: *size, braces: Braces::default() };
             }
             Client::AwaitingContinuation { .. } | Client::IdleAsked | Client::Idling if youngest_answered => {
                 self.client = Client::LineStart;
@@ -296,7 +307,7 @@ fn answer(tag: &[u8], text: &str) -> Vec<u8> {
 }
 
 fn swallowing(tag: &[u8], text: &str) -> Client {
-    Client::Swallowing { answer: answer(tag, text), remaining: 0 }
+    Client::Swallowing { answer: answer(tag, text), remaining: 0, braces: Braces::default() }
 }
 
 fn refusing(tag: &[u8], text: &str) -> Client {
@@ -351,23 +362,22 @@ enum Wait {
     Never,
 }
 
-/// The literal that the end of a command line announces.
-fn literal(line: &[u8]) -> Result<Option<(u64, Wait)>, Fault> {
+/// The literal that the end of a command line announces; `braces` has followed what came of the line before.
+///
+/// A line that ends in a brace is either exactly an announcement or has no brace that could open one. Everything
+/// between may be a literal to one server and text to another: some read `{+13}` or `{13 }` as thirteen octets.
+fn literal(line: &[u8], braces: &mut Braces) -> Result<Option<(u64, Wait)>, Fault> {
+    braces.follow(line);
     match announced(line) {
-        Announced::Literal { size, sync: true } => Ok(Some((size, Wait::ForWord))),
-        Announced::Literal { size, sync: false } => Ok(Some((size, Wait::Never))),
-        // No digits or too many: a server may yet take it for a literal.
-        Announced::Malformed { .. } if ends_in_number(line) => Err(Fault::AmbiguousLiteral),
+        Announced::Literal { size, sync } if !braces.in_quotes => {
+            Ok(Some((size, if sync { Wait::ForWord } else { Wait::Never })))
+        }
+        Announced::Literal { .. } => Err(Fault::AmbiguousLiteral),
+        Announced::Malformed { .. } | Announced::Nothing if line.last() == Some(&b'}') && braces.may_open() => {
+            Err(Fault::AmbiguousLiteral)
+        }
         Announced::Malformed { .. } | Announced::Nothing => Ok(None),
     }
-}
-
-/// Whether the braces at the end of `line` hold nothing but digits and perhaps a plus.
-fn ends_in_number(line: &[u8]) -> bool {
-    let inside = line.strip_suffix(b"}").unwrap_or(line);
-    let inside = inside.strip_suffix(b"+").unwrap_or(inside);
-    let before = inside.iter().rposition(|b| !b.is_ascii_digit());
-    before.is_some_and(|at| inside.get(at) == Some(&b'{'))
 }
 
 fn is_verb_char(b: u8) -> bool {

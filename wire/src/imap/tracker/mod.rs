@@ -5,6 +5,7 @@
 //! around the routing is answered here and never reaches the backend. It keeps no octets: what cannot be
 //! judged yet stays with the caller, who offers it again with what follows it.
 
+mod braces;
 mod client;
 mod server;
 

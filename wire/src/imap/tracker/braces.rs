@@ -1,0 +1,42 @@
+//! Whether a command line has a brace that might open a literal, however many parts the line comes in.
+
+use memchr::memchr2;
+
+/// What is known of the line so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Braces {
+    /// Within a quoted string.
+    pub(super) in_quotes: bool,
+    /// The next octet of the quoted string stands for itself.
+    is_escaped: bool,
+    /// A brace stands outside of quoted strings.
+    outside: bool,
+    /// A brace stands in the quoted string at hand.
+    inside: bool,
+}
+
+impl Braces {
+    /// Follows more of the line.
+    pub(super) fn follow(&mut self, part: &[u8]) {
+        // Most lines have neither.
+        if !self.in_quotes && memchr2(b'"', b'{', part).is_none() {
+            return;
+        }
+        for octet in part {
+            match (self.in_quotes, self.is_escaped, octet) {
+                (true, true, _) => self.is_escaped = false,
+                (true, false, b'\\') => self.is_escaped = true,
+                (true, false, b'"') => (self.in_quotes, self.inside) = (false, false),
+                (true, false, b'{') => self.inside = true,
+                (false, _, b'"') => self.in_quotes = true,
+                (false, _, b'{') => self.outside = true,
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether there is one outside of quoted strings, or in a quoted string that does not end.
+    pub(super) fn may_open(&self) -> bool {
+        self.outside || self.inside
+    }
+}

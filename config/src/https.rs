@@ -53,6 +53,17 @@ pub struct PathPolicy {
     pub response_timeout: Option<Duration>,
     /// In place of that of `[https]`.
     pub body_limit: Option<u64>,
+    /// Protocols beside `websocket` that a request may ask to switch to, in lower case.
+    pub upgrades: Vec<String>,
+    /// In place of `http_stalled` of `[limits]`.
+    #[serde(serialize_with = "shown::some_duration")]
+    pub stalled: Option<Duration>,
+    /// In place of `http_min_rate` of `[limits]`, in octets a second.
+    pub min_rate: Option<u64>,
+    /// Paths with an empty segment, such as `//principals/`, pass as they are.
+    pub lenient_paths: bool,
+    /// Trailers of requests that are not announced go on to HTTP/1.1 as well.
+    pub request_trailers: bool,
 }
 
 /// What a name is the name of.

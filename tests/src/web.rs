@@ -151,6 +151,20 @@ impl Web {
         if let Some(status) = part("/status/") {
             *answer.status_mut() = StatusCode::from_u16(status as u16).unwrap();
         }
+        if path == "/blank" {
+            answer.headers_mut().insert("x-blank", HeaderValue::from_static(" v"));
+        }
+        if let Some(cookie) = parts.headers.get("x-set-cookie") {
+            for cookie in cookie.to_str().unwrap().split('|') {
+                answer.headers_mut().append("set-cookie", HeaderValue::from_str(cookie).unwrap());
+            }
+        }
+        if path == "/blank-trailers" {
+            let fields = HeaderMap::from_iter([("x-sum".parse().unwrap(), HeaderValue::from_static("v\t"))]);
+            let frames = [Frame::data(Bytes::from_static(b"body")), Frame::trailers(fields)];
+            *answer.body_mut() =
+                BodyExt::boxed(StreamBody::new(Frames(frames.map(Ok::<_, io::Error>).into_iter())));
+        }
         if path == "/trailers" {
             let mut fields = HeaderMap::new();
             fields.insert("x-checksum", HeaderValue::from_static("1234"));

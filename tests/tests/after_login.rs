@@ -85,7 +85,9 @@ fn nobody_becomes_somebody_else_after_login() {
         }
     });
     let mut client = logged_in(&usher);
-    for line in ["LOGIN ben secret", "login ben secret", "AUTHENTICATE PLAIN AGJlbgBz", "PROXYAUTH ben", "LOGIN {3}"] {
+    for line in
+        ["LOGIN ben secret", "login ben secret", "AUTHENTICATE PLAIN AGJlbgBz", "PROXYAUTH ben", "LOGIN {3}"]
+    {
         assert_eq!(client.command(&format!("a {line}")), ["a BAD Already logged in."], "{line}");
     }
     client.send("a LOGIN {3+}\r\nben {6+}\r\nsecret\r\n");

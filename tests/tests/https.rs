@@ -7,6 +7,7 @@ use usher_tests::certificate::Certificate;
 use usher_tests::client::Client;
 use usher_tests::frames;
 use usher_tests::http::{Answer, ask, basic, connect, get};
+use usher_tests::scripted::Scripted;
 use usher_tests::usher::{Setup, Usher};
 use usher_tests::web::Web;
 
@@ -180,7 +181,7 @@ fn a_form_binds_by_a_cookie_that_follows_the_user() {
     assert_eq!(cookies.len(), 2, "the application's and usher's: {cookies:?}");
     let (_, cookie) = cookies.iter().find(|(_, value)| value.starts_with("__Host-usher-user=")).unwrap();
     assert!(cookie.contains("HttpOnly") && cookie.contains("Secure") && cookie.contains("SameSite=Lax"));
-    assert!(!cookie.contains("anna") && !cookie.contains("w0"));
+    assert!(!cookie.contains("anna") && !cookie.contains("w0.test"));
     let pair = cookie.split(';').next().unwrap();
     let with = |more: &str| get("/inbox", &format!("Cookie: app=1; {pair}; b=2\r\n{more}"));
     let answer = ask(https, with(""));
@@ -436,4 +437,154 @@ fn load_balancers_see_usher_stop() {
     assert_eq!(idle.rest().0, "");
     let answer = busy.http_answer();
     assert_eq!((held_by(&answer), answer.closes()), ("w.test", true));
+}
+
+#[test]
+fn usher_alone_sets_its_cookies() {
+    // 107
+    let house = house(&from("from = \"basic\""), "affinity = \"cookie\"");
+    let own = "__Host-usher-user=forged; Path=/; Secure|a=1|__host-USHER-member=x; Path=/| =__Host-usher-user=y|b=__Host-usher-user";
+    let fields = format!("{}X-Set-Cookie: {own}\r\n", basic("anna"));
+    let cookies = |answer: &Answer| -> Vec<String> {
+        let set = answer.headers.iter().filter(|(name, _)| name == "set-cookie");
+        set.map(|(_, value)| value.clone()).collect()
+    };
+    let answer = ask(house.usher.https(), get("/", &fields));
+    assert_eq!(cookies(&answer), ["a=1", "b=__Host-usher-user"]);
+    // What usher itself says goes beside it.
+    let answer = ask(house.usher.https(), get("/", &format!("X-Set-Cookie: {own}\r\n")));
+    let set = cookies(&answer);
+    assert_eq!(
+        (set.len(), &set[..2]),
+        (3, &["a=1".to_owned(), "b=__Host-usher-user".to_owned()][..]),
+        "{set:?}"
+    );
+    assert!(set[2].starts_with("__Host-usher-member=") && !set[2].contains("=x;"), "{set:?}");
+    // And what a client sends under such a name is no backend's to read.
+    let seen = ask(
+        house.usher.https(),
+        get("/", &format!("{}Cookie: __host-usher-user=a; c=2; =__Host-usher-member=b\r\n", basic("anna"))),
+    );
+    assert_eq!(seen.json()["headers"]["cookie"][0], "c=2");
+}
+
+#[test]
+fn interim_responses_and_switches_set_none_of_ushers_cookies() {
+    // 107: whichever response it is
+    let setup = Setup::new();
+    let address = setup.at(8450);
+    let _backend = Scripted::start(address, |mut conn| {
+        let mut switches = false;
+        while let Some(line) = conn.line().filter(|line| !line.is_empty()) {
+            switches |= line.eq_ignore_ascii_case("upgrade: websocket");
+        }
+        let cookies = "Set-Cookie: __Host-usher-user=x\r\nSet-Cookie: a=1\r\n";
+        if switches {
+            conn.send(format!(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n{cookies}\r\n"
+            ));
+        } else {
+            conn.send(format!("HTTP/1.1 103 Early Hints\r\n{cookies}\r\n"));
+            conn.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{cookies}\r\n"));
+        }
+        conn.rest();
+    });
+    let usher = setup
+        .https("")
+        .section(&format!(
+            "[https]\narray = \"a\"\n[[array]]\nname = \"a\"\nhealth = {{ http = {{ probe = \"none\" }} }}\n\
+             members = [{{ name = \"m.test\", http = {{ address = \"{address}\", tls = \"none\" }} }}]"
+        ))
+        .start();
+    let set = |answer: &Answer| {
+        let cookies = answer.headers.iter().filter(|(name, _)| name == "set-cookie");
+        cookies.map(|(_, value)| value.clone()).collect::<Vec<_>>()
+    };
+    let mut client = connect(usher.https());
+    client.send(get("/", ""));
+    let hints = client.one_answer(false);
+    assert_eq!((hints.status, set(&hints)), (103, vec!["a=1".to_owned()]));
+    assert_eq!(set(&client.one_answer(false)), ["a=1"]);
+    let mut client = connect(usher.https());
+    client.send(get("/", "Connection: Upgrade\r\nUpgrade: websocket\r\n"));
+    let switched = client.http_answer();
+    assert_eq!((switched.status, set(&switched)), (101, vec!["a=1".to_owned()]));
+}
+
+#[test]
+fn a_form_of_another_site_binds_nobody() {
+    // 108
+    let house = house(&from("from = \"form\"\npath = \"/login\"\nfield = \"username\""), "");
+    let post = |more: &str| {
+        let form = "username=anna&password=secret";
+        let request = format!(
+            "POST /login HTTP/1.1\r\nHost: mail.test:1443\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Content-Length: {}\r\n{more}\r\n{form}",
+            form.len()
+        );
+        let answer = ask(house.usher.https(), request);
+        assert_eq!(answer.status, 303, "it goes to its host all the same: {more}");
+        answer.headers.iter().any(|(_, value)| value.starts_with("__Host-usher-user="))
+    };
+    let own = "Origin: https://mail.test:1443\r\n";
+    for more in [
+        "",
+        own,
+        "Origin: https://MAIL.test:1443\r\nSec-Fetch-Site: same-origin\r\n",
+        "Sec-Fetch-Site: none\r\n",
+    ] {
+        assert!(post(more), "{more:?}");
+    }
+    for more in [
+        "Origin: https://evil.test\r\n",
+        "Origin: https://mail.test\r\n",
+        "Origin: http://mail.test:1443\r\n",
+        "Origin: https://mail.test:1443.evil.test\r\n",
+        "Origin: null\r\n",
+        "Origin:\r\n",
+        "Sec-Fetch-Site: cross-site\r\n",
+        "Sec-Fetch-Site: same-site\r\n",
+        &format!("{own}Sec-Fetch-Site: cross-site\r\n"),
+        &format!("{own}Origin: https://evil.test\r\n"),
+    ] {
+        assert!(!post(more), "{more:?}");
+    }
+}
+
+#[test]
+fn what_names_somebody_twice_is_refused() {
+    // 109
+    let identities = from("from = \"form\"\npath = \"/login\"\nfield = \"username\"")
+        + &from("from = \"bearer\"\nclaim = \"sub\"")
+        + &from("from = \"query\"\ntemplate = \"?User={user}\"");
+    let house = house(&identities, "");
+    let https = house.usher.https();
+    let post = |kind: &str, form: &str| {
+        let head = format!("POST /login HTTP/1.1\r\nHost: mail.test\r\nContent-Type: {kind}\r\n");
+        ask(https, format!("{head}Content-Length: {}\r\n\r\n{form}", form.len())).status
+    };
+    for form in [
+        r#"{"username":"anna","username":"ben"}"#,
+        r#"{"username":"anna","x":1,"user\u006eame":"ben"}"#,
+        r#"{"username":"anna","UserName":"ben"}"#,
+        r#"{"username":"anna","password":"a","password":"b"}"#,
+    ] {
+        assert_eq!(post("application/json; charset=utf-8", form), 400, "{form}");
+    }
+    for form in ["username=anna&username=ben", "username=anna&UserName=ben", "username=anna&user%6eame=ben"] {
+        assert_eq!(post("application/x-www-form-urlencoded", form), 400, "{form}");
+    }
+    let bearer = |claims: &str| {
+        use base64::Engine;
+        let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(claims);
+        ask(https, get("/", &format!("Authorization: Bearer x.{claims}.y\r\n")))
+    };
+    assert_eq!(held_by(&bearer(r#"{"sub":"anna@example.com"}"#)), "w0.test");
+    for claims in
+        [r#"{"sub":"anna@example.com","sub":"ben@example.com"}"#, r#"{"sub":"anna@example.com","a":1,"a":2}"#]
+    {
+        assert_eq!(bearer(claims).status, 400, "{claims}");
+    }
+    assert_eq!(ask(https, get("/?User=anna&user=ben", "")).status, 400);
+    assert!(house.hosts.iter().all(|host| !host.asked().iter().any(|asked| asked.contains("/login"))));
 }

@@ -26,7 +26,8 @@ fn with_host(setup: Setup, http: &str, keys: &str) -> Usher {
     setup
         .https("")
         .web_host("ih.test", address, http, keys)
-        .section("[https]\nresponse_timeout = \"700ms\"\n[[https.path]]\nprefix = \"/long\"\nresponse_timeout = \"20s\"")
+        .section("[https]\nresponse_timeout = \"700ms\"\n[[https.path]]\nprefix = \"/long\"\nresponse_timeout = \"20s\"\n\
+             [[https.path]]\nprefix = \"/\"\nupgrades = [\"echo\"]")
         .users(&[("anna@example.com", "ih.test")])
         .start()
 }
@@ -467,6 +468,20 @@ fn http2_to_a_backend_shares_one_connection() {
     // One for each worker of usher's.
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     assert!(web.connections() <= workers, "{}", web.connections());
+    // 100: what the backend's own codec lets through, and no client may see
+    assert_eq!(ask(usher.https(), get("/blank", &basic("anna"))).status, 502);
+    let mut client = frames::connect(usher.https());
+    let auth = basic("anna");
+    let auth = auth.trim_end().split_once(": ").unwrap().1;
+    let fields = get_block("/blank-trailers", &[("authorization", auth)]);
+    client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &fields));
+    assert_eq!(client.outcome(1), Ok(200));
+    let mut last = client.frame_of(1);
+    while last.kind == DATA {
+        assert_eq!(last.flags & END_STREAM, 0);
+        last = client.frame_of(1);
+    }
+    assert_eq!(last.kind, frames::RST_STREAM, "{last:?}");
     // What HTTP/2 cannot do goes by HTTP/1.1.
     let mut client = connect(usher.https());
     client.send(get("/", &format!("Connection: Upgrade\r\nUpgrade: echo\r\n{}", basic("anna"))));

@@ -24,7 +24,8 @@ fn door(setup: Setup) -> (Usher, Arc<Web>) {
 fn with_array(setup: Setup, https: &str) -> Setup {
     let address = setup.at(8450);
     setup.https("").section(&format!(
-        "[https]\narray = \"a\"\n{https}\n[[array]]\nname = \"a\"\nhealth = {{ http = {{ probe = \"none\" }} }}\n\
+        "[https]\narray = \"a\"\n{https}\n[[https.path]]\nprefix = \"/tunnel\"\nupgrades = [\"echo\"]\n\
+         [[array]]\nname = \"a\"\nhealth = {{ http = {{ probe = \"none\" }} }}\n\
          members = [{{ name = \"m.test\", http = {{ address = \"{address}\", tls = \"none\" }} }}]"
     ))
 }
@@ -498,18 +499,24 @@ fn interim_responses_are_passed_on() {
         while conn.line().is_some_and(|line| !line.is_empty()) {}
         conn.send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
         std::thread::sleep(std::time::Duration::from_millis(100));
-        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+        // 134: and two that come together with the answer, in their order
+        conn.send(
+            "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 104 Upload Resumption Supported\r\nLink: </b>\r\n\r\n\
+             HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+        );
     });
     let usher = with_array(setup, "").start();
     let mut client = connect(usher.https());
     client.send(get("/", ""));
     let hints = client.one_answer(false);
     assert_eq!((hints.status, hints.header("link")), (103, Some("</a>")));
-    assert_eq!(client.http_answer().text(), "ok");
+    assert_eq!(client.one_answer(false).status, 102);
+    let hints = client.one_answer(false);
+    assert_eq!((hints.status, hints.header("link")), (104, Some("</b>")));
+    assert_eq!(client.one_answer(false).text(), "ok");
     let mut client = frames::connect(usher.https());
     client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &get_block("/", &[])));
-    assert_eq!(client.outcome(1), Ok(103));
-    assert_eq!(client.outcome(1), Ok(200));
+    assert_eq!([(); 4].map(|()| client.outcome(1)), [Ok(103), Ok(102), Ok(104), Ok(200)]);
 }
 
 #[test]
@@ -594,4 +601,109 @@ fn garbage_and_other_protocols_are_nobodys_request() {
     assert!(web.asked().is_empty());
     assert_eq!(usher.setup.at(HTTPS), usher.https());
     assert_eq!(ask(usher.https(), get("/", &basic("x"))).status, 401);
+}
+
+#[test]
+fn values_of_http2_have_no_blank_ends() {
+    // 100: one reader takes them off, another does not, and a login of a connection is taken for none
+    let (usher, web) = door(Setup::new());
+    let blanks = [" NTLM x", "\tNTLM x", "NTLM x ", "NTLM x\t", " ", "\t", " Negotiate x"];
+    for (name, value) in
+        blanks.iter().flat_map(|value| [("authorization", value), ("a", value), ("cookie", value)])
+    {
+        let mut client = frames::connect(usher.https());
+        client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &get_block("/", &[(name, value)])));
+        assert_eq!(client.outcome(1), Err(PROTOCOL_ERROR), "{name}: {value:?}");
+        // The connection goes on.
+        client.send(frame(
+            HEADERS,
+            END_HEADERS | END_STREAM,
+            3,
+            &get_block("/fine", &[(name, value.trim())]),
+        ));
+        let login = name == "authorization" && !value.trim().is_empty();
+        assert_eq!(client.outcome(3), if login { Err(0xd) } else { Ok(200) }, "{name}: {value:?}");
+    }
+    assert!(!web.asked().contains(&"GET /".to_owned()), "{:?}", web.asked());
+    let post = [(":method", "POST"), (":scheme", "https"), (":authority", "mail.test"), (":path", "/post")];
+    for value in [" v", "v ", "\tv", "v\t"] {
+        let mut client = frames::connect(usher.https());
+        client.send(frame(HEADERS, END_HEADERS, 1, &block(&post)));
+        client.send(frame(DATA, 0, 1, b"abc"));
+        client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&[("x-sum", value)])));
+        assert_eq!(client.outcome(1), Err(PROTOCOL_ERROR), "in trailers: {value:?}");
+    }
+    let connect =
+        [&post[1..3], &[(":method", "CONNECT"), (":path", "/"), (":protocol", "websocket ")]].concat();
+    let mut client = frames::connect(usher.https());
+    client.send(frame(HEADERS, END_HEADERS, 1, &block(&connect)));
+    assert_eq!(client.outcome(1), Err(PROTOCOL_ERROR));
+    // HTTP/1.1 has them, and they mean nothing.
+    let seen = ask(usher.https(), get("/", "Authorization: \t NTLM x \t\r\nA: \tb \r\n")).json();
+    assert_eq!(seen["headers"]["a"][0], "b");
+    assert_eq!(seen["headers"]["authorization"][0], "NTLM x");
+}
+
+#[test]
+fn only_what_is_allowed_becomes_a_tunnel() {
+    // 101
+    let (usher, web) = door(Setup::new());
+    for (protocol, path) in [
+        ("h2c", "/"),
+        ("H2C", "/tunnel"),
+        ("h2c/1", "/"),
+        ("connect-udp", "/"),
+        ("echo", "/elsewhere"),
+        ("websocket/13", "/"),
+        ("websocket, h2c", "/"),
+        ("", "/"),
+    ] {
+        let fields = [
+            (":method", "CONNECT"),
+            (":protocol", protocol),
+            (":scheme", "https"),
+            (":authority", "mail.test"),
+            (":path", path),
+        ];
+        let mut client = frames::connect(usher.https());
+        client.send(frame(HEADERS, END_HEADERS, 1, &block(&fields)));
+        assert_eq!(client.outcome(1), Ok(501), "{protocol:?}");
+    }
+    assert_eq!(web.asked(), Vec::<String>::new());
+    let with = |path: &str, upgrade: &str| get(path, &format!("Connection: Upgrade\r\n{upgrade}\r\n"));
+    for upgrade in [
+        "Upgrade: h2c",
+        "Upgrade: H2C, h2c/1",
+        "Upgrade: h2c;q=1",
+        "Upgrade: echo",
+        "Upgrade: websocket/13",
+        "Upgrade: websocket;x",
+        "Upgrade: web socket",
+        "Upgrade:",
+    ] {
+        let answer = ask(usher.https(), with("/", upgrade));
+        assert_eq!(answer.status, 200, "{upgrade}");
+        assert_eq!(answer.json()["headers"].get("upgrade"), None, "{upgrade}");
+    }
+    for (path, upgrade, protocol) in [
+        ("/", "Upgrade: h2c, WebSocket", "WebSocket"),
+        ("/", "Upgrade: h2c\r\nUpgrade: foo/1, websocket, bar", "websocket"),
+        ("/Tunnel/x", "Upgrade: h2c, ECHO/2", "ECHO/2"),
+    ] {
+        let mut client = connect(usher.https());
+        client.send(with(path, upgrade));
+        let answer = client.http_answer();
+        assert_eq!((answer.status, answer.header("upgrade")), (101, Some(protocol)), "{upgrade}");
+        client.send("over");
+        assert_eq!(client.octets(4), b"over");
+    }
+    // A backend that switches to something else has not switched.
+    let setup = Setup::new();
+    let _backend = Scripted::start(setup.at(8450), |mut conn| {
+        while conn.line().is_some_and(|line| !line.is_empty()) {}
+        conn.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n");
+        conn.rest();
+    });
+    let usher = with_array(setup, "").start();
+    assert_eq!(ask(usher.https(), with("/", "Upgrade: websocket, h2c")).status, 502);
 }

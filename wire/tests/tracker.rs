@@ -360,9 +360,34 @@ fn sent_in_pieces(sent: &[u8], size: usize) -> (Result<(), Fault>, Vec<u8>) {
 #[test]
 fn braces_that_might_be_a_literal_are_none_or_exactly_one() {
     let ambiguous = [
-        "{+13}", "{13 }", "{ 13}", "{13+ }", "{13 +}", "{13++}", "{-13}", "{0x13}", "{13-}", "{13.0}", "{}", "{+}",
-        "{x}", "{13}}", "{13}x}", "{13\"}", "{x} {y}", "~{+13}", "{\t13}", "{13,}", "x{13 }y}", "\"{13}", "\"\\\"{13+}",
-        "{99999999999999999999999}", "{18446744073709551616+}", "({1 3}", "\"a\" {+13}", "{\"a\"}",
+        "{+13}",
+        "{13 }",
+        "{ 13}",
+        "{13+ }",
+        "{13 +}",
+        "{13++}",
+        "{-13}",
+        "{0x13}",
+        "{13-}",
+        "{13.0}",
+        "{}",
+        "{+}",
+        "{x}",
+        "{13}}",
+        "{13}x}",
+        "{13\"}",
+        "{x} {y}",
+        "~{+13}",
+        "{\t13}",
+        "{13,}",
+        "x{13 }y}",
+        "\"{13}",
+        "\"\\\"{13+}",
+        "{99999999999999999999999}",
+        "{18446744073709551616+}",
+        "({1 3}",
+        "\"a\" {+13}",
+        "{\"a\"}",
     ];
     for verb in ["APPEND INBOX", "NOOP", "X-THING", "UNAUTHENTICATE", "LOGIN"] {
         for end in ambiguous {
@@ -370,7 +395,11 @@ fn braces_that_might_be_a_literal_are_none_or_exactly_one() {
             for size in [1, 2, 3, 7, sent.len()] {
                 let (said, out) = sent_in_pieces(sent.as_bytes(), size);
                 assert_eq!(said, Err(Fault::AmbiguousLiteral), "{sent:?} by {size}");
-                assert!(!out.contains(&b'\n'), "{sent:?}: no line of it is whole: {:?}", String::from_utf8_lossy(&out));
+                assert!(
+                    !out.contains(&b'\n'),
+                    "{sent:?}: no line of it is whole: {:?}",
+                    String::from_utf8_lossy(&out)
+                );
             }
         }
     }
@@ -386,7 +415,9 @@ fn braces_that_might_be_a_literal_are_none_or_exactly_one() {
 /// Whoever is logged in stays that one; what asks otherwise never goes on.
 #[test]
 fn no_second_login_goes_on() {
-    for verb in ["LOGIN bob x", "login bob x", "AUTHENTICATE PLAIN", "AUTHENTICATE PLAIN AGJvYgB4", "PROXYAUTH bob"] {
+    for verb in
+        ["LOGIN bob x", "login bob x", "AUTHENTICATE PLAIN", "AUTHENTICATE PLAIN AGJvYgB4", "PROXYAUTH bob"]
+    {
         for end in ["", " {3}", " {3+}\r\nabc"] {
             let sent = format!("a {verb}{end}\r\n");
             let mut tracker = Tracker::default();

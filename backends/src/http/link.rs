@@ -11,6 +11,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use usher_config::snapshot::HttpVersion;
+use usher_wire::http::field::ends_in_blanks;
 use usher_wire::http1::{Expected, HEAD_CAP};
 
 /// Window of a stream of HTTP/2, in octets.
@@ -123,10 +124,16 @@ where
             }
             Kind::Two(sender, _) => sender.try_send_request(going).await,
         };
-        sent.map_err(|mut error: TrySendError<Request<B>>| {
+        let response = sent.map_err(|mut error: TrySendError<Request<B>>| {
             *request = error.take_message();
             self.fault(&error.into_error())
-        })
+        })?;
+        // The codec of HTTP/1 takes blanks off; of HTTP/2 they are malformed (RFC 9113 section 8.2.1).
+        if response.headers().values().any(|value| ends_in_blanks(value.as_bytes())) {
+            let fault = ConnectFault::at(Stage::Response, Cause::Http("blank-ends"));
+            return Err(SendFault { fault, is_refused: false });
+        }
+        Ok(response)
     }
 
     /// What is spoken on it.

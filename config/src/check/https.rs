@@ -7,7 +7,7 @@ use crate::fault::Fault;
 use crate::https::{
     ClientCa, ClientSetup, HostTemplate, Https, Identity, Naming, PathPolicy, PathTemplate, Smtp,
 };
-use crate::raw::{Octets, Place, Section};
+use crate::raw::{Octets, Place, Rate, Section};
 use crate::snapshot::{Array, Listener, Protocol};
 use std::time::Duration;
 
@@ -232,8 +232,44 @@ fn path_policy(mut section: Section<'_>, faults: &mut Faults) -> Option<PathPoli
     let prefix = absolute_path(&mut section, "prefix", "\"/Microsoft-Server-ActiveSync\"", faults);
     let response_timeout = section.optional("response_timeout", faults).map(|time| time.value);
     let body_limit = section.optional::<Octets>("body_limit", faults).map(|limit| limit.value.0);
+    let upgrades = upgrades(&mut section, faults);
+    let stalled = section.optional("http_stalled", faults).map(|time| time.value);
+    let min_rate = section.optional::<Rate>("http_min_rate", faults).map(|rate| rate.value.0);
+    let lenient_paths = section.optional("lenient_paths", faults).is_some_and(|lenient| lenient.value);
+    let request_trailers = section.optional("request_trailers", faults).is_some_and(|sent| sent.value);
     section.finish(faults);
-    Some(PathPolicy { prefix: prefix?, response_timeout, body_limit })
+    Some(PathPolicy {
+        prefix: prefix?,
+        response_timeout,
+        body_limit,
+        upgrades,
+        stalled,
+        min_rate,
+        lenient_paths,
+        request_trailers,
+    })
+}
+
+/// The protocols that a path lets requests switch to.
+fn upgrades(section: &mut Section<'_>, faults: &mut Faults) -> Vec<String> {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    let mut upgrades = Vec::new();
+    for item in section.list("upgrades", faults) {
+        let Some(text) = item.text(faults) else { continue };
+        let name = text.value.to_ascii_lowercase();
+        let mut parts = name.split('/');
+        let plain =
+            parts.clone().count() <= 2 && parts.all(|part| !part.is_empty() && part.bytes().all(is_token));
+        // What they make of a connection carries requests again, which nobody would route.
+        let carries_requests = name.starts_with("h2") || name.starts_with("http") || name.starts_with("tls");
+        if !plain || carries_requests {
+            let instead =
+                "write the name of another protocol such as \"rdgtunnel\"; `websocket` needs no mention";
+            faults.push(text.fault("no protocol that a request may switch to", instead));
+        }
+        upgrades.push(name);
+    }
+    upgrades
 }
 
 pub(super) fn client_setup(

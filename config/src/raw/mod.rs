@@ -6,4 +6,4 @@ mod section;
 mod value;
 
 pub(crate) use section::{Item, Section};
-pub(crate) use value::{Octets, Place};
+pub(crate) use value::{Octets, Place, Rate};

@@ -83,6 +83,20 @@ impl FromValue for Octets {
     }
 }
 
+/// A rate in octets a second, which may be nothing.
+pub(crate) struct Rate(pub(crate) u64);
+
+impl FromValue for Rate {
+    const EXPECTED: &'static str = "write a rate a second such as \"1KiB\", or \"0KiB\" for none";
+
+    fn from_value(value: &DeValue<'_>) -> Option<Self> {
+        match value {
+            DeValue::String(text) if text == "0KiB" => Some(Self(0)),
+            _ => Octets::from_value(value).map(|octets| Self(octets.0)),
+        }
+    }
+}
+
 impl FromValue for Duration {
     const EXPECTED: &'static str = "write a time such as \"250ms\", \"5s\", \"10m\" or \"12h\"";
 

@@ -47,6 +47,9 @@ pub(crate) enum BodyFault {
     /// It came too slowly.
     #[error("the client's body came too slowly")]
     TooSlow,
+    /// Its trailers are none.
+    #[error("the client's trailers are malformed")]
+    Trailers,
 }
 
 /// What others can see of a body while a backend is given it.
@@ -100,6 +103,7 @@ impl Seen {
             1 => Some(BodyFault::Broken),
             2 => Some(BodyFault::TooLong),
             3 => Some(BodyFault::TooSlow),
+            4 => Some(BodyFault::Trailers),
             _ => None,
         }
     }
@@ -192,6 +196,7 @@ impl RequestBody {
             BodyFault::Broken => 1,
             BodyFault::TooLong => 2,
             BodyFault::TooSlow => 3,
+            BodyFault::Trailers => 4,
         };
         self.seen.fault.store(code, Ordering::Release);
         self.source = Source::Nothing;
@@ -201,7 +206,7 @@ impl RequestBody {
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let polled = match &mut self.source {
             Source::Nothing => Poll::Ready(None),
-            Source::One(incoming) => Pin::new(incoming).poll_frame(cx).map_err(drop),
+            Source::One(incoming) => Pin::new(incoming).poll_frame(cx).map_err(|_| BodyFault::Broken),
             Source::Two(stream) => poll_stream(stream, cx),
         };
         match polled {
@@ -215,7 +220,7 @@ impl RequestBody {
                 self.seen.ended.store(true, Ordering::Release);
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(()))) => self.fail(BodyFault::Broken),
+            Poll::Ready(Some(Err(fault))) => self.fail(fault),
             Poll::Ready(Some(Ok(frame))) => {
                 let octets = frame.data_ref().map_or(0, Bytes::len);
                 if let Some(pace) = &mut self.pace {
@@ -253,18 +258,24 @@ pub(super) fn without_framing(frame: Frame<Bytes>) -> Frame<Bytes> {
     }
 }
 
-fn poll_stream(stream: &mut RecvStream, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ()>>> {
+fn poll_stream(
+    stream: &mut RecvStream,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
     match ready!(stream.poll_data(cx)) {
         Some(Ok(data)) => {
             // It goes on at once: the client may send as much again.
             let _ = stream.flow_control().release_capacity(data.len());
             Poll::Ready(Some(Ok(Frame::data(data))))
         }
-        Some(Err(_)) => Poll::Ready(Some(Err(()))),
+        Some(Err(_)) => Poll::Ready(Some(Err(BodyFault::Broken))),
         None => match ready!(stream.poll_trailers(cx)) {
+            Ok(Some(trailers)) if fields::has_blank_ends(&trailers) => {
+                Poll::Ready(Some(Err(BodyFault::Trailers)))
+            }
             Ok(Some(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
             Ok(None) => Poll::Ready(None),
-            Err(_) => Poll::Ready(Some(Err(()))),
+            Err(_) => Poll::Ready(Some(Err(BodyFault::Broken))),
         },
     }
 }

@@ -146,6 +146,15 @@ pub(super) fn set(name: &str, value: &str, age: Duration) -> String {
     format!("{name}={value}; Path=/; Max-Age={}; Secure; HttpOnly; SameSite=Lax", age.as_secs())
 }
 
+/// Whether a cookie is called as usher's own are, however the name is written. The prefix is read without regard to
+/// case, and a cookie without a name is sent back as if its value were one (RFC 6265bis section 5.7).
+pub(super) fn is_own(pair: &[u8]) -> bool {
+    let own = b"__host-usher-";
+    let pair = pair.trim_ascii();
+    let pair = pair.strip_prefix(b"=").unwrap_or(pair).trim_ascii();
+    pair.get(..own.len()).is_some_and(|start| start.eq_ignore_ascii_case(own))
+}
+
 /// Takes usher's own out of a `Cookie` field: the user's and the member's, and what is left for the backend.
 pub(super) fn split(field: &[u8]) -> (Option<String>, Option<String>, Vec<u8>) {
     let (mut user, mut member, mut rest) = (None, None, Vec::new());
@@ -157,6 +166,8 @@ pub(super) fn split(field: &[u8]) -> (Option<String>, Option<String>, Vec<u8>) {
         match (value(USER), value(MEMBER)) {
             (Some(value), _) => user = Some(value),
             (None, Some(value)) => member = Some(value),
+            // Somebody else's, under a name that looks like one of these.
+            (None, None) if is_own(pair) => {}
             (None, None) => rest.push(pair),
         }
     }

@@ -4,6 +4,7 @@ use super::answer::{Form, Refusal};
 use super::body::{BodyFault, RequestBody, Source};
 use super::client::Client;
 use super::cookies;
+use super::cross_site::is_cross_site;
 use super::fields;
 use super::forward::{self, Aim, Going, Reached, Unreached};
 use super::identify::{self, Whose};
@@ -16,8 +17,7 @@ use super::validate::{Invalid, Valid, validate};
 use crate::shared::Listening;
 use h2::Reason;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HeaderName, HeaderValue, SET_COOKIE,
-    STRICT_TRANSPORT_SECURITY,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HeaderValue, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
 };
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode, Version};
@@ -25,8 +25,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use usher_config::https::{Https, Identity};
 use usher_config::snapshot::Affinity;
-
-const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
 
 /// What becomes of a request.
 pub(super) enum Outcome {
@@ -89,6 +87,10 @@ pub(super) async fn exchange(
         Ok(Served::Reset(reason)) => Outcome::Reset(reason),
         Err(Unreached::Refused(refusal)) => {
             ticket.refused(refusal);
+            // Only HTTP/2 has such trailers, and a stream that breaks the protocol has no answer.
+            if ticket.seen.as_ref().and_then(|seen| seen.fault()) == Some(BodyFault::Trailers) {
+                return Outcome::Reset(Reason::PROTOCOL_ERROR);
+            }
             let mut response = refusal.response(form, &ticket.id.to_string(), client.name());
             finish_head(client, &at, version, response.headers_mut(), &Extras::default());
             if version != Version::HTTP_2 && ends_connection(refusal, &ticket) {
@@ -129,9 +131,14 @@ async fn serve(
     if too_long {
         return Err(body_refusal(BodyFault::TooLong).into());
     }
+    let connects = parts.extensions.get::<h2::ext::Protocol>();
+    if connects.is_some_and(|protocol| !tunnel::may_switch_to(protocol.as_str().as_bytes(), policy)) {
+        // Before anybody is looked up for it.
+        return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "protocol").into());
+    }
+    let connects = connects.is_some();
     let mut body = RequestBody::new(source, limit, &snapshot.limits, &at.setting);
     ticket.seen = Some(body.seen().clone());
-    let connects = parts.extensions.get::<h2::ext::Protocol>().is_some();
     // What asks for a tunnel would take a page for one.
     if !connects
         && let Some(page) = pages::page(&client, at, &valid, &parts, &mut body).await.map_err(body_refusal)?
@@ -145,12 +152,13 @@ async fn serve(
         }
         client.logs_in_on_connections.store(true, Ordering::Relaxed);
     }
+    let is_cross_site = is_cross_site(&parts.method, &parts.headers, &valid.asked);
     let own = take_own_cookies(&mut parts.headers);
     let whose = identify::identify(&client, at, &valid, &parts, &mut body, own.user.as_deref());
     let whose = whose.await?;
     let mut extras = Extras::default();
     let aim = aim(ticket, at, whose, &own, &mut extras).await?;
-    let upgrade = tunnel::upgrade(&mut parts, body.is_empty());
+    let upgrade = tunnel::upgrade(&mut parts, body.is_empty(), policy);
     let expects = parts.headers.contains_key(EXPECT) && !body.is_empty();
     let may_not_set = |name: &str| sets_identity(https, &client, name);
     let (trusted, version, id) = (&https.trusted, parts.version, ticket.id);
@@ -173,9 +181,17 @@ async fn serve(
     {
         extras.cookies.push(cookies::set(cookies::MEMBER, &sealed, https.cookie_age));
     }
+    if is_cross_site {
+        // Nobody's browser is bound by a page of somebody else's.
+        extras.cookies.clear();
+    }
     match (reached.response.status(), upgrade) {
-        (StatusCode::SWITCHING_PROTOCOLS, Some(protocol)) => Ok(Served::Switched(reached, protocol, extras)),
-        (StatusCode::SWITCHING_PROTOCOLS, None) => {
+        (StatusCode::SWITCHING_PROTOCOLS, Some(protocol))
+            if tunnel::has_switched_to(&protocol, reached.response.headers()) =>
+        {
+            Ok(Served::Switched(reached, protocol, extras))
+        }
+        (StatusCode::SWITCHING_PROTOCOLS, _) => {
             Err(Refusal::new(StatusCode::BAD_GATEWAY, "unasked-switch").into())
         }
         // The client would take any success for an open tunnel (RFC 8441 section 5).
@@ -202,8 +218,8 @@ struct OwnCookies {
 fn take_own_cookies(headers: &mut HeaderMap) -> OwnCookies {
     let mut own = OwnCookies { user: None, member: None };
     let fields: Vec<HeaderValue> = headers.get_all(COOKIE).iter().cloned().collect();
-    let has_own = |field: &HeaderValue| memchr::memmem::find(field.as_bytes(), b"__Host-usher-").is_some();
-    if !fields.iter().any(has_own) {
+    let mut pairs = fields.iter().flat_map(|field| field.as_bytes().split(|b| *b == b';'));
+    if !pairs.any(cookies::is_own) {
         return own;
     }
     headers.remove(COOKIE);
@@ -302,8 +318,7 @@ fn relay(
         client.shared.web_pace.note(took.unwrap_or_default());
     }
     let backend_version = head.version;
-    fields::remove_hop_by_hop(&mut head.headers);
-    head.headers.remove(ALT_SVC);
+    fields::from_backend(&mut head.headers);
     fields::add_via(&mut head.headers, backend_version, &client.told);
     finish_head(&client, at, version, &mut head.headers, extras);
     let unread = ticket.seen.as_ref().is_some_and(|seen| !seen.has_ended());
@@ -346,6 +361,7 @@ pub(super) fn body_refusal(fault: BodyFault) -> Refusal {
         BodyFault::Broken => Refusal::new(StatusCode::BAD_REQUEST, "body"),
         BodyFault::TooLong => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-long"),
         BodyFault::TooSlow => Refusal::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow"),
+        BodyFault::Trailers => Refusal::new(StatusCode::BAD_REQUEST, "trailers"),
     }
 }
 

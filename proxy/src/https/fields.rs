@@ -3,16 +3,19 @@
 
 use super::asked::Asked;
 use super::client::{Client, Told};
+use super::cookies;
 use crate::shared::Id;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderName, HeaderValue, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderName, HeaderValue, SET_COOKIE,
+    TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, Version};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use usher_config::https::{Https, Identity};
+use usher_wire::http::field::ends_in_blanks;
 
+const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -58,8 +61,13 @@ pub(super) fn is_in(address: IpAddr, networks: &[IpNet]) -> bool {
     networks.iter().any(|network| network.contains(&address))
 }
 
+/// Whether one of the values begins or ends with a blank.
+pub(super) fn has_blank_ends(headers: &HeaderMap) -> bool {
+    headers.values().any(|value| ends_in_blanks(value.as_bytes()))
+}
+
 /// Removes what belongs to the connection that the message came by.
-pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
@@ -76,6 +84,21 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
         }
     }
     remove_all(headers, |name| HOP_BY_HOP.contains(name));
+}
+
+/// Takes from a backend's head, whichever response it is of, what is not for the client: what belongs to the connection,
+/// other ways to the backend, and cookies that only usher may set.
+pub(super) fn from_backend(headers: &mut HeaderMap) {
+    remove_hop_by_hop(headers);
+    headers.remove(ALT_SVC);
+    if headers.get_all(SET_COOKIE).iter().any(|cookie| cookies::is_own(cookie.as_bytes())) {
+        let theirs = headers.get_all(SET_COOKIE).iter().filter(|cookie| !cookies::is_own(cookie.as_bytes()));
+        let theirs: Vec<HeaderValue> = theirs.cloned().collect();
+        headers.remove(SET_COOKIE);
+        for cookie in theirs {
+            headers.append(SET_COOKIE, cookie);
+        }
+    }
 }
 
 /// Removes the fields whose name is `unwanted`. One look at each name, as mostly none is.

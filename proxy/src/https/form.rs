@@ -4,6 +4,7 @@ use super::answer::Refusal;
 use super::body::RequestBody;
 use super::exchange::body_refusal;
 use super::identify::{AMBIGUOUS, is_ambiguous, one_of};
+use super::json;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 
@@ -32,10 +33,7 @@ pub(super) async fn read(
     Ok(match kind {
         Kind::UrlEncoded if is_ambiguous(&text, field) => return Err(AMBIGUOUS),
         Kind::UrlEncoded => one_of(&text, field),
-        Kind::Json => {
-            let value: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
-            value.and_then(|value| value.get(field)?.as_str().map(str::to_owned))
-        }
+        Kind::Json => json::text_of(&text, field).map_err(|json::Doubled| AMBIGUOUS)?,
     })
 }
 

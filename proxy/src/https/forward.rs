@@ -5,6 +5,7 @@ use super::answer::Refusal;
 use super::body::{RequestBody, Seen};
 use super::client::Client;
 use super::interim::{Inform, Interim};
+use super::scheme;
 use super::ticket::{Held, Ticket};
 use crate::session::{Cause as EndCause, Ended, Stage as EndStage, Urgency};
 use crate::shared::Listening;
@@ -289,21 +290,24 @@ async fn send(
         }
     };
     tokio::pin!(patience);
+    let pass_on = |head: Response<()>| {
+        if head.status() != StatusCode::CONTINUE {
+            inform.inform(head);
+        } else if expects && !seen.is_wanted() {
+            // The client's codec says so itself where it reads the body.
+            seen.want();
+            inform.inform(head);
+        }
+    };
     loop {
         tokio::select! {
             biased;
-            sent = &mut sending => return Ok(sent),
-            head = interim.next() => {
-                if head.status() == StatusCode::CONTINUE {
-                    if expects && !seen.is_wanted() {
-                        // The client's codec says so itself where it reads the body.
-                        seen.want();
-                        inform.inform(head);
-                    }
-                } else {
-                    inform.inform(head);
-                }
+            sent = &mut sending => {
+                // Those that came together with it.
+                interim.take().into_iter().for_each(pass_on);
+                return Ok(sent);
             }
+            head = interim.next() => pass_on(head),
             () = &mut patience, if expects && !seen.is_wanted() => seen.want(),
             ended = ended(ticket) => return Err(Unreached::Ended(ended)),
             () = &mut due => {
@@ -403,17 +407,12 @@ impl Again {
 
 /// Whether a request logs in on its connection (RFC 4559, and NTLM).
 pub(super) fn is_connection_login(headers: &HeaderMap) -> bool {
-    headers.get_all(AUTHORIZATION).iter().any(names_connection_scheme)
+    headers.get_all(AUTHORIZATION).iter().any(scheme::logs_in_on_connection)
 }
 
 fn asks_for_connection_login(response: &Response<Incoming>) -> bool {
     response.status() == StatusCode::UNAUTHORIZED
-        && response.headers().get_all(WWW_AUTHENTICATE).iter().any(names_connection_scheme)
-}
-
-fn names_connection_scheme(value: &HeaderValue) -> bool {
-    let scheme = value.as_bytes().split(|b| b.is_ascii_whitespace() || *b == b',').next().unwrap_or_default();
-    scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+        && response.headers().get_all(WWW_AUTHENTICATE).iter().any(scheme::asks_for_connection)
 }
 
 /// What a client is told of a fault on the way to a backend.

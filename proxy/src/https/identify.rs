@@ -6,6 +6,8 @@ use super::body::RequestBody;
 use super::client::Client;
 use super::fields::is_in;
 use super::form;
+use super::json;
+use super::scheme;
 use super::validate::Valid;
 use crate::shared::Listening;
 use base64::Engine;
@@ -13,6 +15,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Method, StatusCode};
+use std::borrow::Cow;
 use usher_backends::directory::{Found, Placement};
 use usher_config::ArchiveKey;
 use usher_config::domains::Arrival;
@@ -122,17 +125,25 @@ fn explicit(
 ) -> Result<Option<Named>, Refusal> {
     let named =
         |names, typed: &[u8], by, is_certain| Some(named(client, at, valid, names, typed, by, is_certain));
-    let found = || match identity {
+    let mut doubled = false;
+    let mut found = || match identity {
         Identity::Basic => {
-            let decoded = STANDARD.decode(credentials(parts, "basic")?).ok().map(zeroize::Zeroizing::new)?;
+            let given = credentials(parts, "basic")?;
+            // What cannot be read could still be somebody's password: it is refused, and nobody else hears of it.
+            let Ok(decoded) = STANDARD.decode(given).map(zeroize::Zeroizing::new) else {
+                return Some(Named { key: None, by: "basic", is_certain: true });
+            };
             let user = decoded.split(|b| *b == b':').next().unwrap_or_default();
-            named(Naming::User, user, "basic", true)
+            named(Naming::User, &as_utf8(user), "basic", true)
         }
         Identity::Bearer { claim, names } => {
-            let token = credentials(parts, "bearer")?;
+            let token = std::str::from_utf8(credentials(parts, "bearer")?).ok()?;
             let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?.trim_end_matches('=')).ok()?;
-            let claims: serde_json::Value = serde_json::from_slice(&payload).ok()?;
-            named(*names, claims.get(claim)?.as_str()?.as_bytes(), "bearer", true)
+            let Ok(claimed) = json::text_of(&payload, claim) else {
+                doubled = true;
+                return None;
+            };
+            named(*names, claimed?.as_bytes(), "bearer", true)
         }
         Identity::Path { template } => {
             let (names, segment) = template.find(&valid.path)?;
@@ -162,7 +173,8 @@ fn explicit(
         }
         _ => false,
     };
-    if ambiguous { Err(AMBIGUOUS) } else { Ok(found()) }
+    let found = if ambiguous { None } else { found() };
+    if ambiguous || doubled { Err(AMBIGUOUS) } else { Ok(found) }
 }
 
 /// Some servers take the first of two names, some the last.
@@ -173,18 +185,27 @@ pub(super) fn one_of(pairs: &[u8], field: &str) -> Option<String> {
     form_urlencoded::parse(pairs).find(|(name, _)| name == field).map(|(_, value)| value.into_owned())
 }
 
-/// Whether a field is there twice, with different values.
+/// Whether a field is there twice, with different values. Some servers know no case in names.
 pub(super) fn is_ambiguous(pairs: &[u8], field: &str) -> bool {
-    let mut values = form_urlencoded::parse(pairs).filter(|(name, _)| name == field).map(|(_, value)| value);
+    let field = field.to_lowercase();
+    let named = form_urlencoded::parse(pairs).filter(|(name, _)| name.to_lowercase() == field);
+    let mut values = named.map(|(_, value)| value);
     let first = values.next();
     values.any(|value| Some(value) != first)
 }
 
 /// The credentials of this scheme (RFC 9110 section 11.4).
-fn credentials<'p>(parts: &'p Parts, scheme: &str) -> Option<&'p str> {
-    let value = parts.headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (given, rest) = value.split_once(' ')?;
-    given.eq_ignore_ascii_case(scheme).then(|| rest.trim())
+fn credentials<'p>(parts: &'p Parts, scheme: &str) -> Option<&'p [u8]> {
+    let (given, rest) = scheme::split(parts.headers.get(AUTHORIZATION)?.as_bytes());
+    given.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
+}
+
+/// A name in UTF-8, or in Latin-1 where it is none: older clients know no other (RFC 7617 section 2.1).
+fn as_utf8(name: &[u8]) -> Cow<'_, [u8]> {
+    match std::str::from_utf8(name) {
+        Ok(_) => Cow::Borrowed(name),
+        Err(_) => Cow::Owned(name.iter().map(|b| char::from(*b)).collect::<String>().into_bytes()),
+    }
 }
 
 /// Where the archive of a name is. `None`: it was no name after all.

@@ -1,5 +1,6 @@
 //! Interim responses (1xx) of a backend, on their way to the client.
 
+use super::fields;
 use atomic_waker::AtomicWaker;
 use http::Response;
 use std::collections::VecDeque;
@@ -24,9 +25,15 @@ impl Interim {
             let mut head = Response::new(());
             *head.status_mut() = response.status();
             head.headers_mut().clone_from(response.headers());
+            fields::from_backend(head.headers_mut());
             interim.queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(head);
             interim.waker.wake();
         });
+    }
+
+    /// All of them.
+    pub(super) fn take(&self) -> VecDeque<Response<()>> {
+        std::mem::take(&mut self.0.queue.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The next one.

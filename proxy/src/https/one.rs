@@ -108,7 +108,7 @@ async fn answer(
             Ok(response)
         }
         // Of HTTP/2 only.
-        Outcome::Reset(_) | Outcome::Cut => Err(BrokenOff),
+        Outcome::Reset(_) | Outcome::Cut => Err(BrokenOff { is_malformed: false }),
     }
 }
 

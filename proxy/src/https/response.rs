@@ -1,6 +1,7 @@
 //! Bodies of responses on their way to a client. One that breaks off is seen to break off.
 
-use super::body::{RequestBody, without_framing};
+use super::body::{BodyFault, RequestBody, without_framing};
+use super::fields;
 use super::pace::poll_due;
 use super::ticket::Ticket;
 use super::wire::Turn;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
-use usher_backends::connect::HttpTarget;
+use usher_backends::connect::{Cause as HttpCause, ConnectFault, HttpTarget, Stage as ConnectStage};
 use usher_backends::http::Link;
 
 /// For the end of an exchange on a connection that is to serve the next one.
@@ -22,7 +23,10 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// Why a response breaks off. The operator's log says more.
 #[derive(Debug, thiserror::Error)]
 #[error("the response broke off")]
-pub(crate) struct BrokenOff;
+pub(crate) struct BrokenOff {
+    /// Because the client's own stream broke the protocol.
+    pub(super) is_malformed: bool,
+}
 
 /// The body of a response.
 pub(crate) struct ResponseBody {
@@ -128,9 +132,15 @@ impl Relayed {
         Poll::Pending
     }
 
+    /// Says that the backend is at fault.
+    fn blame(&self, fault: &ConnectFault) {
+        self.ticket.client.shared.observer.connect_failed(&self.target.name, fault);
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         if self.breaking {
-            return Poll::Ready(Some(Err(BrokenOff)));
+            let fault = self.ticket.seen.as_ref().and_then(|seen| seen.fault());
+            return Poll::Ready(Some(Err(BrokenOff { is_malformed: fault == Some(BodyFault::Trailers) })));
         }
         let order = self.ticket.session.as_ref().map(|session| session.order(cx.waker()));
         if let Some(order) = order.filter(|order| order.urgency == Urgency::End) {
@@ -150,6 +160,13 @@ impl Relayed {
                     }
                 }
             }
+            Poll::Ready(Some(Ok(frame))) if frame.trailers_ref().is_some_and(fields::has_blank_ends) => {
+                self.blame(&ConnectFault {
+                    stage: ConnectStage::Response,
+                    cause: HttpCause::Http("blank-ends"),
+                });
+                self.break_off(Ended::new(By::Backend, Stage::Relay, Cause::Truncated), cx)
+            }
             Poll::Ready(Some(Ok(frame))) => {
                 self.since = None;
                 let octets = frame.data_ref().map_or(0, Bytes::len) as u64;
@@ -162,8 +179,7 @@ impl Relayed {
             }
             Poll::Ready(Some(Err(error))) => {
                 if let Some(link) = &self.link {
-                    let fault = link.body_fault(&error);
-                    self.ticket.client.shared.observer.connect_failed(&self.target.name, &fault);
+                    self.blame(&link.body_fault(&error));
                 }
                 self.break_off(Ended::new(By::Backend, Stage::Relay, Cause::Truncated), cx)
             }

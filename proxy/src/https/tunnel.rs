@@ -20,6 +20,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use usher_config::https::PathPolicy;
 
 /// A switched connection to a backend.
 pub(super) struct Tunnel {
@@ -28,30 +29,51 @@ pub(super) struct Tunnel {
     patience: Duration,
 }
 
-/// The protocol that a request asks to switch to, if any. One that asks by extended CONNECT becomes a GET.
-pub(super) fn upgrade(parts: &mut Parts, has_no_body: bool) -> Option<HeaderValue> {
+/// Whether a connection may be switched to `protocol`, as `Upgrade` or `:protocol` names it: to WebSocket (RFC 6455),
+/// and to what the path's policy adds. Behind a switch nobody follows what is said, so nothing else is let through.
+pub(super) fn may_switch_to(protocol: &[u8], policy: Option<&PathPolicy>) -> bool {
+    let name = protocol.split(|b| *b == b'/').next().unwrap_or_default();
+    let added = policy.into_iter().flat_map(|policy| &policy.upgrades).any(|added| {
+        // One that is written with its version is meant with that one.
+        let wanted = if added.contains('/') { protocol } else { name };
+        wanted.eq_ignore_ascii_case(added.as_bytes())
+    });
+    protocol.eq_ignore_ascii_case(b"websocket") || added
+}
+
+/// The protocol that a request may switch to, if it asks for one. One that asks by extended CONNECT becomes a GET.
+pub(super) fn upgrade(
+    parts: &mut Parts,
+    has_no_body: bool,
+    policy: Option<&PathPolicy>,
+) -> Option<HeaderValue> {
     if let Some(protocol) = parts.extensions.remove::<h2::ext::Protocol>() {
+        let protocol = protocol.as_str();
         parts.method = Method::GET;
-        if protocol.as_str().eq_ignore_ascii_case("websocket") {
+        if protocol.eq_ignore_ascii_case("websocket") {
             let mut nonce = [0; 16];
             // The backend's answer to it is not asked for: TLS says who answers.
             let _ = aws_lc_rs::rand::fill(&mut nonce);
-            let key = HeaderValue::from_str(&STANDARD.encode(nonce)).ok()?;
-            parts.headers.insert(SEC_WEBSOCKET_KEY, key);
+            if let Ok(key) = HeaderValue::from_str(&STANDARD.encode(nonce)) {
+                parts.headers.insert(SEC_WEBSOCKET_KEY, key);
+            }
         }
-        return HeaderValue::from_str(protocol.as_str()).ok();
+        return HeaderValue::from_str(protocol).ok();
     }
-    if parts.version != Version::HTTP_11 || !has_no_body {
+    let mut options = elements(&parts.headers, &CONNECTION);
+    let wants = options.any(|option| option.eq_ignore_ascii_case(b"upgrade"));
+    if parts.version != Version::HTTP_11 || !has_no_body || !wants {
         return None;
     }
-    let names = |name: &HeaderName, wanted: &str| {
-        let values = parts.headers.get_all(name).iter();
-        let mut words = values.flat_map(|value| value.as_bytes().split(|b| *b == b','));
-        words.any(|word| word.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()))
-    };
-    // What HTTP/2 in the clear would make of the connection is not ours to follow.
-    let wants = names(&CONNECTION, "upgrade") && !names(&UPGRADE, "h2c");
-    parts.headers.get(UPGRADE).filter(|_| wants).cloned()
+    // One of those that are offered, and only that one goes on (RFC 9110 section 7.8).
+    let found = elements(&parts.headers, &UPGRADE).find(|protocol| may_switch_to(protocol, policy));
+    found.and_then(|protocol| HeaderValue::from_bytes(protocol).ok())
+}
+
+/// The elements of a list, over all its fields.
+fn elements<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
+    let values = headers.get_all(name).into_iter();
+    values.flat_map(|value| value.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii)
 }
 
 /// Asks a backend for `protocol`.
@@ -72,8 +94,8 @@ pub(super) fn switch(
     let backend = hyper::upgrade::on(&mut response);
     ticket.answered(response.status());
     let (mut head, _) = response.into_parts();
-    let given = head.headers.get(UPGRADE).cloned().unwrap_or_else(|| protocol.clone());
-    fields::remove_hop_by_hop(&mut head.headers);
+    let given = protocol.clone();
+    fields::from_backend(&mut head.headers);
     fields::add_via(&mut head.headers, head.version, &ticket.client.told);
     finish(&mut head.headers);
     ask(&mut head.headers, &given);
@@ -81,6 +103,12 @@ pub(super) fn switch(
     let patience = at.setting.snapshot.limits.farewell;
     let tunnel = Box::new(Tunnel { ticket, backend, patience });
     Outcome::Tunnel(Response::from_parts(head, ResponseBody::of(Bytes::new())), tunnel)
+}
+
+/// Whether a backend has switched to the protocol that it was asked for; one that names none has.
+pub(super) fn has_switched_to(protocol: &HeaderValue, headers: &HeaderMap) -> bool {
+    let mut given = elements(headers, &UPGRADE).peekable();
+    given.peek().is_none() || given.all(|given| given.eq_ignore_ascii_case(protocol.as_bytes()))
 }
 
 /// Makes a switch's answer that of an extended CONNECT.

@@ -195,7 +195,11 @@ async fn pump(mut body: ResponseBody, mut stream: SendStream<Bytes>, limits: &Li
         let Some(frame) = frame.await else { return };
         match frame {
             None => return drop(stream.send_data(Bytes::new(), true)),
-            Some(Err(_)) => return stream.send_reset(Reason::INTERNAL_ERROR),
+            Some(Err(broken)) => {
+                let reason =
+                    if broken.is_malformed { Reason::PROTOCOL_ERROR } else { Reason::INTERNAL_ERROR };
+                return stream.send_reset(reason);
+            }
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => {
                     let last = body.is_end_stream();

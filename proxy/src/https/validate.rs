@@ -3,12 +3,14 @@
 use super::answer::Refusal;
 use super::asked::Asked;
 use super::client::Client;
+use super::fields;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, EXPECT, HOST};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Version};
 use std::borrow::Cow;
 use std::sync::Arc;
 use usher_wire::http::authority::Authority;
+use usher_wire::http::field::ends_in_blanks;
 use usher_wire::http::path;
 use usher_wire::http1::{FIELDS_CAP, TARGET_CAP, content_length};
 
@@ -35,7 +37,14 @@ pub(super) fn validate(parts: &mut Parts, client: &Client) -> Result<Valid, Inva
         let refusal = Refusal::new(StatusCode::BAD_REQUEST, cause);
         if parts.version == Version::HTTP_2 { Invalid::Malformed(cause) } else { Invalid::Refused(refusal) }
     };
-    let tunnels = parts.extensions.get::<h2::ext::Protocol>().is_some();
+    let protocol = parts.extensions.get::<h2::ext::Protocol>();
+    let tunnels = protocol.is_some();
+    if parts.version == Version::HTTP_2
+        && (fields::has_blank_ends(&parts.headers)
+            || protocol.is_some_and(|protocol| ends_in_blanks(protocol.as_str().as_bytes())))
+    {
+        return Err(bad("blank-ends"));
+    }
     if parts.method == Method::TRACE || (parts.method == Method::CONNECT && !tunnels) {
         return Err(Invalid::Refused(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method")));
     }

@@ -146,7 +146,7 @@ fn judge(head: &[u8]) -> Result<State, Fault> {
     let (method, target, minor) = start_line(line)?;
     let mut lengths = Lengths::default();
     let mut host = None;
-    let (mut asks_upgrade, mut connection_upgrade, mut unwanted) = (false, false, false);
+    let (mut asks_upgrade, mut connection_upgrade) = (false, false);
     let mut expects_other = false;
     for field in fields(block) {
         let field = field?;
@@ -160,8 +160,8 @@ fn judge(head: &[u8]) -> Result<State, Fault> {
         } else if field.is("expect") {
             expects_other |= !field.value.eq_ignore_ascii_case(b"100-continue");
         } else if field.is("upgrade") {
+            // Whether it is switched to, others say.
             asks_upgrade = true;
-            unwanted |= field.elements().any(|protocol| protocol.eq_ignore_ascii_case(b"h2c"));
         } else if field.is("connection") {
             connection_upgrade |= field.elements().any(|option| option.eq_ignore_ascii_case(b"upgrade"));
         }
@@ -175,9 +175,7 @@ fn judge(head: &[u8]) -> Result<State, Fault> {
     let framing = if lengths.chunked { Framing::Chunked } else { Framing::Sized(lengths.sized.unwrap_or(0)) };
     Ok(match framing {
         Framing::Chunked => State::Chunked(Chunked::new()),
-        Framing::Sized(0) | Framing::UntilClose
-            if asks_upgrade && connection_upgrade && !unwanted && minor == 1 =>
-        {
+        Framing::Sized(0) | Framing::UntilClose if asks_upgrade && connection_upgrade && minor == 1 => {
             State::Switch
         }
         Framing::Sized(0) | Framing::UntilClose => State::Head(Gathered::default()),

@@ -8,12 +8,15 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Keepalive probes without an answer before the peer counts as gone.
 const PROBES: u32 = 3;
 /// What the system takes for the time until a probe, and between two (`MAX_TCP_KEEPIDLE`).
 const SPAN: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(32_767);
+
+/// For an address to answer before the next one is tried as well.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Names that are looked up at a time: the resolver works on threads that others need as well, and goes on
 /// when nobody waits for it any more.
@@ -38,15 +41,60 @@ pub async fn dial(address: &str, deadlines: &Deadlines, until: Instant) -> Resul
 pub async fn knock(address: &str, until: Instant) -> Result<TcpStream, ConnectFault> {
     let late = |stage| ConnectFault::at(stage, Cause::TimedOut);
     let found = timeout_at(until, resolve(address)).await.map_err(|_| late(Stage::Resolve))?;
-    let mut fault = ConnectFault::at(Stage::Resolve, std::io::Error::from(std::io::ErrorKind::NotFound));
-    for address in found.map_err(|error| ConnectFault::at(Stage::Resolve, error))? {
-        match timeout_at(until, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => fault = ConnectFault::at(Stage::Dial, error),
-            Err(_) => return Err(late(Stage::Dial)),
+    let found = found.map_err(|error| ConnectFault::at(Stage::Resolve, error))?;
+    match timeout_at(until, race(&found, until)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) if found.is_empty() => Err(ConnectFault::at(Stage::Resolve, error)),
+        Ok(Err(error)) => Err(ConnectFault::at(Stage::Dial, error)),
+        Err(_) => Err(late(Stage::Dial)),
+    }
+}
+
+/// Connects to whichever of `addresses` answers first. The next one is tried as soon as one has failed or has not
+/// answered for a while (RFC 8305 section 5), so that one which swallows packets leaves time for the others.
+async fn race(addresses: &[SocketAddr], until: Instant) -> std::io::Result<TcpStream> {
+    let mut waiting = in_turn(addresses).into_iter();
+    let share = until.saturating_duration_since(Instant::now())
+        / u32::try_from(addresses.len() + 1).unwrap_or(u32::MAX);
+    let delay = share.min(ATTEMPT_DELAY);
+    let mut attempts = tokio::task::JoinSet::new();
+    let mut failure = std::io::Error::from(std::io::ErrorKind::NotFound);
+    loop {
+        let next = waiting.next();
+        if let Some(address) = next {
+            attempts.spawn(TcpStream::connect(address));
+        }
+        let ended = match waiting.len() {
+            0 => attempts.join_next().await,
+            _ => match timeout(delay, attempts.join_next()).await {
+                Ok(ended) => ended,
+                Err(_) => continue,
+            },
+        };
+        match ended {
+            // Those that are still trying go with the set.
+            Some(Ok(Ok(stream))) => return Ok(stream),
+            Some(Ok(Err(error))) => failure = error,
+            Some(Err(error)) => failure = std::io::Error::other(error),
+            None => return Err(failure),
         }
     }
-    Err(fault)
+}
+
+/// The families by turns, beginning with that of the first (RFC 8305 section 4).
+fn in_turn(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let is_first_family =
+        |address: &&SocketAddr| addresses.first().is_some_and(|first| first.is_ipv4() == address.is_ipv4());
+    let (mut first, mut second) = (
+        addresses.iter().filter(is_first_family),
+        addresses.iter().filter(|address| !is_first_family(address)),
+    );
+    let mut ordered = Vec::with_capacity(addresses.len());
+    while ordered.len() < addresses.len() {
+        ordered.extend(first.next());
+        ordered.extend(second.next());
+    }
+    ordered
 }
 
 async fn resolve(address: &str) -> std::io::Result<Vec<SocketAddr>> {
@@ -78,4 +126,56 @@ pub fn keep_alive(socket: &impl AsFd, idle: Duration, unreachable: Duration) -> 
     let keepalive = TcpKeepalive::new().with_time(within(idle)).with_interval(within(interval));
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_user_timeout(Some(unreachable))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // tests fail by panicking
+
+    use super::*;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    /// A listening socket whose queue is full: who connects waits.
+    fn full() -> (socket2::Socket, Vec<socket2::Socket>, SocketAddr) {
+        let new = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let listener = new();
+        listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let clients = (0..4).map(|_| {
+            let client = new();
+            client.set_nonblocking(true).unwrap();
+            let _ = client.connect(&address.into());
+            client
+        });
+        (listener, clients.collect(), address)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_swallows_packets_leaves_time_for_the_next() {
+        let (_listener, _clients, mute) = full();
+        let good = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let good = good.local_addr().map(|address| (good, address)).unwrap();
+        let until = Instant::now() + Duration::from_secs(30);
+        for addresses in [vec![mute, good.1], vec![mute, mute, mute, good.1], vec![good.1, mute]] {
+            let stream = race(&addresses, until).await.unwrap();
+            assert_eq!(stream.peer_addr().unwrap(), good.1);
+        }
+        assert!(Instant::now() < until);
+        // Those that refuse cost no time at all, and the last word counts where nobody answers.
+        let gone = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        assert_eq!(
+            race(&[gone, gone], until).await.unwrap_err().kind(),
+            std::io::ErrorKind::ConnectionRefused
+        );
+        assert_eq!(race(&[], until).await.unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let all = ["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"].map(at);
+        assert_eq!(in_turn(&all), ["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"].map(at));
+        assert_eq!(in_turn(&[]), Vec::new());
+    }
 }

@@ -21,6 +21,7 @@ use remembered::Remembered;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use version::{Version, Versions};
 
 /// What went wrong with the directory. For operators, never for clients.
@@ -67,6 +68,8 @@ pub struct Directory {
     /// Connections that are not in use, for everything but look-ups.
     idle: Mutex<Vec<Connection>>,
     readers: Readers,
+    /// How often another file was found in the place of the directory: connections to the former one are of no use.
+    files: AtomicU64,
     remembered: Remembered,
     versions: Versions,
 }
@@ -88,7 +91,8 @@ impl Directory {
         let path = state_dir.join("directory.db");
         let connection = schema::open(&path)?;
         let (idle, remembered) = (Mutex::new(vec![connection]), Remembered::new(remember));
-        Ok(Self { path, idle, readers: Readers::default(), remembered, versions: Versions::default() })
+        let (readers, files, versions) = Default::default();
+        Ok(Self { path, idle, readers, files, remembered, versions })
     }
 
     /// Reads with `work` in the state that is `now`, or in a later one.
@@ -97,6 +101,7 @@ impl Directory {
         now: Option<Version>,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, DirectoryError> {
+        let files = self.files.load(Ordering::SeqCst);
         let mut reader = match self.readers.take() {
             Some(reader) => reader,
             None => Reader::new(schema::open(&self.path)?),
@@ -104,10 +109,18 @@ impl Directory {
         let may_stay = self.readers.is_settled(now);
         let result = reader.read(now, may_stay, || self.versions.now(&self.path), work);
         // Whatever was wrong, the next look-up begins anew.
-        if result.is_ok() || reader.end().is_ok() {
+        let is_good = result.is_ok() || reader.end().is_ok();
+        if is_good && self.files.load(Ordering::SeqCst) == files {
             self.readers.put(reader);
         }
         Ok(result?)
+    }
+
+    /// Closes every connection, those that are in use as soon as they are not.
+    fn let_go(&self) {
+        self.files.fetch_add(1, Ordering::SeqCst);
+        self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+        self.readers.let_go();
     }
 
     /// Runs `work` on a connection of its own.
@@ -115,13 +128,16 @@ impl Directory {
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, DirectoryError>,
     ) -> Result<T, DirectoryError> {
+        let files = self.files.load(Ordering::SeqCst);
         let idle = || self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut connection = match idle().pop() {
             Some(connection) => connection,
             None => schema::open(&self.path)?,
         };
         let result = work(&mut connection);
-        idle().push(connection);
+        if self.files.load(Ordering::SeqCst) == files {
+            idle().push(connection);
+        }
         result
     }
 }

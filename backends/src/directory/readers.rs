@@ -57,6 +57,11 @@ impl Readers {
         self.lock().push(reader);
     }
 
+    /// Closes all of them.
+    pub(super) fn let_go(&self) {
+        self.lock().clear();
+    }
+
     /// Lets go of every state that is looked at and not in use this moment; `now` is the present one.
     pub(super) fn rest(&self, now: Option<Version>) {
         let mut quiet = self.quiet();

@@ -8,6 +8,7 @@
 use super::version::Version;
 use super::{Directory, DirectoryError, Placement, key_of};
 use quick_cache::sync::Cache;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use usher_config::ArchiveKey;
 
@@ -33,22 +34,34 @@ struct Known {
 /// The last known places, as many as fit.
 pub(super) struct Remembered {
     places: Cache<ArchiveKey, Known>,
+    /// How often something was forgotten. A look-up that was under way meanwhile may have found what is gone.
+    forgotten: AtomicU64,
     /// The last change that has been followed.
     followed: Mutex<Option<i64>>,
 }
 
 impl Remembered {
     pub(super) fn new(most: u32) -> Self {
-        Self { places: Cache::new(most as usize), followed: Mutex::new(None) }
+        Self { places: Cache::new(most as usize), forgotten: AtomicU64::new(0), followed: Mutex::new(None) }
     }
 
     /// Forgets where `key` was; for the key of a domain, or of many, everything.
     pub(super) fn forget(&self, key: Option<&ArchiveKey>) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
         match key {
             Some(key @ (ArchiveKey::User(_) | ArchiveKey::Tenant(_))) => {
                 self.places.remove(key);
             }
             Some(ArchiveKey::Domain(_)) | None => self.places.clear(),
+        }
+    }
+
+    /// Remembers what was found by a look-up that began when so much was `forgotten`; not where more is by now: either
+    /// this sees that something was forgotten, or whoever forgets sees this.
+    fn remember(&self, key: &ArchiveKey, known: Known, forgotten: u64) {
+        self.places.insert(key.clone(), known);
+        if self.forgotten.load(Ordering::SeqCst) != forgotten {
+            self.places.remove(key);
         }
     }
 }
@@ -61,13 +74,15 @@ impl Directory {
     pub fn find(&self, key: &ArchiveKey) -> Result<Found, DirectoryError> {
         let places = &self.remembered.places;
         // Before the look-up: what is found is at least as new.
+        let forgotten = self.remembered.forgotten.load(Ordering::SeqCst);
         let version = self.versions.now(&self.path);
         if let Some(known) = places.get(key).filter(|known| version.is_some() && known.version == version) {
             return Ok(Found::Now(Some(known.placement)));
         }
         match self.look_up_in(version, key) {
             Ok(Some(placement)) => {
-                places.insert(key.clone(), Known { placement: placement.clone(), version });
+                let known = Known { placement: placement.clone(), version };
+                self.remembered.remember(key, known, forgotten);
                 Ok(Found::Now(Some(placement)))
             }
             Ok(None) => {
@@ -89,11 +104,18 @@ impl Directory {
     /// # Errors
     /// When the file cannot be read; what is remembered stays as it is then.
     pub fn follow_changes(&self) -> Result<(), DirectoryError> {
+        if self.versions.is_another_file(&self.path) {
+            // Somebody has put another file in its place: nothing that was opened or remembered is of this one.
+            self.let_go();
+            self.remembered.forget(None);
+        }
         self.readers.rest(self.versions.now(&self.path));
         let mut followed = self.remembered.followed.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(last) = *followed else {
-            // Whatever was remembered until now may be older than a change that nobody has followed.
-            *followed = Some(self.last_change()?);
+        let newest = self.last_change()?;
+        // Whatever was remembered until now may be older than a change that nobody has followed; or younger than all of
+        // them, where an older directory was put back.
+        let Some(last) = followed.filter(|last| *last <= newest) else {
+            *followed = Some(newest);
             self.remembered.forget(None);
             return Ok(());
         };
@@ -108,7 +130,7 @@ impl Directory {
             Ok(changes.collect::<Result<Vec<_>, _>>()?)
         })?;
         if changes.len() == ONE_BY_ONE {
-            *followed = Some(self.last_change()?);
+            *followed = Some(newest);
             self.remembered.forget(None);
             return Ok(());
         }
@@ -163,6 +185,50 @@ mod tests {
         theirs.set(&domain, "ih4", "x").unwrap();
         ours.follow_changes().unwrap();
         assert_eq!(remembered(&ours, &user("carl")), None);
+    }
+
+    /// A move that is committed while a look-up is on its way from reading to remembering.
+    #[test]
+    fn what_a_look_up_found_before_a_move_is_not_remembered_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Directory::remembering(dir.path(), 100).unwrap();
+        let anna = ArchiveKey::User("anna@example.com".to_owned());
+        directory.set(&anna, "ih1", "x").unwrap();
+        let forgotten = directory.remembered.forgotten.load(Ordering::SeqCst);
+        let placement = directory.look_up(&anna).unwrap().unwrap();
+        directory.set(&anna, "ih2", "x").unwrap();
+        directory.remembered.remember(&anna, Known { placement, version: None }, forgotten);
+        assert_eq!(remembered(&directory, &anna), None);
+    }
+
+    /// A backup that is put back says where users were, and what was learnt since is not true any more.
+    #[test]
+    fn an_older_directory_that_is_put_back_makes_all_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Directory::remembering(dir.path(), 100).unwrap();
+        let anna = ArchiveKey::User("anna@example.com".to_owned());
+        let host = || match directory.find(&anna).unwrap() {
+            Found::Now(placement) => placement.map(|placement| placement.host),
+            Found::Remembered(_) => panic!("the directory can be read"),
+        };
+        directory.set(&anna, "ih1", "x").unwrap();
+        let (file, backup) = (dir.path().join("directory.db"), dir.path().join("backup"));
+        directory
+            .with(|connection| Ok(connection.execute("VACUUM INTO ?1", [backup.to_str().unwrap()])?))
+            .unwrap();
+        directory.set(&anna, "ih2", "x").unwrap();
+        directory.follow_changes().unwrap();
+        assert_eq!(host().as_deref(), Some("ih2"));
+        std::fs::rename(&backup, &file).unwrap();
+        // The log of the former file goes with it.
+        for end in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(dir.path().join(format!("directory.db{end}")));
+        }
+        directory.follow_changes().unwrap();
+        assert_eq!(remembered(&directory, &anna), None);
+        assert_eq!(host().as_deref(), Some("ih1"));
+        directory.set(&anna, "ih3", "x").unwrap();
+        assert_eq!(host().as_deref(), Some("ih3"));
     }
 
     /// What was found before is the answer as long as nothing at all has changed, and never once it has: here

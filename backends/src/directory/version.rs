@@ -5,9 +5,9 @@
 //! long as the header is the same, so is everything that a look-up would find.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{PoisonError, RwLock};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Octets of the header. It stands there twice, and both are the same unless it is just being written.
@@ -19,21 +19,54 @@ pub(super) struct Version(u128);
 
 /// Where the state can be seen.
 #[derive(Default)]
-pub(super) struct Versions(OnceLock<Option<File>>);
+pub(super) struct Versions(RwLock<Seen>);
+
+/// The files, as they were when they were first looked at.
+#[derive(Default)]
+struct Seen {
+    /// Which file the database is.
+    database: Option<(u64, u64)>,
+    index: Option<File>,
+}
 
 impl Versions {
     /// The state that the database at `path` is in; a look-up that is begun now sees this one or a later one.
     /// `None`: that cannot be told.
     pub(super) fn now(&self, path: &Path) -> Option<Version> {
-        let index = self.0.get_or_init(|| {
+        let seen = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = &seen.index {
+            return version(index);
+        }
+        drop(seen);
+        let mut seen = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if seen.index.is_none() {
             let mut name = path.as_os_str().to_owned();
             name.push("-shm");
-            File::open(name).ok()
-        });
-        let mut twice = [0; 2 * HEADER];
-        index.as_ref()?.read_exact_at(&mut twice, 0).ok()?;
-        let (first, second) = twice.split_at(HEADER);
-        let is_written = first == second && first.iter().any(|octet| *octet != 0);
-        is_written.then(|| Version(xxh3_128(first)))
+            *seen = Seen { database: which(path), index: File::open(name).ok() };
+        }
+        version(seen.index.as_ref()?)
     }
+
+    /// Whether another file has been put in the place of the database; from here on that one is looked at.
+    pub(super) fn is_another_file(&self, path: &Path) -> bool {
+        let mut seen = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let is_another = seen.database.is_some_and(|known| which(path).is_some_and(|now| now != known));
+        if is_another {
+            *seen = Seen::default();
+        }
+        is_another
+    }
+}
+
+/// Which file is at `path`.
+fn which(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|there| (there.dev(), there.ino()))
+}
+
+fn version(index: &File) -> Option<Version> {
+    let mut twice = [0; 2 * HEADER];
+    index.read_exact_at(&mut twice, 0).ok()?;
+    let (first, second) = twice.split_at(HEADER);
+    let is_written = first == second && first.iter().any(|octet| *octet != 0);
+    is_written.then(|| Version(xxh3_128(first)))
 }

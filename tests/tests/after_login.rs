@@ -343,3 +343,27 @@ fn bare_line_feeds_reach_the_backend_as_line_ends() {
     client.answer("d");
     assert!(held.lines().contains(&"b SELECT INBOX".to_owned()));
 }
+
+#[test]
+fn a_client_that_is_gone_is_not_kept_by_its_backend() {
+    // 115: a backend that stays, and one that never answers what came before a command which is refused here
+    let limits = "stalled = \"1s\"\nidle = \"31m\"";
+    for (answer, commands) in
+        [("", ""), ("* BAD what\r\n", "a NOOP\r\nb UNAUTHENTICATE\r\n"), ("", "a APPEND x {3}\r\n")]
+    {
+        let (usher, _scripted) = with_script(Setup::new().limits(limits), move |conn| {
+            while conn.line().is_some() {
+                conn.send(answer);
+            }
+            // The client's end is known, and the connection stays open.
+            std::thread::park();
+        });
+        let mut client = logged_in(&usher);
+        client.send(commands);
+        usher.wait_until("/v1/sessions", |shown| shown["matching"] == 1);
+        client.half_close();
+        drop(client);
+        usher.wait_until("/v1/sessions", |shown| shown["matching"] == 0);
+        usher.wait_until("/v1/hosts/ih.test", |shown| shown[0]["sessions"] == 0);
+    }
+}

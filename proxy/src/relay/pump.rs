@@ -11,6 +11,9 @@ use std::task::{Context, Poll};
 use usher_backends::connect::BackendStream;
 use usher_wire::imap::tracker::{Fault, Out, Tracker};
 
+/// Octets of the client's that are read ahead while nothing of its can go on.
+const AHEAD: usize = 16 * 1024;
+
 /// Both legs and what is known of them.
 pub(crate) struct Pump<'s> {
     session: &'s Session,
@@ -106,9 +109,7 @@ impl<'s> Pump<'s> {
             if let (Moved::Waits, Moved::Waits) = (up, down) {
                 let moved = self.client.took_some() | self.backend.took_some();
                 self.session.note_blocked(self.client.is_blocked() || self.backend.is_blocked(), moved);
-                // Half a line is the beginning of a command.
-                let begun = !self.client.unread.is_empty();
-                self.session.note_doing(if begun { Doing::Busy } else { self.tracker.rest().into() });
+                self.session.note_doing(self.doing());
                 return Poll::Pending;
             }
         }
@@ -118,25 +119,26 @@ impl<'s> Pump<'s> {
 
     /// From the client to the backend.
     fn up(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Result<Moved, Broken> {
-        if self.backend.poll_flush(cx).map_err(Broken::Backend)?.is_pending() {
-            return Ok(Moved::Waits);
-        }
+        let is_blocked = self.backend.poll_flush(cx).map_err(Broken::Backend)?.is_pending();
         let mut moved = Moved::Waits;
-        if !self.client.unread.is_empty() {
+        if !is_blocked && !self.client.unread.is_empty() {
             let unread = std::mem::take(&mut self.client.unread);
             let taken = self.judge_client(cx, &unread)?;
             (self.client.unread, moved) = rest_of(unread, taken);
         }
-        if self.client.ended || self.tracker.client_waits() || self.backend.is_blocked() {
+        let waits = self.tracker.client_waits() || self.backend.is_blocked();
+        // Also where nothing can go on now: otherwise nobody would hear that the client is gone.
+        if self.client.ended || (waits && self.client.unread.len() >= AHEAD) {
             return Ok(moved);
         }
-        match self.client.poll_read(cx, buf).map_err(Broken::Client)? {
+        let most = if waits { AHEAD.min(buf.len()) } else { buf.len() };
+        match self.client.poll_read(cx, buf.get_mut(..most).unwrap_or_default()).map_err(Broken::Client)? {
             Poll::Pending => Ok(moved),
             Poll::Ready(read) => {
                 self.session.note_activity();
                 self.counted.from_client.increment(read as u64);
                 let input = buf.get(..read).unwrap_or_default();
-                if self.client.unread.is_empty() {
+                if self.client.unread.is_empty() && !waits {
                     let taken = self.judge_client(cx, input)?;
                     self.client.unread.extend_from_slice(input.get(taken..).unwrap_or_default());
                 } else {
@@ -250,6 +252,16 @@ impl<'s> Pump<'s> {
             };
         }
         None
+    }
+
+    fn doing(&self) -> Doing {
+        match self.client.ended {
+            // What is left of the session is the backend's to end, and not for ever.
+            true => Doing::Closing,
+            // Half a line is the beginning of a command.
+            false if !self.client.unread.is_empty() => Doing::Busy,
+            false => self.tracker.rest().into(),
+        }
     }
 
     /// A goodbye between two responses, unless the backend has said it; nothing within one.

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use usher_config::snapshot::Protocol;
 
+/// Without an octet, for a backend to end a session whose client has ended it.
+const LEFT: Duration = Duration::from_secs(30);
+
 /// Looks at all sessions every now and then, for as long as the program runs.
 pub(crate) async fn sweep(shared: Arc<Shared>) {
     loop {
@@ -24,10 +27,17 @@ pub(crate) async fn sweep(shared: Arc<Shared>) {
             // What is quiet on plain TCP is nobody's to judge as long as both sides are there; the sockets'
             // keepalive finds the dead. Requests have deadlines of their own.
             let tacit = matches!(session.about.protocol, Protocol::Tcp | Protocol::Https);
-            let speaks = !tacit || session.doing() == Doing::Closing;
+            let closing = session.doing() == Doing::Closing;
+            let speaks = !tacit || closing;
+            // Its client is gone, and the other side does not go. Only on plain TCP may somebody have said all there is
+            // to say and wait for an answer that takes its time.
+            let abandoned = closing
+                && session.about.protocol != Protocol::Tcp
+                && idle > LEFT.min(stalled_limit).as_secs();
             // Idle in the middle of a response that does not go on: no end of it is worth waiting for.
             let hung = idle > idle_limit.as_secs() + stalled_limit.as_secs();
-            if (speaks && hung) || u64::from(session.blocked_seconds()) > stalled_limit.as_secs() {
+            if abandoned || (speaks && hung) || u64::from(session.blocked_seconds()) > stalled_limit.as_secs()
+            {
                 session.tell(Order::end(Why::Stalled));
             } else if speaks && idle > idle_limit.as_secs() {
                 session.tell(Order::goodbye(Why::Idle));

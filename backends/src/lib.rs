@@ -11,5 +11,6 @@ pub mod observer;
 pub mod pick;
 pub mod roster;
 pub mod state;
+pub mod state_dir;
 
 pub use observer::Observer;

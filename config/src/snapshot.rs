@@ -79,6 +79,8 @@ pub struct Admin {
     pub listen: Option<SocketAddr>,
     /// Holds the token. Without it nothing is changed over TCP, and nothing is read beyond loopback.
     pub token_file: Option<PathBuf>,
+    /// Where passwords of probes lie for hosts that are added at run time; `None`: such hosts have none.
+    pub secrets_dir: Option<PathBuf>,
 }
 
 /// How log lines are written.

@@ -15,6 +15,7 @@ mod meter;
 mod prepare;
 mod pressure;
 mod progress;
+mod refusals;
 mod relay;
 mod reload;
 mod report;

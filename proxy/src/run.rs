@@ -8,10 +8,11 @@ use crate::meter::Meter;
 use crate::prepare::{self, Config, ConfigError, TlsSetupError};
 use crate::pressure::Pressure;
 use crate::progress::Drains;
+use crate::refusals::Refusals;
 use crate::reload::{self, Content, Reloader};
 use crate::report::Reporter;
 use crate::session::{Table, sweep};
-use crate::shared::{Ids, Pace, Shared};
+use crate::shared::{Ids, Shared};
 use crate::spawn::Spawner;
 use crate::tls;
 use arc_swap::ArcSwap;
@@ -29,6 +30,7 @@ use usher_backends::directory::{Directory, DirectoryError};
 use usher_backends::health::Health;
 use usher_backends::http::Pool;
 use usher_backends::roster::{Fleet, FleetError};
+use usher_backends::state_dir::{StateDir, StateDirError};
 
 /// Reloads that may wait; those beyond wait to wait.
 const RELOADS: usize = 16;
@@ -58,6 +60,9 @@ pub(crate) enum RunError {
     /// No tickets.
     #[error("TLS tickets: {0}")]
     Tickets(#[from] rustls::Error),
+    /// `state_dir` cannot be used.
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
     /// No certificate of its own.
     #[error(transparent)]
     Identity(#[from] SelfMadeError),
@@ -88,6 +93,13 @@ pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), Run
     // Before the certificates are read: what changes from here on is seen to have changed.
     let watched = watched.then(|| reload::content(config.text().as_bytes(), &config.snapshot));
     let read = config.certificates(None, colour)?;
+    let admin = &config.snapshot.admin.socket;
+    let state_dir = config.snapshot.server.state_dir.clone();
+    // Before anything is looked at there, and until the end.
+    let (_alone, tightened) = StateDir::take(&state_dir, admin.parent() == Some(&state_dir))?;
+    for path in tightened {
+        tracing::warn!(path = %path.display(), "was open to other users of this machine; it is closed to them now");
+    }
     raise_descriptor_limit();
     let spawner = Spawner::start()?;
     let bound = config.sockets(&[], spawner.workers(), colour)?;
@@ -95,8 +107,7 @@ pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), Run
     let following = Following { path: config.path().to_owned(), watched, ticketer };
     let snapshot = config.snapshot;
     reload::secrets_are_readable(&snapshot).map_err(ConfigError::Faults)?;
-    let state_dir = &snapshot.server.state_dir;
-    std::fs::create_dir_all(state_dir)?;
+    let state_dir = &state_dir;
     let cookies = Cookies::open(state_dir);
     let directory = Directory::remembering(state_dir, snapshot.limits.remembered_placements)?;
     // From here on: before the first look-up, so that nothing of what is remembered has to be forgotten for it.
@@ -109,7 +120,8 @@ pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), Run
     // For everything but connections: the admin API, reloads and what looks after things.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let deadlines = Deadlines::from(&snapshot.limits);
-    let health = Health::new(fleet.clone(), observer.clone(), deadlines, apart()?);
+    let secrets_dir = snapshot.admin.secrets_dir.clone();
+    let health = Health::new(fleet.clone(), observer.clone(), deadlines, secrets_dir, apart()?);
     health.reconcile(deadlines);
     let (stop, stopping) = watch::channel(false);
     let shared = Arc::new(Shared {
@@ -130,8 +142,8 @@ pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), Run
         pressure: Pressure::default(),
         spawner,
         stopping,
-        pace: Pace::default(),
-        web_pace: Pace::default(),
+        refusals: Refusals::open(state_dir.join("refusals.imap"))?,
+        web_refusals: Refusals::open(state_dir.join("refusals.https"))?,
         ids: Ids::default(),
     });
     runtime.block_on(Box::pin(serve(shared, bound, following, &stop)))?;
@@ -207,6 +219,10 @@ async fn tidy_up(shared: Arc<Shared>) {
         let setting = shared.setting();
         shared.web.iter().for_each(|pool| pool.sweep(setting.snapshot.limits.http_backend_idle));
         shared.cookies.rotate(setting.snapshot.https.cookie_age);
+        let roster = shared.fleet.roster();
+        for refusals in [&shared.refusals, &shared.web_refusals] {
+            refusals.keep(|host| roster.standings(host).next().is_some());
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use crate::https::{Cookies, RequestBody, RetryBudget};
 use crate::meter::Meter;
 use crate::pressure::Pressure;
 use crate::progress::Drains;
+use crate::refusals::Refusals;
 use crate::session::Table;
 use crate::spawn::Spawner;
 use crate::tls::ServerConfigs;
@@ -12,7 +13,7 @@ use rustls::sign::CertifiedKey;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use usher_backends::Observer;
 use usher_backends::directory::Directory;
@@ -58,10 +59,10 @@ pub(crate) struct Shared {
     pub(crate) spawner: Spawner,
     /// True once usher stops.
     pub(crate) stopping: watch::Receiver<bool>,
-    /// How long a refusal of a login takes.
-    pub(crate) pace: Pace,
-    /// How long a refusal of a request takes.
-    pub(crate) web_pace: Pace,
+    /// When refusals of logins leave.
+    pub(crate) refusals: Refusals,
+    /// When refusals of requests leave.
+    pub(crate) web_refusals: Refusals,
     /// Ids of connections.
     pub(crate) ids: Ids,
 }
@@ -138,24 +139,6 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.leave();
-    }
-}
-
-/// How long backends take to refuse a login, so that a name nobody has is refused no faster.
-#[derive(Default)]
-pub(crate) struct Pace(AtomicU64);
-
-impl Pace {
-    /// Weighs in one more refusal.
-    pub(crate) fn note(&self, took: Duration) {
-        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).min(60_000);
-        let weigh = |former: u64| Some(if former == 0 { millis } else { (former * 7 + millis) / 8 });
-        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, weigh);
-    }
-
-    /// What a refusal takes now; nothing before the first.
-    pub(crate) fn now(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::Relaxed))
     }
 }
 

@@ -92,3 +92,20 @@ impl Conn {
         self.reader.get_ref()
     }
 }
+
+/// The octets that come, for whoever speaks something else than lines on it.
+impl Read for Conn {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        self.reader.read(buf)
+    }
+}
+
+impl Write for Conn {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        self.reader.get_mut().write(buf)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.reader.get_mut().flush()
+    }
+}

@@ -63,6 +63,11 @@ fn tcp(address: SocketAddr, line: &str, headers: &[&str], body: &[u8]) -> u16 {
     text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{text:?}"))
 }
 
+/// Both outputs of a command.
+fn told(output: &std::process::Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
 #[test]
 fn over_tcp_changes_demand_the_token() {
     let (usher, address) = with_api(Setup::new(), "");
@@ -163,9 +168,16 @@ fn the_socket_is_its_owners_and_groups() {
     let text = std::fs::read_to_string(usher.config()).unwrap();
     let other = usher.setup.dir.path().join("other.toml");
     let moved = text.replace(":1143", ":2143").replace(":1993", ":2993");
-    std::fs::write(&other, moved).unwrap();
+    std::fs::write(&other, &moved).unwrap();
     let second = usher_tests::usher::command(&["serve", "--config", other.to_str().unwrap()]);
-    assert!(String::from_utf8_lossy(&second.stderr).contains("another usher serves here"));
+    assert_eq!(second.status.code(), Some(69));
+    // 113: nor its state, whatever socket it asks for.
+    let whose = format!("another usher (process {}) serves from this state_dir", usher.pid());
+    assert!(told(&second).contains(&whose), "{}", told(&second));
+    std::fs::write(&other, moved + "\n[admin]\nsocket = \"/tmp/none/of/it.sock\"\n").unwrap();
+    let second = usher_tests::usher::command(&["serve", "--config", other.to_str().unwrap()]);
+    assert_eq!((second.status.code(), told(&second).contains(&whose)), (Some(69), true), "{}", told(&second));
+    usher.shows("/v1/status");
     // What a crash leaves behind is no hindrance.
     usher.restart_after_kill();
     usher.shows("/v1/status");
@@ -352,4 +364,66 @@ fn two_hundred_crashes_lose_no_acknowledged_change() {
             }
         }
     }
+}
+
+#[test]
+fn a_host_that_is_added_names_no_file_that_is_not_meant_for_it() {
+    // 106: the file's text would go to an address of the caller's
+    let setup = Setup::new();
+    let dir = setup.dir.path().join("secrets");
+    std::fs::create_dir(&dir).unwrap();
+    let address = setup.at(10143);
+    let held = usher_tests::runtime::archive(usher_tests::archive::Options::named("late.test"), address);
+    held.add_user("probe", "of the probe");
+    let usher = setup.section(&format!("[admin]\nsecrets_dir = {dir:?}")).start();
+    std::fs::write(dir.join("probe"), "of the probe\n").unwrap();
+    std::fs::write(dir.join("long"), "x".repeat(4097)).unwrap();
+    std::fs::write(usher.setup.dir.path().join("elsewhere"), "somebody's").unwrap();
+    std::os::unix::fs::symlink(usher.setup.dir.path().join("usher.key"), dir.join("link")).unwrap();
+    assert!(Command::new("mkfifo").arg(dir.join("pipe")).status().unwrap().success());
+    let shown = dir.display().to_string();
+    let add = |file: &str| {
+        let host = json!({
+            "name": "late.test",
+            "imap": { "address": address.to_string(), "tls": "none" },
+            "health": { "interval": "50ms", "imap": { "probe": "login", "user": "probe", "password_file": file } },
+        });
+        usher.ask("POST", "/v1/hosts", Some(&host)).unwrap()
+    };
+    let own_key = usher.setup.dir.path().join("usher.key").display().to_string();
+    for file in [
+        own_key.as_str(),
+        "/etc/passwd",
+        "/dev/zero",
+        "relative",
+        "",
+        &format!("{shown}/../usher.key"),
+        &format!("{shown}/../elsewhere"),
+        &format!("{shown}/../nothing"),
+        &format!("{shown}/link"),
+        &format!("{shown}/pipe"),
+        &format!("{shown}/long"),
+        &format!("{shown}/nothing"),
+        &shown,
+    ] {
+        let (status, answer) = add(file);
+        assert_eq!(status, 400, "{file}: {answer}");
+    }
+    assert_eq!(held.lines(), Vec::<String>::new());
+    assert_eq!(add(&format!("{shown}/probe")).0, 201);
+    usher.wait_until("/v1/hosts/late.test", |shown| shown[0]["services"][0]["checked_at"].is_number());
+    assert!(held.lines().iter().any(|line| line.contains("LOGIN") || line.contains("AUTHENTICATE")));
+    // And what is changed is judged alike.
+    let changed =
+        json!({ "health": { "imap": { "probe": "login", "user": "probe", "password_file": own_key } } });
+    assert_eq!(usher.ask("PATCH", "/v1/hosts/late.test", Some(&changed)).unwrap().0, 400);
+    // Without a directory for them there are none.
+    let usher = Setup::new().start();
+    let host = json!({
+        "name": "late.test",
+        "imap": { "address": address.to_string(), "tls": "none" },
+        "health": { "imap": { "probe": "login", "user": "probe", "password_file": format!("{shown}/probe") } },
+    });
+    let (status, answer) = usher.ask("POST", "/v1/hosts", Some(&host)).unwrap();
+    assert_eq!((status, answer["error"].as_str().unwrap().contains("secrets_dir")), (400, true), "{answer}");
 }

@@ -408,3 +408,52 @@ fn a_host_that_accepts_and_says_nothing_is_out_by_its_greeting() {
     assert!(usher.did(&["status"]).contains("no answer in time"));
     assert_eq!(first_line(&usher, "anna", "secret"), LATER);
 }
+
+#[test]
+fn what_may_be_meant_for_one_client_takes_no_host_out() {
+    // 105: a host that closes for the clients' address, wherever it does so, and takes the probe's own
+    let certificate = Certificate::for_names(&["ih.test"]);
+    for tls in [false, true] {
+        for how in ["close", "reset", "bye"] {
+            let setup = quick();
+            let address = setup.at(10143);
+            let config = certificate.server_config();
+            let refused = Arc::new(AtomicUsize::new(0));
+            let count = refused.clone();
+            let _host = Scripted::start(address, move |mut conn| {
+                let header = conn.line().unwrap_or_default();
+                // usher's own address is that of its probes.
+                let is_probe = header.split(' ').nth(2) == Some("127.0.0.1") && header.ends_with(" 10143");
+                if !is_probe && how != "bye" {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    if how == "reset" {
+                        socket2::SockRef::from(conn.tcp()).set_linger(Some(Duration::ZERO)).unwrap();
+                    }
+                    return;
+                }
+                let greeting = if is_probe { GREETING } else { "* BYE not you\r\n" };
+                count.fetch_add(usize::from(!is_probe), Ordering::Relaxed);
+                if !tls {
+                    conn.send(greeting);
+                    conn.rest();
+                    return;
+                }
+                let mut connection = rustls::ServerConnection::new(config.clone()).unwrap();
+                let mut stream = rustls::Stream::new(&mut connection, &mut conn);
+                let _ = stream.write_all(greeting.as_bytes());
+                let mut rest = Vec::new();
+                let _ = std::io::Read::read_to_end(&mut stream, &mut rest);
+            });
+            let imap = if tls { "tls = \"implicit\"" } else { "tls = \"none\"" };
+            let pins = if tls { format!("fingerprints = [{:?}]", certificate.pin()) } else { String::new() };
+            let imap = format!("{imap}, client_address = \"proxy-v1\"");
+            let usher = watched(setup, address, &imap, &pins, "fall = 2, rise = 1");
+            for _ in 0..4 {
+                assert_eq!(first_line(&usher, "anna", "x"), LATER);
+            }
+            assert!(refused.load(Ordering::Relaxed) >= 8, "tls {tls}, {how}");
+            usher.wait_until("/v1/hosts/ih.test", |shown| shown[0]["services"][0]["fault"].is_null());
+            assert!(!usher.log().contains("out of service"), "tls {tls}, {how}: {}", usher.log());
+        }
+    }
+}

@@ -253,3 +253,47 @@ fn a_directory_that_is_down_is_no_unknown_user() {
     assert_eq!(says(&usher, "a LOGIN nobody secret"), refused);
     assert!(usher.shows("/metrics").to_string().contains("usher_directory_stale 0"));
 }
+
+#[test]
+fn what_usher_keeps_is_its_owners_alone() {
+    // 112: what is made, what SQLite makes beside it, and what was open before
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let modes = |dir: &std::path::Path| -> Vec<(String, u32)> {
+        let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+        let mut modes: Vec<_> =
+            entries.map(|entry| (entry.file_name().into_string().unwrap(), mode(&entry.path()))).collect();
+        modes.sort();
+        modes
+    };
+    let mut usher = served(Setup::new());
+    let dir = usher.setup.dir.path().join("state");
+    assert!(says(&usher, "a LOGIN anna secret").starts_with("a OK"));
+    usher.did(&["drain", "ih.test", "--why", "x"]);
+    assert!(usher.user(&["set", "carla", "ih.test"]).status.success());
+    assert_eq!(mode(&dir), 0o710, "the admin socket lies in it");
+    let made = modes(&dir);
+    for (name, mode) in &made {
+        assert_eq!(*mode, if name == "admin.sock" { 0o660 } else { 0o600 }, "{name} of {made:?}");
+    }
+    for wanted in
+        ["directory.db", "directory.db-wal", "directory.db-shm", "state.db", "cookie.keys", "client.key"]
+    {
+        assert!(made.iter().any(|(name, _)| name == wanted), "{wanted} in {made:?}");
+    }
+    usher.kill();
+    std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o755)).unwrap();
+    for (name, _) in modes(&dir).iter().filter(|(name, _)| name != "admin.sock") {
+        std::fs::set_permissions(dir.join(name), PermissionsExt::from_mode(0o644)).unwrap();
+    }
+    usher.restart();
+    let note = usher.wait_for_log("was open to other users");
+    assert!(note.contains(dir.to_str().unwrap()), "{note}");
+    assert_eq!(mode(&dir), 0o710);
+    assert!(modes(&dir).iter().all(|(name, mode)| *mode == if name == "admin.sock" { 0o660 } else { 0o600 }));
+    // With its socket elsewhere the directory is nobody else's at all.
+    let setup = Setup::new();
+    let socket = setup.dir.path().join("admin.sock");
+    let usher = setup.section(&format!("[admin]\nsocket = {socket:?}")).start();
+    assert_eq!(mode(&usher.setup.dir.path().join("state")), 0o700);
+}

@@ -83,18 +83,18 @@ pub fn ensure(dir: &Path, stem: &str, name: &str) -> Result<(PathBuf, PathBuf), 
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = params.self_signed(&pair).map_err(failed)?;
         // The key first: a chain without its key would be found at the next start.
-        write(&key, &pair.serialize_pem(), 0o600)?;
-        write(&chain, &certificate.pem(), 0o644)?;
+        write(&key, &pair.serialize_pem())?;
+        write(&chain, &certificate.pem())?;
     }
     Ok((chain, key))
 }
 
-fn write(path: &Path, text: &str, mode: u32) -> Result<(), SelfMadeError> {
+fn write(path: &Path, text: &str) -> Result<(), SelfMadeError> {
     let io = |error: std::io::Error| SelfMadeError { path: path.to_owned(), what: error.to_string() };
     // Whole or not at all, whenever the machine stops.
     let next = path.with_extension("new");
     let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&next).map_err(io)?;
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next).map_err(io)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
     std::fs::rename(&next, path).map_err(io)
 }

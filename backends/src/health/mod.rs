@@ -6,6 +6,7 @@ mod agent;
 mod board;
 mod probe;
 mod rounds;
+pub mod secret;
 mod suspicion;
 mod verdict;
 mod watched;

@@ -1,6 +1,7 @@
 //! One look at one service, by the same way that sessions take.
 
 use super::agent;
+use super::secret::{self, SecretFault};
 use super::verdict::Outcome;
 use crate::connect::{
     self, BackendStream, Cause, ConnectFault, Deadlines, HttpTarget, Learnt, LoginOutcome, Stage,
@@ -36,8 +37,8 @@ pub(super) enum ProbeFault {
     Connect(#[from] ConnectFault),
     #[error("the login was refused")]
     LoginRefused,
-    #[error("{path}: {source}")]
-    Password { path: std::path::PathBuf, source: std::io::Error },
+    #[error("{0}")]
+    Password(#[from] SecretFault),
     #[error("http: {0}")]
     Http(String),
     #[error("http: no answer in time")]
@@ -54,13 +55,24 @@ impl ProbeFault {
         match self {
             Self::Connect(fault) => fault.outcome(),
             Self::HttpTimedOut => Outcome::TimedOut,
-            Self::Password { .. } => Outcome::Unknown,
+            Self::Password(_) => Outcome::Unknown,
             Self::LoginRefused | Self::Http(_) | Self::Status(_) | Self::Body => Outcome::Refused,
         }
     }
 }
 
 impl ConnectFault {
+    /// Whether a backend that is fit may do so to a client whose address it does not like: it closes or resets once it
+    /// knows the address, or says so in its greeting. It shows no other certificate for that, and breaks no TLS.
+    pub(super) fn may_be_meant_for_one_client(&self) -> bool {
+        let is_refusal = self.outcome() == Outcome::Refused;
+        match self.stage {
+            Stage::ProxyHeader | Stage::Greeting => is_refusal,
+            Stage::Tls => is_refusal && matches!(self.cause, Cause::Io(_) | Cause::Closed),
+            Stage::Resolve | Stage::Dial | Stage::Login | Stage::Response => false,
+        }
+    }
+
     /// What the fault says of the backend.
     pub(super) fn outcome(&self) -> Outcome {
         use std::io::ErrorKind as K;
@@ -111,18 +123,22 @@ impl Subject {
         }
     }
 
-    /// Probes `service` as `policy` says; with `deeper`, beyond the TCP connection in any case.
+    /// Probes `service` as `policy` says; with `deeper`, beyond the TCP connection in any case. Passwords of hosts that
+    /// were added at run time lie in `secrets_dir`.
     pub(super) async fn probe(
         &self,
         service: Service,
         policy: &HealthPolicy,
         deeper: bool,
         deadlines: &Deadlines,
+        secrets_dir: Option<&Path>,
     ) -> Result<Learnt, ProbeFault> {
         let deadlines = Deadlines { connect: policy.timeout, login: policy.timeout, ..*deadlines };
         let until = Instant::now() + policy.timeout;
         match (self, service) {
-            (Self::Host(host), Service::Imap) => imap(host, &policy.imap, deeper, &deadlines).await,
+            (Self::Host(host), Service::Imap) => {
+                imap(host, &policy.imap, deeper, &deadlines, secrets_dir).await
+            }
             (_, Service::Http) => self.http_probe(&policy.http, deeper, &deadlines).await,
             (Self::Member(member, probe_port), _) => match (&policy.tcp, &member.config.tcp) {
                 (TcpProbe::Tcp, Some(tcp)) => {
@@ -176,6 +192,7 @@ async fn imap(
     probe: &ImapProbe,
     deeper: bool,
     deadlines: &Deadlines,
+    secrets_dir: Option<&Path>,
 ) -> Result<Learnt, ProbeFault> {
     let endpoint = &host.config.imap;
     let until = Instant::now() + deadlines.connect;
@@ -194,7 +211,7 @@ async fn imap(
             Ok(learnt)
         }
         (ImapProbe::Login { user, password_file }, _) => {
-            let password = read_password(password_file)?;
+            let password = read_password(password_file, host, secrets_dir).await?;
             let ready = connect::look(host, deadlines).await?;
             let learnt = ready.learnt();
             let user = user.clone().into_bytes();
@@ -215,13 +232,16 @@ fn wants_header(told: ClientAddress) -> bool {
     matches!(told, ClientAddress::ProxyV1 | ClientAddress::ProxyV2)
 }
 
-fn read_password(path: &Path) -> Result<Secret, ProbeFault> {
-    let io = |source| ProbeFault::Password { path: path.to_owned(), source };
-    let mut text = std::fs::read(path).map_err(io)?;
-    while text.last().is_some_and(|b| matches!(b, b'\n' | b'\r')) {
-        text.pop();
-    }
-    Ok(text.into())
+/// Reads the password of a probe where a slow disk keeps no other probe waiting.
+async fn read_password(path: &Path, host: &Host, secrets_dir: Option<&Path>) -> Result<Secret, ProbeFault> {
+    let (path, origin) = (path.to_owned(), host.origin.clone());
+    let secrets_dir = secrets_dir.map(Path::to_owned);
+    let reading = tokio::task::spawn_blocking(move || secret::read(&path, &origin, secrets_dir.as_deref()));
+    let read = reading.await.map_err(|error| SecretFault::Io {
+        path: std::path::PathBuf::new(),
+        source: std::io::Error::other(error),
+    })?;
+    Ok(read?)
 }
 
 async fn get(

@@ -9,6 +9,7 @@ use crate::Observer;
 use crate::connect::{Deadlines, Learnt};
 use crate::roster::{AgentWord, BackendId, Fleet, Service, now};
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -28,6 +29,8 @@ pub struct Health {
     /// Where beats count from.
     epoch: Instant,
     deadlines: Mutex<Deadlines>,
+    /// Where passwords of hosts lie that were added at run time.
+    secrets_dir: Option<PathBuf>,
     pub(super) targets: Mutex<HashMap<Key, Arc<Target>>>,
     agents: Mutex<HashMap<BackendId, Agent>>,
     pub(super) doubt: Mutex<Doubt>,
@@ -88,11 +91,13 @@ pub(super) struct Doubt {
 }
 
 impl Health {
-    /// Watches over the backends of `fleet` on `runtime`, from the first [`Self::reconcile`] on.
+    /// Watches over the backends of `fleet` on `runtime`, from the first [`Self::reconcile`] on. Passwords of hosts that
+    /// are added at run time are read in `secrets_dir` alone.
     pub fn new(
         fleet: Arc<Fleet>,
         observer: Arc<dyn Observer>,
         deadlines: Deadlines,
+        secrets_dir: Option<PathBuf>,
         runtime: Handle,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -101,6 +106,7 @@ impl Health {
             runtime,
             epoch: Instant::now(),
             deadlines: Mutex::new(deadlines),
+            secrets_dir,
             targets: Mutex::default(),
             agents: Mutex::default(),
             doubt: Mutex::default(),
@@ -248,7 +254,8 @@ impl Health {
         let deeper = lock(&target.watch).deeper;
         let deadlines = *lock(&self.deadlines);
         let begun = Instant::now();
-        let probing = subject.probe(target.service, &target.policy, deeper, &deadlines);
+        let probing =
+            subject.probe(target.service, &target.policy, deeper, &deadlines, self.secrets_dir.as_deref());
         let result = Box::pin(probing).await;
         let (outcome, fault, learnt) = match result {
             Ok(learnt) => (Outcome::Good, None, learnt),

@@ -38,11 +38,8 @@ impl Health {
                 if !matches!(fault.stage, Stage::Resolve | Stage::Dial) {
                     lock(&target.watch).deeper = true;
                 }
-                let outcome = match (fault.stage, fault.outcome()) {
-                    // What a host says to one client's address may be meant for that client.
-                    (Stage::Greeting, Outcome::Refused) => Outcome::Unknown,
-                    (_, outcome) => outcome,
-                };
+                let outcome =
+                    if fault.may_be_meant_for_one_client() { Outcome::Unknown } else { fault.outcome() };
                 self.note(&target, outcome, &format!("a session failed: {fault}"), true);
                 target.wake.notify_one();
             }

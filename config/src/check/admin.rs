@@ -20,7 +20,8 @@ fn tell_if_too_long(socket: &Path, faults: &mut Faults) {
 }
 
 pub(super) fn check(file: &mut Section<'_>, state_dir: &Path, faults: &mut Faults) -> Admin {
-    let mut admin = Admin { socket: state_dir.join(SOCKET), listen: None, token_file: None };
+    let mut admin =
+        Admin { socket: state_dir.join(SOCKET), listen: None, token_file: None, secrets_dir: None };
     let Some(mut section) = file.single("admin", faults) else {
         tell_if_too_long(&admin.socket, faults);
         return admin;
@@ -45,6 +46,7 @@ pub(super) fn check(file: &mut Section<'_>, state_dir: &Path, faults: &mut Fault
         }
     }
     admin.token_file = section.optional::<String>("token_file", faults).map(|file| file.value.into());
+    admin.secrets_dir = section.optional::<String>("secrets_dir", faults).map(|dir| dir.value.into());
     section.finish(faults);
     admin
 }

@@ -13,7 +13,10 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use usher_backends::connect::Deadlines;
+use usher_backends::health::secret;
+use usher_backends::roster::HostOrigin;
 use usher_config::fault;
+use usher_config::health::ImapProbe;
 use usher_config::snapshot::InstanceHost;
 use utoipa::IntoParams;
 
@@ -80,6 +83,13 @@ async fn put(
     let handle = Handle::current();
     aside(move || {
         let name = config.name.clone();
+        if let ImapProbe::Login { password_file, .. } = &config.health.imap {
+            let origin = HostOrigin::Added { since: 0, by: author.name.clone() };
+            let secrets_dir = shared.setting().snapshot.admin.secrets_dir.clone();
+            // Tried now, so that whoever adds the host hears of it.
+            secret::read(password_file, &origin, secrets_dir.as_deref())
+                .map_err(|fault| Refusal::bad(fault.to_string()))?;
+        }
         shared.fleet.put_host(config, definition, &author.name, replace)?;
         author.did(if replace { "change host" } else { "add host" }, &name, &told);
         let _entered = handle.enter();

@@ -10,6 +10,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::time::Duration;
 use usher_backends::connect::identity::Identity;
 use usher_backends::connect::pair::{Shown, look_at};
+use usher_backends::state_dir;
 use usher_config::snapshot::BackendTls;
 
 /// For the connection.
@@ -151,8 +152,13 @@ pub(super) fn identity(argument: &ConfigArgument) -> Exit {
         Err(exit) => return exit,
     };
     let server = &config.snapshot.server;
-    let made = std::fs::create_dir_all(&server.state_dir).map_err(|error| error.to_string()).and_then(|()| {
-        Identity::load_or_make(&server.state_dir, &server.name).map_err(|error| error.to_string())
+    let socket_inside = config.snapshot.admin.socket.parent() == Some(&server.state_dir);
+    let made = state_dir::prepare(&server.state_dir, socket_inside).map_err(|error| error.to_string());
+    let made = made.and_then(|_| {
+        let made =
+            Identity::load_or_make(&server.state_dir, &server.name).map_err(|error| error.to_string())?;
+        state_dir::give_to_owner(&server.state_dir).map_err(|error| error.to_string())?;
+        Ok(made)
     });
     match made {
         Ok(identity) => {

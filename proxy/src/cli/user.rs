@@ -14,6 +14,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use usher_backends::directory::{Directory, DirectoryError, ImportOptions, ImportPhase};
 use usher_backends::state::{State, StateError};
+use usher_backends::state_dir::{self, StateDirError};
 use usher_config::domains::Domains;
 use usher_config::{ArchiveKey, Snapshot};
 
@@ -88,6 +89,8 @@ enum UserError {
     Directory(#[from] DirectoryError),
     #[error(transparent)]
     State(#[from] StateError),
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
     #[error("{0}")]
     Output(#[from] io::Error),
     #[error("{path}: {source}")]
@@ -104,13 +107,17 @@ pub(super) fn user(arguments: &Arguments) -> Exit {
         Err(exit) => return exit,
     };
     let state_dir = &config.snapshot.server.state_dir;
-    let opened = std::fs::create_dir_all(state_dir)
-        .map_err(|source| UserError::File { path: state_dir.clone(), source })
-        .and_then(|()| Ok(Directory::open(state_dir)?));
+    let socket_inside = config.snapshot.admin.socket.parent() == Some(state_dir);
+    let opened = state_dir::prepare(state_dir, socket_inside)
+        .map_err(UserError::from)
+        .and_then(|_| Ok(Directory::open(state_dir)?));
     let done = opened.and_then(|directory| {
         let known = Known { domains: &config.snapshot.domains, hosts: known_hosts(&config.snapshot)? };
+        // Also while it is open: SQLite's files beside it come and go.
+        state_dir::give_to_owner(state_dir)?;
         execute(&known, &directory, &arguments.command, || Reach::by(&arguments.config))
     });
+    let done = done.and_then(|exit| Ok(state_dir::give_to_owner(state_dir).map(|()| exit)?));
     match done {
         Ok(exit) => exit,
         // A reader that has seen enough, such as `head`.

@@ -23,6 +23,7 @@ use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode, Version};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tokio::time::Instant;
 use usher_config::https::{Https, Identity};
 use usher_config::snapshot::Affinity;
 
@@ -77,6 +78,13 @@ pub(super) async fn exchange(
             Outcome::Response(response.map(|body| body.holding(ticket)))
         }
         Ok(Served::Relayed(reached, timeout, extras)) => {
+            if reached.response.status() == StatusCode::UNAUTHORIZED
+                && matches!(ticket.by, "basic" | "bearer")
+            {
+                // From the last octet of the request: the client's own time is no backend's.
+                let begun = ticket.seen.as_ref().map_or_else(Instant::now, |seen| seen.last_octet());
+                client.shared.web_refusals.real(&reached.target.name, begun).await;
+            }
             relay(ticket, &at, version, reached, timeout, &extras)
         }
         Ok(Served::Switched(reached, upgrade, extras)) => {
@@ -264,8 +272,8 @@ async fn aim(
         }
         Whose::Unknown { key } => {
             ticket.enter(at, key.map(|key| key.to_string()).unwrap_or_default());
-            // As long as a host would have taken to refuse a wrong password.
-            tokio::time::sleep(client.shared.web_pace.now()).await;
+            let name = ticket.session.as_ref().map(|session| &*session.about.user).unwrap_or_default();
+            client.shared.web_refusals.made_up(name.as_bytes(), Instant::now()).await;
             Err(identify::challenge(at, StatusCode::FORBIDDEN, "unknown-user"))
         }
         Whose::Nobodys => {
@@ -312,11 +320,6 @@ fn relay(
     let link = Some(link).filter(|_| reusable);
     let (mut head, incoming) = response.into_parts();
     ticket.answered(head.status);
-    if head.status == StatusCode::UNAUTHORIZED && matches!(ticket.by, "basic" | "bearer") {
-        // From the last octet of the request: the client's own time is no backend's.
-        let took = ticket.seen.as_ref().map(|seen| seen.last_octet().elapsed());
-        client.shared.web_pace.note(took.unwrap_or_default());
-    }
     let backend_version = head.version;
     fields::from_backend(&mut head.headers);
     fields::add_via(&mut head.headers, backend_version, &client.told);

@@ -99,7 +99,6 @@ pub(crate) async fn hand_over(
             Ok(Handover::Joined(join(door, claim, preauth, stream, *logged_in, lease, session)))
         }
         Try::Refused(code) => {
-            door.shared.pace.note(begun.elapsed());
             refused(code);
             Ok(Handover::Refused(code, preauth, stream))
         }
@@ -157,15 +156,20 @@ async fn seek(
     let until = begun + door.snapshot().server.login_wait;
     let mut place = None;
     loop {
+        let tried = Instant::now();
         let outcome = match key {
             Some(key) => Box::pin(attempt(door, claim, key, session)).await,
             None => Try::Unknown,
         };
         match outcome {
             Try::Unknown => {
-                // As long as a host would have taken to refuse a wrong password.
-                tokio::time::sleep_until(begun + shared.pace.now()).await;
+                shared.refusals.made_up(claim.credential.acting_user(), tried).await;
                 return Try::Unknown;
+            }
+            Try::Refused(code) => {
+                let host = session.backend().map(|backend| backend.name);
+                shared.refusals.real(host.as_deref().unwrap_or_default(), tried).await;
+                return Try::Refused(code);
             }
             Try::Hopeless => return Try::Out,
             Try::Out => {}

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use usher_backends::connect::Deadlines;
 use usher_backends::connect::tls::TlsError;
-use usher_backends::roster::Prepared;
+use usher_backends::health::secret;
+use usher_backends::roster::{HostOrigin, Prepared};
 use usher_config::Snapshot;
 use usher_config::health::ImapProbe;
 use utoipa::ToSchema;
@@ -162,8 +163,8 @@ pub(crate) fn secrets_are_readable(snapshot: &Snapshot) -> Result<(), String> {
             ImapProbe::None | ImapProbe::Tcp | ImapProbe::Tls | ImapProbe::Greeting => None,
         })
         .filter_map(|path| {
-            let error = std::fs::File::open(path).err()?;
-            Some(format!("{}: {error}; name a file that usher may read", path.display()))
+            let fault = secret::read(path, &HostOrigin::File, None).err()?;
+            Some(format!("{fault}; name a file that usher may read"))
         })
         .collect();
     if unreadable.is_empty() { Ok(()) } else { Err(unreadable.join("\n")) }

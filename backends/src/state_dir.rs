@@ -1,0 +1,176 @@
+//! The directory in which usher keeps what must outlive it: for its owner's eyes, and for one usher at a time.
+
+use rustix::fs::Mode;
+use rustix::process::{geteuid, umask};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// The file by whose lock one usher has the directory.
+const LOCK: &str = "usher.lock";
+
+/// Why the directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateDirError {
+    /// Another usher serves from it.
+    #[error("{dir}: another usher{} serves from this state_dir; stop it, or give this one its own", whose(.process))]
+    Taken {
+        /// The directory.
+        dir: PathBuf,
+        /// The other one's process, as far as it is known.
+        process: Option<u32>,
+    },
+    /// Something there belongs to somebody else.
+    #[error(
+        "{path}: belongs to user {owner}, and usher, which runs as user {own}, cannot write it; \
+             give it to usher: chown -R {own} {dir}"
+    )]
+    Foreign {
+        /// What.
+        path: PathBuf,
+        /// Whose.
+        owner: u32,
+        /// Who usher is.
+        own: u32,
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The system's word.
+    #[error("{path}: {source}")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+fn whose(process: &Option<u32>) -> String {
+    process.map_or_else(String::new, |process| format!(" (process {process})"))
+}
+
+/// The directory, for this usher alone as long as this lives.
+pub struct StateDir {
+    _lock: File,
+}
+
+impl StateDir {
+    /// Takes the directory for an usher that serves. With `socket_inside`, members of its group may go through it to
+    /// the admin socket.
+    ///
+    /// # Errors
+    /// [`StateDirError`]: another usher has it, or something in it cannot be written.
+    pub fn take(dir: &Path, socket_inside: bool) -> Result<(Self, Vec<PathBuf>), StateDirError> {
+        let tightened = prepare(dir, socket_inside)?;
+        let path = dir.join(LOCK);
+        let io = |source| StateDirError::Io { path: path.clone(), source };
+        let opened =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let mut lock = opened.map_err(|error| foreign(dir, &path, error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let _ = lock.read_to_string(&mut text);
+                return Err(StateDirError::Taken { dir: dir.to_owned(), process: text.trim().parse().ok() });
+            }
+            Err(TryLockError::Error(source)) => return Err(io(source)),
+        }
+        lock.set_len(0).and_then(|()| lock.seek(SeekFrom::Start(0))).map_err(io)?;
+        writeln!(lock, "{}", std::process::id()).map_err(io)?;
+        for entry in files(dir)? {
+            // Found out now, and not when the first change is to be kept.
+            if let Err(error) = OpenOptions::new().append(true).open(&entry) {
+                return Err(foreign(dir, &entry, error));
+            }
+        }
+        Ok((Self { _lock: lock }, tightened))
+    }
+}
+
+/// Makes the directory where there is none, and sees to it that nobody but its owner reads what is in it. Returns what
+/// was open to others until now.
+///
+/// # Errors
+/// [`StateDirError`], when it cannot be made or read.
+pub fn prepare(dir: &Path, socket_inside: bool) -> Result<Vec<PathBuf>, StateDirError> {
+    // Whatever is made from here on, by SQLite as well, is its owner's alone.
+    umask(Mode::from_raw_mode(0o077));
+    let io = |source| StateDirError::Io { path: dir.to_owned(), source };
+    let mode = if socket_inside { 0o710 } else { 0o700 };
+    let is_new = !dir.exists();
+    fs::create_dir_all(dir).map_err(io)?;
+    let there = fs::metadata(dir).map_err(io)?;
+    if !there.is_dir() {
+        return Err(io(ErrorKind::NotADirectory.into()));
+    }
+    let mut tightened = Vec::new();
+    if is_new {
+        fs::set_permissions(dir, Permissions::from_mode(mode)).map_err(io)?;
+    } else if there.mode() & 0o777 & !mode != 0 {
+        tighten(dir, there.mode() & mode, &mut tightened);
+    }
+    for path in files(dir)? {
+        if let Ok(there) = fs::symlink_metadata(&path)
+            && there.mode() & 0o077 != 0
+        {
+            tighten(&path, there.mode() & 0o700, &mut tightened);
+        }
+    }
+    Ok(tightened)
+}
+
+/// What is not its own it cannot tighten; whether it can be used is found out elsewhere.
+fn tighten(path: &Path, mode: u32, tightened: &mut Vec<PathBuf>) {
+    if fs::set_permissions(path, Permissions::from_mode(mode)).is_ok() {
+        tightened.push(path.to_owned());
+    }
+}
+
+/// Gives to the owner of the directory what the system's administrator has just made there, so that usher can write it.
+///
+/// # Errors
+/// [`StateDirError`], when the directory cannot be read or a file cannot be given away.
+pub fn give_to_owner(dir: &Path) -> Result<(), StateDirError> {
+    let io = |path: &Path, source| StateDirError::Io { path: path.to_owned(), source };
+    let owner = fs::metadata(dir).map_err(|source| io(dir, source))?;
+    if !geteuid().is_root() || owner.uid() == 0 {
+        return Ok(());
+    }
+    for path in files(dir)? {
+        let there = fs::symlink_metadata(&path);
+        if there.is_ok_and(|there| there.uid() == 0) {
+            std::os::unix::fs::lchown(&path, Some(owner.uid()), Some(owner.gid()))
+                .map_err(|source| io(&path, source))?;
+        }
+    }
+    Ok(())
+}
+
+/// The plain files in the directory.
+fn files(dir: &Path) -> Result<Vec<PathBuf>, StateDirError> {
+    let io = |source| StateDirError::Io { path: dir.to_owned(), source };
+    let entries = fs::read_dir(dir).map_err(|error| foreign(dir, dir, error))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(io)?;
+        if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            files.push(entry.path());
+        }
+    }
+    Ok(files)
+}
+
+fn foreign(dir: &Path, path: &Path, source: io::Error) -> StateDirError {
+    let owner = fs::symlink_metadata(path).or_else(|_| fs::metadata(dir)).map(|there| there.uid());
+    match (source.kind(), owner) {
+        (ErrorKind::PermissionDenied, Ok(owner)) => StateDirError::Foreign {
+            path: path.to_owned(),
+            owner,
+            own: geteuid().as_raw(),
+            dir: dir.to_owned(),
+        },
+        _ => StateDirError::Io { path: path.to_owned(), source },
+    }
+}

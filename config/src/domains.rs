@@ -136,7 +136,8 @@ impl Domains {
 }
 
 fn normalise(typed: &[u8]) -> Option<String> {
-    let typed = std::str::from_utf8(typed).ok()?;
+    // Keyboards of phones put a blank behind what they have completed.
+    let typed = std::str::from_utf8(typed).ok()?.trim_matches(|c: char| c.is_whitespace() && !c.is_control());
     // Before the work that a longer name would make, and again after it: lower case may be longer.
     let has_control = match typed.is_ascii() {
         true => typed.bytes().any(|b| b.is_ascii_control()),
@@ -197,7 +198,12 @@ mod tests {
             ("", None),
             ("@example.com", None),
             ("anna@", None),
-            (" anna", None),
+            (" anna", Some("anna@example.com")),
+            ("anna@example.com ", Some("anna@example.com")),
+            ("\u{a0}anna@example.com\u{3000} ", Some("anna@example.com")),
+            ("anna@example.com\t", None),
+            ("  ", None),
+            (" @example.com", None),
         ] {
             let key = domains().user(typed.as_bytes(), Arrival::default());
             assert_eq!(key.as_ref().map(ArchiveKey::name), expected, "{typed:?}");

@@ -44,7 +44,7 @@ pub struct ClientCa {
 }
 
 /// `[[https.path]]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct PathPolicy {
     /// The beginning of the path, whole segments, without regard to case.
     pub prefix: String,
@@ -352,8 +352,7 @@ mod tests {
 
     #[test]
     fn the_longest_prefix_counts() {
-        let path =
-            |prefix: &str| PathPolicy { prefix: prefix.to_owned(), response_timeout: None, body_limit: None };
+        let path = |prefix: &str| PathPolicy { prefix: prefix.to_owned(), ..PathPolicy::default() };
         let https = Https { paths: vec![path("/a"), path("/a/b"), path("/c/")], ..Https::default() };
         let prefix = |path| https.policy(path).map(|policy| policy.prefix.as_str());
         assert_eq!(prefix("/a"), Some("/a"));

@@ -25,6 +25,14 @@ impl Certificate {
         Self::with(names, |_| {})
     }
 
+    /// One whose subject is this common name, whatever is in it.
+    pub fn of_subject(common_name: &str) -> Arc<Self> {
+        Self::with(&["subject.test"], |params| {
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            params.distinguished_name.push(rcgen::DnType::CommonName, common_name);
+        })
+    }
+
     /// One that expired long ago.
     pub fn expired(names: &[&str]) -> Arc<Self> {
         Self::with(names, |params| {

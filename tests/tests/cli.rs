@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use usher_tests::archive::Options;
 use usher_tests::certificate::Certificate;
 use usher_tests::client::Client;
+use usher_tests::http::{ask, basic};
 use usher_tests::runtime::archive;
 use usher_tests::usher::{Setup, binary, command};
 
@@ -348,7 +349,8 @@ fn an_import_that_is_killed_changes_nothing() {
 #[test]
 fn fail2ban_finds_refused_logins_and_nobody_elses_address() {
     for format in ["text", "json"] {
-        let usher = Setup::new().section(&format!("[log]\nformat = \"{format}\"")).start();
+        let section = format!("[https]\nidentity = [{{ from = \"basic\" }}]\n[log]\nformat = \"{format}\"");
+        let usher = Setup::new().https("").section(&section).start();
         let mut client = Client::tls(usher.imaps());
         let evil = "x\\\" client=6.6.6.6:1 session=1 code=\\\"AUTHENTICATIONFAILED";
         for user in ["anna", evil] {
@@ -356,19 +358,30 @@ fn fail2ban_finds_refused_logins_and_nobody_elses_address() {
         }
         client.send("a LOGIN {51+}\r\nx\r\n2026-01-01T00:00:00Z  WARN login refused client= wrong\r\n");
         assert_eq!(client.line(), NO);
-        usher.wait_for_logs("login refused", 3);
+        let request = format!("GET /a HTTP/1.1\r\nHost: mail.test\r\n{}\r\n", basic("nobody"));
+        assert_eq!(ask(usher.https(), request).status, 401);
+        usher.wait_for_logs("login refused", 4);
         let path = usher.setup.dir.path().join("log");
-        std::fs::write(&path, usher.log() + "\n").unwrap();
-        let filter = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/fail2ban/usher.conf");
-        let output = Command::new("fail2ban-regex")
-            .args(["--out", "ip"])
-            .arg(&path)
-            .arg(&filter)
-            .output()
-            .expect("fail2ban is installed; tests/install-peers does it");
-        let found = String::from_utf8_lossy(&output.stdout);
-        let hosts: Vec<&str> = found.lines().filter(|line| !line.is_empty()).collect();
-        assert_eq!(hosts, ["127.0.0.1"; 3], "{format}: {found}\n{}", usher.log());
+        // By itself, as the journal shows it, and as two ages of syslog write it.
+        for before in [
+            "",
+            "Nov 26 01:02:03 mail usher[4711]: ",
+            "2026-11-26T01:02:03.456789+00:00 mail.example.com usher[4711]: ",
+            "<28>1 2026-11-26T01:02:03.456789+00:00 mail usher 4711 - - ",
+        ] {
+            let lines: String = usher.log().lines().map(|line| format!("{before}{line}\n")).collect();
+            std::fs::write(&path, &lines).unwrap();
+            let filter = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/fail2ban/usher.conf");
+            let output = Command::new("fail2ban-regex")
+                .args(["--out", "ip"])
+                .arg(&path)
+                .arg(&filter)
+                .output()
+                .expect("fail2ban is installed; tests/install-peers does it");
+            let found = String::from_utf8_lossy(&output.stdout);
+            let hosts: Vec<&str> = found.lines().filter(|line| !line.is_empty()).collect();
+            assert_eq!(hosts, ["127.0.0.1"; 4], "{format}: {found}\n{lines}");
+        }
     }
 }
 

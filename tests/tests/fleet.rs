@@ -357,6 +357,53 @@ fn hosts_come_and_go_while_running() {
 }
 
 #[test]
+fn nothing_that_others_wrote_moves_a_terminal() {
+    let setup = quick();
+    let certificate = Certificate::of_subject("evil\u{1b}[2A\r\u{9b}1K\u{202e}");
+    let (paired, greeting) = (setup.at(10993), setup.at(10143));
+    archive(
+        Options { tls: Tls::Implicit, certificate: Some(certificate.clone()), ..Options::named("evil.test") },
+        paired,
+    );
+    let _scripted = Scripted::start(greeting, |mut conn| {
+        let said = "* OK [CAPABILITY IMAP4rev1 X\u{1b}[2J\u{9b}] \u{7}hello\r\n";
+        conn.send(said);
+        while let Some(line) = conn.line() {
+            let tag = line.split(' ').next().unwrap_or_default().to_owned();
+            conn.send(format!("{tag} NO \u{1b}[2Jgo away\r\n"));
+        }
+    });
+    let usher = setup.host("ih0.test", greeting, "tls = \"none\"", "").start();
+    let output = usher.cli(&["pair", &paired.to_string(), "--name", "evil.test"]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("CN=evil\\u{1b}[2A\\r\\u{9b}1K\\u{202e}"), "{told:?}");
+    let shown: Vec<&str> = told.lines().filter(|line| line.starts_with("  ")).collect();
+    assert!(shown.last().unwrap().contains(&certificate.pin()), "{told:?}");
+    let mut client = Client::tls(usher.imaps());
+    client.send("a LOGIN {15}\r\n");
+    client.line();
+    client.send("anna b=\u{9b}1K\u{202e}c x\r\n");
+    client.line();
+    let line = usher.wait_for_log("login refused");
+    assert!(line.contains(r#"user="anna b=\u{9b}1K\u{202e}c""#), "{line:?}");
+    let everything = [
+        told,
+        usher.log(),
+        String::from_utf8(usher.cli(&["hosts"]).stdout).unwrap(),
+        String::from_utf8(usher.cli(&["hosts", "--json"]).stdout).unwrap(),
+        String::from_utf8(usher.cli(&["status"]).stdout).unwrap(),
+        String::from_utf8(usher.cli(&["sessions"]).stdout).unwrap(),
+        String::from_utf8(usher.cli(&["explain", "a\u{1b}[2Jb@example.com"]).stdout).unwrap(),
+        String::from_utf8(usher.cli(&["explain", "a\u{202e}b@example.com"]).stdout).unwrap(),
+        String::from_utf8(usher.cli(&["user", "get", "a\u{1b}[2Jb"]).stderr).unwrap(),
+    ];
+    for text in &everything {
+        let acts = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+        assert!(!text.contains(acts), "{text:?}");
+    }
+}
+
+#[test]
 fn pairing_pins_the_certificate_that_was_looked_at() {
     let setup = quick();
     let certificate = Certificate::for_names(&["paired.test"]);

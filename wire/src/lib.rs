@@ -7,5 +7,6 @@ pub mod http;
 pub mod http1;
 pub mod http2;
 pub mod imap;
+pub mod printable;
 pub mod proxy_header;
 pub mod secret;

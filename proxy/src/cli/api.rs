@@ -10,10 +10,13 @@ use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
+use usher_wire::printable::printable;
 
 /// For an answer: changes wait for the disk, reloads for certificates and sockets.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -49,7 +52,7 @@ pub(super) enum ApiError {
 impl ApiError {
     /// Tells it, and says how the command ends.
     pub(super) fn tell(&self) -> Exit {
-        eprintln!("usher: {self}");
+        super::complain(&self.to_string());
         match self {
             Self::Refused { .. } => Exit::Failed,
             Self::WrongUse(_) => Exit::WrongUse,
@@ -115,8 +118,15 @@ impl Api {
         self.runtime.block_on(work)
     }
 
-    /// Asks for something.
+    /// Asks for something that is shown to people.
     pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+        let mut value = self.exact(path)?;
+        make_printable(&mut value);
+        serde_json::from_value(value).map_err(|error| ApiError::Failed(error.to_string()))
+    }
+
+    /// Asks for something that programs read: what others have written is in it as they wrote it.
+    pub(super) fn exact(&self, path: &str) -> Result<Value, ApiError> {
         self.json(Method::GET, path, None::<&()>)
     }
 
@@ -216,10 +226,42 @@ fn accepted(status: StatusCode, bytes: &[u8]) -> Result<(), ApiError> {
     Err(ApiError::Refused { status, error })
 }
 
-/// Prints `value` as JSON.
-pub(super) fn print_json(value: &impl Serialize) -> Exit {
+/// Escapes in every text of `value` what others may have written into it and a terminal would obey.
+fn make_printable(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Cow::Owned(shown) = printable(text) {
+                *text = shown;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(make_printable),
+        Value::Object(members) => members.values_mut().for_each(make_printable),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Prints what the API says at `path` as JSON.
+pub(super) fn print_json(api: &Api, path: &str) -> Result<Exit, ApiError> {
+    Ok(print_value(&api.exact(path)?))
+}
+
+/// Prints `value` as JSON, in which everything that a terminal would obey is escaped.
+fn print_value(value: &Value) -> Exit {
     match serde_json::to_string_pretty(value) {
-        Ok(text) => super::print(&format!("{text}\n")),
+        Ok(text) => {
+            let mut shown = String::with_capacity(text.len() + 1);
+            for c in text.chars() {
+                // Outside of texts JSON has line ends and blanks only; within, serde has escaped the rest of ASCII.
+                if c == '\n' || printable(c.encode_utf8(&mut [0; 4])).len() == c.len_utf8() {
+                    shown.push(c);
+                } else {
+                    c.encode_utf16(&mut [0; 2])
+                        .iter()
+                        .for_each(|unit| shown.push_str(&format!("\\u{unit:04x}")));
+                }
+            }
+            super::print(&(shown + "\n"))
+        }
         Err(error) => {
             eprintln!("usher: {error}");
             Exit::Failed

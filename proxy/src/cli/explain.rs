@@ -2,12 +2,13 @@
 
 use super::api::{Reach, painted, print_json, query};
 use super::table::{date, span};
-use super::{Exit, print};
+use super::{Exit, complain, print};
 use crate::admin::model::Explanation;
 use crate::reload::Reloaded;
 use clap::Args;
 use hyper::Method;
 use std::fmt::Write;
+use usher_wire::printable::printable_lines;
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -49,12 +50,11 @@ pub(super) fn explain(arguments: &Arguments) -> Exit {
             ("server_name", arguments.server_name.as_deref()),
         ])
     );
-    let told: Explanation = match arguments.reach.api().and_then(|api| api.get(&path)) {
-        Ok(told) => told,
-        Err(error) => return error.tell(),
-    };
     let service = if arguments.protocol.as_deref() == Some("https") { "http" } else { "imap" };
-    if arguments.json { print_json(&told) } else { print(&text(&told, service)) }
+    let shown = arguments.reach.api().and_then(|api| {
+        if arguments.json { print_json(&api, &path) } else { Ok(print(&text(&api.get(&path)?, service))) }
+    });
+    shown.unwrap_or_else(|error| error.tell())
 }
 
 fn text(told: &Explanation, service: &str) -> String {
@@ -98,14 +98,14 @@ pub(super) fn reload(arguments: &ReloadArguments) -> Exit {
         Err(error) => return error.tell(),
     };
     if !applied {
-        eprintln!("{}", faults.unwrap_or_default().trim_end());
+        eprintln!("{}", printable_lines(faults.unwrap_or_default().trim_end()));
         eprintln!(
             "usher: not reloaded; the former configuration of {} stays",
             arguments.reach.config().display()
         );
         return Exit::Config;
     }
-    warnings.iter().for_each(|warning| eprintln!("usher: {warning}"));
+    warnings.iter().for_each(|warning| complain(warning));
     let mut said = "reloaded\n".to_owned();
     if !needs_restart.is_empty() {
         let _ = writeln!(said, "changed, but needs a restart: {}", needs_restart.join(", "));

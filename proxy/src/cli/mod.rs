@@ -24,6 +24,7 @@ use clap::{Args, Parser, Subcommand};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use usher_wire::printable::printable_lines;
 
 /// The front door of a pool of mail-archive servers.
 #[derive(Parser)]
@@ -140,13 +141,18 @@ fn who() -> String {
     known.unwrap_or_else(|| "unknown".to_owned())
 }
 
+/// Says on standard error what is wrong. What others have written is in it, and is shown as such.
+fn complain(error: &str) {
+    eprintln!("usher: {}", printable_lines(error));
+}
+
 /// Prints to standard output; a reader that has seen enough, such as `head`, is no failure.
 fn print(text: &str) -> Exit {
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => Exit::Done,
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
         Err(error) => {
-            eprintln!("usher: {error}");
+            complain(&error.to_string());
             Exit::Failed
         }
     }

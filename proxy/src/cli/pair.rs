@@ -2,7 +2,7 @@
 
 use super::api::{Api, ApiError, Reach, part};
 use super::table::date;
-use super::{ConfigArgument, Exit, print};
+use super::{ConfigArgument, Exit, complain, print};
 use clap::{Args, ValueEnum};
 use hyper::Method;
 use serde_json::json;
@@ -12,6 +12,7 @@ use usher_backends::connect::identity::Identity;
 use usher_backends::connect::pair::{Shown, look_at};
 use usher_backends::state_dir;
 use usher_config::snapshot::BackendTls;
+use usher_wire::printable::printable;
 
 /// For the connection.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -77,11 +78,12 @@ fn paired(arguments: &Arguments) -> Result<String, ApiError> {
         .wait_for(look_at(address, how, PATIENCE))
         .map_err(|fault| ApiError::Failed(format!("{address}: {fault}")))?;
     eprintln!("{address} shows this certificate:");
-    eprintln!("  fingerprint  {}", shown.pin);
-    eprintln!("  thumbprint   {} (SHA-1)", shown.thumbprint);
-    eprintln!("  subject      {}", shown.subject);
-    eprintln!("  issuer       {}", shown.issuer);
+    eprintln!("  subject      {}", printable(&shown.subject));
+    eprintln!("  issuer       {}", printable(&shown.issuer));
     eprintln!("  ends         {}", date(shown.not_after));
+    eprintln!("  thumbprint   {} (SHA-1)", shown.thumbprint);
+    // Last, where nothing that the other side has written can stand behind it.
+    eprintln!("  fingerprint  {}", shown.pin);
     judge(arguments, &shown)?;
     let of_address = || address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host).to_owned();
     let name = arguments.name.clone().unwrap_or_else(of_address);
@@ -165,7 +167,7 @@ pub(super) fn identity(argument: &ConfigArgument) -> Exit {
             print(&format!("{}\n{}\n", identity.fingerprint(), server.state_dir.join("client.pem").display()))
         }
         Err(error) => {
-            eprintln!("usher: {error}");
+            complain(&error);
             Exit::Unavailable
         }
     }

@@ -1,6 +1,6 @@
 //! `usher serve`.
 
-use super::{ConfigArgument, Exit, colour, tell};
+use super::{ConfigArgument, Exit, colour, complain, tell};
 use crate::log;
 use crate::run::{self, RunError};
 use clap::Args;
@@ -24,7 +24,7 @@ pub(super) fn serve(arguments: &Arguments) -> Exit {
         Ok(()) => Exit::Done,
         Err(RunError::Config(error)) => tell(&error),
         Err(error) => {
-            eprintln!("usher: {error}");
+            complain(&error.to_string());
             Exit::Unavailable
         }
     }

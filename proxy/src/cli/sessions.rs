@@ -57,13 +57,13 @@ pub(super) struct KickArguments {
 pub(super) fn list(arguments: &ListArguments) -> Exit {
     let limit = arguments.limit.to_string();
     let path = format!("/v1/sessions{}", arguments.which.query(Some(&limit)));
-    let found: Sessions = match arguments.reach.api().and_then(|api| api.get(&path)) {
-        Ok(found) => found,
-        Err(error) => return error.tell(),
-    };
-    if arguments.json {
-        return print_json(&found);
-    }
+    let shown = arguments.reach.api().and_then(|api| {
+        if arguments.json { print_json(&api, &path) } else { Ok(print(&table(&api.get(&path)?))) }
+    });
+    shown.unwrap_or_else(|error| error.tell())
+}
+
+fn table(found: &Sessions) -> String {
     let mut table =
         Table::new(&["id", "user", "host", "client", "protocol", "tls", "doing", "since", "quiet for"]);
     for session in &found.sessions {
@@ -81,7 +81,7 @@ pub(super) fn list(arguments: &ListArguments) -> Exit {
     }
     let more = found.matching - found.sessions.len();
     let rest = if more > 0 { format!("and {more} more; see --limit\n") } else { String::new() };
-    print(&format!("{table}{rest}"))
+    format!("{table}{rest}")
 }
 
 pub(super) fn kick(arguments: &KickArguments) -> Exit {

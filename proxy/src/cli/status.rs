@@ -1,6 +1,6 @@
 //! `usher status` and `usher hosts`.
 
-use super::api::{Reach, painted, print_json};
+use super::api::{Reach, painted, part, print_json};
 use super::table::{Table, date, span};
 use super::{Exit, print};
 use crate::admin::model::{Backend, Hold, Status};
@@ -28,14 +28,14 @@ pub(super) struct HostsArguments {
 }
 
 pub(super) fn status(arguments: &Arguments) -> Exit {
-    let status: Status = match arguments.reach.api().and_then(|api| api.get("/v1/status")) {
-        Ok(status) => status,
-        Err(error) => return error.tell(),
-    };
-    if arguments.json {
-        return print_json(&status);
-    }
-    print(&format!("{}\n{}", headline(&status), overview(&status.backends)))
+    let shown = arguments.reach.api().and_then(|api| {
+        if arguments.json {
+            return print_json(&api, "/v1/status");
+        }
+        let status: Status = api.get("/v1/status")?;
+        Ok(print(&format!("{}\n{}", headline(&status), overview(&status.backends))))
+    });
+    shown.unwrap_or_else(|error| error.tell())
 }
 
 /// usher in a few lines.
@@ -121,15 +121,18 @@ fn hold(hold: &Hold) -> String {
 }
 
 pub(super) fn hosts(arguments: &HostsArguments) -> Exit {
-    let found = arguments.reach.api().and_then(|api| match &arguments.name {
-        Some(name) => api.backends(name),
-        None => api.get("/v1/hosts"),
+    let shown = arguments.reach.api().and_then(|api| {
+        let path = arguments
+            .name
+            .as_ref()
+            .map_or("/v1/hosts".to_owned(), |name| format!("/v1/hosts/{}", part(name)));
+        if arguments.json {
+            return print_json(&api, &path);
+        }
+        let found: Vec<Backend> = api.get(&path)?;
+        Ok(print(&found.iter().map(details).collect::<Vec<_>>().join("\n")))
     });
-    match found {
-        Ok(found) if arguments.json => print_json(&found),
-        Ok(found) => print(&found.iter().map(details).collect::<Vec<_>>().join("\n")),
-        Err(error) => error.tell(),
-    }
+    shown.unwrap_or_else(|error| error.tell())
 }
 
 /// Everything that is known of a backend.

@@ -3,7 +3,7 @@
 
 use super::api::{ApiError, Reach, part};
 use super::table::date;
-use super::{ConfigArgument, Exit, print, who};
+use super::{ConfigArgument, Exit, complain, print, who};
 use crate::admin::model::Reason;
 use clap::{Args, Subcommand};
 use hyper::Method;
@@ -17,6 +17,7 @@ use usher_backends::state::{State, StateError};
 use usher_backends::state_dir::{self, StateDirError};
 use usher_config::domains::Domains;
 use usher_config::{ArchiveKey, Snapshot};
+use usher_wire::printable::printable;
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -123,11 +124,11 @@ pub(super) fn user(arguments: &Arguments) -> Exit {
         // A reader that has seen enough, such as `head`.
         Err(UserError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
         Err(error @ (UserError::Name(_) | UserError::Host { .. })) => {
-            eprintln!("usher: {error}");
+            complain(&error.to_string());
             Exit::Failed
         }
         Err(error) => {
-            eprintln!("usher: {error}");
+            complain(&error.to_string());
             Exit::Unavailable
         }
     }
@@ -208,7 +209,7 @@ fn set(directory: &Directory, key: &ArchiveKey, host: &str) -> Result<Exit, User
 
 fn get(directory: &Directory, key: &ArchiveKey) -> Result<Exit, UserError> {
     if let Some(entry) = directory.get(key)? {
-        println!("{key}: {}, set {} by {}", entry.host, date(entry.set_at), entry.set_by);
+        println!("{key}: {}, set {} by {}", entry.host, date(entry.set_at), printable(&entry.set_by));
         return Ok(Exit::Done);
     }
     match directory.look_up(key)? {
@@ -240,7 +241,14 @@ fn list(directory: &Directory, host: Option<&str>) -> Result<Exit, UserError> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut written = Ok(());
     directory.scan(host, |entry| {
-        written = writeln!(out, "{}\t{}\t{}\t{}", entry.key, entry.host, date(entry.set_at), entry.set_by);
+        written = writeln!(
+            out,
+            "{}\t{}\t{}\t{}",
+            printable(&entry.key.to_string()),
+            entry.host,
+            date(entry.set_at),
+            printable(&entry.set_by)
+        );
         written.is_ok()
     })?;
     written?;
@@ -275,7 +283,7 @@ fn import(known: &Known<'_>, directory: &Directory, file: &Path, replace: bool) 
     let imported = directory.import(
         source,
         &options,
-        &mut |conflict| bar.suspend(|| eprintln!("{conflict}")),
+        &mut |conflict| bar.suspend(|| eprintln!("{}", printable(&conflict.to_string()))),
         &mut |phase| show(&bar, phase, length),
     );
     bar.finish_and_clear();

@@ -270,7 +270,9 @@ async fn aim(
             ticket.enter(at, key.to_string());
             Err(Refusal::unavailable("directory"))
         }
-        Whose::Unknown { key } => {
+        Whose::Unknown { key, by } => {
+            ticket.by = by;
+            ticket.is_unknown = true;
             ticket.enter(at, key.map(|key| key.to_string()).unwrap_or_default());
             let name = ticket.session.as_ref().map(|session| &*session.about.user).unwrap_or_default();
             client.shared.web_refusals.made_up(name.as_bytes(), Instant::now()).await;

@@ -37,7 +37,7 @@ pub(super) enum Whose {
     /// It names nobody.
     Nobodys,
     /// It names somebody whom the directory does not know, with a password or as somebody proven.
-    Unknown { key: Option<ArchiveKey> },
+    Unknown { key: Option<ArchiveKey>, by: &'static str },
     /// The directory cannot say.
     Undecided { key: ArchiveKey },
 }
@@ -76,13 +76,13 @@ pub(super) async fn identify(
             other => explicit(client, at, valid, parts, other)?,
         };
         match named.and_then(|named| place(client, named)) {
-            Some(Whose::Unknown { key }) => unknown = unknown.or(Some(key)),
+            Some(nobody @ Whose::Unknown { .. }) => unknown = unknown.or(Some(nobody)),
             Some(whose) => return Ok(whose),
             None => {}
         }
     }
-    if let Some(key) = unknown {
-        return Ok(Whose::Unknown { key });
+    if let Some(nobody) = unknown {
+        return Ok(nobody);
     }
     let age = snapshot.https.cookie_age;
     if let Some(sealed) = cookie.filter(|_| snapshot.https.identities.contains(&Identity::Cookie))
@@ -211,7 +211,7 @@ fn as_utf8(name: &[u8]) -> Cow<'_, [u8]> {
 /// Where the archive of a name is. `None`: it was no name after all.
 fn place(client: &Client, named: Named) -> Option<Whose> {
     let Some(key) = named.key else {
-        return named.is_certain.then_some(Whose::Unknown { key: None });
+        return named.is_certain.then_some(Whose::Unknown { key: None, by: named.by });
     };
     let begun = tokio::time::Instant::now();
     let found = client.shared.directory.find(&key);
@@ -222,7 +222,7 @@ fn place(client: &Client, named: Named) -> Option<Whose> {
             let renews = named.by == "form";
             Some(Whose::Placed { key, placement, by: named.by, renews })
         }
-        Ok(Found::Now(None)) => named.is_certain.then_some(Whose::Unknown { key: Some(key) }),
+        Ok(Found::Now(None)) => named.is_certain.then_some(Whose::Unknown { key: Some(key), by: named.by }),
         Err(error) => {
             tracing::error!(%error, "the directory cannot be read");
             Some(Whose::Undecided { key })

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use usher_backends::connect::HttpTarget;
 use usher_backends::roster::{BackendId, Host, Lease, Member};
 use usher_config::snapshot::Protocol;
+use usher_wire::imap::reply::Code;
 
 /// The backend that serves it.
 pub(super) enum Held {
@@ -36,6 +37,9 @@ impl Held {
     }
 }
 
+/// Most characters of a name in a log line.
+const SHOWN: usize = 320;
+
 /// The request. Gives everything up and writes its line when it is dropped.
 pub(super) struct Ticket {
     pub(super) client: Arc<Client>,
@@ -49,6 +53,8 @@ pub(super) struct Ticket {
     pub(super) held: Option<Held>,
     /// Where the name of its user was.
     pub(super) by: &'static str,
+    /// Nobody has the name of its user.
+    pub(super) is_unknown: bool,
     pub(super) status: Option<StatusCode>,
     pub(super) seen: Option<Arc<Seen>>,
     pub(super) from_backend: u64,
@@ -68,6 +74,7 @@ impl Ticket {
             session: None,
             held: None,
             by: "nothing",
+            is_unknown: false,
             status: None,
             seen: None,
             from_backend: 0,
@@ -116,6 +123,12 @@ impl Ticket {
         self.ended = ended;
     }
 
+    /// Whether somebody said who they are, and was not believed.
+    fn is_refused_login(&self) -> bool {
+        let is_by_backend = self.status == Some(StatusCode::UNAUTHORIZED) && self.held.is_some();
+        self.is_unknown || is_by_backend && matches!(self.by, "basic" | "bearer" | "form")
+    }
+
     /// The end of a response that is complete.
     pub(super) fn complete(&mut self) {
         self.ended = Ended::new(By::Backend, Stage::Relay, Cause::Complete);
@@ -140,6 +153,18 @@ impl Drop for Ticket {
         shared.meter.bytes.from_client.increment(from_client);
         let user = self.session.as_ref().map(|session| &*session.about.user).unwrap_or_default();
         let host = self.held.as_ref().map(|held| &*held.id().name).unwrap_or_default();
+        if self.is_refused_login() {
+            // As the IMAP side writes it, for the same log watchers.
+            let shown: String = user.chars().take(SHOWN).collect();
+            tracing::warn!(
+                client = %self.client.ends.0,
+                session = %self.id,
+                code = Code::AuthenticationFailed.atom(),
+                mechanism = self.by,
+                user = shown.as_str(),
+                "login refused"
+            );
+        }
         tracing::info!(
             client = %self.client.ends.0,
             session = %self.id,

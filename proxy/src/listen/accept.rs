@@ -41,6 +41,7 @@ pub(crate) async fn accept(
         };
         match accepted {
             Ok((tcp, peer)) => {
+                let peer = canonical(peer);
                 // As it is configured now; gone in the moment in which a reload closes it.
                 let Some(at) = shared.listening(address, &name) else { return };
                 let protocol = at.listener().protocol;
@@ -56,7 +57,7 @@ pub(crate) async fn accept(
                 // One that is gone already is nobody's.
                 let Ok(()) = manners.teach(&at, &socket, &tcp) else { continue };
                 let local = if bound.ip().is_unspecified() { tcp.local_addr() } else { Ok(bound) };
-                let Ok(local) = local else { continue };
+                let Ok(local) = local.map(canonical) else { continue };
                 // Counted before it is started: whoever stops usher misses none.
                 let connection = Connected::new(connection, shared.spawner.choose());
                 let Ok(tcp) = shared.spawner.adopt(connection.worker(), tcp) else { continue };
@@ -102,6 +103,11 @@ impl Manners {
         self.0 = Some((idle, unreachable));
         keep_alive(tcp, idle, unreachable)
     }
+}
+
+/// The address by itself: IPv4 has another form on sockets of IPv6.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Closes a connection that there is no room for; where it can be said in the clear, with a word.

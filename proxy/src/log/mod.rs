@@ -1,5 +1,7 @@
 //! Log lines: to standard error, as text or as JSON, one line each whatever a client sends.
 
+mod text;
+
 use crate::admin::AUDIT;
 use tracing_subscriber::EnvFilter;
 use usher_config::snapshot::LogFormat;
@@ -15,7 +17,7 @@ pub(crate) fn init(format: LogFormat) {
     let lines =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match format {
-        LogFormat::Text => lines.with_ansi(false).init(),
+        LogFormat::Text => lines.with_ansi(false).event_format(text::Line).init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }
 }

@@ -59,9 +59,9 @@ fn nanoseconds(input: &[u8]) -> f64 {
 
 /// One connection that says `input`; returns how many octets of it were taken.
 fn connection(input: &[u8]) -> usize {
-    let mut preauth = Preauth::new(Privacy::Tls);
+    let mut preauth = Preauth::new(Privacy::Tls, "");
     let mut out = Vec::new();
-    greet(Privacy::Tls, "mail.example.com", &mut out);
+    greet(Privacy::Tls, "", "mail.example.com", &mut out);
     let mut taken = 0;
     loop {
         match preauth.step(&mut out) {
@@ -78,7 +78,7 @@ fn connection(input: &[u8]) -> usize {
                 out.clear();
             }
             Step::StartTls(_) => return taken.max(1),
-            Step::Claim(claim) => preauth.refuse(&claim, Code::AuthenticationFailed, &mut out),
+            Step::Claim(claim) => preauth.refuse(&claim, Code::AuthenticationFailed, None, &mut out),
             Step::Close(_) => return taken.max(1),
         }
     }

@@ -84,8 +84,8 @@ fn count(part: usize, count: usize) -> Result<f64, Box<dyn Error>> {
 fn claim(said: &[u8], count: usize) -> Result<Duration, Box<dyn Error>> {
     let begun = Instant::now();
     for _ in 0..count {
-        let (mut preauth, mut out) = (Preauth::new(Privacy::Tls), Vec::new());
-        greet(Privacy::Tls, "mail.example.com", &mut out);
+        let (mut preauth, mut out) = (Preauth::new(Privacy::Tls, ""), Vec::new());
+        greet(Privacy::Tls, "", "mail.example.com", &mut out);
         preauth.feed(black_box(said));
         let Step::Claim(claim) = preauth.step(&mut out) else { return Err("no claim".into()) };
         black_box(claim);

@@ -66,6 +66,8 @@ pub struct Server {
 pub enum OutageReply {
     /// `* BYE [UNAVAILABLE]`, and the connection ends: no client takes that for a wrong password.
     Bye,
+    /// `NO [UNAVAILABLE]` and `* BYE [UNAVAILABLE]`, and the connection ends.
+    NoBye,
     /// `NO [UNAVAILABLE]`, and the connection stays.
     No,
 }
@@ -113,11 +115,26 @@ pub struct Listener {
     /// `Strict-Transport-Security` for so long; `None`: not at all. Only on [`Protocol::Https`].
     #[serde(serialize_with = "shown::some_duration")]
     pub hsts: Option<Duration>,
+    /// What IMAP clients are offered before login beside what usher has itself.
+    pub capabilities: Offered,
     /// The port that requests in the clear are sent to. Only on [`Protocol::HttpRedirect`], and there always.
     pub redirect_to: Option<u16>,
     /// Where it stands in the file.
     #[serde(skip)]
     pub span: Range<usize>,
+}
+
+/// Capabilities of the hosts that are offered before login.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Offered {
+    /// `IDLE`, as soon as all hosts have it.
+    #[default]
+    Idle,
+    /// All that all hosts have.
+    Shared,
+    /// These, separated by spaces.
+    These(String),
 }
 
 /// What a listener speaks.
@@ -376,6 +393,14 @@ pub struct Limits {
     /// From the first octet due of a PROXY header to its last.
     #[serde(with = "shown::duration")]
     pub proxy_header: Duration,
+    /// Longest PROXY header in octets.
+    pub proxy_header_size: usize,
+    /// Longest head of an HTTP request in octets, its request line included.
+    pub http_head: usize,
+    /// Longest target of an HTTP request in octets.
+    pub http_target: usize,
+    /// Most fields of an HTTP request.
+    pub http_fields: usize,
     /// For a TLS handshake with a client.
     #[serde(with = "shown::duration")]
     pub tls_handshake: Duration,

@@ -68,10 +68,27 @@ fn what_leads_around_the_routing_never_reaches_the_backend() {
     // In IDLE, where a server might take it for DONE.
     client.send("i IDLE\r\n");
     assert_eq!(client.line(), "+ idling");
-    client.send("j UNAUTHENTICATE\r\n");
-    assert_eq!(client.line(), "j BAD Expected DONE.");
+    client.send("j UNAUTHENTICATE\r\nk NOOP\r\n");
+    for line in ["i OK idled", "j BAD Expected DONE.", "k OK done"] {
+        assert_eq!(client.line(), line);
+    }
+    client.send("i IDLE\r\n");
+    assert_eq!(client.line(), "+ idling");
     client.send("done\r\n");
     assert_eq!(client.line(), "i OK idled");
+    for (said, answer) in [
+        ("\r\n", "* BAD Expected DONE."),
+        ("DONE x\r\n", "DONE BAD Expected DONE."),
+        ("j LOGIN {3+}\r\nben {1+}\r\nx\r\n", "j BAD Expected DONE."),
+    ] {
+        client.send("i IDLE\r\n");
+        assert_eq!(client.line(), "+ idling");
+        client.send(said);
+        assert_eq!(client.line(), "i OK idled");
+        assert_eq!(client.line(), answer, "{said:?}");
+    }
+    let tag = "t".repeat(1000);
+    assert_eq!(client.command(&format!("{tag} NOOP")), [format!("{tag} OK done")]);
     let lines = held.lines().join("\n").to_ascii_uppercase();
     assert!(!lines.contains("UNAUTHENTICATE") && !lines.contains("COMPRESS"), "{lines}");
 }

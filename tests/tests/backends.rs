@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
 
+use base64::Engine;
 use socket2::SockRef;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
@@ -14,10 +15,12 @@ use usher_tests::archive::{Event, Options, Tls};
 use usher_tests::certificate::Certificate;
 use usher_tests::client::Client;
 use usher_tests::runtime::archive;
-use usher_tests::scripted::{GREETING, Scripted};
+use usher_tests::scripted::{Conn, GREETING, Scripted};
 use usher_tests::usher::{DEADLINE, Setup, Usher};
 
 const BYE: &str = "* BYE [UNAVAILABLE] Temporarily unavailable, try again later.\r\n";
+const OUT: &str = "a NO [UNAVAILABLE] Temporarily unavailable, try again later.\r\n\
+                   * BYE [UNAVAILABLE] Temporarily unavailable, try again later.\r\n";
 const NO: &str = "a NO [AUTHENTICATIONFAILED] Authentication failed.";
 
 /// usher with anna on one host at port 10143.
@@ -77,7 +80,7 @@ fn an_unknown_user_waits_as_long_as_a_wrong_password() {
 #[test]
 fn a_host_that_is_out_is_no_wrong_password() {
     // Refused, silent, garbage, endless, BYE, PREAUTH, wrong tag, hung up, POP3.
-    type Script = fn(usher_tests::scripted::Conn);
+    type Script = fn(Conn);
     let scripts: [(&str, Script); 9] = [
         ("hung up", |_| {}),
         ("silent", |mut conn| drop(conn.rest())),
@@ -109,19 +112,164 @@ fn a_host_that_is_out_is_no_wrong_password() {
         let setup = quick();
         let scripted = Scripted::start(setup.at(10143), script);
         let usher = with_host(setup, "tls = \"none\"", "").start();
-        assert_eq!(login(&usher), BYE, "{name}");
+        assert_eq!(login(&usher), OUT, "{name}");
         if name == "preauth" {
             assert_eq!(scripted.heard(), b"", "no credential after PREAUTH");
         }
     }
     let usher = with_host(quick(), "tls = \"none\"", "").start();
-    assert_eq!(login(&usher), BYE, "refused");
+    assert_eq!(login(&usher), OUT, "refused");
     usher.wait_for_log("stage=\"dial\"");
     assert!(!usher.log().contains("secret"));
 }
 
 #[test]
-fn outage_may_be_told_by_no() {
+fn a_delivered_credential_is_sent_once_more_at_most() {
+    // 120: what the host does with the credential, how often it gets it, and what the client is told
+    type Script = fn(&mut Conn);
+    let scripts: [(&str, Script, usize, &str); 8] = [
+        ("closed", |conn| drop(conn.tcp().shutdown(Shutdown::Both)), 2, OUT),
+        ("bye", |conn| conn.send("* BYE too many logins\r\n"), 2, OUT),
+        ("unavailable", |conn| conn.send("L NO [UNAVAILABLE] x\r\n"), 2, OUT),
+        ("in use", |conn| conn.send("L NO [INUSE] x\r\n"), 2, "a NO [INUSE] The mailbox is in use.\r\n"),
+        ("server bug", |conn| conn.send("L NO [SERVERBUG] x\r\n"), 1, OUT),
+        ("privacy", |conn| conn.send("L NO [PRIVACYREQUIRED] x\r\n"), 1, OUT),
+        ("bad", |conn| conn.send("L BAD what\r\n"), 1, OUT),
+        ("silent", |conn| drop(conn.rest()), 1, OUT),
+    ];
+    for capabilities in ["AUTH=PLAIN SASL-IR", "AUTH=PLAIN", ""] {
+        for (name, script, times, told) in scripts {
+            let setup = Setup::new()
+                .server("login_wait = \"3s\"")
+                .limits("backend_connect = \"1s\"\nbackend_login = \"400ms\"\nretry = \"100ms\"\nfarewell = \"500ms\"");
+            let had = Arc::new(AtomicUsize::new(0));
+            let counted = had.clone();
+            let _scripted = Scripted::start(setup.at(10143), move |mut conn| {
+                conn.send(format!("* OK [CAPABILITY IMAP4rev1 {capabilities}] hello\r\n"));
+                let Some(line) = conn.line().filter(|line| line.starts_with("L ")) else { return };
+                if line.ends_with("AUTHENTICATE PLAIN") {
+                    conn.send("+ \r\n");
+                    conn.line();
+                }
+                counted.fetch_add(1, Ordering::SeqCst);
+                script(&mut conn);
+                conn.rest();
+            });
+            let usher = with_host(setup, "tls = \"none\"", "").start();
+            let mut client = Client::tls(usher.imaps());
+            client.send("a LOGIN anna secret\r\nb LOGOUT\r\n");
+            let said = client.rest().0;
+            assert!(said.starts_with(told), "{name} {capabilities}: {said}");
+            assert_eq!(had.load(Ordering::SeqCst), times, "{name} {capabilities}");
+            assert!(!usher.log().contains("instance host failed"), "{name}: {}", usher.log());
+        }
+    }
+}
+
+/// Answers one login so.
+fn says(stream: &mut (impl Read + Write), said: &str) {
+    stream.write_all(b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] hello\r\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(&mut *stream).read_line(&mut line).unwrap();
+    stream.write_all(format!("L {said}\r\n").as_bytes()).unwrap();
+    let _ = stream.read_to_end(&mut Vec::new());
+}
+
+#[test]
+fn a_host_that_is_known_may_alert_the_user() {
+    // 126
+    let certificate = Certificate::for_names(&["ih.test"]);
+    for (tls, said, told) in [
+        (
+            true,
+            "NO [ALERT] Mailbox of\u{1b}[2J anna\u{202e} is full",
+            "a NO [ALERT] Mailbox of [2J anna  is full",
+        ),
+        (true, "NO [ALERT]", NO),
+        (true, "OK [ALERT] Maintenance at 18:00", "a OK [ALERT] Maintenance at 18:00"),
+        (false, "NO [ALERT] Call 0900", NO),
+        (false, "OK [ALERT] Call 0900", "a OK Logged in."),
+    ] {
+        let setup = quick();
+        let config = tls.then(|| certificate.server_config());
+        let _scripted = Scripted::start(setup.at(10143), move |mut conn| match &config {
+            Some(config) => {
+                let mut session = rustls::ServerConnection::new(config.clone()).unwrap();
+                says(&mut rustls::Stream::new(&mut session, &mut conn), said);
+            }
+            None => says(&mut conn, said),
+        });
+        let (imap, pin) = match tls {
+            true => ("tls = \"implicit\"", format!("fingerprints = [{:?}]", certificate.pin())),
+            false => ("tls = \"none\"", String::new()),
+        };
+        let usher = with_host(setup, imap, &pin).start();
+        let mut client = Client::tls(usher.imaps());
+        let answer = client.command("a LOGIN anna secret");
+        assert_eq!(answer.last().unwrap(), told, "{said} {tls}");
+    }
+}
+
+#[test]
+fn who_acts_as_themself_acts_for_nobody_else() {
+    // 175: a host without AUTH=PLAIN
+    let setup = quick();
+    let scripted = Scripted::start(setup.at(10143), |mut conn| {
+        conn.send("* OK [CAPABILITY IMAP4rev1] hello\r\n");
+        conn.line();
+        conn.send("L OK in\r\n");
+        conn.rest();
+    });
+    let usher = with_host(setup, "tls = \"none\"", "").start();
+    for (authzid, authcid) in [("anna", "anna"), ("Anna@example.com", "anna")] {
+        let message =
+            base64::engine::general_purpose::STANDARD.encode(format!("{authzid}\0{authcid}\0secret"));
+        let mut client = Client::tls(usher.imaps());
+        let answer = client.command(&format!("a AUTHENTICATE PLAIN {message}"));
+        assert!(answer.last().unwrap().starts_with("a OK"), "{answer:?}");
+    }
+    let heard = String::from_utf8(scripted.heard()).unwrap();
+    assert!(heard.starts_with("L LOGIN \"anna\" \"secret\"\r\n"), "{heard:?}");
+}
+
+#[test]
+fn names_come_as_clients_write_them() {
+    // 123, 124: without quotes, and with a blank of a phone's keyboard
+    for (login_as, typed, given) in [
+        ("typed", "dora%example.net", "dora%example.net"),
+        ("canonical", "dora%example.net", "dora@example.net"),
+        ("typed", "\"dora@example.net \"", "dora@example.net "),
+        ("canonical", "\"dora@example.net \"", "dora@example.net"),
+    ] {
+        let setup = quick();
+        let scripted = Scripted::start(setup.at(10143), |mut conn| {
+            conn.send("* OK [CAPABILITY IMAP4rev1] hello\r\n");
+            conn.line();
+            conn.send("L OK in\r\n");
+            conn.rest();
+        });
+        let address = setup.at(10143);
+        let usher = setup
+            .section("[[domain]]\nname = \"example.net\"\nseparators = [\"@\", \"%\"]")
+            .host("ih.test", address, "tls = \"none\"", &format!("login_as = {login_as:?}"))
+            .users(&[("dora@example.net", "ih.test")])
+            .start();
+        let mut client = Client::tls(usher.imaps());
+        let answer = client.command(&format!("a LOGIN {typed} p*%\\w"));
+        assert!(answer.last().unwrap().starts_with("a OK"), "{answer:?}");
+        let heard = String::from_utf8(scripted.heard()).unwrap();
+        assert_eq!(heard, format!("L LOGIN \"{given}\" \"p*%\\\\w\"\r\n"));
+    }
+}
+
+#[test]
+fn an_outage_is_told_as_the_operator_wants() {
+    let no = "a NO [UNAVAILABLE] Temporarily unavailable, try again later.\r\n";
+    for (reply, told) in [("bye", BYE.to_owned()), ("no-bye", format!("{no}{BYE}"))] {
+        let setup = quick().server(&format!("login_wait = \"300ms\"\noutage_reply = {reply:?}"));
+        let usher = with_host(setup, "tls = \"none\"", "").start();
+        assert_eq!(login(&usher), told);
+    }
     let setup = quick().server("login_wait = \"300ms\"\noutage_reply = \"no\"");
     let usher = with_host(setup, "tls = \"none\"", "").start();
     let mut client = Client::tls(usher.imaps());
@@ -153,7 +301,7 @@ fn the_number_of_held_logins_is_capped() {
     // The first has its place by the time that its second try fails.
     usher.wait_for_logs("instance host failed", 3);
     let begun = Instant::now();
-    assert_eq!(login(&usher), BYE);
+    assert_eq!(login(&usher), OUT);
     assert!(begun.elapsed() < Duration::from_secs(10), "not held");
 }
 
@@ -202,7 +350,7 @@ fn credentials_go_to_the_pinned_certificate_only() {
         held.add_user("anna@example.com", "secret");
         let pins = format!("fingerprints = [{:?}]", other.pin());
         let usher = with_host(setup, &format!("tls = \"{tls}\""), &pins).start();
-        assert_eq!(login(&usher), BYE);
+        assert_eq!(login(&usher), OUT);
         usher.wait_for_log("the certificate is none of the pinned ones");
         let said = held.lines().join("\n");
         assert!(!said.contains("LOGIN") && !said.contains("AUTHENTICATE"), "{said}");
@@ -216,7 +364,7 @@ fn without_pins_the_system_decides_and_does_not_know_a_self_made_certificate() {
     let options = Options { tls: Tls::Implicit, certificate: Some(certificate), ..Options::named("ih.test") };
     let held = archive(options, setup.at(10143));
     let usher = with_host(setup, "tls = \"implicit\"", "").start();
-    assert_eq!(login(&usher), BYE);
+    assert_eq!(login(&usher), OUT);
     assert_eq!(held.lines(), [""; 0]);
 }
 
@@ -252,7 +400,7 @@ fn no_credential_without_the_starttls_that_is_demanded() {
         });
         let pin = format!("fingerprints = [{:?}]", Certificate::for_names(&["ih.test"]).pin());
         let usher = with_host(setup, "tls = \"starttls\"", &pin).start();
-        assert_eq!(login(&usher), BYE, "{said}");
+        assert_eq!(login(&usher), OUT, "{said}");
         // Whoever ends TLS itself sees the clear octets: STARTTLS at most, never a name or a password.
         let heard = String::from_utf8_lossy(&scripted.heard()).into_owned();
         assert_eq!(heard.replace("S STARTTLS\r\n", ""), "", "{said}");
@@ -521,7 +669,7 @@ fn a_password_that_no_backend_could_take_is_no_outage() {
     assert_eq!(client.line(), "a BAD NUL in a name or a password.");
     // What the host calls BAD is not tried again and again.
     let begun = Instant::now();
-    assert_eq!(login(&usher), BYE);
+    assert_eq!(login(&usher), OUT);
     assert!(begun.elapsed() < Duration::from_secs(20), "not held for login_wait");
 }
 

@@ -112,14 +112,17 @@ fn lines_have_a_cap() {
     let usher = usher();
     let long = "* BYE Line too long.\r\n";
     assert_eq!(until_closed(&usher, &[b"a NOOP ".as_slice(), &[b'x'; 8192]].concat()), long);
-    assert_eq!(until_closed(&usher, &[b"a AUTHENTICATE PLAIN ".as_slice(), &[b'A'; 16384]].concat()), long);
+    assert_eq!(
+        until_closed(&usher, &[b"a AUTHENTICATE PLAIN ".as_slice(), &vec![b'A'; 24576]].concat()),
+        long
+    );
     let mut client = Client::tls(usher.imaps());
     client.send("a AUTHENTICATE PLAIN\r\n");
     assert_eq!(client.line(), "+ ");
-    client.send(vec![b'A'; 16385]);
+    client.send(vec![b'A'; 24577]);
     assert_eq!(client.rest().0, long);
     // Up to the cap all is well.
-    let just = [b"a AUTHENTICATE PLAIN ".as_slice(), &[b'A'; 12000], b"\r\n"].concat();
+    let just = [b"a AUTHENTICATE PLAIN ".as_slice(), &vec![b'A'; 20000], b"\r\n"].concat();
     assert_eq!(answered(&usher, &just), "a BAD Malformed PLAIN message.\r\n");
 }
 
@@ -143,7 +146,7 @@ fn literals_have_their_caps() {
     let big = "* BYE [TOOBIG] Literal too large.\r\n";
     assert_eq!(until_closed(&usher, b"a LOGIN {99999999+}\r\n"), big);
     assert_eq!(until_closed(&usher, b"a LOGIN {18446744073709551616+}\r\n"), big);
-    // 64 literals in ID are fine, one more is not; nor are more than 16 KiB of them.
+    // 64 literals in ID are fine, one more is not; nor is a command of more than 32 KiB.
     let id = |count: usize| {
         let pairs = vec!["{1+}\r\nk {1+}\r\nv"; count / 2].join(" ");
         let odd = if count % 2 == 1 { " {1+}\r\nx" } else { "" };
@@ -151,7 +154,7 @@ fn literals_have_their_caps() {
     };
     assert_eq!(answered(&usher, id(60).as_bytes()), "* ID (\"name\" \"usher\")\r\na OK ID completed.\r\n");
     assert_eq!(answered(&usher, id(65).as_bytes()), not);
-    let heavy = vec![format!("{{4096+}}\r\n{}", "x".repeat(4096)); 5].join(" ");
+    let heavy = vec![format!("{{4096+}}\r\n{}", "x".repeat(4096)); 8].join(" ");
     assert_eq!(answered(&usher, format!("a ID ({heavy})\r\n").as_bytes()), not);
     // A synchronizing literal within the caps is asked for.
     let mut client = Client::tls(usher.imaps());
@@ -180,7 +183,14 @@ fn control_octets_end_the_connection() {
 #[test]
 fn tags_are_echoed_only_when_they_are_tags() {
     let usher = usher();
-    let long = "x".repeat(65);
+    let most = "x".repeat(1000);
+    assert_eq!(
+        answered(&usher, format!("{most} NOOP\r\n").as_bytes()),
+        format!("{most} OK Nothing done.\r\n")
+    );
+    let foo = format!("{most} FOO\r\n");
+    assert_eq!(answered(&usher, foo.as_bytes()), format!("{most} BAD Unknown command.\r\n"));
+    let long = "x".repeat(1001);
     for sent in ["\r\n", "+ NOOP\r\n", "a*b NOOP\r\n", "\" NOOP\r\n", &format!("{long} NOOP\r\n")] {
         assert_eq!(answered(&usher, sent.as_bytes()), "* BAD Invalid tag.\r\n", "{sent:?}");
     }
@@ -272,6 +282,71 @@ fn id_has_its_caps() {
     assert_eq!(answered(&usher, format!("a ID (\"k\" \"{}\")\r\n", "v".repeat(1024)).as_bytes()), ok);
     assert_eq!(answered(&usher, format!("a ID (\"k\" \"{}\")\r\n", "v".repeat(1025)).as_bytes()), bad);
     assert_eq!(answered(&usher, format!("a ID (\"{}\" \"v\")\r\n", "k".repeat(31)).as_bytes()), bad);
+    // 174: all that RFC 2971 allows, in whatever form.
+    let (key, value) = ("k".repeat(20), "v".repeat(1024));
+    let quoted = vec![format!("\"{key}\" \"{value}\""); 30].join(" ");
+    assert_eq!(answered(&usher, format!("a ID ({quoted})\r\n").as_bytes()), ok);
+    let literals = vec![format!("{{20+}}\r\n{key} {{1024+}}\r\n{value}"); 30].join(" ");
+    assert_eq!(answered(&usher, format!("a ID ({literals})\r\n").as_bytes()), ok);
+    let mixed = vec![format!("\"{key}\" {{1024+}}\r\n{value}"); 30].join(" ");
+    assert_eq!(answered(&usher, format!("a ID ({mixed})\r\n").as_bytes()), ok);
+    let endless = format!("a ID ({}", vec![format!("\"{key}\" \"{value}\""); 40].join(" "));
+    assert_eq!(until_closed(&usher, endless.as_bytes()), "* BYE Line too long.\r\n");
+}
+
+#[test]
+fn blanks_more_than_one_are_taken() {
+    // 122
+    let usher = usher();
+    let ok = "* ID (\"name\" \"usher\")\r\na OK ID completed.\r\n";
+    for sent in [
+        "a ID (\"name\" \"x\") \r\n",
+        "a ID ( \"name\" \"x\" )\r\n",
+        "a ID  ( \"name\"   NIL  \"version\" \"1\"  )  \r\n",
+        "a ID NIL \r\n",
+        "a ID ( )\r\n",
+    ] {
+        assert_eq!(answered(&usher, sent.as_bytes()), ok, "{sent:?}");
+    }
+    assert_eq!(answered(&usher, b"a ID (\"name\"\"x\")\r\n"), "a BAD Malformed ID.\r\n");
+    assert_eq!(answered(&usher, b"a NOOP \r\n"), "a OK Nothing done.\r\n");
+    let no = "a NO [AUTHENTICATIONFAILED] Authentication failed.\r\n";
+    assert_eq!(answered(&usher, b"a LOGIN anna secret \r\n"), no);
+}
+
+#[test]
+fn hosts_capabilities_may_be_offered() {
+    // 125
+    let usher = Setup::new().imap("capabilities = [\"IDLE\", \"UIDPLUS\"]").start();
+    let mut client = Client::plain(usher.imap());
+    let listed = "CAPABILITY IMAP4rev1 LITERAL- SASL-IR ID ENABLE STARTTLS LOGINDISABLED IDLE UIDPLUS";
+    assert_eq!(client.line(), format!("* OK [{listed}] mail.test ready"));
+    assert_eq!(client.command("a CAPABILITY")[0], format!("* {listed}"));
+}
+
+#[test]
+fn a_proxy_header_may_hold_a_certificate() {
+    // 127
+    let setup = Setup::new()
+        .imap("proxy_protocol = { from = [\"127.0.0.0/8\"] }")
+        .limits("proxy_header_size = \"8KiB\"");
+    let usher = setup.start();
+    let header = |octets: u16| {
+        let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11".to_vec();
+        header.extend_from_slice(&(12 + 3 + octets).to_be_bytes());
+        header.extend_from_slice(b"\xc0\0\x02\x07\x7f\0\0\x01\0\x07\0\x02\x20");
+        header.extend_from_slice(&octets.to_be_bytes());
+        header.resize(header.len() + usize::from(octets), b'c');
+        header
+    };
+    let mut taken = Client::plain(usher.imap());
+    taken.send(header(2600));
+    assert!(taken.line().starts_with("* OK "));
+    drop(taken);
+    let mut client = Client::plain(usher.imap());
+    client.send(header(8200));
+    assert_eq!(client.rest().0, "");
+    usher.wait_for_log("client=192.0.2.7:7");
 }
 
 #[test]

@@ -16,7 +16,9 @@ use usher_tests::usher::{Setup, Usher};
 
 const USERS: &[(&str, &str)] = &[("anna@example.com", "ih0.test"), ("bert@example.com", "ih1.test")];
 const GONE: &str = "* BYE [UNAVAILABLE] Connection is closing, please reconnect.\r\n";
-const LATER: &str = "* BYE [UNAVAILABLE] Temporarily unavailable, try again later.\r\n";
+const LATER: &str = "a NO [UNAVAILABLE] Temporarily unavailable, try again later.\r\n\
+                     * BYE [UNAVAILABLE] Temporarily unavailable, try again later.\r\n";
+const STOPPED: &str = "* BYE [UNAVAILABLE] Temporarily unavailable, try again later.\r\n";
 
 /// Two hosts with one user each.
 fn fleet(setup: Setup, keys: &str) -> (Usher, Vec<Arc<Archive>>) {
@@ -66,7 +68,7 @@ fn stopped_is_told_at_once_and_draining_is_waited_for() {
     busy.line();
     usher.did(&["stop", "ih1.test", "--why", "new disks"]);
     let begun = Instant::now();
-    assert_eq!(tries(&usher, "bert"), LATER);
+    assert_eq!(tries(&usher, "bert"), STOPPED);
     assert!(begun.elapsed() < Duration::from_secs(2), "at once");
     // As an outage: held for login_wait.
     usher.did(&["drain", "ih0.test"]);
@@ -270,7 +272,7 @@ fn a_login_under_way_is_kicked_too() {
     usher.wait_until("/v1/sessions?user=anna%40example.com", |shown| shown["matching"] == 1);
     assert_eq!(usher.shows("/v1/sessions")["sessions"][0]["doing"], "connecting");
     usher.did(&["kick", "--user", "anna@example.com"]);
-    assert_eq!(held.rest().0, LATER);
+    assert_eq!(held.rest().0, STOPPED);
 }
 
 #[test]
@@ -311,7 +313,7 @@ fn initial_state_decides_what_comes_back() {
     assert_eq!(usher.shows("/v1/holds")["backends"], json!({}));
 
     let (mut usher, _archives) = fleet(quick(), "initial_state = \"stopped\"");
-    assert_eq!(tries(&usher, "anna"), LATER);
+    assert_eq!(tries(&usher, "anna"), STOPPED);
     assert_eq!(usher.shows("/v1/hosts/ih0.test")[0]["holds"][0]["hold"], "boot");
     usher.did(&["start", "ih0.test"]);
     assert!(tries(&usher, "anna").starts_with("a OK"));

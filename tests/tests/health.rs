@@ -16,7 +16,7 @@ use usher_tests::runtime::archive;
 use usher_tests::scripted::{GREETING, Scripted};
 use usher_tests::usher::{Setup, Usher};
 
-const LATER: &str = "* BYE [UNAVAILABLE] Temporarily unavailable, try again later.";
+const LATER: &str = "a NO [UNAVAILABLE] Temporarily unavailable, try again later.";
 
 fn quick() -> Setup {
     Setup::new()

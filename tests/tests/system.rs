@@ -242,7 +242,7 @@ fn a_directory_that_is_down_is_no_unknown_user() {
     connection.execute_batch("ALTER TABLE entry RENAME TO gone").unwrap();
     assert!(says(&usher, "a LOGIN anna secret").starts_with("a OK"), "the last known answer");
     assert!(usher.did(&["explain", "anna"]).contains("source remembered"));
-    let bye = "* BYE [UNAVAILABLE] Temporarily unavailable, try again later.";
+    let bye = "a NO [UNAVAILABLE] Temporarily unavailable, try again later.";
     for user in ["bert", "nobody"] {
         assert_eq!(says(&usher, &format!("a LOGIN {user} secret")), bye, "{user}: as an outage");
     }

@@ -6,8 +6,10 @@
 use proxy_header::{ParseConfig, ProxiedAddress, ProxyHeader, Tlv};
 use std::net::SocketAddr;
 
-/// Longest header that is read, in octets: addresses and any sane set of TLVs.
-const HEADER_CAP: usize = 2048;
+/// CRC32C.
+const CHECKSUM: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
+/// The kind of the TLV with the checksum.
+const CRC32C: u8 = 3;
 /// Longest version 1 line in octets, with its CRLF.
 const V1_CAP: usize = 107;
 const V2_SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -31,9 +33,10 @@ pub enum Told {
 pub struct BadHeader;
 
 /// Reads one header without taking an octet too many.
-#[derive(Default)]
 pub struct Reader {
     header: Vec<u8>,
+    /// Longest header in octets.
+    cap: usize,
 }
 
 /// What a [`Reader`] wants.
@@ -46,6 +49,11 @@ pub enum Progress {
 }
 
 impl Reader {
+    /// One for a header of at most `cap` octets.
+    pub fn new(cap: usize) -> Self {
+        Self { header: Vec::new(), cap }
+    }
+
     /// Takes octets: no more than were asked for.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.header.extend_from_slice(bytes);
@@ -63,7 +71,7 @@ impl Reader {
                 Some(length) => 16 + usize::from(u16::from_be_bytes([length[0], length[1]])),
                 None => return Ok(Progress::Need(16 - have)),
             };
-            if total > HEADER_CAP {
+            if total > self.cap {
                 return Err(BadHeader);
             }
             return if have < total { Ok(Progress::Need(total - have)) } else { self.parse() };
@@ -82,16 +90,52 @@ impl Reader {
         }
     }
 
+    /// Whether the checksum is right, where there is one: CRC32C of the header with zeros in its place.
+    fn is_intact(&self) -> bool {
+        if !self.header.starts_with(V2_SIGNATURE) {
+            return true;
+        }
+        let mut at = self.header.get(13).map_or(0, |family| tlvs_from(*family));
+        let mut sums = Vec::new();
+        while let Some([kind, high, low]) = self.header.get(at..at + 3) {
+            let length = usize::from(u16::from_be_bytes([*high, *low]));
+            if *kind == CRC32C {
+                sums.push(at + 3..at + 3 + length);
+            }
+            at += 3 + length;
+        }
+        let [range] = sums.as_slice() else { return sums.is_empty() };
+        let Some(sent) = self.header.get(range.clone()).and_then(|sent| <[u8; 4]>::try_from(sent).ok())
+        else {
+            return false;
+        };
+        let mut zeroed = self.header.clone();
+        if let Some(place) = zeroed.get_mut(range.clone()) {
+            place.fill(0);
+        }
+        CHECKSUM.checksum(&zeroed) == u32::from_be_bytes(sent)
+    }
+
     fn parse(&self) -> Result<Progress, BadHeader> {
         let (header, used) =
             ProxyHeader::parse(&self.header, ParseConfig::default()).map_err(|_| BadHeader)?;
-        if used != self.header.len() || header.tlvs().any(|tlv| tlv.is_err()) {
+        if used != self.header.len() || header.tlvs().any(|tlv| tlv.is_err()) || !self.is_intact() {
             return Err(BadHeader);
         }
         Ok(Progress::Done(match header.proxied_address() {
             Some(a) => Told::Proxied { source: a.source, destination: a.destination },
             None => Told::Local,
         }))
+    }
+}
+
+/// Where in a version 2 header the TLVs begin, by its family and protocol.
+fn tlvs_from(family: u8) -> usize {
+    16 + match family >> 4 {
+        1 => 12,
+        2 => 36,
+        3 => 216,
+        _ => 0,
     }
 }
 
@@ -146,9 +190,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const CAP: usize = 16 * 1024;
+
     /// Feeds `stream` as asked and tells what came out and how many octets were taken.
     fn read(stream: &[u8]) -> (Result<Told, BadHeader>, usize) {
-        let mut reader = Reader::default();
+        let mut reader = Reader::new(CAP);
         let mut taken = 0;
         loop {
             match reader.progress() {
@@ -189,6 +235,40 @@ mod tests {
         }
     }
 
+    #[test]
+    fn checksums_are_verified() {
+        let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x13\x7f\0\0\x01\x7f\0\0\x01\0\x01\0\x02".to_vec();
+        header.extend_from_slice(b"\x03\0\x04\0\0\0\0");
+        let sum = CHECKSUM.checksum(&header);
+        let at = header.len() - 4;
+        header[at..].copy_from_slice(&sum.to_be_bytes());
+        assert!(read(&header).0.is_ok());
+        for octet in [12, 20, 27, at, at + 3] {
+            let mut broken = header.clone();
+            broken[octet] ^= 0x40;
+            assert_eq!(read(&broken).0, Err(BadHeader), "{octet}");
+        }
+        // One that is no checksum, and two.
+        let mut short = header[..28].to_vec();
+        short[15] = 12 + 5;
+        short.extend_from_slice(b"\x03\0\x02\0\0");
+        assert_eq!(read(&short).0, Err(BadHeader));
+        let mut twice = header.clone();
+        twice[15] += 7;
+        twice.extend_from_slice(&header[28..]);
+        assert_eq!(read(&twice).0, Err(BadHeader));
+    }
+
+    #[test]
+    fn a_client_certificate_fits() {
+        let mut header =
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x00\x7f\0\0\x01\x7f\0\0\x01\0\x01\0\x02\x20\x0c\x00".to_vec();
+        header.resize(header.len() + 0xc00, 7);
+        let length = u16::try_from(header.len() - 16).unwrap();
+        header[14..16].copy_from_slice(&length.to_be_bytes());
+        assert!(read(&header).0.is_ok());
+    }
+
     proptest! {
         #[test]
         fn written_is_read(source: [u8; 4], destination: [u8; 4], sp: u16, dp: u16, v2: bool, mapped: bool) {
@@ -206,7 +286,7 @@ mod tests {
         #[test]
         fn nothing_makes_it_panic_or_grow(bytes in proptest::collection::vec(any::<u8>(), 0..4096)) {
             let (_, taken) = read(&bytes);
-            prop_assert!(taken <= HEADER_CAP);
+            prop_assert!(taken <= CAP);
         }
     }
 }

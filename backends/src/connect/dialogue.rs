@@ -38,8 +38,23 @@ pub struct LoggedIn {
 pub enum LoginOutcome {
     /// The claim is proven.
     Accepted(Box<LoggedIn>),
-    /// It is not; the client is told this.
-    Refused(Code),
+    /// It is not; the client is told this, and the user what the backend has to say to them.
+    Refused {
+        /// What the client is told.
+        code: Code,
+        /// The backend's own words; only of one that is the one that is meant.
+        alert: Option<String>,
+    },
+}
+
+/// A backend gave no answer to a login, or says that it cannot serve.
+#[derive(Debug, thiserror::Error)]
+#[error("{fault}")]
+pub struct LoginFault {
+    /// What happened.
+    pub fault: ConnectFault,
+    /// The backend has the credential, so that another try is another login.
+    pub is_delivered: bool,
 }
 
 /// From the TCP connection to a backend that waits for a login.
@@ -174,7 +189,7 @@ impl Ready {
     /// Passes `credential` on.
     ///
     /// # Errors
-    /// [`ConnectFault`] when the backend gives no clear answer or says that it cannot serve: that is an
+    /// [`LoginFault`] when the backend gives no clear answer or says that it cannot serve: that is an
     /// outage, not a wrong password.
     pub async fn log_in(
         mut self,
@@ -183,34 +198,37 @@ impl Ready {
         client_id: &ClientId,
         on_behalf: Option<OnBehalf<'_>>,
         deadlines: &Deadlines,
-    ) -> Result<LoginOutcome, ConnectFault> {
+    ) -> Result<LoginOutcome, LoginFault> {
         let until = Instant::now() + deadlines.login;
-        let protocol = |fault| ConnectFault::at(Stage::Login, Cause::Protocol(fault));
+        let undelivered = |fault| LoginFault { fault, is_delivered: false };
         let wanted = host.config.imap.client_address == ClientAddress::ImapId;
         let told = on_behalf.filter(|_| wanted).map(Told::new);
         let own_id = told.as_ref().map(Told::fields).unwrap_or_default();
         let mut out = SecretBuf::default();
         let begun = Login::begin(&self.capabilities, credential, client_id, &own_id, &mut out);
-        let mut login = begun.map_err(protocol)?;
+        let mut login = begun.map_err(|fault| undelivered(in_login(fault)))?;
+        // What is known only by its name may be anybody.
+        let is_authenticated = matches!(self.stream, BackendStream::Tls(_));
         loop {
-            if !out.is_empty() {
-                send(&mut self.stream, &out, Stage::Login, until).await?;
-                out = SecretBuf::default();
-            }
-            let mut buf = [0; READ];
-            let read = receive(&mut self.stream, &mut buf, Stage::Login, until).await?;
-            login.feed(buf.get(..read).unwrap_or_default());
-            match login.step(&mut out).map_err(protocol)? {
+            let stepped = next_step(&mut self.stream, &mut login, &mut out, until).await;
+            let is_delivered = login.is_delivered();
+            match stepped.map_err(|fault| LoginFault { fault, is_delivered })? {
                 LoginStep::Need => {}
-                LoginStep::Accepted(accepted) => {
+                LoginStep::Accepted(mut accepted) => {
+                    if !is_authenticated {
+                        accepted.forget_alert();
+                    }
                     return Ok(LoginOutcome::Accepted(Box::new(LoggedIn { stream: self.stream, accepted })));
                 }
-                LoginStep::Refused(refused) => {
+                LoginStep::Refused { refused, alert } => {
                     self.leave().await;
                     return match refused {
-                        Refused::Tell(code) => Ok(LoginOutcome::Refused(code)),
+                        Refused::Tell(code) => {
+                            Ok(LoginOutcome::Refused { code, alert: alert.filter(|_| is_authenticated) })
+                        }
                         Refused::Outage(code) => {
-                            Err(ConnectFault::at(Stage::Login, Cause::Unavailable(code.atom())))
+                            let fault = ConnectFault::at(Stage::Login, Cause::Unavailable(code.atom()));
+                            Err(LoginFault { fault, is_delivered })
                         }
                     };
                 }
@@ -222,6 +240,27 @@ impl Ready {
     pub async fn leave(mut self) {
         leave(&mut self.stream).await;
     }
+}
+
+fn in_login(fault: Fault) -> ConnectFault {
+    ConnectFault::at(Stage::Login, Cause::Protocol(fault))
+}
+
+/// Sends what is to be sent, and works on what comes back.
+async fn next_step(
+    stream: &mut BackendStream,
+    login: &mut Login,
+    out: &mut SecretBuf,
+    until: Instant,
+) -> Result<LoginStep, ConnectFault> {
+    if !out.is_empty() {
+        let sent = std::mem::take(out);
+        send(stream, &sent, Stage::Login, until).await?;
+    }
+    let mut buf = [0; READ];
+    let read = receive(stream, &mut buf, Stage::Login, until).await?;
+    login.feed(buf.get(..read).unwrap_or_default());
+    login.step(out).map_err(in_login)
 }
 
 async fn leave(stream: &mut BackendStream) {

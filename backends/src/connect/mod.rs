@@ -13,7 +13,7 @@ mod stream;
 pub mod tls;
 
 pub use dial::{dial, keep_alive, knock};
-pub use dialogue::{LoggedIn, LoginOutcome, Ready};
+pub use dialogue::{LoggedIn, LoginFault, LoginOutcome, Ready};
 pub use http::{HttpTarget, open_http};
 pub use stream::BackendStream;
 

@@ -24,15 +24,17 @@ pub struct Report {
 pub(super) struct Board(Mutex<HashMap<(BackendId, Service), Report>>);
 
 impl Board {
-    /// Writes a report down; what it does not know stays as it was.
-    pub(super) fn put(&self, id: &BackendId, service: Service, mut report: Report) -> Report {
+    /// Writes a report down; what it does not know stays as it was. Says whether its capabilities are other ones.
+    pub(super) fn put(&self, id: &BackendId, service: Service, mut report: Report) -> (Report, bool) {
         let mut reports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let former = reports.remove(&(id.clone(), service));
+        let before = former.as_ref().and_then(|former| former.learnt.capabilities.clone());
         if let Some(former) = former {
             report.learnt = report.learnt.or(former.learnt);
         }
+        let is_news = report.learnt.capabilities != before;
         reports.insert((id.clone(), service), report.clone());
-        report
+        (report, is_news)
     }
 
     pub(super) fn get(&self, id: &BackendId, service: Service) -> Option<Report> {

@@ -216,12 +216,13 @@ async fn imap(
             let learnt = ready.learnt();
             let user = user.clone().into_bytes();
             let credential = Credential { authorize_as: Vec::new(), user, password };
-            match ready.log_in(host, &credential, &ClientId::default(), None, deadlines).await? {
+            let answered = ready.log_in(host, &credential, &ClientId::default(), None, deadlines).await;
+            match answered.map_err(|fault| fault.fault)? {
                 LoginOutcome::Accepted(logged_in) => {
                     logged_in.leave().await;
                     Ok(learnt)
                 }
-                LoginOutcome::Refused(_) => Err(ProbeFault::LoginRefused),
+                LoginOutcome::Refused { .. } => Err(ProbeFault::LoginRefused),
             }
         }
     }

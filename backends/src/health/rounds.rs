@@ -8,7 +8,8 @@ use super::watched::{Watched, is_probed, services};
 use crate::Observer;
 use crate::connect::{Deadlines, Learnt};
 use crate::roster::{AgentWord, BackendId, Fleet, Service, now};
-use std::collections::HashMap;
+use arc_swap::ArcSwap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 use usher_config::health::HealthPolicy;
+use usher_wire::imap::capability::may_be_offered;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 type Key = (BackendId, Service);
@@ -35,6 +37,8 @@ pub struct Health {
     agents: Mutex<HashMap<BackendId, Agent>>,
     pub(super) doubt: Mutex<Doubt>,
     board: Board,
+    /// What all hosts have as far as probes have seen it, in order.
+    shared_capabilities: ArcSwap<Vec<String>>,
     /// One reconciliation at a time, of the roster as it is by then.
     reconciling: Mutex<()>,
     /// One ejection from an array at a time, so that no two of them are the last.
@@ -111,6 +115,7 @@ impl Health {
             agents: Mutex::default(),
             doubt: Mutex::default(),
             board: Board::default(),
+            shared_capabilities: ArcSwap::default(),
             reconciling: Mutex::default(),
             ejecting: Mutex::default(),
         })
@@ -119,6 +124,29 @@ impl Health {
     /// What is known of a service; `None` before the first probe.
     pub fn report(&self, id: &BackendId, service: Service) -> Option<Report> {
         self.board.get(id, service)
+    }
+
+    /// The capabilities that all hosts have, in upper case; none, while a probe has not seen those of one of them. Only
+    /// what may be offered before login.
+    pub fn shared_capabilities(&self) -> Arc<Vec<String>> {
+        self.shared_capabilities.load_full()
+    }
+
+    /// Looks anew what all hosts have.
+    fn compare_capabilities(&self) {
+        let roster = self.fleet.roster();
+        let mut shared: Option<BTreeSet<String>> = None;
+        for host in roster.hosts() {
+            let report = self.board.get(&host.id, Service::Imap);
+            let listed = report.and_then(|report| report.learnt.capabilities).unwrap_or_default();
+            let names = listed.split(' ').map(str::to_ascii_uppercase).filter(|name| may_be_offered(name));
+            let names: BTreeSet<String> = names.collect();
+            shared = Some(shared.map_or(names.clone(), |shared| &shared & &names));
+        }
+        let shared: Vec<String> = shared.unwrap_or_default().into_iter().collect();
+        if **self.shared_capabilities.load() != shared {
+            self.shared_capabilities.store(Arc::new(shared));
+        }
     }
 
     /// Whether most backends time out at once, so that the last good state is kept.
@@ -145,6 +173,7 @@ impl Health {
         drop(roster);
         self.reconcile_targets(wanted);
         self.reconcile_agents(agents);
+        self.compare_capabilities();
     }
 
     fn reconcile_targets(self: &Arc<Self>, wanted: HashMap<Key, (HealthPolicy, String)>) {
@@ -265,7 +294,11 @@ impl Health {
         if lock(&target.watch).retired {
             return;
         }
-        let report = self.board.put(&target.id, target.service, report);
+        let learnt_some = report.learnt.capabilities.is_some();
+        let (report, is_news) = self.board.put(&target.id, target.service, report);
+        if learnt_some && is_news {
+            self.compare_capabilities();
+        }
         self.observer.probed(&target.id, target.service, &report);
         self.note(target, outcome, report.fault.as_deref().unwrap_or_default(), false);
     }

@@ -42,6 +42,18 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Limits {
             *limit = written.value;
         }
     }
+    for (key, limit) in [
+        ("proxy_header_size", &mut limits.proxy_header_size),
+        ("http_head", &mut limits.http_head),
+        ("http_target", &mut limits.http_target),
+    ] {
+        if let Some(written) = section.optional::<Octets>(key, faults) {
+            *limit = usize::try_from(written.value.0).unwrap_or(usize::MAX);
+        }
+    }
+    if let Some(written) = section.optional::<u32>("http_fields", faults) {
+        limits.http_fields = written.value as usize;
+    }
     limits.memory = section.optional::<Octets>("memory", faults).map(|written| written.value.0);
     if let Some(rate) = section.optional::<Octets>("http_min_rate", faults) {
         limits.http_min_rate = rate.value.0;
@@ -54,6 +66,10 @@ fn defaults() -> Limits {
     let s = Duration::from_secs;
     Limits {
         proxy_header: s(3),
+        proxy_header_size: 16 * 1024,
+        http_head: 32 * 1024,
+        http_target: 16 * 1024,
+        http_fields: 90,
         tls_handshake: s(10),
         silence_before_login: s(60),
         before_login: s(180),

@@ -3,10 +3,11 @@
 use super::{Faults, networks, unique};
 use crate::fault::Fault;
 use crate::raw::{Place, Section};
-use crate::snapshot::{Listener, Protocol};
+use crate::snapshot::{Listener, Offered, Protocol};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
+use usher_wire::imap::capability::may_be_offered;
 
 const ADDRESS: &str = "write an address and a port such as \"[::]:993\" or \"192.0.2.1:993\"";
 
@@ -66,6 +67,7 @@ fn one(
                        name nobody go to the array of [https]";
         faults.push(array.fault("only `tcp` spreads over an array", instead));
     }
+    let capabilities = capabilities(&mut section, protocol, faults);
     let plaintext = section.list("plaintext_from", faults);
     let plaintext_from = networks(&plaintext, faults);
     if let Some(Protocol::Imaps | Protocol::Https | Protocol::Tcp) = protocol
@@ -121,6 +123,7 @@ fn one(
         strict_sni,
         hsts: hsts.map(|hsts| hsts.value),
         redirect_to: None,
+        capabilities,
         span,
     };
     if let Some(from) = redirect {
@@ -135,6 +138,28 @@ fn one(
     }
     listeners.push(listener);
     Some(())
+}
+
+/// Reads `capabilities`: a list, or `"shared"`.
+fn capabilities(section: &mut Section<'_>, protocol: Option<Protocol>, faults: &mut Faults) -> Offered {
+    if !section.is_list("capabilities") {
+        let is_shared = section.word("capabilities", &[("shared", true)], faults).unwrap_or(false);
+        return if is_shared { Offered::Shared } else { Offered::Idle };
+    }
+    let written: Vec<Place<String>> =
+        section.list("capabilities", faults).iter().filter_map(|item| item.text(faults)).collect();
+    for name in written.iter().filter(|name| !may_be_offered(&name.value)) {
+        let instead = "write names such as \"IDLE\" or \"UIDPLUS\"; usher itself says what concerns TLS, logging in and \
+                       literals";
+        faults.push(
+            name.fault(format!("{:?} is nothing that can be offered before login", name.value), instead),
+        );
+    }
+    if let (Some(Protocol::Https | Protocol::Tcp), Some(first)) = (protocol, written.first()) {
+        faults.push(first.fault("`capabilities` belongs to IMAP", "remove it"));
+    }
+    let names: Vec<&str> = written.iter().map(|name| name.value.as_str()).collect();
+    Offered::These(names.join(" "))
 }
 
 /// Reads `[::]:6005` or `[::]:6005-6010`.

@@ -95,6 +95,11 @@ impl<'t> Section<'t> {
         }
     }
 
+    /// Whether a value is a list.
+    pub(crate) fn is_list(&mut self, key: &'static str) -> bool {
+        matches!(self.get(key), Some((DeValue::Array(_), _)))
+    }
+
     /// An inner table that must be there.
     pub(crate) fn required_table(
         &mut self,

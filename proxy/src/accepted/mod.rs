@@ -45,6 +45,11 @@ impl Connected {
     }
 }
 
+/// The address by itself: IPv4 has another form on sockets of IPv6.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// Reads the PROXY header where the listener demands one. `ends` are the client's
 /// address and the one that it connected to; the header tells better.
 ///
@@ -57,12 +62,12 @@ pub(crate) async fn welcome(
 ) -> Result<(), Ended> {
     let limits = &at.setting.snapshot.limits;
     if let Some(senders) = &at.listener().proxy_from {
-        let told = proxy_header::read(tcp, senders, ends.0, limits.proxy_header).await;
+        let told = proxy_header::read(tcp, senders, ends.0, limits).await;
         let Ok(told) = told else {
             return Err(Ended::new(By::Client, Stage::ProxyHeader, Cause::ProxyHeader));
         };
         if let Some(told) = told {
-            *ends = told;
+            *ends = (canonical(told.0), canonical(told.1));
         }
     }
     Ok(())

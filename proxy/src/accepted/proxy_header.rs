@@ -2,10 +2,10 @@
 
 use ipnet::IpNet;
 use std::net::SocketAddr;
-use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use usher_config::snapshot::Limits;
 use usher_wire::proxy_header::{Progress, Reader, Told};
 
 /// There is no header to trust.
@@ -17,14 +17,14 @@ pub(crate) async fn read(
     tcp: &mut TcpStream,
     senders: &[IpNet],
     peer: SocketAddr,
-    deadline: Duration,
+    limits: &Limits,
 ) -> Result<Option<(SocketAddr, SocketAddr)>, Untrusted> {
     let peer = peer.ip().to_canonical();
     if !senders.iter().any(|network| network.contains(&peer)) {
         return Err(Untrusted);
     }
     let reading = async {
-        let mut reader = Reader::default();
+        let mut reader = Reader::new(limits.proxy_header_size);
         let mut buf = [0; 256];
         loop {
             match reader.progress().map_err(|_| Untrusted)? {
@@ -43,5 +43,5 @@ pub(crate) async fn read(
             }
         }
     };
-    timeout(deadline, reading).await.unwrap_or(Err(Untrusted))
+    timeout(limits.proxy_header, reading).await.unwrap_or(Err(Untrusted))
 }

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep};
-use usher_backends::connect::{self, Cause, Deadlines, LoggedIn, LoginOutcome, OnBehalf};
+use usher_backends::connect::{self, Cause, Deadlines, LoggedIn, LoginFault, LoginOutcome, OnBehalf};
 use usher_backends::directory::Found;
 use usher_backends::roster::{Host, Lease, Service, Shut};
 use usher_config::ArchiveKey;
@@ -33,24 +33,33 @@ pub(crate) struct Joined {
 pub(crate) enum Handover {
     /// The host took it.
     Joined(Box<Joined>),
-    /// It is refused; the client may try again.
-    Refused(Code, Preauth, ClientStream),
+    /// It is refused, perhaps with a word of the host's for the user; the client may try again.
+    Refused(Refusal, Preauth, ClientStream),
     /// The home host is out, for as long as a login may wait.
     Outage(Preauth, ClientStream),
     /// An operator ends it: the home host is stopped, or the session, or usher.
     Ended(By, EndCause, ClientStream),
 }
 
+/// What the client is told of a login that was refused.
+pub(crate) struct Refusal {
+    pub(crate) code: Code,
+    /// The host's own words.
+    pub(crate) alert: Option<String>,
+}
+
 /// What one try came to.
 enum Try {
     LoggedIn(Box<LoggedIn>, Lease<Host>),
-    Refused(Code),
+    Refused(Refusal),
     Unknown,
     /// Somebody ends it.
     Ended(Why),
     Out,
-    /// Out, and another try with the same credential would come to the same.
+    /// Out, and another try with the same credential would come to the same, or be one login too many.
     Hopeless,
+    /// The host has had the credential and could not say anything of it; it may be asked once more.
+    Unanswered,
 }
 
 impl Try {
@@ -61,7 +70,7 @@ impl Try {
             Self::Refused(_) => "refused",
             Self::Unknown => "unknown-user",
             Self::Ended(_) => "ended",
-            Self::Out | Self::Hopeless => "unavailable",
+            Self::Out | Self::Hopeless | Self::Unanswered => "unavailable",
         }
     }
 }
@@ -98,19 +107,20 @@ pub(crate) async fn hand_over(
         Try::LoggedIn(logged_in, lease) => {
             Ok(Handover::Joined(join(door, claim, preauth, stream, *logged_in, lease, session)))
         }
-        Try::Refused(code) => {
-            refused(code);
-            Ok(Handover::Refused(code, preauth, stream))
+        Try::Refused(refusal) => {
+            refused(refusal.code);
+            Ok(Handover::Refused(refusal, preauth, stream))
         }
         Try::Unknown => {
-            refused(Code::AuthenticationFailed);
-            Ok(Handover::Refused(Code::AuthenticationFailed, preauth, stream))
+            let refusal = Refusal { code: Code::AuthenticationFailed, alert: None };
+            refused(refusal.code);
+            Ok(Handover::Refused(refusal, preauth, stream))
         }
         Try::Ended(why) => {
             let (by, cause) = EndCause::ordered(why);
             Ok(Handover::Ended(by, cause, stream))
         }
-        Try::Out | Try::Hopeless => Ok(Handover::Outage(preauth, stream)),
+        Try::Out | Try::Hopeless | Try::Unanswered => Ok(Handover::Outage(preauth, stream)),
     }
 }
 
@@ -155,6 +165,7 @@ async fn seek(
     let shared = &door.shared;
     let until = begun + door.snapshot().server.login_wait;
     let mut place = None;
+    let mut was_delivered = false;
     loop {
         let tried = Instant::now();
         let outcome = match key {
@@ -166,10 +177,14 @@ async fn seek(
                 shared.refusals.made_up(claim.credential.acting_user(), tried).await;
                 return Try::Unknown;
             }
-            Try::Refused(code) => {
+            // Each of them is a failed login to the host: the second is the last.
+            Try::Unanswered if was_delivered => return Try::Hopeless,
+            Try::Unanswered => was_delivered = true,
+            Try::Refused(Refusal { code: Code::InUse, .. }) if !was_delivered => was_delivered = true,
+            Try::Refused(refusal) => {
                 let host = session.backend().map(|backend| backend.name);
                 shared.refusals.real(host.as_deref().unwrap_or_default(), tried).await;
-                return Try::Refused(code);
+                return Try::Refused(refusal);
             }
             Try::Hopeless => return Try::Out,
             Try::Out => {}
@@ -238,14 +253,30 @@ async fn attempt(door: &Door, claim: &Claim, key: &ArchiveKey, session: &Session
     let opened = connect::open(&host, on_behalf, &deadlines, &shared.observer).await;
     shared.health.note_session(&host.id, Service::Imap, opened.as_ref().map(|_| ()));
     let Ok(ready) = opened else { return Try::Out };
-    let credential = credential_for(&host, claim, key);
+    let credential = credential_for(door, &host, claim, key);
     let begun = Instant::now();
     let answered = ready.log_in(&host, &credential, &claim.client_id, Some(on_behalf), &deadlines).await;
     shared.meter.stage("login", begun.elapsed());
     match answered {
         Ok(LoginOutcome::Accepted(logged_in)) => Try::LoggedIn(logged_in, lease),
-        Ok(LoginOutcome::Refused(code)) => Try::Refused(code),
-        Err(fault) => {
+        Ok(LoginOutcome::Refused { code, alert }) => Try::Refused(Refusal { code, alert }),
+        Err(LoginFault { fault, is_delivered: true }) => {
+            // A word on a credential says nothing of the host.
+            tracing::warn!(
+                session = %door.id,
+                host = host.config.name.as_str(),
+                cause = %fault,
+                "login without an answer"
+            );
+            match fault.cause {
+                Cause::Protocol(Fault::Bye)
+                | Cause::Closed
+                | Cause::Io(_)
+                | Cause::Unavailable("UNAVAILABLE") => Try::Unanswered,
+                _ => Try::Hopeless,
+            }
+        }
+        Err(LoginFault { fault, is_delivered: false }) => {
             shared.observer.connect_failed(&host.config.name, &fault);
             match fault.cause {
                 Cause::Protocol(Fault::Bad | Fault::NoMechanism) => Try::Hopeless,
@@ -255,22 +286,27 @@ async fn attempt(door: &Door, claim: &Claim, key: &ArchiveKey, session: &Session
     }
 }
 
-/// The credential under the name that the host is to be given.
-fn credential_for<'c>(host: &Host, claim: &'c Claim, key: &ArchiveKey) -> Cow<'c, Credential> {
-    match host.config.login_as {
-        LoginAs::Typed => Cow::Borrowed(&claim.credential),
-        LoginAs::Canonical => {
-            let mut credential = claim.credential.clone();
-            let canonical = key.name().as_bytes().to_vec();
-            if credential.authorize_as.is_empty() || credential.authorize_as == credential.user {
-                credential.user.clone_from(&canonical);
-            }
-            if !credential.authorize_as.is_empty() {
-                credential.authorize_as = canonical;
-            }
-            Cow::Owned(credential)
-        }
+/// The credential under the name that the host is to be given. Whoever asks to act as themself acts for nobody else,
+/// and any host takes that.
+fn credential_for<'c>(door: &Door, host: &Host, claim: &'c Claim, key: &ArchiveKey) -> Cow<'c, Credential> {
+    let typed = &claim.credential;
+    let own_key = || {
+        let arrival = Arrival { local: Some(door.local.ip()), server_name: None };
+        door.snapshot().domains.user(&typed.user, arrival)
+    };
+    let acts_for_another = typed.acts_for_another() && own_key().as_ref() != Some(key);
+    if host.config.login_as == LoginAs::Typed && (acts_for_another || typed.authorize_as.is_empty()) {
+        return Cow::Borrowed(typed);
     }
+    let mut credential = typed.clone();
+    if host.config.login_as == LoginAs::Canonical {
+        let name = if acts_for_another { &mut credential.authorize_as } else { &mut credential.user };
+        *name = key.name().as_bytes().to_vec();
+    }
+    if !acts_for_another {
+        credential.authorize_as.clear();
+    }
+    Cow::Owned(credential)
 }
 
 fn join(

@@ -5,9 +5,10 @@ use super::handover::{self, Handover, Joined};
 use crate::accepted::farewell;
 use crate::session::{By, Cause, Ended, Stage};
 use crate::tls::ClientStream;
+use std::borrow::Cow;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
-use usher_config::snapshot::OutageReply;
+use usher_config::snapshot::{Offered, OutageReply};
 use usher_wire::imap::capability::Privacy;
 use usher_wire::imap::preauth::{CloseCause, PlainDrained, Preauth, Step, greet};
 use usher_wire::imap::reply::{self, Code};
@@ -35,11 +36,12 @@ pub(crate) async fn converse(
     until: &mut Instant,
 ) -> Result<Next, Ended> {
     let limits = &door.snapshot().limits;
-    let mut preauth = Preauth::new(privacy);
+    let offered = offered(door);
+    let mut preauth = Preauth::new(privacy, &offered);
     let mut out = Vec::new();
     // After STARTTLS there is no second greeting (RFC 9051 section 6.2.1).
     if matches!(stream, ClientStream::Plain(_)) || is_implicit(door) {
-        greet(privacy, &door.snapshot().server.name, &mut out);
+        greet(privacy, &offered, &door.snapshot().server.name, &mut out);
     }
     loop {
         let step = preauth.step(&mut out);
@@ -85,26 +87,41 @@ pub(crate) async fn converse(
                 *until += begun.elapsed();
                 (preauth, stream) = match handed {
                     Handover::Joined(joined) => return Ok(Next::Joined(joined)),
-                    Handover::Refused(code, mut preauth, stream) => {
-                        preauth.refuse(&claim, code, &mut out);
+                    Handover::Refused(refusal, mut preauth, stream) => {
+                        preauth.refuse(&claim, refusal.code, refusal.alert.as_deref(), &mut out);
                         (preauth, stream)
                     }
-                    Handover::Outage(mut preauth, stream) => match door.snapshot().server.outage_reply {
-                        OutageReply::Bye => {
+                    Handover::Outage(mut preauth, mut stream) => {
+                        let reply = door.snapshot().server.outage_reply;
+                        if reply != OutageReply::Bye {
+                            preauth.refuse(&claim, Code::Unavailable, None, &mut out);
+                        }
+                        if reply != OutageReply::No {
+                            send(door, &mut stream, &mut out, *until).await?;
                             let ended = Ended::new(By::Usher, Stage::Login, Cause::Unavailable);
                             return Err(end(door, stream, ended).await);
                         }
-                        OutageReply::No => {
-                            preauth.refuse(&claim, Code::Unavailable, &mut out);
-                            (preauth, stream)
-                        }
-                    },
+                        (preauth, stream)
+                    }
                     Handover::Ended(by, cause, stream) => {
                         return Err(end(door, stream, Ended::new(by, Stage::Login, cause)).await);
                     }
                 };
             }
         }
+    }
+}
+
+/// What is offered before login beside what usher has itself.
+fn offered(door: &Door) -> Cow<'_, str> {
+    let health = &door.shared.health;
+    match &door.config().capabilities {
+        Offered::These(names) => Cow::Borrowed(names),
+        Offered::Shared => Cow::Owned(health.shared_capabilities().join(" ")),
+        Offered::Idle if health.shared_capabilities().iter().any(|name| name == "IDLE") => {
+            Cow::Borrowed("IDLE")
+        }
+        Offered::Idle => Cow::Borrowed(""),
     }
 }
 

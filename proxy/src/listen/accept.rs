@@ -1,7 +1,7 @@
 //! The loop that accepts. No error ends it.
 
 use super::reserve::Reserve;
-use crate::accepted::{Accepted, Connected, Places};
+use crate::accepted::{Accepted, Connected, Places, canonical};
 use crate::shared::{Listening, Place, Shared};
 use crate::{https, imap, tcp};
 use std::io;
@@ -103,11 +103,6 @@ impl Manners {
         self.0 = Some((idle, unreachable));
         keep_alive(tcp, idle, unreachable)
     }
-}
-
-/// The address by itself: IPv4 has another form on sockets of IPv6.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Closes a connection that there is no room for; where it can be said in the clear, with a word.

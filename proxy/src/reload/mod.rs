@@ -68,7 +68,7 @@ impl Reloader {
             while let Ok(other) = requests.try_recv() {
                 waiting.push(other);
             }
-            let reloaded = self.reload().await;
+            let reloaded = Box::pin(self.reload()).await;
             for request in waiting {
                 let _ = request.send(reloaded.clone());
             }

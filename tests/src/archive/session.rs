@@ -38,7 +38,7 @@ pub(super) async fn serve(archive: Arc<Archive>, mut tcp: TcpStream, peer: Socke
 }
 
 async fn proxy_header(tcp: &mut TcpStream) -> Option<Option<SocketAddr>> {
-    let mut reader = Reader::default();
+    let mut reader = Reader::new(16 * 1024);
     loop {
         match reader.progress().ok()? {
             Progress::Done(Told::Local) => return Some(None),

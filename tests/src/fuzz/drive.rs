@@ -16,7 +16,7 @@ pub(super) struct Conversation {
 
 /// Talks until the client closes; each claim is refused.
 pub(super) fn converse(data: &[u8], piece: usize) -> Conversation {
-    let mut preauth = Preauth::new(Privacy::Tls);
+    let mut preauth = Preauth::new(Privacy::Tls, "");
     let mut done = Conversation::default();
     let mut rest = data;
     loop {
@@ -36,7 +36,7 @@ pub(super) fn converse(data: &[u8], piece: usize) -> Conversation {
             Step::Claim(claim) => {
                 let user = claim.credential.acting_user().to_vec();
                 done.claims.push((user, claim.credential.password.reveal().to_vec()));
-                preauth.refuse(&claim, Code::AuthenticationFailed, &mut done.said);
+                preauth.refuse(&claim, Code::AuthenticationFailed, None, &mut done.said);
             }
             Step::Close(cause) => {
                 done.closed = Some(cause);

@@ -78,7 +78,7 @@ pub fn backend_reply(data: &[u8]) {
                     assert!(upper.split(|b| *b == b'\n').any(|line| line.starts_with(b"L OK")));
                     break;
                 }
-                Ok(LoginStep::Refused(_)) | Err(_) => break,
+                Ok(LoginStep::Refused { .. }) | Err(_) => break,
             }
         }
     }
@@ -95,7 +95,7 @@ pub fn tracker(data: &[u8]) {
 
 /// The PROXY header: not one octet is taken that is not its own.
 pub fn proxy_header(data: &[u8]) {
-    let mut reader = Reader::default();
+    let mut reader = Reader::new(16 * 1024);
     let mut taken = 0;
     loop {
         match reader.progress() {

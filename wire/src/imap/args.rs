@@ -42,9 +42,17 @@ impl<'a> Args<'a> {
         self.command.bytes.get(self.at).copied()
     }
 
-    /// Nothing may follow.
+    /// More spaces than one, where a client is careless.
+    pub(super) fn blanks(&mut self) {
+        while self.peek() == Some(b' ') {
+            self.at += 1;
+        }
+    }
+
+    /// Nothing may follow but spaces.
     pub(super) fn end(&self) -> Result<(), BadArgument> {
-        if self.at == self.command.bytes.len() { Ok(()) } else { Err(BadArgument) }
+        let rest = self.command.bytes.get(self.at..).unwrap_or_default();
+        if rest.iter().all(|b| *b == b' ') { Ok(()) } else { Err(BadArgument) }
     }
 
     /// Everything up to the next space or the end; at least one octet.
@@ -52,11 +60,12 @@ impl<'a> Args<'a> {
         self.run_of(|b| b > b' ' && b < 0x7f)
     }
 
-    /// `astring` (RFC 9051 section 9).
-    pub(super) fn astring(&mut self) -> Result<Cow<'a, [u8]>, BadArgument> {
+    /// An argument of LOGIN: an `astring`, in which wildcards and backslashes stand without quotes as well. Clients send
+    /// them so, and servers take them.
+    pub(super) fn login_argument(&mut self) -> Result<Cow<'a, [u8]>, BadArgument> {
         match self.peek() {
             Some(b'"' | b'{') => self.string(),
-            _ => self.run_of(is_astring_char).map(Cow::Borrowed),
+            _ => self.run_of(|b| is_astring_char(b) || matches!(b, b'%' | b'*' | b'\\')).map(Cow::Borrowed),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What is offered before login, and what must not be offered after it.
 
+use super::command::is_astring_char;
+
 /// How private a client's connection is, which decides what it is offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Privacy {
@@ -11,13 +13,24 @@ pub enum Privacy {
     Tls,
 }
 
-/// The capabilities offered before login. A fixed list, because the user's host is not known yet.
-pub fn before_login(privacy: Privacy) -> &'static str {
-    match privacy {
+/// The capabilities offered before login: a fixed list, because the user's host is not known yet, and those that all
+/// hosts have after it.
+pub fn before_login(privacy: Privacy, of_hosts: &str) -> String {
+    let fixed = match privacy {
         Privacy::Clear => "IMAP4rev1 LITERAL- SASL-IR ID ENABLE STARTTLS LOGINDISABLED",
         Privacy::ClearAllowed => "IMAP4rev1 LITERAL- SASL-IR ID ENABLE STARTTLS AUTH=PLAIN AUTH=LOGIN",
         Privacy::Tls => "IMAP4rev1 LITERAL- SASL-IR ID ENABLE AUTH=PLAIN AUTH=LOGIN",
-    }
+    };
+    if of_hosts.is_empty() { fixed.to_owned() } else { format!("{fixed} {of_hosts}") }
+}
+
+/// Whether the capability `name` may be offered before login beside the fixed ones.
+pub fn may_be_offered(name: &str) -> bool {
+    let fixed = ["IMAP4rev1", "LITERAL-", "LITERAL+", "SASL-IR", "ID", "ENABLE"];
+    !name.is_empty()
+        && name.bytes().all(is_astring_char)
+        && is_shown(name.as_bytes())
+        && !fixed.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// Whether a logged-in client may see the capability `name`.
@@ -38,9 +51,14 @@ pub fn is_shown(name: &[u8]) -> bool {
 
 /// Appends to `out` those of the space-separated `names` that may be shown, each behind a space.
 pub fn scrub(names: &[u8], out: &mut Vec<u8>) {
+    let before = out.len();
     for name in names.split(|b| *b == b' ').filter(|name| !name.is_empty() && is_shown(name)) {
         out.push(b' ');
         out.extend_from_slice(name);
+    }
+    if out.len() == before {
+        // A list of nothing is no list (RFC 9051 section 9, `capability-data`).
+        out.extend_from_slice(b" IMAP4rev1");
     }
 }
 
@@ -93,7 +111,7 @@ mod tests {
                 "a OK [CAPABILITY IMAP4rev1 LOGINDISABLED IDLE] done",
                 Some("a OK [CAPABILITY IMAP4rev1 IDLE] done"),
             ),
-            ("* ok [capability AUTH=X] hello", Some("* ok [CAPABILITY] hello")),
+            ("* ok [capability AUTH=X] hello", Some("* ok [CAPABILITY IMAP4rev1] hello")),
             ("a OK [CAPABILITYX IDLE] done", None),
             ("a OK done [CAPABILITY STARTTLS]", None),
             ("* LIST () \"/\" INBOX", None),
@@ -105,8 +123,15 @@ mod tests {
 
     #[test]
     fn what_is_offered_before_login() {
-        assert!(before_login(Privacy::Clear).contains("LOGINDISABLED"));
-        assert!(!before_login(Privacy::Clear).contains("AUTH="));
-        assert!(!before_login(Privacy::Tls).contains("STARTTLS"));
+        assert!(before_login(Privacy::Clear, "").contains("LOGINDISABLED"));
+        assert!(!before_login(Privacy::Clear, "").contains("AUTH="));
+        assert!(!before_login(Privacy::Tls, "").contains("STARTTLS"));
+        assert!(before_login(Privacy::Tls, "IDLE").ends_with(" IDLE"));
+        for name in ["IDLE", "QUOTA=RES-STORAGE"] {
+            assert!(may_be_offered(name), "{name}");
+        }
+        for name in ["", "AUTH=X", "starttls", "COMPRESS=DEFLATE", "a b", "ID", "x\r\ny", "LITERAL+"] {
+            assert!(!may_be_offered(name), "{name}");
+        }
     }
 }

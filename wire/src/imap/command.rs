@@ -12,15 +12,17 @@ use zeroize::Zeroizing;
 /// Longest command line in octets, literals apart.
 pub const LINE_CAP: usize = 8 * 1024;
 /// Longest line of a SASL exchange in octets, and of `AUTHENTICATE` with an initial response.
-pub const SASL_LINE_CAP: usize = 16 * 1024;
+pub const SASL_LINE_CAP: usize = 24 * 1024;
 /// Most octets of literals in one command.
 pub const LITERALS_CAP: usize = 16 * 1024;
 /// Largest non-synchronizing literal in octets (RFC 7888 section 5, `LITERAL-`).
 pub const NON_SYNC_CAP: u64 = 4096;
 /// Longest tag in octets.
-pub const TAG_CAP: usize = 64;
+pub const TAG_CAP: usize = 1000;
 /// Most octets that an [`Assembler`] holds; [`Assembler::room`] says how many more it takes.
 pub const BUFFER_CAP: usize = 32 * 1024;
+/// Most octets of an ID command, its literals among them. With its line end it fits into the buffer.
+pub const ID_CAP: usize = BUFFER_CAP - 2;
 
 /// What the owner of the assembler says about a literal before a single octet of it is read.
 pub type LiteralPolicy<'a> = &'a dyn Fn(Head<'_>) -> LiteralVerdict;
@@ -259,7 +261,7 @@ impl Assembler {
         let refusal = match policy(self.head()) {
             LiteralVerdict::Refuse(why) => Some(why),
             LiteralVerdict::UpTo(most) if self.literals.len() >= most => Some(Refusal::Literals),
-            LiteralVerdict::UpTo(_) if size > (LITERALS_CAP - held) as u64 => Some(Refusal::Literals),
+            LiteralVerdict::UpTo(_) if size > self.literals_room(held, end) as u64 => Some(Refusal::Literals),
             LiteralVerdict::UpTo(_) => None,
         };
         match (refusal, sync) {
@@ -327,7 +329,7 @@ impl Assembler {
         };
         // The cap comes first, so that it makes no difference how much arrives at once.
         let in_literals: usize = self.literals.iter().map(ExactSizeIterator::len).sum();
-        if self.scan - self.start - in_literals > self.line_cap() {
+        if self.scan - self.start - in_literals > self.line_cap(in_literals) {
             return Err(Fatal::LineTooLong);
         }
         match found {
@@ -337,9 +339,23 @@ impl Assembler {
         }
     }
 
-    fn line_cap(&self) -> usize {
-        let sasl = self.head().verb.eq_ignore_ascii_case(b"AUTHENTICATE");
-        if sasl { SASL_LINE_CAP } else { LINE_CAP }
+    fn line_cap(&self, in_literals: usize) -> usize {
+        let verb = self.head().verb;
+        if verb.eq_ignore_ascii_case(b"AUTHENTICATE") {
+            SASL_LINE_CAP
+        } else if verb.eq_ignore_ascii_case(b"ID") {
+            ID_CAP - in_literals
+        } else {
+            LINE_CAP
+        }
+    }
+
+    /// How many octets a literal may have that is announced before `end`, with `held` octets of them there already.
+    fn literals_room(&self, held: usize, end: usize) -> usize {
+        match self.head().verb.eq_ignore_ascii_case(b"ID") {
+            true => ID_CAP.saturating_sub(end + 1 - self.start),
+            false => LITERALS_CAP.saturating_sub(held),
+        }
     }
 
     fn head(&self) -> Head<'_> {

@@ -25,6 +25,7 @@ pub struct ClientId {
 pub(super) fn parse(command: &Command) -> Result<ClientId, BadArgument> {
     let mut args = Args::new(command);
     args.space()?;
+    args.blanks();
     if args.peek() != Some(b'(') {
         return match args.nstring()? {
             None => args.end().map(|()| ClientId::default()),
@@ -32,15 +33,18 @@ pub(super) fn parse(command: &Command) -> Result<ClientId, BadArgument> {
         };
     }
     args.octet(b'(')?;
+    args.blanks();
     let mut id = ClientId::default();
     let (mut seen, mut kept) = (0, 0);
     while args.peek() != Some(b')') {
-        if seen > 0 {
-            args.space()?;
-        }
         let field = args.string()?;
         args.space()?;
+        args.blanks();
         let value = args.nstring()?;
+        if args.peek() != Some(b')') {
+            args.space()?;
+            args.blanks();
+        }
         seen += 1;
         let value_length = value.as_ref().map_or(0, |v| v.len());
         if seen > PAIRS_CAP || field.len() > FIELD_CAP || value_length > VALUE_CAP {
@@ -69,6 +73,11 @@ fn is_quotable(bytes: &[u8]) -> bool {
 ///
 /// `own` values are usher's: printable ASCII, at most [`VALUE_CAP`] octets.
 pub fn write(client: &ClientId, own: &[(&str, &str)], out: &mut Vec<u8>) {
+    if client.pairs.is_empty() && own.is_empty() {
+        // An empty list is none to some servers (RFC 2971 section 3.1 has it only by a slip of its grammar).
+        out.extend_from_slice(b"NIL");
+        return;
+    }
     out.push(b'(');
     let client = client.pairs.iter().map(|(field, value)| (field.as_slice(), value.as_deref()));
     let own = own.iter().map(|(field, value)| (field.as_bytes(), Some(value.as_bytes())));

@@ -5,7 +5,7 @@
 
 use super::capability;
 use super::id::{self, ClientId};
-use super::reply::{Condition, Refused, ServerLine, map_refusal, parse_server_line};
+use super::reply::{Condition, Refused, ServerLine, alert, map_refusal, parse_server_line};
 use super::sasl::{self, Credential};
 use crate::secret::SecretBuf;
 use std::collections::VecDeque;
@@ -225,6 +225,15 @@ pub struct Accepted {
     pub leftover: Vec<u8>,
 }
 
+impl Accepted {
+    /// Leaves out what only a backend may say to the user that has proven to be the one that is meant.
+    pub fn forget_alert(&mut self) {
+        if alert(&self.text).is_some() {
+            self.text.clear();
+        }
+    }
+}
+
 /// What the login came to.
 #[derive(Debug)]
 pub enum LoginStep {
@@ -233,7 +242,12 @@ pub enum LoginStep {
     /// The backend took the credential: the claim is proven.
     Accepted(Accepted),
     /// It did not.
-    Refused(Refused),
+    Refused {
+        /// What that says to the client.
+        refused: Refused,
+        /// What the user has to see of it.
+        alert: Option<String>,
+    },
 }
 
 /// Passes a credential on to a backend that is ready for it.
@@ -277,7 +291,7 @@ impl Login {
                 at_continuation.push_back(ended_by_crlf(encoded.as_bytes()));
             }
             out.extend(b"\r\n");
-        } else if credential.authorize_as.is_empty() && !capability::lists(capabilities, "LOGINDISABLED") {
+        } else if !credential.acts_for_another() && !capability::lists(capabilities, "LOGINDISABLED") {
             out.extend(b"L LOGIN");
             let mut sink = Sink { now: out, later: &mut at_continuation };
             sink.string(&credential.user)?;
@@ -287,6 +301,12 @@ impl Login {
             return Err(Fault::NoMechanism);
         }
         Ok(Self { lines: Lines::default(), at_continuation, capabilities: None })
+    }
+
+    /// Whether the backend has been given the whole credential, once what was to be sent is sent: another try would be
+    /// another login.
+    pub fn is_delivered(&self) -> bool {
+        self.at_continuation.is_empty()
     }
 
     /// Takes what came from the backend.
@@ -327,7 +347,7 @@ impl Login {
                     leftover: std::mem::take(&mut self.lines.buf),
                 }))
             }
-            Condition::No => Ok(LoginStep::Refused(map_refusal(text))),
+            Condition::No => Ok(LoginStep::Refused { refused: map_refusal(text), alert: alert(text) }),
             Condition::Bad => Err(Fault::Bad),
             Condition::Bye | Condition::Preauth => Err(Fault::OutOfStep),
         }

@@ -91,17 +91,19 @@ pub struct Preauth {
     invalid: u8,
     asked_capability: bool,
     client_id: ClientId,
+    /// What all hosts have, to be offered.
+    of_hosts: Box<str>,
 }
 
-/// Appends the greeting of a server called `name`.
-pub fn greet(privacy: Privacy, name: &str, out: &mut Vec<u8>) {
-    let capabilities = capability::before_login(privacy);
+/// Appends the greeting of a server called `name`; `of_hosts` is offered beside what usher has itself.
+pub fn greet(privacy: Privacy, of_hosts: &str, name: &str, out: &mut Vec<u8>) {
+    let capabilities = capability::before_login(privacy, of_hosts);
     reply::line(None, &format!("OK [CAPABILITY {capabilities}] {name} ready"), out);
 }
 
 impl Preauth {
-    /// A conversation in which nothing has been said.
-    pub fn new(privacy: Privacy) -> Self {
+    /// A conversation in which nothing has been said. `of_hosts` is offered beside what usher has itself.
+    pub fn new(privacy: Privacy, of_hosts: &str) -> Self {
         Self {
             assembler: Assembler::default(),
             privacy,
@@ -109,6 +111,7 @@ impl Preauth {
             invalid: 0,
             asked_capability: false,
             client_id: ClientId::default(),
+            of_hosts: of_hosts.into(),
         }
     }
 
@@ -127,9 +130,13 @@ impl Preauth {
         self.assembler.into_leftover()
     }
 
-    /// Answers a claim with `tag NO [code]`; the conversation goes on.
-    pub fn refuse(&mut self, claim: &Claim, code: Code, out: &mut Vec<u8>) {
-        reply::no(&claim.tag, code, out);
+    /// Answers a claim with `tag NO [code]`, or with the host's own words where it has some for the user; the
+    /// conversation goes on.
+    pub fn refuse(&mut self, claim: &Claim, code: Code, alert: Option<&str>, out: &mut Vec<u8>) {
+        match alert {
+            Some(alert) => reply::line(Some(&claim.tag), &format!("NO [ALERT] {alert}"), out),
+            None => reply::no(&claim.tag, code, out),
+        }
     }
 
     /// Works on the next command.
@@ -180,7 +187,7 @@ impl Preauth {
             }
             b"CAPABILITY" => {
                 self.asked_capability = true;
-                let capabilities = capability::before_login(self.privacy);
+                let capabilities = capability::before_login(self.privacy, &self.of_hosts);
                 reply::line(None, &format!("CAPABILITY {capabilities}"), out);
                 reply::line(Some(tag), "OK Capability completed.", out);
                 Step::Answered
@@ -223,9 +230,9 @@ impl Preauth {
         let parsed = (|| {
             let mut args = Args::new(command);
             args.space()?;
-            let user = args.astring()?.into_owned();
+            let user = args.login_argument()?.into_owned();
             args.space()?;
-            let password = Secret::from(args.astring()?.into_owned());
+            let password = Secret::from(args.login_argument()?.into_owned());
             args.end()?;
             Ok::<_, BadArgument>(Credential { authorize_as: Vec::new(), user, password })
         })();

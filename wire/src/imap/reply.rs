@@ -1,6 +1,7 @@
 //! Status responses (RFC 9051 section 7.1): the few that usher says, and reading those of a backend.
 
 use super::capability;
+use crate::printable::acts;
 
 /// Response codes (RFC 5530, RFC 9051) that usher says on its own behalf or passes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,7 +170,8 @@ pub enum Refused {
     Outage(Code),
 }
 
-/// Maps the text of a backend's tagged `NO`. Nothing of it but a known code goes on: no referral, no alert.
+/// Maps the text of a backend's tagged `NO`. Nothing of it but a known code goes on, and an alert by another way: no
+/// referral.
 pub fn map_refusal(text: &[u8]) -> Refused {
     let code = text
         .strip_prefix(b"[")
@@ -183,6 +185,23 @@ pub fn map_refusal(text: &[u8]) -> Refused {
     }
 }
 
+/// Longest text of an alert that is passed on in octets.
+const ALERT_CAP: usize = 500;
+
+/// The text behind `[ALERT]` in `text`, which the user has to see (RFC 9051 section 7.1): one line, printable.
+pub fn alert(text: &[u8]) -> Option<String> {
+    let (code, rest) = text.split_at_checked(7)?;
+    if !code.eq_ignore_ascii_case(b"[ALERT]") {
+        return None;
+    }
+    let shown = String::from_utf8_lossy(rest).replace(|c: char| c.is_whitespace() || acts(c), " ");
+    let mut shown = shown.trim();
+    if shown.len() > ALERT_CAP {
+        shown = &shown[..shown.floor_char_boundary(ALERT_CAP)];
+    }
+    (!shown.is_empty()).then(|| shown.to_owned())
+}
+
 /// The client's own tagged line for a login that the backend took, its capabilities scrubbed.
 pub fn login_ok(tag: &[u8], text: &[u8], out: &mut Vec<u8>) {
     let mut line = tag.to_vec();
@@ -193,8 +212,11 @@ pub fn login_ok(tag: &[u8], text: &[u8], out: &mut Vec<u8>) {
             line.extend_from_slice(text);
             line = capability::scrub_line(&line).unwrap_or(line);
         }
-        // An alert or a referral is the backend's, said before anything is proven of it to the client.
-        (None, Some(b'[') | None) => line.extend_from_slice(b"Logged in."),
+        // A referral leads around the routing; what else is in brackets is the backend's own business.
+        (None, Some(b'[') | None) => match alert(text) {
+            Some(alert) => line.extend_from_slice(format!("[ALERT] {alert}").as_bytes()),
+            None => line.extend_from_slice(b"Logged in."),
+        },
         (None, Some(_)) => line.extend_from_slice(text),
     }
     out.extend_from_slice(&line);
@@ -218,6 +240,24 @@ mod tests {
         ] {
             assert_eq!(map_refusal(text.as_bytes()), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn alerts() {
+        for (text, expected) in [
+            ("[ALERT] Mailbox is full", Some("Mailbox is full")),
+            ("[alert]  Postfach \u{fc}berf\u{fc}llt ", Some("Postfach \u{fc}berf\u{fc}llt")),
+            ("[ALERT] a\u{1b}[2J\tb\u{202e}c\u{9b}", Some("a [2J b c")),
+            ("[ALERT]", None),
+            ("[ALERT] \u{7}", None),
+            ("[UNAVAILABLE] x", None),
+            ("x [ALERT] y", None),
+        ] {
+            assert_eq!(alert(text.as_bytes()).as_deref(), expected, "{text:?}");
+        }
+        assert_eq!(alert(b"[ALERT] a\xff").as_deref(), Some("a\u{fffd}"));
+        let long = alert(format!("[ALERT] a{}", "\u{e4}".repeat(400)).as_bytes()).unwrap();
+        assert_eq!(long.len(), 499);
     }
 
     #[test]

@@ -55,6 +55,11 @@ impl Credential {
         if self.authorize_as.is_empty() { &self.user } else { &self.authorize_as }
     }
 
+    /// Whether it asks to act as somebody else than the one who logs in.
+    pub fn acts_for_another(&self) -> bool {
+        !self.authorize_as.is_empty() && self.authorize_as != self.user
+    }
+
     /// The message of SASL PLAIN, or nothing where a NUL in it would change its meaning.
     pub fn plain_message(&self) -> Option<Zeroizing<Vec<u8>>> {
         let parts = [self.authorize_as.as_slice(), &self.user, self.password.reveal()];

@@ -104,7 +104,7 @@ impl Tracker {
                     self.answers.append(answer);
                     self.client = Client::LineStart;
                 }
-                Client::Idling => return self.idling(rest),
+                Client::Idling => return Ok(self.idling(rest)),
                 Client::Id(_) => return self.id(rest),
             }
         }
@@ -186,27 +186,24 @@ impl Tracker {
         }
     }
 
-    /// In IDLE only DONE goes on. Whatever else a client says there is answered at once and never reaches
-    /// the backend, which might take it for the end of IDLE and what follows for commands.
-    fn idling<'a>(&mut self, input: &'a [u8]) -> Result<Moved<'a>, Fault> {
-        if self.answers.len() >= ANSWERS_CAP {
-            return Ok(Moved::STUCK);
-        }
-        let lf = match memchr(b'\n', input) {
-            Some(lf) if lf <= HEAD_CAP => lf,
-            None if input.len() <= HEAD_CAP => return Ok(Moved::STUCK),
-            Some(_) | None => return Err(Fault::Endless),
+    /// In IDLE only DONE goes on. Anything else ends IDLE as well, as servers have it; the line itself never reaches the
+    /// backend, which might take it for a command, and has its own answer behind that of IDLE.
+    fn idling(&mut self, input: &[u8]) -> Moved<'static> {
+        let line = match memchr(b'\n', input) {
+            Some(lf) => input.get(..lf).unwrap_or_default(),
+            None if input.len() < HEAD_CAP => return Moved::STUCK,
+            None => input,
         };
-        let line = input.get(..lf).unwrap_or_default();
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.eq_ignore_ascii_case(b"DONE") {
+        let is_whole = line.len() < input.len();
+        let bare = line.strip_suffix(b"\r").unwrap_or(line);
+        let done = || Out::Insert(b"DONE\r\n".to_vec());
+        if is_whole && bare.eq_ignore_ascii_case(b"DONE") {
             self.client = Client::LineStart;
-            return Ok(Moved { taken: lf + 1, out: Out::Insert(b"DONE\r\n".to_vec()) });
+            return Moved { taken: line.len() + 1, out: done() };
         }
-        let tag = head(line).tag.unwrap_or(b"*");
-        self.answers.extend_from_slice(tag);
-        self.answers.extend_from_slice(b" BAD Expected DONE.\r\n");
-        Ok(Moved { taken: lf + 1, out: Out::Nothing })
+        let beginning = bare.get(..HEAD_CAP).unwrap_or(bare);
+        self.client = swallowing(head(beginning).tag.unwrap_or(b"*"), "BAD Expected DONE.");
+        Moved { taken: 0, out: done() }
     }
 
     fn id<'a>(&mut self, input: &'a [u8]) -> Result<Moved<'a>, Fault> {
@@ -296,7 +293,6 @@ impl Tracker {
             Client::AwaitingContinuation { .. } | Client::IdleAsked => true,
             Client::Refusing { .. } => !self.open.is_empty(),
             Client::LineStart => self.open.len() >= OPEN_CAP || self.answers.len() >= ANSWERS_CAP,
-            Client::Idling => self.answers.len() >= ANSWERS_CAP,
             _ => false,
         }
     }
@@ -322,7 +318,7 @@ fn beginning(input: &[u8]) -> Option<&[u8]> {
             let line = head.get(..lf).unwrap_or_default();
             Some(line.strip_suffix(b"\r").unwrap_or(line))
         }
-        None if head.len() == HEAD_CAP => Some(head),
+        None if head.len() == HEAD_CAP || head.iter().filter(|b| **b == b' ').nth(1).is_some() => Some(head),
         None => None,
     }
 }

@@ -9,14 +9,15 @@ mod braces;
 mod client;
 mod server;
 
+use super::command::TAG_CAP;
 use client::Client;
 use server::Server;
 use std::collections::VecDeque;
 
 /// Most octets that either direction leaves with the caller for want of more: one capability line.
 pub const UNJUDGED_CAP: usize = 8 * 1024;
-/// Octets of a line that are enough to know its kind.
-const HEAD_CAP: usize = 96;
+/// Octets of a line that are enough to know its kind, however long its tag.
+const HEAD_CAP: usize = TAG_CAP + 40;
 /// Commands without an answer, beyond which the client's next ones wait.
 const OPEN_CAP: usize = 256;
 /// Octets of own answers, beyond which the client's next commands wait.

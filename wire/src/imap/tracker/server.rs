@@ -87,7 +87,12 @@ impl Tracker {
                     let head = rest.get(..HEAD_CAP).unwrap_or(rest);
                     let head = match memchr(b'\n', head) {
                         Some(lf) => head.get(..lf).unwrap_or_default(),
-                        None if head.len() == HEAD_CAP => head,
+                        // Behind the third word nothing is of interest.
+                        None if head.len() == HEAD_CAP
+                            || head.iter().filter(|b| **b == b' ').nth(2).is_some() =>
+                        {
+                            head
+                        }
                         None => break,
                     };
                     if lists_capabilities(head) {

@@ -16,7 +16,7 @@ use usher_backends::directory::Directory;
 use usher_backends::pick::{Candidate, Draw, choose};
 use usher_config::ArchiveKey;
 use usher_config::snapshot::Balance;
-use usher_wire::http1::RequestReader;
+use usher_wire::http1::{Caps, RequestReader, Scheme};
 use usher_wire::imap::capability::Privacy;
 use usher_wire::imap::preauth::{Preauth, Step, greet};
 use usher_wire::imap::tracker::Tracker;
@@ -107,7 +107,7 @@ fn http_head(count: usize) -> Result<Duration, Box<dyn Error>> {
         Accept: text/html,application/xhtml+xml\r\nAccept-Language: en\r\nAccept-Encoding: gzip, br\r\n\
         Authorization: Basic dXNlckBleGFtcGxlLmNvbTpzZWNyZXQ=\r\nCookie: session=0123456789abcdef\r\n\
         Referer: https://mail.example.com/\r\n\r\n";
-    let (mut reader, mut good) = (RequestReader::default(), Vec::new());
+    let (mut reader, mut good) = (RequestReader::new(Caps::REQUEST, Scheme::Https), Vec::new());
     let begun = Instant::now();
     for _ in 0..count {
         good.clear();

@@ -24,6 +24,8 @@ pub struct Https {
     /// From a request's last octet to the first of its response.
     #[serde(with = "shown::duration")]
     pub response_timeout: Duration,
+    /// Whether backends are told of this server by `Via`.
+    pub via: bool,
     /// Longest body of a request in octets; `None`: no bound.
     pub body_limit: Option<u64>,
     /// How long usher's own cookies are good.
@@ -284,6 +286,7 @@ impl Default for Https {
             body_limit: None,
             cookie_age: Duration::from_secs(12 * 60 * 60),
             client_ca: None,
+            via: true,
         }
     }
 }

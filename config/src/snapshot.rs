@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
+use usher_wire::http1::Caps;
 
 /// Everything that the operator's file says, with defaults filled in.
 #[derive(Debug, Clone, Serialize)]
@@ -151,6 +152,13 @@ pub enum Protocol {
     HttpRedirect,
     /// Anything over TCP, spread over an array.
     Tcp,
+}
+
+impl Limits {
+    /// How large the head of an HTTP request may be.
+    pub fn request_caps(&self) -> Caps {
+        Caps { head: self.http_head, fields: self.http_fields, target: self.http_target }
+    }
 }
 
 impl Protocol {

@@ -22,8 +22,12 @@ fn door(setup: Setup) -> (Usher, Arc<Web>) {
 }
 
 fn with_array(setup: Setup, https: &str) -> Setup {
+    with_listener(setup, "", https)
+}
+
+fn with_listener(setup: Setup, listener: &str, https: &str) -> Setup {
     let address = setup.at(8450);
-    setup.https("").section(&format!(
+    setup.https(listener).section(&format!(
         "[https]\narray = \"a\"\n{https}\n[[https.path]]\nprefix = \"/tunnel\"\nupgrades = [\"echo\"]\n\
          [[array]]\nname = \"a\"\nhealth = {{ http = {{ probe = \"none\" }} }}\n\
          members = [{{ name = \"m.test\", http = {{ address = \"{address}\", tls = \"none\" }} }}]"
@@ -706,4 +710,250 @@ fn only_what_is_allowed_becomes_a_tunnel() {
     });
     let usher = with_array(setup, "").start();
     assert_eq!(ask(usher.https(), with("/", "Upgrade: websocket, h2c")).status, 502);
+}
+
+#[test]
+fn an_empty_body_is_another_one_than_none() {
+    // 130, 182
+    let (usher, _web) = door(Setup::new());
+    let zero = serde_json::json!(["0"]);
+    let length = |request: String| ask(usher.https(), request).json()["headers"]["content-length"].clone();
+    assert_eq!(length(post("Content-Length: 0\r\n", "")), zero);
+    assert_eq!(length(post("", "")), serde_json::Value::Null);
+    assert_eq!(length(get("/", "Content-Length: 0\r\n")), zero);
+    for (method, fields, expected) in [
+        ("POST", &[][..], zero.clone()),
+        ("PUT", &[], zero.clone()),
+        ("POST", &[("content-length", "0")], zero.clone()),
+        ("GET", &[], serde_json::Value::Null),
+        ("DELETE", &[("content-length", "0")], zero.clone()),
+    ] {
+        let mut client = frames::connect(usher.https());
+        let pseudo = [(":method", method), (":scheme", "https"), (":authority", "mail.test"), (":path", "/")];
+        client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&[&pseudo, fields].concat())));
+        let seen = loop {
+            let next = client.frame_of(1);
+            if next.kind == DATA {
+                break serde_json::from_slice::<serde_json::Value>(&next.payload).unwrap();
+            }
+        };
+        assert_eq!(seen["headers"]["content-length"], expected, "{method} {fields:?}");
+        assert_eq!(seen["octets"], 0);
+    }
+}
+
+#[test]
+fn every_octet_of_a_target_goes_on_as_it_is_or_is_refused_in_the_open() {
+    // 132
+    let (usher, _web) = door(Setup::new());
+    let mut refused = 0;
+    for octet in (b'!'..=b'~').filter(|octet| *octet != b'#') {
+        let c = char::from(octet);
+        for target in [format!("/a{c}b"), format!("/a?b{c}c")] {
+            let answer = ask(usher.https(), get(&target, ""));
+            match answer.status {
+                200 => assert_eq!(answer.json()["target"], target.as_str()),
+                // A backslash and half an escape have no one meaning in a path.
+                400 => {
+                    assert!(matches!(c, '<' | '>' | '`' | '"' | '\\' | '%'), "{target}");
+                    let id = answer.header("x-request-id").expect("an id").to_owned();
+                    usher.wait_for_log(&id);
+                    refused += 1;
+                }
+                other => panic!("{target}: {other}"),
+            }
+        }
+    }
+    assert_eq!(refused, 2 + 2 + 1 + 1 + 1 + 1);
+    assert!(!usher.log().contains("codec"));
+}
+
+#[test]
+fn who_names_no_host_gets_what_is_the_same_for_everybody() {
+    // 131, with HAProxy's default check; 190
+    let setup = Setup::new();
+    let address = setup.at(8450);
+    let web = Web::start("m.test", address, None);
+    let clear = setup.at(8080);
+    let usher = with_listener(setup, &format!("redirect_from = \"{clear}\""), "").start();
+    let answer = ask(usher.https(), "OPTIONS /healthcheck.htm HTTP/1.0\r\n\r\n");
+    assert_eq!(answer.status, 200);
+    for request in
+        ["OPTIONS / HTTP/1.0\r\n\r\n", "GET / HTTP/1.0\r\n\r\n", "GET /healthcheck.htm HTTP/1.1\r\n\r\n"]
+    {
+        assert_eq!(ask(usher.https(), request).status, 400, "{request:?}");
+    }
+    assert!(web.asked().is_empty());
+    let port = usher.https().port();
+    let redirected = |request: &str| {
+        let mut client = Client::plain(clear);
+        client.send(request);
+        let answer = client.one_answer(request.starts_with("HEAD"));
+        (answer.status, answer.header("location").map(str::to_owned))
+    };
+    let there = |host: &str, path: &str| Some(format!("https://{host}:{port}{path}"));
+    for (request, status, location) in [
+        ("OPTIONS / HTTP/1.0\r\n\r\n", 308, there("mail.test", "/")),
+        ("GET /x?y HTTP/1.1\r\nHost: mail.test:8080\r\n\r\n", 301, there("mail.test", "/x?y")),
+        ("GET /x HTTP/1.1\r\nHost: evil.test\r\n\r\n", 301, there("mail.test", "/x")),
+        ("GET /x HTTP/1.1\r\nHost: example.com\r\n\r\n", 301, there("example.com", "/x")),
+        ("GET http://mail.test/x HTTP/1.1\r\nHost: mail.test\r\n\r\n", 301, there("mail.test", "/x")),
+        ("GET http://mail.test?y HTTP/1.1\r\nHost: mail.test\r\n\r\n", 301, there("mail.test", "/?y")),
+        ("HEAD / HTTP/1.1\r\nHost: mail.test\r\n\r\n", 301, there("mail.test", "/")),
+        ("OPTIONS * HTTP/1.1\r\nHost: mail.test\r\n\r\n", 400, None),
+        ("GET https://mail.test/ HTTP/1.1\r\nHost: mail.test\r\n\r\n", 400, None),
+    ] {
+        assert_eq!(redirected(request), (status, location), "{request:?}");
+    }
+}
+
+#[test]
+fn targets_in_other_forms_are_what_they_say() {
+    // 136, 143
+    let (usher, _web) = door(Setup::new());
+    for (request, target) in [
+        ("OPTIONS * HTTP/1.1\r\nHost: mail.test\r\n\r\n", "*"),
+        ("OPTIONS https://mail.test HTTP/1.1\r\nHost: mail.test\r\n\r\n", "*"),
+        ("GET https://mail.test?a=b HTTP/1.1\r\nHost: mail.test\r\n\r\n", "/?a=b"),
+        ("GET /;jsessionid=1A2B HTTP/1.1\r\nHost: mail.test:\r\n\r\n", "/;jsessionid=1A2B"),
+    ] {
+        let answer = ask(usher.https(), request);
+        assert_eq!(answer.status, 200, "{request:?}");
+        assert_eq!(answer.json()["target"], target, "{request:?}");
+    }
+    assert_eq!(ask(usher.https(), get("/..;/x", "")).status, 400);
+    let mut client = frames::connect(usher.https());
+    let options = [(":method", "OPTIONS"), (":scheme", "https"), (":authority", "mail.test"), (":path", "*")];
+    client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&options)));
+    assert_eq!(client.outcome(1), Ok(200));
+    let long = [
+        (":method", "X".repeat(33)),
+        (":scheme", "https".into()),
+        (":authority", "mail.test".into()),
+        (":path", "/".into()),
+    ];
+    let long: Vec<(&str, &str)> = long.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    client.send(frame(HEADERS, END_HEADERS | END_STREAM, 3, &block(&long)));
+    assert_eq!(client.outcome(3), Ok(400));
+    assert_eq!(
+        ask(usher.https(), format!("{} / HTTP/1.1\r\nHost: mail.test\r\n\r\n", "X".repeat(33))).status,
+        400
+    );
+}
+
+#[test]
+fn what_head_gets_has_no_content() {
+    // 137
+    let (usher, _web) = door(Setup::new());
+    for request in [
+        "HEAD /#a HTTP/1.1\r\nHost: mail.test\r\n\r\n",
+        "HEAD / HTTP/1.1\r\nHost: mail.test\r\nA : b\r\n\r\n",
+        "HEAD / HTTP/1.1\r\n\r\n",
+        "HEAD /../x HTTP/1.1\r\nHost: mail.test\r\nConnection: close\r\n\r\n",
+    ] {
+        let mut client = connect(usher.https());
+        client.send(request);
+        let said = client.rest().0;
+        assert!(said.starts_with("HTTP/1.1 400") && said.ends_with("\r\n\r\n"), "{request:?}: {said:?}");
+        assert!(said.to_lowercase().contains("content-length"), "{said:?}");
+    }
+}
+
+#[test]
+fn limits_of_heads_are_the_operators() {
+    // 142, 191
+    let (usher, _web) =
+        door(Setup::new().limits("http_head = \"64KiB\"\nhttp_target = \"20KiB\"\nhttp_fields = 40"));
+    let kerberos = format!("Cookie: {}\r\n", "a".repeat(48 * 1024));
+    assert_eq!(ask(usher.https(), get("/", &kerberos)).status, 200);
+    assert_eq!(ask(usher.https(), get(&format!("/?{}", "a".repeat(19_000)), "")).status, 200);
+    assert_eq!(ask(usher.https(), get(&format!("/?{}", "a".repeat(21_000)), "")).status, 414);
+    // Host is the fortieth.
+    assert_eq!(ask(usher.https(), get("/", &"A: b\r\n".repeat(39))).status, 200);
+    assert_eq!(ask(usher.https(), get("/", &"A: b\r\n".repeat(40))).status, 431);
+    let (usher, web) = door(Setup::new());
+    let ninety: String = (0..89).map(|at| format!("A{at}: b\r\n")).collect();
+    let answer = ask(usher.https(), get("/", &ninety));
+    assert!(answer.json()["headers"].as_object().unwrap().len() <= 100);
+    assert_eq!(ask(usher.https(), get("/", &format!("{ninety}B: c\r\n"))).status, 431);
+    assert_eq!(web.asked().len(), 1);
+}
+
+#[test]
+fn paths_have_their_own_ways() {
+    // 139, 143, 144, 184
+    let setup = Setup::new().limits("http_stalled = \"300ms\"\nhttp_min_rate = \"1KiB\"");
+    let address = setup.at(8450);
+    let _web = Web::start("m.test", address, None);
+    let usher = with_array(
+        setup,
+        "via = false\n[[https.path]]\nprefix = \"/rpc\"\nhttp_stalled = \"20s\"\nhttp_min_rate = \"0KiB\"\n\
+         lenient_paths = true\nrequest_trailers = true",
+    )
+    .start();
+    let slowly = |path: &str| {
+        let mut client = connect(usher.https());
+        client
+            .send(format!("POST {path} HTTP/1.1\r\nHost: mail.test\r\nContent-Length: 20\r\n\r\n0123456789"));
+        usher.wait_for_log("serving");
+        std::thread::sleep(std::time::Duration::from_millis(700));
+        client.send("0123456789");
+        client.http_answer()
+    };
+    assert_eq!(slowly("/rpc").json()["octets"], 20);
+    assert_eq!(slowly("/other").status, 408);
+    let answer = ask(usher.https(), get("/rpc//principals/", ""));
+    assert_eq!(answer.json()["target"], "/rpc//principals/");
+    assert_eq!(answer.json()["headers"]["via"], serde_json::Value::Null);
+    assert_eq!(ask(usher.https(), get("/other//principals/", "")).status, 400);
+    assert_eq!(ask(usher.https(), get("/rpc//../x", "")).status, 400);
+    for (path, trailers) in [("/rpc", serde_json::json!(["1234"])), ("/other", serde_json::Value::Null)] {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: mail.test\r\nTransfer-Encoding: chunked\r\n\r\n\
+             2\r\nhi\r\n0\r\nx-checksum: 1234\r\n\r\n"
+        );
+        let seen = ask(usher.https(), request).json();
+        assert_eq!(seen["octets"], 2);
+        assert_eq!(seen["trailers"]["x-checksum"], trailers, "{path}: {seen}");
+    }
+}
+
+#[test]
+fn a_front_has_a_name_of_its_own() {
+    // 140
+    for (trusted, status) in [("[\"127.0.0.0/8\"]", 200), ("[\"192.0.2.0/24\"]", 421)] {
+        let setup = Setup::new();
+        let address = setup.at(8450);
+        let _web = Web::start("m.test", address, None);
+        let usher = with_array(setup, &format!("trusted = {trusted}")).start();
+        let request = "GET / HTTP/1.1\r\nHost: other.test\r\n\r\n";
+        assert_eq!(ask(usher.https(), request).status, status);
+    }
+}
+
+#[test]
+fn http_1_0_is_negotiated_as_well() {
+    // 183
+    let (usher, _web) = door(Setup::new());
+    let mut client = Client::plain(usher.https());
+    client.try_start_tls(usher_tests::client::config_with_alpn(&["http/1.0"]), "mail.test").unwrap();
+    client.send("GET / HTTP/1.0\r\nHost: mail.test\r\n\r\n");
+    assert_eq!(client.http_answer().status, 200);
+}
+
+#[test]
+fn own_answers_of_http_2_have_a_date() {
+    // 190
+    let (usher, _web) = door(Setup::new());
+    let output = std::process::Command::new("curl")
+        .args(["-sk", "--http2", "-D", "-", "-o", "/dev/null", "--resolve"])
+        .arg(format!("mail.test:{}:{}", usher.https().port(), usher.https().ip()))
+        .arg(format!("https://mail.test:{}/healthcheck.htm", usher.https().port()))
+        .output()
+        .unwrap();
+    let head = String::from_utf8_lossy(&output.stdout).to_lowercase();
+    assert!(
+        head.starts_with("http/2 200") && head.contains("\r\ndate: ") && head.contains(" gmt\r\n"),
+        "{head}"
+    );
 }

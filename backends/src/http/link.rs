@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use usher_config::snapshot::HttpVersion;
 use usher_wire::http::field::ends_in_blanks;
-use usher_wire::http1::{Expected, HEAD_CAP};
+use usher_wire::http1::{Caps, Expected};
 
 /// Window of a stream of HTTP/2, in octets.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -23,7 +23,7 @@ const ALIVE: Duration = Duration::from_secs(20);
 /// Requests at a time on an HTTP/2 connection: what every server takes (RFC 9113 section 6.5.2).
 const USERS: usize = 100;
 /// Most octets that are gathered of a response before they are handed on.
-const BUFFER: usize = 64 * 1024;
+const BUFFER: usize = Caps::RESPONSE.head + 16 * 1024;
 
 /// A connection on which requests of body `B` are sent.
 pub struct Link<B> {
@@ -69,8 +69,8 @@ where
                 let judge = Judge::default();
                 let io = TokioIo::new(Judged::new(stream, judge.clone()));
                 let (sender, connection) = http1::Builder::new()
-                    .max_headers(usher_wire::http1::FIELDS_CAP + 1)
-                    .max_header_size(HEAD_CAP)
+                    .max_headers(Caps::RESPONSE.fields + 1)
+                    .max_header_size(Caps::RESPONSE.head)
                     .max_buf_size(BUFFER)
                     .handshake(io)
                     .await
@@ -84,7 +84,7 @@ where
                     .timer(TokioTimer::new())
                     .initial_stream_window_size(STREAM_WINDOW)
                     .initial_connection_window_size(WINDOW)
-                    .max_header_list_size(HEAD_CAP as u32)
+                    .max_header_list_size(Caps::RESPONSE.head as u32)
                     .keep_alive_interval(ALIVE)
                     .keep_alive_timeout(ALIVE)
                     .handshake(TokioIo::new(stream))

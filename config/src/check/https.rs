@@ -49,6 +49,7 @@ pub(super) fn check(
             *time = written.value;
         }
     }
+    https.via = section.optional("via", faults).is_none_or(|via| via.value);
     https.body_limit = section.optional::<Octets>("body_limit", faults).map(|limit| limit.value.0);
     let client_ca: Option<Place<String>> = section.optional("client_ca", faults);
     https.client_ca = client_ca.map(|file| ClientCa { file: file.value.into(), span: file.span });

@@ -68,7 +68,7 @@ fn defaults() -> Limits {
         proxy_header: s(3),
         proxy_header_size: 16 * 1024,
         http_head: 32 * 1024,
-        http_target: 16 * 1024,
+        http_target: 8 * 1024,
         http_fields: 90,
         tls_handshake: s(10),
         silence_before_login: s(60),

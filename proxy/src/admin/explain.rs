@@ -124,7 +124,8 @@ struct Replies {
     at_once: &'static str,
 }
 
-const IMAP: Replies = Replies { service: Service::Imap, held: "waits, then is told of an outage", at_once: "BYE at once" };
+const IMAP: Replies =
+    Replies { service: Service::Imap, held: "waits, then is told of an outage", at_once: "BYE at once" };
 const HTTP: Replies = Replies { service: Service::Http, held: "503", at_once: "503" };
 
 fn outcome(host: &Host, replies: &Replies) -> String {

@@ -6,6 +6,7 @@ use crate::shared::Setting;
 use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 use h2::RecvStream;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::collections::VecDeque;
@@ -15,7 +16,6 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Instant;
-use usher_config::snapshot::Limits;
 
 /// Where the octets come from.
 pub(super) enum Source {
@@ -26,7 +26,7 @@ pub(super) enum Source {
 
 impl Source {
     /// Whether it is known that nothing more comes.
-    fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         match self {
             Self::Nothing => true,
             Self::One(incoming) => incoming.is_end_stream(),
@@ -50,6 +50,18 @@ pub(crate) enum BodyFault {
     /// Its trailers are none.
     #[error("the client's trailers are malformed")]
     Trailers,
+}
+
+impl BodyFault {
+    /// A word of a closed set, for logs and labels.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Broken => "body",
+            Self::TooLong => "body-too-long",
+            Self::TooSlow => "body-too-slow",
+            Self::Trailers => "trailers",
+        }
+    }
 }
 
 /// What others can see of a body while a backend is given it.
@@ -135,6 +147,8 @@ pub(crate) struct RequestBody {
     source: Source,
     /// Read before, and first to go on.
     before: VecDeque<Bytes>,
+    /// The same of its trailers.
+    trailers: Option<HeaderMap>,
     /// Octets that may still come from the source.
     left: u64,
     pace: Option<Box<Pace>>,
@@ -145,21 +159,21 @@ pub(crate) struct RequestBody {
 
 impl RequestBody {
     /// A body from `source` of at most `limit` octets.
-    pub(super) fn new(source: Source, limit: Option<u64>, limits: &Limits, setting: &Arc<Setting>) -> Self {
+    pub(super) fn new(source: Source, limit: Option<u64>, pace: Pace, setting: &Arc<Setting>) -> Self {
         let seen = Seen::default();
         let is_empty = source.has_ended();
         seen.ended.store(is_empty, Ordering::Release);
         let source = if is_empty { Source::Nothing } else { source };
-        let pace = (!is_empty).then(|| Box::new(Pace::new(limits)));
+        let pace = (!is_empty).then(|| Box::new(pace));
         let setting = (!is_empty).then(|| setting.clone());
         let (before, left) = (VecDeque::new(), limit.unwrap_or(u64::MAX));
-        Self { source, before, left, pace, setting, seen: Arc::new(seen) }
+        Self { source, before, trailers: None, left, pace, setting, seen: Arc::new(seen) }
     }
 
     /// No body, of a request that has been sent before: others see both as one.
     pub(super) fn nothing(seen: Arc<Seen>) -> Self {
         let (source, before) = (Source::Nothing, VecDeque::new());
-        Self { source, before, left: 0, pace: None, setting: None, seen }
+        Self { source, before, trailers: None, left: 0, pace: None, setting: None, seen }
     }
 
     /// What others can see of it.
@@ -169,7 +183,7 @@ impl RequestBody {
 
     /// Whether there is nothing to send.
     pub(super) fn is_empty(&self) -> bool {
-        matches!(self.source, Source::Nothing) && self.before.is_empty()
+        matches!(self.source, Source::Nothing) && self.before.is_empty() && self.trailers.is_none()
     }
 
     /// Reads up to `most` octets ahead and returns them; they still go on. `None`: there are more.
@@ -179,16 +193,24 @@ impl RequestBody {
             match std::future::poll_fn(|cx| self.poll_source(cx)).await {
                 None => return Ok(Some(read)),
                 Some(Err(fault)) => return Err(fault),
-                Some(Ok(frame)) => {
-                    // Of trailers a form has none.
-                    if let Ok(data) = frame.into_data() {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => {
                         read.extend_from_slice(&data);
                         self.before.push_back(data);
                     }
-                }
+                    Err(frame) => self.trailers = frame.into_trailers().ok(),
+                },
             }
         }
         Ok(None)
+    }
+
+    /// Reads up to `most` octets ahead, and returns the names of the trailers where the body ends with some.
+    pub(super) async fn announce(&mut self, most: usize) -> Result<Option<HeaderValue>, BodyFault> {
+        self.read_ahead(most).await?;
+        let names = self.trailers.iter().flat_map(HeaderMap::keys).map(HeaderName::as_str);
+        let names = names.collect::<Vec<_>>().join(", ");
+        Ok(HeaderValue::try_from(names).ok().filter(|names| !names.is_empty()))
     }
 
     fn fail(&mut self, fault: BodyFault) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
@@ -299,6 +321,9 @@ impl Body for RequestBody {
         if let Some(data) = this.before.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
+        if let Some(trailers) = this.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
         this.poll_source(cx)
     }
 
@@ -313,7 +338,7 @@ impl Body for RequestBody {
             Source::One(incoming) => incoming.size_hint().exact(),
             Source::Two(_) => None,
         };
-        match rest {
+        match rest.filter(|_| self.trailers.is_none()) {
             Some(rest) => SizeHint::with_exact(before + rest),
             None => SizeHint::default(),
         }

@@ -9,6 +9,7 @@ use super::fields;
 use super::forward::{self, Aim, Going, Reached, Unreached};
 use super::identify::{self, Whose};
 use super::interim::Inform;
+use super::pace::Pace;
 use super::pages;
 use super::response::{Relayed, ResponseBody};
 use super::ticket::{Held, Ticket};
@@ -17,15 +18,19 @@ use super::validate::{Invalid, Valid, validate};
 use crate::shared::Listening;
 use h2::Reason;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HeaderValue, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
+    CONNECTION, CONTENT_LENGTH, COOKIE, DATE, EXPECT, HeaderValue, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
+    TRAILER,
 };
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 use usher_config::https::{Https, Identity};
 use usher_config::snapshot::Affinity;
+
+/// Octets of a body that are read to learn of its trailers.
+const AHEAD: usize = 64 * 1024;
 
 /// What becomes of a request.
 pub(super) enum Outcome {
@@ -61,7 +66,7 @@ pub(super) async fn exchange(
     let mut ticket = Ticket::new(client, version, parts.method.clone(), path);
     let answered = match refused {
         Some(refusal) => Err(Unreached::Refused(refusal)),
-        None => match validate(&mut parts, client) {
+        None => match validate(&mut parts, client, &at) {
             Ok(valid) => Box::pin(serve(&mut ticket, &at, valid, parts, source, inform)).await,
             Err(Invalid::Refused(refusal)) => Err(refusal.into()),
             Err(Invalid::Malformed(cause)) => {
@@ -145,7 +150,16 @@ async fn serve(
         return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "protocol").into());
     }
     let connects = connects.is_some();
-    let mut body = RequestBody::new(source, limit, &snapshot.limits, &at.setting);
+    let pace = Pace::new(&snapshot.limits, policy);
+    let sends_trailers = policy.is_some_and(|policy| policy.request_trailers);
+    let is_empty_post = parts.version == Version::HTTP_2
+        && matches!(parts.method, Method::POST | Method::PUT | Method::PATCH)
+        && source.has_ended();
+    if is_empty_post && !parts.headers.contains_key(CONTENT_LENGTH) {
+        // HTTP/1.1 says so by a length, where the method expects a body (RFC 9110 section 8.6).
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    let mut body = RequestBody::new(source, limit, pace, &at.setting);
     ticket.seen = Some(body.seen().clone());
     // What asks for a tunnel would take a page for one.
     if !connects
@@ -166,11 +180,16 @@ async fn serve(
     let whose = whose.await?;
     let mut extras = Extras::default();
     let aim = aim(ticket, at, whose, &own, &mut extras).await?;
+    if sends_trailers && !body.is_empty() && !parts.headers.contains_key(TRAILER) {
+        // HTTP/1.1 sends those alone that were announced.
+        let names = body.announce(AHEAD).await.map_err(body_refusal)?;
+        parts.headers.extend(names.map(|names| (TRAILER, names)));
+    }
     let upgrade = tunnel::upgrade(&mut parts, body.is_empty(), policy);
     let expects = parts.headers.contains_key(EXPECT) && !body.is_empty();
     let may_not_set = |name: &str| sets_identity(https, &client, name);
-    let (trusted, version, id) = (&https.trusted, parts.version, ticket.id);
-    fields::to_backend(&mut parts.headers, &client, trusted, version, &valid.asked, id, may_not_set);
+    let (version, id) = (parts.version, ticket.id);
+    fields::to_backend(&mut parts.headers, &client, https, version, &valid.asked, id, may_not_set);
     if expects {
         parts.headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
     }
@@ -180,7 +199,8 @@ async fn serve(
     parts.extensions.clear();
     let request = Some(Request::from_parts(parts, body));
     let host = valid.asked.host.clone();
-    let mut going = Going { request, host, upgrades: upgrade.is_some(), expects, timeout };
+    let upgrades = upgrade.is_some();
+    let mut going = Going { request, host, upgrades, expects, timeout };
     let reached = forward::forward(ticket, at, &aim, &mut going, inform).await?;
     if let (Aim::Array { name, member }, Some(Held::Member(lease))) = (&aim, &ticket.held)
         && lease_is_bound(&client, name)
@@ -348,6 +368,11 @@ fn finish_head(client: &Client, at: &Listening, version: Version, headers: &mut 
             headers.append(SET_COOKIE, cookie);
         }
     }
+    if version == Version::HTTP_2 && !headers.contains_key(DATE) {
+        // The codec of HTTP/1 says it by itself (RFC 9110 section 6.6.1).
+        let now = httpdate::fmt_http_date(std::time::SystemTime::now());
+        headers.extend(HeaderValue::try_from(now).ok().map(|now| (DATE, now)));
+    }
     // With little memory left nobody keeps a connection for later.
     if version != Version::HTTP_2 && client.shared.pressure.level() > 0 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -362,12 +387,12 @@ fn ends_connection(refusal: Refusal, ticket: &Ticket) -> bool {
 
 /// What a client is told of its body.
 pub(super) fn body_refusal(fault: BodyFault) -> Refusal {
-    match fault {
-        BodyFault::Broken => Refusal::new(StatusCode::BAD_REQUEST, "body"),
-        BodyFault::TooLong => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-long"),
-        BodyFault::TooSlow => Refusal::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow"),
-        BodyFault::Trailers => Refusal::new(StatusCode::BAD_REQUEST, "trailers"),
-    }
+    let status = match fault {
+        BodyFault::Broken | BodyFault::Trailers => StatusCode::BAD_REQUEST,
+        BodyFault::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+        BodyFault::TooSlow => StatusCode::REQUEST_TIMEOUT,
+    };
+    Refusal::new(status, fault.name())
 }
 
 fn declared_length(headers: &HeaderMap) -> Option<u64> {

@@ -114,7 +114,7 @@ fn remove_all(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
 pub(super) fn to_backend(
     headers: &mut HeaderMap,
     client: &Client,
-    trusted: &[IpNet],
+    https: &Https,
     version: Version,
     asked: &Asked,
     id: Id,
@@ -129,13 +129,15 @@ pub(super) fn to_backend(
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    remove_forged(headers, is_in(client.ends.0.ip(), trusted), may_not_set);
+    remove_forged(headers, is_in(client.ends.0.ip(), &https.trusted), may_not_set);
     join_cookies(headers);
     tell_client(headers, &client.told, asked);
     if let Ok(id) = HeaderValue::from_bytes(&id.digits()) {
         headers.entry(X_REQUEST_ID).or_insert(id);
     }
-    add_via(headers, version, &client.told);
+    if https.via {
+        add_via(headers, version, &client.told);
+    }
 }
 
 /// Removes from trailers what only usher or a trusted sender may say: some servers read them as fields.

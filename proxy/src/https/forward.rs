@@ -342,10 +342,6 @@ fn dress(request: &mut Request<RequestBody>, version: HttpVersion, host: &Header
     let mut uri = http::uri::Parts::default();
     uri.path_and_query = request.uri().path_and_query().cloned();
     let (is_empty, length) = (request.body().is_empty(), request.body().size_hint().exact());
-    if is_empty {
-        // The codec would send the field and no body to it.
-        request.headers_mut().remove(CONTENT_LENGTH);
-    }
     match version {
         HttpVersion::One => {
             *request.version_mut() = Version::HTTP_11;

@@ -17,13 +17,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use usher_config::snapshot::Limits;
-use usher_wire::http1::{Awaits, RequestReader};
+use usher_wire::http1::{Awaits, RequestReader, Scheme};
 
 /// Octets read at a time: a TLS record.
 const READ: usize = 16 * 1024;
 
 /// What the codec is given in place of a request that is refused.
-const IN_PLACE: &[u8] = b"GET / HTTP/1.1\r\nhost: refused.invalid\r\nconnection: close\r\n\r\n";
+const IN_PLACE: &[u8] = b" / HTTP/1.1\r\nhost: refused.invalid\r\nconnection: close\r\n\r\n";
 
 thread_local! {
     /// What connections of a worker thread read into before it is judged; nothing of it outlives a poll.
@@ -53,11 +53,11 @@ pub(super) struct Guarded {
 }
 
 impl Guarded {
-    pub(super) fn new(stream: ClientStream, wire: Wire, limits: &Limits) -> Self {
+    pub(super) fn new(stream: ClientStream, wire: Wire, limits: &Limits, scheme: Scheme) -> Self {
         Self {
             stream,
             wire,
-            reader: RequestReader::default(),
+            reader: RequestReader::new(limits.request_caps(), scheme),
             good: Kept::default(),
             held: Vec::new(),
             refused: false,
@@ -65,7 +65,7 @@ impl Guarded {
             idle: limits.http_idle,
             waiting: None,
             sleep: None,
-            unwritten: Pace::new(limits),
+            unwritten: Pace::new(limits, None),
             interim: Vec::new(),
             closing: Closing::new(limits.farewell),
         }
@@ -86,6 +86,9 @@ impl Guarded {
             self.wire.refuse(self.reader.heads(), refused);
         } else {
             self.wire.refuse(self.reader.heads() + 1, refused);
+            // The answer to HEAD has no content, whatever it is.
+            let method: &[u8] = if self.reader.asks_for_head() { b"HEAD" } else { b"GET" };
+            self.good.octets.extend_from_slice(method);
             self.good.octets.extend_from_slice(IN_PLACE);
         }
     }

@@ -8,6 +8,7 @@ use super::guarded::Guarded;
 use super::interim::Inform;
 use super::response::{BrokenOff, ResponseBody};
 use super::wire::{Refused, Turn, Wire};
+use crate::session::{By, Cause, Ended, Stage};
 use crate::tls::ClientStream;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
@@ -17,33 +18,45 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::fmt::Write;
 use std::sync::Arc;
-use usher_wire::http1::{FIELDS_CAP, Fault, HEAD_CAP};
+use usher_wire::http1::{Fault, Scheme};
 
 /// Octets of a message that the codec gathers at most.
 const BUFFER: usize = 64 * 1024;
+/// Octets that are read behind a head, at most.
+const READ_AHEAD: usize = 16 * 1024;
 
 /// Serves requests until the connection ends.
 pub(super) async fn serve(client: Arc<Client>, stream: ClientStream) {
     let wire = Wire::default();
     let at = client.listening();
-    let io = TokioIo::new(Guarded::new(stream, wire.clone(), &at.setting.snapshot.limits));
+    let limits = &at.setting.snapshot.limits;
+    let caps = limits.request_caps();
+    let io = TokioIo::new(Guarded::new(stream, wire.clone(), limits, Scheme::Https));
     // A connection that lasts keeps no configuration.
     drop(at);
-    let shared = client.shared.clone();
+    let (shared, judged) = (client.shared.clone(), client.clone());
     let service = service_fn(move |request| answer(client.clone(), wire.begin(), request));
     let connection = http1::Builder::new()
         .header_read_timeout(None)
-        .max_headers(FIELDS_CAP + 1)
-        .max_header_size(HEAD_CAP)
-        .max_buf_size(BUFFER)
+        .max_headers(caps.fields + 1)
+        .max_header_size(caps.head)
+        .max_buf_size(BUFFER.max(caps.head + READ_AHEAD))
         .serve_connection(io, service)
         .with_upgrades();
     tokio::pin!(connection);
     tokio::select! {
-        ended = connection.as_mut() => return drop(ended),
+        ended = connection.as_mut() => return note_end(&judged, ended),
         () = shared.stopped() => connection.as_mut().graceful_shutdown(),
     }
-    drop(connection.await);
+    note_end(&judged, connection.await);
+}
+
+/// Writes down what the codec has refused by itself: the guard before it should have.
+fn note_end(client: &Client, ended: Result<(), hyper::Error>) {
+    if ended.is_err_and(|error| error.is_parse()) {
+        client.shared.meter.http_refused("codec");
+        client.write_end(Ended::new(By::Client, Stage::Relay, Cause::Protocol("codec")));
+    }
 }
 
 impl Inform for Turn {

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
+use usher_config::https::PathPolicy;
 use usher_config::snapshot::Limits;
 
 /// The waiting for one peer.
@@ -21,10 +22,11 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(limits: &Limits) -> Self {
+    /// What a path says goes before what `[limits]` say.
+    pub(super) fn new(limits: &Limits, policy: Option<&PathPolicy>) -> Self {
         Self {
-            stalled: limits.http_stalled,
-            rate: limits.http_min_rate,
+            stalled: policy.and_then(|policy| policy.stalled).unwrap_or(limits.http_stalled),
+            rate: policy.and_then(|policy| policy.min_rate).unwrap_or(limits.http_min_rate),
             octets: 0,
             waited: Duration::ZERO,
             since: None,
@@ -49,7 +51,10 @@ impl Pace {
 
     /// How long it may be waited for this time.
     fn patience(&self) -> Duration {
-        let earned = Duration::from_secs_f64(self.octets as f64 / self.rate.max(1) as f64);
+        if self.rate == 0 {
+            return self.stalled;
+        }
+        let earned = Duration::from_secs_f64(self.octets as f64 / self.rate as f64);
         self.stalled.min((self.stalled + earned).saturating_sub(self.waited))
     }
 }

@@ -14,6 +14,11 @@ use http::{HeaderValue, Method, Response, StatusCode};
 /// The page that load balancers ask for.
 const HEALTH: &str = "/healthcheck.htm";
 
+/// Whether a path is that of one of usher's own pages, as far as that can be said by the path alone.
+pub(super) fn is_own(path: &str) -> bool {
+    path.eq_ignore_ascii_case(HEALTH)
+}
+
 /// The page that is asked for, if it is one of usher's own.
 ///
 /// # Errors

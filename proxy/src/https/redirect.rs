@@ -6,6 +6,7 @@ use crate::shared::{Listening, Shared};
 use crate::tls::ClientStream;
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, LOCATION};
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -14,17 +15,24 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use usher_wire::http::authority::Authority;
+use usher_wire::http1::Scheme;
 
 /// Serves one connection.
 pub(super) async fn serve(shared: &Shared, at: &Listening, stream: ClientStream) {
     let wire = Wire::default();
-    let io = TokioIo::new(Guarded::new(stream, wire.clone(), &at.setting.snapshot.limits));
-    let port = at.listener().redirect_to.unwrap_or(443);
+    let limits = &at.setting.snapshot.limits;
+    let io = TokioIo::new(Guarded::new(stream, wire.clone(), limits, Scheme::Http));
+    let caps = limits.request_caps();
+    let at = at.clone();
     let service = service_fn(move |request| {
-        let answer = answer(&wire.begin(), port, &request);
+        let answer = answer(&wire.begin(), &at, &request);
         async move { Ok::<_, Infallible>(answer) }
     });
-    let connection = http1::Builder::new().header_read_timeout(None).serve_connection(io, service);
+    let connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_headers(caps.fields + 1)
+        .max_header_size(caps.head)
+        .serve_connection(io, service);
     tokio::pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return drop(ended),
@@ -33,13 +41,13 @@ pub(super) async fn serve(shared: &Shared, at: &Listening, stream: ClientStream)
     drop(connection.await);
 }
 
-fn answer(turn: &Turn, port: u16, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+fn answer(turn: &Turn, at: &Listening, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     let refused = turn.refused().map(|refused| match refused {
         Refused::Slow => 408,
         Refused::Fault(fault) => fault.status(),
     });
-    let status = match (refused, location(port, request)) {
+    let status = match (refused, location(at, request)) {
         (Some(status), _) => StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST),
         (None, None) => StatusCode::BAD_REQUEST,
         (None, Some(location)) => {
@@ -56,10 +64,24 @@ fn answer(turn: &Turn, port: u16, request: &Request<Incoming>) -> Response<Full<
     response
 }
 
+/// Whether a name is one of usher's: of the server, of a certificate, or of a domain.
+fn knows(at: &Listening, host: &str) -> bool {
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    let snapshot = &at.setting.snapshot;
+    name == snapshot.server.name.to_ascii_lowercase()
+        || at.setting.tls.certificates.has(&name)
+        || (snapshot.domains.names().contains(&name.as_str()))
+}
+
 /// The same place, by HTTPS.
-fn location(port: u16, request: &Request<Incoming>) -> Option<HeaderValue> {
-    let host = Authority::parse(request.headers().get(HOST)?.as_bytes())?.host;
-    let path = request.uri().path_and_query()?.as_str();
+fn location(at: &Listening, request: &Request<Incoming>) -> Option<HeaderValue> {
+    let asked = request.headers().get(HOST).and_then(|host| Authority::parse(host.as_bytes()));
+    // Nobody is sent where somebody else might wait for them.
+    let host = asked.map(|asked| asked.host).filter(|host| knows(at, host));
+    let host = host.unwrap_or(&at.setting.snapshot.server.name);
+    let path =
+        request.uri().path_and_query().map(PathAndQuery::as_str).filter(|path| path.starts_with('/'))?;
+    let port = at.listener().redirect_to.unwrap_or(443);
     let port = if port == 443 { String::new() } else { format!(":{port}") };
     HeaderValue::from_str(&format!("https://{host}{port}{path}")).ok()
 }

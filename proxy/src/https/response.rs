@@ -177,6 +177,14 @@ impl Relayed {
                 }
                 Poll::Ready(Some(Ok(without_framing(frame))))
             }
+            // A client that stalls or leaves in its own body ends the response to it as well.
+            Poll::Ready(Some(Err(_)))
+                if self.ticket.seen.as_ref().is_some_and(|seen| seen.fault().is_some()) =>
+            {
+                let fault = self.ticket.seen.as_ref().and_then(|seen| seen.fault());
+                let cause = fault.map_or(Cause::Closed, |fault| Cause::Protocol(fault.name()));
+                self.break_off(Ended::new(By::Client, Stage::Relay, cause), cx)
+            }
             Poll::Ready(Some(Err(error))) => {
                 if let Some(link) = &self.link {
                     self.blame(&link.body_fault(&error));

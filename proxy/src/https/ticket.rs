@@ -58,6 +58,8 @@ pub(super) struct Ticket {
     pub(super) status: Option<StatusCode>,
     pub(super) seen: Option<Arc<Seen>>,
     pub(super) from_backend: u64,
+    /// What a tunnel has brought beyond the request.
+    pub(super) from_client: u64,
     /// How it ended, where it did not come to its proper end.
     ended: Ended,
 }
@@ -78,6 +80,7 @@ impl Ticket {
             status: None,
             seen: None,
             from_backend: 0,
+            from_client: 0,
             // Whatever drops it before it is said otherwise does so because the client is gone.
             ended: Ended::new(By::Client, Stage::Login, Cause::Closed),
         }
@@ -149,8 +152,10 @@ impl Drop for Ticket {
             (By::Backend, Cause::Complete) => shared.meter.http.completed(),
             _ => shared.meter.closed(Protocol::Https, by, stage, cause),
         }
-        let from_client = self.seen.as_ref().map_or(0, |seen| seen.octets());
-        shared.meter.bytes.from_client.increment(from_client);
+        let of_body = self.seen.as_ref().map_or(0, |seen| seen.octets());
+        // What goes through a tunnel is counted there.
+        shared.meter.bytes.from_client.increment(of_body);
+        let from_client = of_body + self.from_client;
         let user = self.session.as_ref().map(|session| &*session.about.user).unwrap_or_default();
         let host = self.held.as_ref().map(|held| &*held.id().name).unwrap_or_default();
         if self.is_refused_login() {

@@ -131,6 +131,7 @@ impl Tunnel {
         let counted = &self.ticket.client.shared.meter.bytes;
         let (ended, octets) =
             relay::splice(session, client, TokioIo::new(backend), counted, self.patience).await;
+        self.ticket.from_client += octets.0;
         self.ticket.from_backend += octets.1;
         self.ticket.end(ended);
     }

@@ -25,7 +25,6 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use usher_config::snapshot::Limits;
-use usher_wire::http1::HEAD_CAP;
 
 /// Window of a stream, in octets.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -44,7 +43,7 @@ pub(super) async fn serve(client: Arc<Client>, stream: ClientStream) {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(WINDOW)
         .max_concurrent_streams(limits.http_streams)
-        .max_header_list_size(HEAD_CAP as u32)
+        .max_header_list_size(u32::try_from(limits.http_head).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND)
         .enable_connect_protocol()
         .handshake(Counted::new(stream, &limits));
@@ -184,7 +183,7 @@ async fn answer(
 
 /// Sends a body as the client takes it. A stream on which nothing goes for too long is reset.
 async fn pump(mut body: ResponseBody, mut stream: SendStream<Bytes>, limits: &Limits) {
-    let mut pace = Pace::new(limits);
+    let mut pace = Pace::new(limits, None);
     loop {
         let frame = std::future::poll_fn(|cx| {
             if stream.poll_reset(cx).is_ready() {

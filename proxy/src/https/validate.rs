@@ -4,6 +4,8 @@ use super::answer::Refusal;
 use super::asked::Asked;
 use super::client::Client;
 use super::fields;
+use super::pages;
+use crate::shared::Listening;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, EXPECT, HOST};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Version};
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use usher_wire::http::authority::Authority;
 use usher_wire::http::field::ends_in_blanks;
 use usher_wire::http::path;
-use usher_wire::http1::{FIELDS_CAP, TARGET_CAP, content_length};
+use usher_wire::http1::{METHOD_CAP, content_length};
 
 /// A request that can be served: who is asked, and for what, each in one form.
 #[derive(Debug)]
@@ -32,7 +34,9 @@ pub(super) enum Invalid {
 }
 
 /// Judges a request. Whatever came by HTTP/2 gets a `Host`, as every backend expects one.
-pub(super) fn validate(parts: &mut Parts, client: &Client) -> Result<Valid, Invalid> {
+pub(super) fn validate(parts: &mut Parts, client: &Client, at: &Listening) -> Result<Valid, Invalid> {
+    let snapshot = &at.setting.snapshot;
+    let limits = &snapshot.limits;
     let bad = |cause| {
         let refusal = Refusal::new(StatusCode::BAD_REQUEST, cause);
         if parts.version == Version::HTTP_2 { Invalid::Malformed(cause) } else { Invalid::Refused(refusal) }
@@ -62,6 +66,10 @@ pub(super) fn validate(parts: &mut Parts, client: &Client) -> Result<Valid, Inva
             let same = Authority::parse(given.as_bytes()).is_some_and(|given| given.is_same(&named, 443));
             client.asked(given.as_bytes()).filter(|_| same).ok_or_else(|| bad("two-hosts"))?
         }
+        // Whom HTTP/1.0 asks it need not say; usher's own pages are the same for everybody.
+        (None, None) if parts.version == Version::HTTP_10 && pages::is_own(parts.uri.path()) => {
+            client.asked(client.name().as_bytes()).ok_or_else(|| bad("no-host"))?
+        }
         (None, None) => return Err(bad("no-host")),
     };
     let mut lengths = parts.headers.get_all(CONTENT_LENGTH).iter();
@@ -80,9 +88,11 @@ pub(super) fn validate(parts: &mut Parts, client: &Client) -> Result<Valid, Inva
         let crumbs = parts.headers.get_all(COOKIE).iter().count().saturating_sub(1);
         let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
         let continues = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-        let refusal = if target > TARGET_CAP {
+        let refusal = if parts.method.as_str().len() > METHOD_CAP {
+            Some((StatusCode::BAD_REQUEST, "start-line"))
+        } else if target > limits.http_target {
             Some((StatusCode::URI_TOO_LONG, "target-too-long"))
-        } else if parts.headers.len() - crumbs > FIELDS_CAP {
+        } else if parts.headers.len() - crumbs > limits.http_fields {
             Some((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large"))
         } else if !parts.headers.get_all(EXPECT).iter().all(continues) {
             Some((StatusCode::EXPECTATION_FAILED, "expectation"))
@@ -93,7 +103,9 @@ pub(super) fn validate(parts: &mut Parts, client: &Client) -> Result<Valid, Inva
             return Err(Invalid::Refused(Refusal::new(status, cause)));
         }
     }
-    if client.server_name.as_ref().is_some_and(|wanted| *wanted != asked.name) {
+    // A front of one's own has a name of its own (RFC 9110 section 7.4).
+    let is_front = fields::is_in(client.ends.0.ip(), &snapshot.https.trusted);
+    if !is_front && client.server_name.as_ref().is_some_and(|wanted| *wanted != asked.name) {
         let refusal = Refusal::new(StatusCode::MISDIRECTED_REQUEST, "misdirected");
         return Err(Invalid::Refused(refusal));
     }
@@ -108,14 +120,18 @@ pub(super) fn validate(parts: &mut Parts, client: &Client) -> Result<Valid, Inva
         let refusal = Refusal::new(StatusCode::BAD_REQUEST, "authorization-twice");
         return Err(Invalid::Refused(refusal));
     }
-    let path = if written == "*" && parts.method == Method::OPTIONS && !is_absolute {
+    let path = if written == "*" && parts.method == Method::OPTIONS {
         Cow::Borrowed("*")
     } else if graphic(written) {
         let refusal = Refusal::new(StatusCode::BAD_REQUEST, "ambiguous-path");
         if !written.starts_with('/') {
             return Err(bad("path"));
         }
-        path::normalise(written).ok_or(Invalid::Refused(refusal))?
+        let lenient = || {
+            let normal = path::normalise_lenient(written)?;
+            snapshot.https.policy(&normal).is_some_and(|policy| policy.lenient_paths).then_some(normal)
+        };
+        path::normalise(written).or_else(|| lenient().map(Cow::Owned)).ok_or(Invalid::Refused(refusal))?
     } else {
         return Err(bad("path"));
     };

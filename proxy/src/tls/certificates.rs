@@ -74,6 +74,11 @@ impl Certificates {
         Arc::new(Resolver { certificates: self.clone(), strict })
     }
 
+    /// Whether one of them is good for `name`, in lower case.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
     fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
         let exact = self.by_name.get(name);
         // A wildcard stands for the leftmost label alone (RFC 9525 section 6.3).

@@ -36,6 +36,8 @@ impl Choice {
 pub(crate) struct ServerConfigs {
     pub(crate) imap: Choice,
     pub(crate) https: Choice,
+    /// All that they choose from.
+    pub(crate) certificates: Arc<Certificates>,
     /// The files of the certificates, and when those end, in seconds since 1970.
     pub(crate) ends: Vec<(String, i64)>,
 }
@@ -84,7 +86,8 @@ pub(crate) fn server_configs(
     };
     Ok(ServerConfigs {
         imap: choice(&[b"imap"], None)?,
-        https: choice(&[b"h2", b"http/1.1"], clients)?,
+        https: choice(&[b"h2", b"http/1.1", b"http/1.0"], clients)?,
+        certificates: certificates.clone(),
         ends,
     })
 }

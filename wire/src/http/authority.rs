@@ -40,7 +40,8 @@ impl<'a> Authority<'a> {
             return None;
         }
         let port = match port {
-            None => None,
+            // An empty one is none (RFC 3986 section 3.2.3).
+            None | Some("") => None,
             Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
                 Some(digits.parse().ok().filter(|port| *port != 0)?)
             }
@@ -71,7 +72,8 @@ mod tests {
             ("", None),
             (":443", None),
             ("u@h", None),
-            ("h:", None),
+            ("h:", Some(("h", None))),
+            ("[::1]:", Some(("[::1]", None))),
             ("h:0", None),
             ("h:99999", None),
             ("h:+1", None),

@@ -8,17 +8,34 @@ use std::borrow::Cow;
 /// The path's normal form: percent-encoded octets decoded, but for `%25` and `%2F`, which stay, so that a
 /// segment stays one, and for those that are no UTF-8. `None` for a path that not every server would read alike.
 pub fn normalise(path: &str) -> Option<Cow<'_, str>> {
+    normal_form(path, false)
+}
+
+/// The same for a path in which empty segments mean nothing: its normal form is without them.
+pub fn normalise_lenient(path: &str) -> Option<String> {
+    let normal = normal_form(path, true)?;
+    let mut shown = String::with_capacity(normal.len());
+    for b in normal.chars() {
+        if b != '/' || !shown.ends_with('/') {
+            shown.push(b);
+        }
+    }
+    Some(shown)
+}
+
+fn normal_form(path: &str, may_have_empty: bool) -> Option<Cow<'_, str>> {
     if !path.starts_with('/') {
         return None;
     }
     let normal = if path.contains('%') { Cow::Owned(decode(path)?) } else { Cow::Borrowed(path) };
     let ambiguous = normal.bytes().any(|b| b == b'\\' || b.is_ascii_control())
         || normal.get(1..)?.split('/').rev().enumerate().any(|(from_end, segment)| {
-            // An empty segment at the end is a directory's slash. Some servers read `%2F` as one.
-            // And some take what follows a semicolon for no part of the name.
+            // An empty segment at the end is a directory's slash, also where nothing but a parameter stands there.
+            // Some servers read `%2F` as one, and some take what follows a semicolon for no part of the name.
             let parts = segment.split("%2F").map(|part| part.split(';').next().unwrap_or_default());
             let dots = parts.clone().any(|part| matches!(part, "." | ".."));
-            let nameless = segment.starts_with(';') || (segment.is_empty() && from_end > 0);
+            let is_empty = segment.is_empty() || segment.starts_with(';');
+            let nameless = is_empty && from_end > 0 && !may_have_empty;
             dots || nameless
         });
     (!ambiguous).then_some(normal)
@@ -116,6 +133,11 @@ mod tests {
             ("/a/..;x/b", None),
             ("/a/%2e%2e%3bx", None),
             ("/;/a", None),
+            ("/;jsessionid=1A2B", Some("/;jsessionid=1A2B")),
+            ("/a/;v=1", Some("/a/;v=1")),
+            ("/..;/x", None),
+            ("/a/..;v", None),
+            ("/;/..", None),
             ("/a;v=1/b", Some("/a;v=1/b")),
             ("/%c0%ae%c0%ae%c0%af", None),
             ("/%e0%80%af", None),
@@ -138,6 +160,15 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(normalise(path).as_deref(), expected, "{path}");
+        }
+        for (path, expected) in [
+            ("//principals/", Some("/principals/")),
+            ("/a///b//", Some("/a/b/")),
+            ("//a/../b", None),
+            ("//..;/x", None),
+            ("//%2e%2e/", None),
+        ] {
+            assert_eq!(normalise_lenient(path).as_deref(), expected, "{path}");
         }
         assert_eq!(name("a%2Fb%25c"), b"a/b%c");
         assert_eq!(name("%252F"), b"%2F");

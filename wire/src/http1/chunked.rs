@@ -29,13 +29,20 @@ pub(super) struct Chunked {
     /// The line that is not whole yet.
     line: Vec<u8>,
     trailer: usize,
+    /// Blanks may stand behind a size, as they once might (RFC 7230 section 4.1.1).
+    is_lenient: bool,
 }
 
 const BAD: Fault = Fault::Malformed("chunk");
 
 impl Chunked {
     pub(super) fn new() -> Self {
-        Self { at: At::Size, line: Vec::new(), trailer: 0 }
+        Self { at: At::Size, line: Vec::new(), trailer: 0, is_lenient: false }
+    }
+
+    /// For bodies of a backend that is known.
+    pub(super) fn lenient() -> Self {
+        Self { is_lenient: true, ..Self::new() }
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -78,7 +85,7 @@ impl Chunked {
         let line = std::mem::take(&mut self.line);
         let line = line.strip_suffix(b"\r\n").ok_or(Fault::Malformed("bare-lf"))?;
         self.at = match self.at {
-            At::Size => match size(line)? {
+            At::Size => match size(line, self.is_lenient)? {
                 0 => At::Trailer,
                 size => At::Data(size),
             },
@@ -99,11 +106,12 @@ impl Chunked {
 }
 
 /// Reads the line of a size: hexadecimal digits, and behind a semicolon an extension that means nothing here.
-fn size(line: &[u8]) -> Result<u64, Fault> {
+fn size(line: &[u8], is_lenient: bool) -> Result<u64, Fault> {
     let (digits, extension) = match memchr::memchr(b';', line) {
         Some(at) => line.split_at(at),
         None => (line, &[][..]),
     };
+    let digits = if is_lenient { digits.trim_ascii_end() } else { digits };
     if extension.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
         return Err(BAD);
     }

@@ -1,6 +1,6 @@
 //! Field lines, and what of them says how long a body is (RFC 9112 sections 5 and 6).
 
-use super::{FIELDS_CAP, Fault};
+use super::Fault;
 
 /// One field line; the value without the white space around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +60,8 @@ pub(super) fn field(line: &[u8]) -> Result<Field<'_>, Fault> {
     Ok(Field { name, value: value.trim_ascii() })
 }
 
-/// Reads the lines of `block`, each with its CRLF.
-pub(super) fn fields(block: &[u8]) -> impl Iterator<Item = Result<Field<'_>, Fault>> {
+/// Reads the lines of `block`, each with its CRLF: at most `cap` of them.
+pub(super) fn fields(block: &[u8], cap: usize) -> impl Iterator<Item = Result<Field<'_>, Fault>> {
     let mut rest = block;
     let mut count = 0;
     std::iter::from_fn(move || {
@@ -69,7 +69,7 @@ pub(super) fn fields(block: &[u8]) -> impl Iterator<Item = Result<Field<'_>, Fau
         let (line, after) = rest.split_at(end + 1);
         rest = after;
         count += 1;
-        if count > FIELDS_CAP {
+        if count > cap {
             return Some(Err(Fault::HeadTooLarge));
         }
         Some(field(line.strip_suffix(b"\r\n").unwrap_or(line)))

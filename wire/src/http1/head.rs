@@ -1,9 +1,9 @@
 //! Gathers a head until it is whole, without a line that ends in a bare LF.
 
-use super::{Fault, HEAD_CAP, TARGET_CAP};
+use super::{Caps, Fault};
 
 /// Room for a method and a version beside the longest target.
-const START_LINE_CAP: usize = TARGET_CAP + 64;
+const START_LINE: usize = 64;
 
 /// Octets that room is made for at a time: most heads are no longer.
 const ROOM: usize = 1024;
@@ -36,7 +36,7 @@ impl Gathered {
     }
 
     /// Takes octets from `input` up to the end of the start line or of the head. Returns how many were taken.
-    pub(super) fn take(&mut self, input: &[u8]) -> Result<(usize, Taken), Fault> {
+    pub(super) fn take(&mut self, input: &[u8], caps: &Caps) -> Result<(usize, Taken), Fault> {
         // Most heads come at once: room for them, and not line by line.
         self.octets.reserve(input.len().min(ROOM));
         let mut taken = 0;
@@ -44,7 +44,7 @@ impl Gathered {
             let (line, _) = input.get(taken..).unwrap_or_default().split_at(end + 1);
             self.octets.extend_from_slice(line);
             taken += line.len();
-            self.check_size()?;
+            self.check_size(caps)?;
             if !self.octets.ends_with(b"\r\n") {
                 return Err(Fault::Malformed("bare-lf"));
             }
@@ -68,13 +68,18 @@ impl Gathered {
         }
         let rest = input.get(taken..).unwrap_or_default();
         self.octets.extend_from_slice(rest);
-        self.check_size()?;
+        self.check_size(caps)?;
         Ok((input.len(), Taken::Part))
     }
 
     /// The start line, once it is whole.
     pub(super) fn start_line(&self) -> &[u8] {
         split(&self.octets).0
+    }
+
+    /// Whether what there is of it is the beginning of a HEAD request.
+    pub(super) fn asks_for_head(&self) -> bool {
+        self.octets.starts_with(b"HEAD ")
     }
 
     /// The head, and room for the next.
@@ -87,11 +92,11 @@ impl Gathered {
         if out.is_empty() { *out = head } else { out.extend_from_slice(&head) }
     }
 
-    fn check_size(&self) -> Result<(), Fault> {
-        if self.line == 0 && self.octets.len() > START_LINE_CAP {
+    fn check_size(&self, caps: &Caps) -> Result<(), Fault> {
+        if self.line == 0 && self.octets.len() > caps.target + START_LINE {
             return Err(Fault::TargetTooLong);
         }
-        if self.octets.len() > HEAD_CAP {
+        if self.octets.len() > caps.head {
             return Err(Fault::HeadTooLarge);
         }
         Ok(())

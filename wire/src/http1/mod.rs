@@ -11,15 +11,29 @@ mod request;
 mod response;
 
 pub use fields::content_length;
-pub use request::{Awaits, RequestReader};
+pub use request::{Awaits, RequestReader, Scheme};
 pub use response::{Expected, ResponseReader};
 
-/// Longest head in octets, with its start line.
-pub const HEAD_CAP: usize = 32 * 1024;
-/// Most fields of a head.
-pub const FIELDS_CAP: usize = 100;
-/// Longest target of a request in octets.
-pub const TARGET_CAP: usize = 8 * 1024;
+/// How large a head may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caps {
+    /// Octets of a head, with its start line.
+    pub head: usize,
+    /// Fields of a head.
+    pub fields: usize,
+    /// Octets of the target of a request.
+    pub target: usize,
+}
+
+impl Caps {
+    /// Those of requests where nothing else is said. A backend that takes a hundred fields has room for a proxy's.
+    pub const REQUEST: Self = Self { head: 32 * 1024, fields: 90, target: 8 * 1024 };
+    /// Those of responses: of a backend that is known.
+    pub const RESPONSE: Self = Self { head: 128 * 1024, fields: 200, target: 16 * 1024 };
+}
+
+/// Longest method in octets.
+pub const METHOD_CAP: usize = 32;
 
 /// Why a message goes no further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +42,11 @@ pub enum Fault {
     Malformed(&'static str),
     /// TRACE or CONNECT.
     Method,
-    /// The target is longer than [`TARGET_CAP`].
+    /// The target is longer than it may be.
     TargetTooLong,
     /// Something is expected that is not `100-continue` (RFC 9110 section 10.1.1).
     Expectation,
-    /// The head is longer than [`HEAD_CAP`], or has more than [`FIELDS_CAP`] fields.
+    /// The head is longer than it may be, or has more fields.
     HeadTooLarge,
     /// A transfer coding other than `chunked`.
     Coding,

@@ -3,11 +3,17 @@
 use super::chunked::Chunked;
 use super::fields::{Lengths, fields, is_token_octet};
 use super::head::{Gathered, Taken, split};
-use super::{Fault, Framing, TARGET_CAP};
+use super::{Caps, Fault, Framing, METHOD_CAP};
 use crate::http::authority::Authority;
 
-/// Longest method in octets.
-const METHOD_CAP: usize = 32;
+/// By what the connection came, as a target in absolute form says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// In the clear.
+    Http,
+    /// Under TLS.
+    Https,
+}
 
 /// What comes next on the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,15 +44,26 @@ enum State {
 pub struct RequestReader {
     state: State,
     heads: u64,
-}
-
-impl Default for RequestReader {
-    fn default() -> Self {
-        Self { state: State::Head(Gathered::default()), heads: 0 }
-    }
+    caps: Caps,
+    scheme: Scheme,
+    /// The request at hand is one by HEAD.
+    head_only: bool,
 }
 
 impl RequestReader {
+    /// One for a connection of this `scheme`.
+    pub fn new(caps: Caps, scheme: Scheme) -> Self {
+        Self { state: State::Head(Gathered::default()), heads: 0, caps, scheme, head_only: false }
+    }
+
+    /// Whether the request that is being read, or is refused, is one by HEAD: its answer has no content.
+    pub fn asks_for_head(&self) -> bool {
+        match &self.state {
+            State::Head(gathered) if gathered.has_begun() => gathered.asks_for_head(),
+            _ => self.head_only,
+        }
+    }
+
     /// Judges `input` and appends to `out` what may go on. Returns how many octets were taken; the rest
     /// waits for [`Self::switched`].
     ///
@@ -57,16 +74,21 @@ impl RequestReader {
         while let Some(rest) = input.get(taken..).filter(|rest| !rest.is_empty()) {
             let step = match &mut self.state {
                 State::Head(gathered) => {
-                    let (step, taken) = gathered.take(rest)?;
+                    let (step, taken) = gathered.take(rest, &self.caps)?;
                     match taken {
                         Taken::Part => {}
                         // Whatever speaks another protocol is not waited for.
-                        Taken::StartLine => drop(start_line(gathered.start_line())?),
+                        Taken::StartLine => drop(start_line(gathered.start_line(), &self.caps)?),
                         Taken::Whole => {
+                            self.head_only = gathered.asks_for_head();
                             let head = gathered.finish();
-                            self.state = judge(&head)?;
+                            let (state, target) = judge(&head, &self.caps, self.scheme)?;
+                            self.state = state;
                             self.heads += 1;
-                            Gathered::hand_on(head, out);
+                            match target {
+                                None => Gathered::hand_on(head, out),
+                                Some(target) => Gathered::hand_on(retarget(&head, &target), out),
+                            }
                         }
                     }
                     step
@@ -140,15 +162,15 @@ impl RequestReader {
     }
 }
 
-/// Judges a whole head; returns what follows it.
-fn judge(head: &[u8]) -> Result<State, Fault> {
+/// Judges a whole head; returns what follows it, and the target in origin form where it was written otherwise.
+fn judge(head: &[u8], caps: &Caps, scheme: Scheme) -> Result<(State, Option<Vec<u8>>), Fault> {
     let (line, block) = split(head);
-    let (method, target, minor) = start_line(line)?;
+    let (method, target, minor) = start_line(line, caps)?;
     let mut lengths = Lengths::default();
     let mut host = None;
     let (mut asks_upgrade, mut connection_upgrade) = (false, false);
     let mut expects_other = false;
-    for field in fields(block) {
+    for field in fields(block, caps.fields) {
         let field = field?;
         lengths.note(&field)?;
         if field.is("host") {
@@ -166,25 +188,43 @@ fn judge(head: &[u8]) -> Result<State, Fault> {
             connection_upgrade |= field.elements().any(|option| option.eq_ignore_ascii_case(b"upgrade"));
         }
     }
-    let host = host.ok_or(Fault::Malformed("no-host"))?;
-    let host = Authority::parse(host).ok_or(Fault::Malformed("host"))?;
-    judge_target(method, target, &host)?;
+    let host = match host {
+        Some(host) => Some(Authority::parse(host).ok_or(Fault::Malformed("host"))?),
+        // HTTP/1.0 need not say whom it asks (RFC 9112 section 3.2).
+        None if minor == 0 => None,
+        None => return Err(Fault::Malformed("no-host")),
+    };
+    let target = judge_target(method, target, host.as_ref(), scheme)?;
     if expects_other {
         return Err(Fault::Expectation);
     }
     let framing = if lengths.chunked { Framing::Chunked } else { Framing::Sized(lengths.sized.unwrap_or(0)) };
-    Ok(match framing {
+    let state = match framing {
         Framing::Chunked => State::Chunked(Chunked::new()),
         Framing::Sized(0) | Framing::UntilClose if asks_upgrade && connection_upgrade && minor == 1 => {
             State::Switch
         }
         Framing::Sized(0) | Framing::UntilClose => State::Head(Gathered::default()),
         Framing::Sized(length) => State::Sized(length),
-    })
+    };
+    Ok((state, target))
+}
+
+/// `head` with another target.
+fn retarget(head: &[u8], target: &[u8]) -> Vec<u8> {
+    let mut parts = head.splitn(3, |b| *b == b' ');
+    let (method, _, rest) = (parts.next(), parts.next(), parts.next());
+    [method.unwrap_or_default(), target, rest.unwrap_or_default()].join(&b' ')
+}
+
+/// Whether an octet may stand in a target: what codecs and servers read alike. Before the query only where `in_query` is
+/// false.
+fn is_target_octet(b: u8, in_query: bool) -> bool {
+    b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'#') && if in_query { b != b'"' } else { b != b'`' }
 }
 
 /// Method, target and minor version.
-fn start_line(line: &[u8]) -> Result<(&[u8], &[u8], u8), Fault> {
+fn start_line<'l>(line: &'l [u8], caps: &Caps) -> Result<(&'l [u8], &'l [u8], u8), Fault> {
     let bad = Fault::Malformed("start-line");
     let mut parts = line.split(|b| *b == b' ');
     let (Some(method), Some(target), Some(version), None) =
@@ -195,10 +235,12 @@ fn start_line(line: &[u8]) -> Result<(&[u8], &[u8], u8), Fault> {
     if method.is_empty() || method.len() > METHOD_CAP || !method.iter().all(|b| is_token_octet(*b)) {
         return Err(bad);
     }
-    if target.len() > TARGET_CAP {
+    if target.len() > caps.target {
         return Err(Fault::TargetTooLong);
     }
-    if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
+    let query = memchr::memchr(b'?', target).unwrap_or(target.len());
+    let is_good = |(at, b): (usize, &u8)| is_target_octet(*b, at > query);
+    if target.is_empty() || !target.iter().enumerate().all(is_good) {
         return Err(Fault::Malformed("target"));
     }
     match version {
@@ -209,28 +251,42 @@ fn start_line(line: &[u8]) -> Result<(&[u8], &[u8], u8), Fault> {
     }
 }
 
-fn judge_target(method: &[u8], target: &[u8], host: &Authority<'_>) -> Result<(), Fault> {
+/// Judges the target; returns it in origin form where it is in absolute form.
+fn judge_target(
+    method: &[u8],
+    target: &[u8],
+    host: Option<&Authority<'_>>,
+    scheme: Scheme,
+) -> Result<Option<Vec<u8>>, Fault> {
     if matches!(method, b"TRACE" | b"CONNECT") {
         return Err(Fault::Method);
     }
     let bad = Fault::Malformed("target");
-    if target.contains(&b'#') {
-        return Err(bad);
-    }
     if target == b"*" {
-        return if method == b"OPTIONS" { Ok(()) } else { Err(bad) };
+        return if method == b"OPTIONS" { Ok(None) } else { Err(bad) };
     }
     if target.starts_with(b"/") {
-        return Ok(());
+        return Ok(None);
     }
     // In absolute form both say who is asked, and must agree (RFC 9112 section 3.2.2).
-    let rest = target.get(..8).filter(|scheme| scheme.eq_ignore_ascii_case(b"https://")).ok_or(bad)?.len();
-    let rest = target.get(rest..).unwrap_or_default();
+    let (prefix, port) = match scheme {
+        Scheme::Http => (&b"http://"[..], 80),
+        Scheme::Https => (&b"https://"[..], 443),
+    };
+    let (written, rest) = target.split_at_checked(prefix.len()).ok_or(bad)?;
+    if !written.eq_ignore_ascii_case(prefix) {
+        return Err(bad);
+    }
     let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     let authority = Authority::parse(authority).ok_or(bad)?;
-    if !authority.is_same(host, 443) || !path.starts_with(b"/") {
+    if !host.is_none_or(|host| authority.is_same(host, port)) {
         return Err(Fault::Malformed("two-hosts"));
     }
-    Ok(())
+    // An empty path is the root, or the whole server (RFC 9112 sections 3.2.1 and 3.2.4).
+    Ok(Some(match path.first() {
+        Some(b'/') => path.to_vec(),
+        None if method == b"OPTIONS" => b"*".to_vec(),
+        _ => [b"/", path].concat(),
+    }))
 }

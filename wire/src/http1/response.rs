@@ -3,7 +3,7 @@
 use super::chunked::Chunked;
 use super::fields::{Lengths, fields};
 use super::head::{Gathered, Taken, split};
-use super::{Fault, Framing};
+use super::{Caps, Fault, Framing};
 
 /// Most interim responses before a final one.
 const INTERIM_CAP: u32 = 16;
@@ -59,12 +59,12 @@ impl ResponseReader {
             let step = match &mut self.state {
                 State::Quiet => return Err(Fault::Malformed("unasked")),
                 State::Head(gathered) => {
-                    let (step, taken) = gathered.take(rest)?;
+                    let (step, taken) = gathered.take(rest, &Caps::RESPONSE)?;
                     match taken {
                         Taken::Part => {}
                         Taken::StartLine => drop(status(gathered.start_line())?),
                         Taken::Whole => {
-                            let head = gathered.finish();
+                            let head = mended(gathered.finish());
                             self.state = self.judge(&head)?;
                             Gathered::hand_on(head, out);
                         }
@@ -118,7 +118,7 @@ impl ResponseReader {
         let (line, block) = split(head);
         let status = status(line)?;
         let mut lengths = Lengths::default();
-        for field in fields(block) {
+        for field in fields(block, Caps::RESPONSE.fields) {
             lengths.note(&field?)?;
         }
         if status == 101 {
@@ -140,10 +140,47 @@ impl ResponseReader {
         Ok(match framing {
             Framing::Sized(0) => State::Quiet,
             Framing::Sized(length) => State::Sized(length),
-            Framing::Chunked => State::Chunked(Chunked::new()),
+            Framing::Chunked => State::Chunked(Chunked::lenient()),
             Framing::UntilClose => State::UntilClose,
         })
     }
+}
+
+/// `head` without blanks between names and colons, and with each value on one line, as a proxy hands responses on (RFC
+/// 9112 sections 5.1 and 5.2).
+fn mended(head: Vec<u8>) -> Vec<u8> {
+    let (_, block) = split(&head);
+    let blank_before_colon = |line: &[u8]| {
+        let colon = memchr::memchr(b':', line)?;
+        let name = line.get(..colon)?.trim_ascii_end();
+        (name.len() < colon && !name.first()?.is_ascii_whitespace()).then_some((name.len(), colon))
+    };
+    let is_folded = |line: &[u8]| matches!(line.first(), Some(b' ' | b'\t'));
+    let needs_mending = |line: &[u8]| is_folded(line) || blank_before_colon(line).is_some();
+    if !block.split_inclusive(|b| *b == b'\n').any(needs_mending) {
+        return head;
+    }
+    let mut mended = Vec::with_capacity(head.len());
+    // A status line may have a colon in its reason.
+    for (at, line) in head.split_inclusive(|b| *b == b'\n').enumerate() {
+        if at > 1 && is_folded(line) {
+            mended.truncate(mended.len() - b"\r\n".len());
+            mended.push(b' ');
+            mended.extend_from_slice(line.trim_ascii_start());
+            if line.trim_ascii().is_empty() {
+                mended.extend_from_slice(b"\r\n");
+            }
+            continue;
+        }
+        match blank_before_colon(line).filter(|_| at > 0) {
+            Some((name, colon)) => {
+                mended.extend_from_slice(line.get(..name).unwrap_or_default());
+                mended.extend_from_slice(line.get(colon..).unwrap_or_default());
+            }
+            None => mended.extend_from_slice(line),
+        }
+    }
+    mended
 }
 
 /// The status of `HTTP/1.1 200 OK`.

@@ -86,7 +86,9 @@ pub(super) async fn page(
         return Ok(None);
     };
     let Some(known) = Known::new(snapshot) else { return Ok(None) };
-    if parts.method != allowed {
+    // HEAD wherever GET (RFC 9110 section 9.1).
+    let is_head = parts.method == Method::HEAD && allowed == Method::GET;
+    if parts.method != allowed && !is_head {
         return Ok(Some(wrong_method(&allowed)));
     }
     let query = |name: &str| {

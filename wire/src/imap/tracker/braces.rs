@@ -13,11 +13,16 @@ pub(super) struct Braces {
     outside: bool,
     /// A brace stands in the quoted string at hand.
     inside: bool,
+    /// The last octet is a closing brace.
+    closed: bool,
 }
 
 impl Braces {
     /// Follows more of the line.
     pub(super) fn follow(&mut self, part: &[u8]) {
+        if let Some(last) = part.last() {
+            self.closed = *last == b'}';
+        }
         // Most lines have neither.
         if !self.in_quotes && memchr2(b'"', b'{', part).is_none() {
             return;
@@ -35,8 +40,9 @@ impl Braces {
         }
     }
 
-    /// Whether there is one outside of quoted strings, or in a quoted string that does not end.
-    pub(super) fn may_open(&self) -> bool {
-        self.outside || self.inside
+    /// Whether a line that ends here ends in a closing brace, with one before it that might belong to it: outside of
+    /// quoted strings, or in a quoted string that does not end.
+    pub(super) fn may_announce(&self) -> bool {
+        self.closed && (self.outside || self.inside)
     }
 }

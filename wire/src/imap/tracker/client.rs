@@ -369,9 +369,7 @@ fn literal(line: &[u8], braces: &mut Braces) -> Result<Option<(u64, Wait)>, Faul
             Ok(Some((size, if sync { Wait::ForWord } else { Wait::Never })))
         }
         Announced::Literal { .. } => Err(Fault::AmbiguousLiteral),
-        Announced::Malformed { .. } | Announced::Nothing
-            if line.last() == Some(&b'}') && braces.may_open() =>
-        {
+        Announced::Malformed { .. } | Announced::Nothing if braces.may_announce() => {
             Err(Fault::AmbiguousLiteral)
         }
         Announced::Malformed { .. } | Announced::Nothing => Ok(None),

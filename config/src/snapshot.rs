@@ -231,6 +231,10 @@ pub struct HttpEndpoint {
     pub client_address: ClientAddress,
     /// What is spoken.
     pub version: HttpVersion,
+    /// Without TLS, URLs that clients and backend name to each other are translated.
+    pub rewrite: bool,
+    /// Connections at a time; `None`: no bound.
+    pub max_connections: Option<u32>,
 }
 
 /// Which HTTP a backend speaks.
@@ -409,6 +413,8 @@ pub struct Limits {
     pub http_target: usize,
     /// Most fields of an HTTP request.
     pub http_fields: usize,
+    /// Octets of a request's body that are kept until a backend of HTTP/2 answers, in case it turns the request away.
+    pub http_replay: usize,
     /// For a TLS handshake with a client.
     #[serde(with = "shown::duration")]
     pub tls_handshake: Duration,

@@ -22,6 +22,7 @@ impl Observer for Reporter {
         self.0.connect_failed(host, stage);
         match cause {
             Cause::Pin => tracing::error!(host, stage, %cause, security = true, "instance host refused"),
+            Cause::Full => tracing::warn!(host, stage, %cause, "instance host full"),
             _ => tracing::warn!(host, stage, %cause, "instance host failed"),
         }
     }

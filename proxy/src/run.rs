@@ -2,7 +2,7 @@
 
 use crate::admin::{self, Admin};
 use crate::drain;
-use crate::https::{Cookies, RetryBudget};
+use crate::https::{Cookies, Idlers, RetryBudget};
 use crate::listen::{self, Bound, Sockets};
 use crate::meter::Meter;
 use crate::prepare::{self, Config, ConfigError, TlsSetupError};
@@ -136,6 +136,7 @@ pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), Run
         web: (0..spawner.workers()).map(|_| Pool::default()).collect(),
         cookies,
         retries: RetryBudget::default(),
+        idlers: Idlers::default(),
         connections: Arc::default(),
         doors: Arc::default(),
         held_logins: Arc::default(),

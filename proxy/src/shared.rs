@@ -1,6 +1,6 @@
 //! What all connections share.
 
-use crate::https::{Cookies, RequestBody, RetryBudget};
+use crate::https::{Cookies, Idlers, RequestBody, RetryBudget};
 use crate::meter::Meter;
 use crate::pressure::Pressure;
 use crate::progress::Drains;
@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use usher_backends::Observer;
+use usher_backends::connect::HttpTarget;
 use usher_backends::directory::Directory;
 use usher_backends::health::Health;
 use usher_backends::http::Pool;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) cookies: Cookies,
     /// How many requests may be sent a second time.
     pub(crate) retries: RetryBudget,
+    /// Connections of HTTP/2 that may be idle.
+    pub(crate) idlers: Idlers,
     /// Counts the connections.
     pub(crate) connections: Arc<Gate>,
     /// Counts the connections that are not relayed yet.
@@ -109,9 +112,10 @@ impl Shared {
         Some(Listening { setting, at, name: name.clone() })
     }
 
-    /// The connections of the caller's worker to backends.
-    pub(crate) fn pool(&self) -> Option<&Pool<RequestBody>> {
-        self.web.get(Spawner::here())
+    /// The connections to `target` that wait for the caller: those of its worker, or, where there is a bound, those of
+    /// all workers.
+    pub(crate) fn pool(&self, target: &HttpTarget) -> Option<&Pool<RequestBody>> {
+        self.web.get(if target.bound.is_some() { 0 } else { Spawner::here() })
     }
 
     /// Returns once usher stops.

@@ -5,6 +5,7 @@
 #![allow(missing_docs)] // names of a harness that only tests read
 
 pub mod address;
+pub mod apache;
 pub mod archive;
 pub mod browser;
 pub mod certificate;

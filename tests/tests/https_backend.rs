@@ -3,9 +3,12 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
 
 use std::io::Read;
+use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use usher_tests::apache::Apache;
 use usher_tests::certificate::Certificate;
 use usher_tests::frames::{self, DATA, END_HEADERS, END_STREAM, HEADERS, frame, get_block};
 use usher_tests::http::{Answer, ask, basic, connect, get};
@@ -502,6 +505,11 @@ fn an_upgrade_that_is_refused_leaves_nothing_behind_for_http2() {
         assert_eq!(ask(usher.https(), get("/", &upgrade)).status, 200, "nginx does not switch");
         assert_eq!(anna(&usher).status, 200);
     }
+    // It writes its log behind its answers.
+    let begun = Instant::now();
+    while nginx.requests() < 6 && begun.elapsed() < DEADLINE {
+        std::thread::yield_now();
+    }
     assert_eq!(nginx.log().matches("HTTP/1.1\" 200").count(), 3, "{}", nginx.log());
     assert_eq!(nginx.log().matches("HTTP/2.0\" 200").count(), 3);
     // The client of an extended CONNECT would take any success for a tunnel.
@@ -626,4 +634,193 @@ fn failing_requests_take_a_host_out_before_the_next_probe() {
         anna(&usher);
         shown[0]["services"].as_array().unwrap().iter().any(|service| service["state"] == "unhealthy")
     });
+}
+
+#[test]
+fn what_is_careless_in_a_response_is_mended() {
+    // 133
+    let mut chunked =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding : chunked\r\nX-A \t: b\r\n folded\r\n\r\n".to_owned();
+    chunked += "2 \r\nhi\r\n3\t;x=y\r\n ho\r\n0 \r\n\r\n";
+    for (answer, body) in [
+        (chunked, "hi ho"),
+        ("HTTP/1.1 200 OK\r\nContent-Length : 2\r\nX-A: b\r\n folded\r\n\r\nhi".into(), "hi"),
+    ] {
+        let setup = quick();
+        let _backend = Scripted::start(setup.at(8440), move |mut conn| {
+            while !head(&mut conn).is_empty() {
+                conn.send(&answer);
+            }
+        });
+        let usher = with_host(setup, "tls = \"none\"", "");
+        for _ in 0..2 {
+            let shown = anna(&usher);
+            assert_eq!(
+                (shown.status, shown.text().as_str(), shown.header("x-a")),
+                (200, body, Some("b folded"))
+            );
+        }
+    }
+}
+
+#[test]
+fn a_client_that_stalls_is_not_the_backends_fault() {
+    // 138
+    let setup = Setup::new().limits("http_stalled = \"300ms\"");
+    let _backend = Scripted::start(setup.at(8440), |mut conn| {
+        head(&mut conn);
+        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun");
+        conn.rest();
+    });
+    let usher = with_host(setup, "tls = \"none\"", "");
+    let upload = format!(
+        "POST /long HTTP/1.1\r\nHost: mail.test\r\nContent-Length: 9999\r\n{}\r\nbegun",
+        basic("anna")
+    );
+    let mut client = connect(usher.https());
+    client.send(&upload);
+    assert_eq!(client.line(), "HTTP/1.1 200 OK");
+    let _ = client.rest();
+    let line = usher.wait_for_log("by=\"client\" stage=\"relay\" cause=\"body-too-slow\"");
+    assert!(line.contains("host=\"ih.test\""), "{line}");
+    let mut client = connect(usher.https());
+    client.send(&upload);
+    assert_eq!(client.line(), "HTTP/1.1 200 OK");
+    drop(client);
+    usher.wait_for_logs("INFO request ", 2);
+    assert!(
+        !usher.log().contains("instance host failed") && !usher.log().contains("by=\"backend\""),
+        "{}",
+        usher.log()
+    );
+}
+
+#[test]
+fn webdav_moves_where_the_backend_has_no_tls() {
+    // 141
+    let setup = quick();
+    let address = setup.at(8440);
+    let apache = Apache::start(address);
+    let usher = with_host(setup, "tls = \"none\"", "");
+    let host = format!("mail.test:{}", usher.https().port());
+    let asks = |method: &str, path: &str, fields: &str| {
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{fields}{}\r\n", basic("anna"));
+        ask(usher.https(), request)
+    };
+    let moved = asks("MOVE", "/dav/a", &format!("Destination: https://{host}/dav/b\r\n"));
+    assert_eq!(moved.status, 201, "{}", moved.text());
+    assert!(apache.dir.path().join("files/dav/b").exists());
+    assert_eq!(moved.header("location"), Some(&*format!("https://{host}/dav/b")));
+    let moved = asks("GET", "/dav/dir", "");
+    assert_eq!((moved.status, moved.header("location")), (301, Some(&*format!("https://{host}/dav/dir/"))));
+    let elsewhere = asks("MOVE", "/dav/b", "Destination: https://other.test/dav/c\r\n");
+    assert_eq!(elsewhere.status, 502, "{}", elsewhere.text());
+}
+
+#[test]
+fn urls_are_left_alone_where_the_operator_says_so() {
+    let setup = quick();
+    let web = Web::start("ih.test", setup.at(8440), None);
+    let usher = with_host(setup, "tls = \"none\", rewrite = false", "");
+    let request = get("/", &format!("Destination: https://mail.test/b\r\n{}", basic("anna")));
+    assert_eq!(ask(usher.https(), request).json()["headers"]["destination"][0], "https://mail.test/b");
+    drop(web);
+}
+
+/// What `h2load` makes of `more`, against `usher` as anna.
+fn h2load(usher: &Usher, more: &[&str], path: &str) -> String {
+    let auth = basic("anna");
+    let output = Command::new("h2load")
+        .args(more)
+        .args(["-H", auth.trim_end(), "-H", ":authority: mail.test"])
+        .arg(format!("https://{}{path}", usher.https()))
+        .output()
+        .expect("h2load is installed; tests/install-peers does it");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn requests_that_a_backend_turns_away_are_sent_again_with_their_bodies() {
+    // 189: nginx leaves each connection after twenty requests
+    let setup = Setup::new();
+    let certificate = Certificate::for_names(&["ih.test"]);
+    let _nginx = Nginx::start("ih.test", setup.at(8440), Some(&certificate), "keepalive_requests 20;");
+    let pins = format!("fingerprints = [{:?}]", certificate.key_pin());
+    let usher = with_host(setup, "tls = \"implicit\", version = \"2\"", &pins);
+    let body = usher.setup.dir.path().join("body");
+    std::fs::write(&body, vec![b'x'; 20_000]).unwrap();
+    let told = h2load(&usher, &["-n", "3000", "-c", "8", "-m", "10", "-d", body.to_str().unwrap()], "/");
+    assert!(told.contains("status codes: 3000 2xx, 0 3xx, 0 4xx, 0 5xx"), "{told}");
+}
+
+#[test]
+fn connections_to_a_backend_have_a_bound() {
+    // 186
+    let setup = Setup::new();
+    let address = setup.at(8440);
+    let web = Web::start("ih.test", address, None);
+    let usher = with_host(setup, "tls = \"none\", max_connections = 3", "");
+    let told = h2load(&usher, &["-n", "600", "-c", "20", "-m", "10"], "/slow/2");
+    assert!(told.contains("status codes: 600 2xx, 0 3xx, 0 4xx, 0 5xx"), "{told}");
+    assert!(web.connections() <= 3, "{}", web.connections());
+    // A tunnel counts no more.
+    let mut tunnels = Vec::new();
+    for _ in 0..6 {
+        let mut client = connect(usher.https());
+        client.send(get("/", &format!("Connection: Upgrade\r\nUpgrade: echo\r\n{}", basic("anna"))));
+        assert_eq!(client.http_answer().status, 101);
+        tunnels.push(client);
+    }
+    assert_eq!(anna(&usher).status, 200);
+    // Who waits too long is told so, and the host is none the worse for it.
+    let usher = with_host_at(address, "tls = \"none\", max_connections = 1");
+    let mut first = connect(usher.https());
+    first.send(get("/slow/3000", &basic("anna")));
+    usher.wait_until("/v1/sessions", |shown| shown["matching"] == 1);
+    assert_eq!(anna(&usher).status, 503);
+    assert!(!usher.log().contains("instance host failed"), "{}", usher.log());
+    usher.wait_for_log("instance host full");
+}
+
+/// usher, quick to give up, in front of a server that is there.
+fn with_host_at(address: SocketAddr, http: &str) -> Usher {
+    quick()
+        .https("")
+        .web_host("ih.test", address, http, "")
+        .section("[https]\nresponse_timeout = \"10s\"")
+        .users(&[("anna@example.com", "ih.test")])
+        .start()
+}
+
+#[test]
+fn an_answer_that_comes_early_is_heard() {
+    // 193
+    let setup = quick();
+    let _backend = Scripted::start(setup.at(8440), |mut conn| {
+        head(&mut conn);
+        conn.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
+        conn.rest();
+    });
+    let usher = with_host(setup, "tls = \"none\"", "");
+    let body = usher.setup.dir.path().join("body");
+    std::fs::write(&body, vec![b'x'; 50_000]).unwrap();
+    for _ in 0..10 {
+        let output = Command::new("curl")
+            .args([
+                "-sk",
+                "--http2",
+                "-w",
+                "%{http_code}",
+                "-H",
+                "Expect:",
+                "-u",
+                "anna:secret",
+                "--data-binary",
+            ])
+            .arg(format!("@{}", body.display()))
+            .arg(format!("https://{}/", usher.https()))
+            .output()
+            .unwrap();
+        assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stdout)), (Some(0), "no403"));
+    }
 }

@@ -726,7 +726,7 @@ fn an_empty_body_is_another_one_than_none() {
         ("PUT", &[], zero.clone()),
         ("POST", &[("content-length", "0")], zero.clone()),
         ("GET", &[], serde_json::Value::Null),
-        ("DELETE", &[("content-length", "0")], zero.clone()),
+        ("DELETE", &[("content-length", "0")], zero),
     ] {
         let mut client = frames::connect(usher.https());
         let pseudo = [(":method", method), (":scheme", "https"), (":authority", "mail.test"), (":path", "/")];
@@ -956,4 +956,69 @@ fn own_answers_of_http_2_have_a_date() {
         head.starts_with("http/2 200") && head.contains("\r\ndate: ") && head.contains(" gmt\r\n"),
         "{head}"
     );
+}
+
+#[test]
+fn small_messages_are_no_flood_and_a_flood_is_told_so() {
+    // 180, 188
+    let (usher, _web) = door(Setup::new());
+    let mut client = frames::connect(usher.https());
+    let settings = client.frame();
+    assert_eq!(settings.kind, SETTINGS);
+    let values: Vec<(u16, u32)> = settings
+        .payload
+        .chunks(6)
+        .map(|it| (u16::from_be_bytes([it[0], it[1]]), u32::from_be_bytes([it[2], it[3], it[4], it[5]])))
+        .collect();
+    let value = |wanted| values.iter().find(|(id, _)| *id == wanted).map(|(_, value)| *value).unwrap();
+    let (streams, window) = (value(3), value(4));
+    let fields = [
+        (":method", "CONNECT"),
+        (":protocol", "echo"),
+        (":scheme", "https"),
+        (":authority", "mail.test"),
+        (":path", "/tunnel"),
+    ];
+    client.send(frame(HEADERS, END_HEADERS, 1, &block(&fields)));
+    let mut all = 65_535;
+    loop {
+        let next = client.frame();
+        if next.kind == WINDOW_UPDATE && next.stream == 0 {
+            all += u32::from_be_bytes(next.payload.try_into().unwrap());
+        } else if next.kind == HEADERS {
+            break;
+        }
+    }
+    // A stream that stands still holds its own window and nobody else's.
+    assert!(all >= streams * window, "{all} for {streams} of {window}");
+    for at in 0..2000_u32 {
+        let message = at.to_be_bytes();
+        client.send(
+            [
+                frame(DATA, 0, 1, &message),
+                frame(WINDOW_UPDATE, 0, 0, &4_u32.to_be_bytes()),
+                frame(WINDOW_UPDATE, 0, 1, &4_u32.to_be_bytes()),
+                frame(PING, 0, 0, &[0; 8]),
+            ]
+            .concat(),
+        );
+        let back = loop {
+            let next = client.frame();
+            if next.kind == DATA {
+                break next;
+            }
+            assert!(matches!(next.kind, PING | WINDOW_UPDATE | SETTINGS), "{at}: {next:?}");
+        };
+        assert_eq!(back.payload, message);
+    }
+    let mut client = frames::connect(usher.https());
+    client.send(frame(PING, 0, 0, &[0; 8]).repeat(3000));
+    let last = loop {
+        let next = client.frame();
+        if next.kind == frames::GOAWAY {
+            break next;
+        }
+    };
+    assert_eq!(last.payload[4..], [0, 0, 0, 0xb], "ENHANCE_YOUR_CALM");
+    usher.wait_for_log("cause=\"flood\"");
 }

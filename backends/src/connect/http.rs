@@ -1,6 +1,7 @@
 //! The way to a backend's web service.
 
 use super::{BackendStream, Cause, ConnectFault, Deadlines, OnBehalf, Stage, dial, dialogue, tls};
+use crate::http::{Bound, USERS};
 use rustls::ClientConfig;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -15,6 +16,8 @@ pub struct HttpTarget {
     pub endpoint: HttpEndpoint,
     /// TLS with ALPN for HTTP/1.1 and for HTTP/2; `None`: no TLS.
     tls: Option<(Arc<ClientConfig>, Arc<ClientConfig>)>,
+    /// How many connections there may be.
+    pub bound: Option<Bound>,
 }
 
 impl HttpTarget {
@@ -27,7 +30,8 @@ impl HttpTarget {
         };
         let tls = tls.filter(|_| endpoint.tls);
         let tls = tls.map(|config| (with(config, b"http/1.1"), with(config, b"h2")));
-        Arc::new(Self { name: name.to_owned(), endpoint: endpoint.clone(), tls })
+        let bound = endpoint.max_connections.map(|most| Bound::new(most, endpoint.version, USERS));
+        Arc::new(Self { name: name.to_owned(), endpoint: endpoint.clone(), tls, bound })
     }
 
     /// Whether a connection may serve one client only, because it begins with the client's address.

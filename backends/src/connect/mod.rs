@@ -122,6 +122,9 @@ pub enum Cause {
     /// The backend broke HTTP; the word says where.
     #[error("http: {0}")]
     Http(&'static str),
+    /// There are as many connections as the operator allows.
+    #[error("as many connections as `max_connections` allows")]
+    Full,
     /// The backend says that it cannot serve.
     #[error("the backend answered {0}")]
     Unavailable(&'static str),

@@ -93,6 +93,7 @@ impl ConnectFault {
                 // No descriptors, no ports, no memory: this machine's own want.
                 _ => Outcome::Unknown,
             },
+            Cause::Full => Outcome::Unknown,
             Cause::Closed
             | Cause::Pin
             | Cause::Tls(_)

@@ -1,5 +1,6 @@
 //! One connection to a web service, and a request on it.
 
+use super::bound::{Bound, Counted, Slot};
 use super::judged::{Judge, Judged};
 use crate::connect::{Cause, ConnectFault, Deadlines, HttpTarget, OnBehalf, Stage, open_http};
 use http::{Method, Request, Response};
@@ -21,7 +22,7 @@ const WINDOW: u32 = 32 * 1024 * 1024;
 /// Between two signs of life of an HTTP/2 connection that is in use, and for the answer to one.
 const ALIVE: Duration = Duration::from_secs(20);
 /// Requests at a time on an HTTP/2 connection: what every server takes (RFC 9113 section 6.5.2).
-const USERS: usize = 100;
+pub(crate) const USERS: usize = 100;
 /// Most octets that are gathered of a response before they are handed on.
 const BUFFER: usize = Caps::RESPONSE.head + 16 * 1024;
 
@@ -30,6 +31,8 @@ pub struct Link<B> {
     kind: Kind<B>,
     /// Whether it has served a request before: it may have been closed since.
     pub used: bool,
+    /// Where the backend's connections are bounded: what this one counts for.
+    counted: Option<Arc<Counted>>,
 }
 
 enum Kind<B> {
@@ -62,7 +65,14 @@ where
         on_behalf: OnBehalf<'_>,
         deadlines: &Deadlines,
     ) -> Result<Self, ConnectFault> {
+        let mut permit = None;
+        if let Some(bound) = &target.bound {
+            let until = tokio::time::Instant::now() + deadlines.connect;
+            let full = || ConnectFault::at(Stage::Dial, Cause::Full);
+            permit = Some(bound.connection(until).await.ok_or_else(full)?);
+        }
         let stream = open_http(target, version, Some(on_behalf), deadlines).await?;
+        let mut counted = None;
         let broken = |error: &hyper::Error| ConnectFault::at(Stage::Response, cause(error));
         let kind = match version {
             HttpVersion::One => {
@@ -76,7 +86,12 @@ where
                     .await
                     .map_err(|error| broken(&error))?;
                 // Whoever waits for a response hears of the error.
-                tokio::spawn(async move { drop(connection.with_upgrades().await) });
+                counted = target.bound.as_ref().zip(permit.take()).map(|(bound, permit)| bound.count(permit));
+                let gone = counted.clone();
+                tokio::spawn(async move {
+                    drop(connection.with_upgrades().await);
+                    gone.inspect(|counted| counted.release());
+                });
                 Kind::One(sender, judge)
             }
             HttpVersion::Two => {
@@ -90,11 +105,14 @@ where
                     .handshake(TokioIo::new(stream))
                     .await
                     .map_err(|error| broken(&error))?;
-                tokio::spawn(async move { drop(connection.await) });
+                tokio::spawn(async move {
+                    drop(connection.await);
+                    drop(permit);
+                });
                 Kind::Two(sender, Arc::default())
             }
         };
-        Ok(Self { kind, used: false })
+        Ok(Self { kind, used: false, counted })
     }
 
     /// Sends the request that is in `request`, and waits for the head of its response.
@@ -136,6 +154,21 @@ where
         Ok(response)
     }
 
+    /// A request begins on it, which has the right to.
+    pub fn occupy(&mut self, bound: &Bound, slot: Slot) {
+        bound.begin(self.counted.get_or_insert_default(), slot);
+    }
+
+    /// It serves another protocol from now on, and counts no more.
+    pub fn uncount(&self) {
+        self.counted.as_ref().inspect(|counted| counted.release());
+    }
+
+    /// The request on it is over.
+    pub fn vacate(&self) {
+        self.counted.as_ref().inspect(|counted| counted.end());
+    }
+
     /// What is spoken on it.
     pub fn version(&self) -> HttpVersion {
         match &self.kind {
@@ -152,6 +185,8 @@ where
     /// Whether the next request may be sent on it now.
     pub fn is_ready(&self) -> bool {
         match &self.kind {
+            // Where it counts no more there may be another one in its place.
+            Kind::One(..) if self.counted.as_ref().is_some_and(|counted| counted.is_released()) => false,
             Kind::One(sender, judge) => sender.is_ready() && judge.fault().is_none(),
             Kind::Two(sender, _) => !sender.is_closed(),
         }
@@ -185,7 +220,7 @@ where
             Kind::One(..) => None,
             Kind::Two(_, users) if Arc::strong_count(users) > USERS => None,
             Kind::Two(sender, users) => {
-                Some(Self { kind: Kind::Two(sender.clone(), users.clone()), used: true })
+                Some(Self { kind: Kind::Two(sender.clone(), users.clone()), used: true, counted: None })
             }
         }
     }

@@ -88,6 +88,10 @@ where
         let mut idle = place.idle();
         if idle.len() < IDLE_CAP {
             idle.push((Instant::now(), link));
+            // Whoever waits for the right to send a request finds it here.
+            if let Some((_, link)) = idle.last() {
+                link.vacate();
+            }
         }
     }
 

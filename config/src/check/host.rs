@@ -95,9 +95,22 @@ pub(super) fn http(section: &mut Section<'_>, faults: &mut Faults) -> Option<Htt
         faults.push(Fault::new(section.span.clone(), "HTTP knows no IMAP ID", instead));
     }
     let version = section.word("version", &[("1.1", HttpVersion::One), ("2", HttpVersion::Two)], faults);
+    let rewrite = section.optional("rewrite", faults).is_none_or(|rewrite| rewrite.value);
+    let max_connections: Option<Place<u32>> = section.optional("max_connections", faults);
+    if let Some(none) = max_connections.as_ref().filter(|most| most.value == 0) {
+        faults.push(
+            none.fault("no connection at all could be made", "write 1 or more, or remove it: no bound"),
+        );
+    }
     section.finish(faults);
-    let version = version.unwrap_or(HttpVersion::One);
-    Some(HttpEndpoint { address: address?, tls: tls?, client_address, version })
+    Some(HttpEndpoint {
+        address: address?,
+        tls: tls?,
+        client_address,
+        version: version.unwrap_or(HttpVersion::One),
+        rewrite,
+        max_connections: max_connections.map(|most| most.value),
+    })
 }
 
 /// The `initial_state` of a backend.

@@ -46,6 +46,7 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Limits {
         ("proxy_header_size", &mut limits.proxy_header_size),
         ("http_head", &mut limits.http_head),
         ("http_target", &mut limits.http_target),
+        ("http_replay", &mut limits.http_replay),
     ] {
         if let Some(written) = section.optional::<Octets>(key, faults) {
             *limit = usize::try_from(written.value.0).unwrap_or(usize::MAX);
@@ -70,6 +71,7 @@ fn defaults() -> Limits {
         http_head: 32 * 1024,
         http_target: 8 * 1024,
         http_fields: 90,
+        http_replay: 64 * 1024,
         tls_handshake: s(10),
         silence_before_login: s(60),
         before_login: s(180),

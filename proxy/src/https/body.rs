@@ -11,11 +11,16 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
+
+/// Octets that are read and dropped of a body whose answer came early, and for how long.
+const DRAINED: usize = 64 * 1024;
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// Where the octets come from.
 pub(super) enum Source {
@@ -77,24 +82,28 @@ pub(super) struct Seen {
     /// The backend wants it, or nobody waits for the backend to say so.
     wanted: AtomicBool,
     waker: AtomicWaker,
+    flow: Mutex<Flow>,
 }
 
-impl Default for Seen {
-    fn default() -> Self {
+impl Seen {
+    fn new(flow: Flow) -> Self {
         Self {
             begun: Instant::now(),
             last: AtomicU64::new(0),
             abandoned: AtomicBool::new(false),
             fault: AtomicU8::new(0),
             octets: AtomicU64::new(0),
-            ended: AtomicBool::new(false),
+            ended: AtomicBool::new(flow.source.has_ended()),
             wanted: AtomicBool::new(false),
             waker: AtomicWaker::new(),
+            flow: Mutex::new(flow),
         }
     }
-}
 
-impl Seen {
+    fn flow(&self) -> MutexGuard<'_, Flow> {
+        self.flow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// When its last octet so far went on; where there is none, when it began.
     pub(super) fn last_octet(&self) -> Instant {
         self.begun + Duration::from_millis(self.last.load(Ordering::Relaxed))
@@ -140,10 +149,100 @@ impl Seen {
     pub(super) fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::Acquire)
     }
+
+    /// Keeps what goes on, up to `most` octets, until the backend answers: one that turns the request away has done
+    /// nothing for it.
+    pub(super) fn keep(&self, most: usize) {
+        let mut flow = self.flow();
+        if flow.sent.is_empty() && self.octets() == 0 {
+            flow.keeps = Some(most);
+        }
+    }
+
+    /// The backend has answered: nothing is sent again.
+    pub(super) fn answered(&self) {
+        let mut flow = self.flow();
+        flow.forget();
+        if !flow.is_held {
+            flow.close();
+        }
+    }
+
+    /// The same body from its beginning; `None` where that is not there any more.
+    pub(super) fn again(self: &Arc<Self>) -> Option<RequestBody> {
+        let mut flow = self.flow();
+        if !flow.is_empty() && flow.keeps.is_none() {
+            return None;
+        }
+        flow.turn += 1;
+        flow.is_held = true;
+        let turn = flow.turn;
+        drop(flow);
+        Some(RequestBody { seen: self.clone(), turn, at: 0 })
+    }
+
+    fn fail(&self, flow: &mut Flow, fault: BodyFault) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let code = match fault {
+            BodyFault::Broken => 1,
+            BodyFault::TooLong => 2,
+            BodyFault::TooSlow => 3,
+            BodyFault::Trailers => 4,
+        };
+        self.fault.store(code, Ordering::Release);
+        flow.source = Source::Nothing;
+        Poll::Ready(Some(Err(fault)))
+    }
+
+    fn poll_source(
+        &self,
+        flow: &mut Flow,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let polled = match &mut flow.source {
+            Source::Nothing => Poll::Ready(None),
+            Source::One(incoming) => Pin::new(incoming).poll_frame(cx).map_err(|_| BodyFault::Broken),
+            Source::Two(stream) => poll_stream(stream, cx),
+        };
+        match polled {
+            Poll::Pending => {
+                let Some(pace) = &mut flow.pace else { return Poll::Pending };
+                ready!(pace.poll_wait(cx));
+                self.fail(flow, BodyFault::TooSlow)
+            }
+            Poll::Ready(None) => {
+                flow.source = Source::Nothing;
+                self.ended.store(true, Ordering::Release);
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(fault))) => self.fail(flow, fault),
+            Poll::Ready(Some(Ok(frame))) => {
+                let octets = frame.data_ref().map_or(0, Bytes::len);
+                if let Some(pace) = &mut flow.pace {
+                    pace.progress(octets);
+                }
+                let Some(left) = flow.left.checked_sub(octets as u64) else {
+                    return self.fail(flow, BodyFault::TooLong);
+                };
+                flow.left = left;
+                // Whoever knows its length does not ask for its end.
+                self.ended.store(flow.source.has_ended(), Ordering::Release);
+                self.octets.fetch_add(octets as u64, Ordering::Relaxed);
+                let passed = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                self.last.store(passed, Ordering::Relaxed);
+                let frame = frame.into_trailers().map(|mut trailers| {
+                    fields::keep_trailers(&mut trailers);
+                    let https = flow.setting.as_ref().map(|setting| &setting.snapshot.https);
+                    fields::remove_claims(&mut trailers, https);
+                    Frame::trailers(trailers)
+                });
+                Poll::Ready(Some(Ok(frame.unwrap_or_else(|frame| frame))))
+            }
+        }
+    }
 }
 
-/// The body of a request.
-pub(crate) struct RequestBody {
+/// The octets, and where they come from.
+struct Flow {
     source: Source,
     /// Read before, and first to go on.
     before: VecDeque<Bytes>,
@@ -154,26 +253,111 @@ pub(crate) struct RequestBody {
     pace: Option<Box<Pace>>,
     /// Knows which fields say who somebody is: no trailer may.
     setting: Option<Arc<Setting>>,
+    /// Gone on, and kept to be sent once more; `None` in `keeps`: nothing is kept.
+    sent: Vec<Sent>,
+    keeps: Option<usize>,
+    /// Which body reads it: only the youngest one.
+    turn: u32,
+    /// Whether that one is there.
+    is_held: bool,
+}
+
+/// A frame that is kept.
+#[derive(Clone)]
+enum Sent {
+    Data(Bytes),
+    Trailers(HeaderMap),
+}
+
+impl Sent {
+    fn of(frame: &Frame<Bytes>) -> Option<Self> {
+        let data = frame.data_ref().map(|data| Self::Data(data.clone()));
+        data.or_else(|| frame.trailers_ref().map(|trailers| Self::Trailers(trailers.clone())))
+    }
+
+    fn frame(self) -> Frame<Bytes> {
+        match self {
+            Self::Data(data) => Frame::data(data),
+            Self::Trailers(trailers) => Frame::trailers(trailers),
+        }
+    }
+}
+
+impl Flow {
+    fn is_empty(&self) -> bool {
+        matches!(self.source, Source::Nothing)
+            && self.before.is_empty()
+            && self.trailers.is_none()
+            && self.sent.is_empty()
+    }
+
+    fn forget(&mut self) {
+        self.keeps = None;
+        self.sent = Vec::new();
+    }
+
+    /// Keeps a frame that goes on, as long as there are not too many octets of them.
+    fn note_sent(&mut self, frame: &Frame<Bytes>) {
+        let Some(left) = self.keeps else { return };
+        match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+            Some(left) => {
+                self.keeps = Some(left);
+                self.sent.extend(Sent::of(frame));
+            }
+            None => self.forget(),
+        }
+    }
+
+    /// Nobody reads it any more.
+    fn close(&mut self) {
+        if let Source::Two(stream) = std::mem::replace(&mut self.source, Source::Nothing)
+            && !stream.is_end_stream()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(drain(stream));
+        }
+    }
+}
+
+/// Reads a little of what a client still sends after its answer: some take a stream that is reset at once for one that
+/// failed (RFC 9113 section 8.1).
+async fn drain(mut stream: RecvStream) {
+    let mut left = DRAINED;
+    let reading = async {
+        while let Some(Ok(data)) = stream.data().await {
+            let Some(less) = left.checked_sub(data.len()) else { return };
+            left = less;
+            let _ = stream.flow_control().release_capacity(data.len());
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN, reading).await;
+}
+
+/// The body of a request.
+pub(crate) struct RequestBody {
     seen: Arc<Seen>,
+    turn: u32,
+    /// Frames of those kept that have gone on.
+    at: usize,
 }
 
 impl RequestBody {
     /// A body from `source` of at most `limit` octets.
     pub(super) fn new(source: Source, limit: Option<u64>, pace: Pace, setting: &Arc<Setting>) -> Self {
-        let seen = Seen::default();
         let is_empty = source.has_ended();
-        seen.ended.store(is_empty, Ordering::Release);
-        let source = if is_empty { Source::Nothing } else { source };
-        let pace = (!is_empty).then(|| Box::new(pace));
-        let setting = (!is_empty).then(|| setting.clone());
-        let (before, left) = (VecDeque::new(), limit.unwrap_or(u64::MAX));
-        Self { source, before, trailers: None, left, pace, setting, seen: Arc::new(seen) }
-    }
-
-    /// No body, of a request that has been sent before: others see both as one.
-    pub(super) fn nothing(seen: Arc<Seen>) -> Self {
-        let (source, before) = (Source::Nothing, VecDeque::new());
-        Self { source, before, trailers: None, left: 0, pace: None, setting: None, seen }
+        let flow = Flow {
+            source: if is_empty { Source::Nothing } else { source },
+            before: VecDeque::new(),
+            trailers: None,
+            left: limit.unwrap_or(u64::MAX),
+            pace: (!is_empty).then(|| Box::new(pace)),
+            setting: (!is_empty).then(|| setting.clone()),
+            sent: Vec::new(),
+            keeps: None,
+            turn: 0,
+            is_held: true,
+        };
+        Self { seen: Arc::new(Seen::new(flow)), turn: 0, at: 0 }
     }
 
     /// What others can see of it.
@@ -183,22 +367,27 @@ impl RequestBody {
 
     /// Whether there is nothing to send.
     pub(super) fn is_empty(&self) -> bool {
-        matches!(self.source, Source::Nothing) && self.before.is_empty() && self.trailers.is_none()
+        let flow = self.seen.flow();
+        matches!(flow.source, Source::Nothing)
+            && flow.before.is_empty()
+            && flow.trailers.is_none()
+            && flow.sent.len() <= self.at
     }
 
     /// Reads up to `most` octets ahead and returns them; they still go on. `None`: there are more.
     pub(super) async fn read_ahead(&mut self, most: usize) -> Result<Option<Vec<u8>>, BodyFault> {
-        let mut read: Vec<u8> = self.before.iter().flatten().copied().collect();
+        let seen = &self.seen;
+        let mut read: Vec<u8> = seen.flow().before.iter().flatten().copied().collect();
         while read.len() <= most {
-            match std::future::poll_fn(|cx| self.poll_source(cx)).await {
+            match std::future::poll_fn(|cx| seen.poll_source(&mut seen.flow(), cx)).await {
                 None => return Ok(Some(read)),
                 Some(Err(fault)) => return Err(fault),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
                         read.extend_from_slice(&data);
-                        self.before.push_back(data);
+                        seen.flow().before.push_back(data);
                     }
-                    Err(frame) => self.trailers = frame.into_trailers().ok(),
+                    Err(frame) => seen.flow().trailers = frame.into_trailers().ok(),
                 },
             }
         }
@@ -208,62 +397,20 @@ impl RequestBody {
     /// Reads up to `most` octets ahead, and returns the names of the trailers where the body ends with some.
     pub(super) async fn announce(&mut self, most: usize) -> Result<Option<HeaderValue>, BodyFault> {
         self.read_ahead(most).await?;
-        let names = self.trailers.iter().flat_map(HeaderMap::keys).map(HeaderName::as_str);
+        let flow = self.seen.flow();
+        let names = flow.trailers.iter().flat_map(HeaderMap::keys).map(HeaderName::as_str);
         let names = names.collect::<Vec<_>>().join(", ");
         Ok(HeaderValue::try_from(names).ok().filter(|names| !names.is_empty()))
     }
+}
 
-    fn fail(&mut self, fault: BodyFault) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let code = match fault {
-            BodyFault::Broken => 1,
-            BodyFault::TooLong => 2,
-            BodyFault::TooSlow => 3,
-            BodyFault::Trailers => 4,
-        };
-        self.seen.fault.store(code, Ordering::Release);
-        self.source = Source::Nothing;
-        Poll::Ready(Some(Err(fault)))
-    }
-
-    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let polled = match &mut self.source {
-            Source::Nothing => Poll::Ready(None),
-            Source::One(incoming) => Pin::new(incoming).poll_frame(cx).map_err(|_| BodyFault::Broken),
-            Source::Two(stream) => poll_stream(stream, cx),
-        };
-        match polled {
-            Poll::Pending => {
-                let Some(pace) = &mut self.pace else { return Poll::Pending };
-                ready!(pace.poll_wait(cx));
-                self.fail(BodyFault::TooSlow)
-            }
-            Poll::Ready(None) => {
-                self.source = Source::Nothing;
-                self.seen.ended.store(true, Ordering::Release);
-                Poll::Ready(None)
-            }
-            Poll::Ready(Some(Err(fault))) => self.fail(fault),
-            Poll::Ready(Some(Ok(frame))) => {
-                let octets = frame.data_ref().map_or(0, Bytes::len);
-                if let Some(pace) = &mut self.pace {
-                    pace.progress(octets);
-                }
-                let Some(left) = self.left.checked_sub(octets as u64) else {
-                    return self.fail(BodyFault::TooLong);
-                };
-                self.left = left;
-                // Whoever knows its length does not ask for its end.
-                self.seen.ended.store(self.source.has_ended(), Ordering::Release);
-                self.seen.octets.fetch_add(octets as u64, Ordering::Relaxed);
-                let passed = u64::try_from(self.seen.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                self.seen.last.store(passed, Ordering::Relaxed);
-                let frame = frame.into_trailers().map(|mut trailers| {
-                    fields::keep_trailers(&mut trailers);
-                    let https = self.setting.as_ref().map(|setting| &setting.snapshot.https);
-                    fields::remove_claims(&mut trailers, https);
-                    Frame::trailers(trailers)
-                });
-                Poll::Ready(Some(Ok(frame.unwrap_or_else(|frame| frame))))
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        let mut flow = self.seen.flow();
+        if flow.turn == self.turn {
+            flow.is_held = false;
+            if flow.keeps.is_none() {
+                flow.close();
             }
         }
     }
@@ -311,20 +458,36 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let this = self.get_mut();
-        this.seen.waker.register(cx.waker());
-        if this.seen.abandoned.load(Ordering::Acquire) {
-            return this.fail(BodyFault::Broken);
+        let seen = &this.seen;
+        seen.waker.register(cx.waker());
+        let mut flow = seen.flow();
+        if flow.turn != this.turn {
+            // Sent again by another way.
+            return Poll::Ready(Some(Err(BodyFault::Broken)));
         }
-        if !this.seen.is_wanted() {
+        if seen.abandoned.load(Ordering::Acquire) {
+            flow.close();
+            return Poll::Ready(Some(Err(BodyFault::Broken)));
+        }
+        if !seen.is_wanted() {
             return Poll::Pending;
         }
-        if let Some(data) = this.before.pop_front() {
-            return Poll::Ready(Some(Ok(Frame::data(data))));
+        if let Some(sent) = flow.sent.get(this.at) {
+            this.at += 1;
+            return Poll::Ready(Some(Ok(sent.clone().frame())));
         }
-        if let Some(trailers) = this.trailers.take() {
-            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        let polled = if let Some(data) = flow.before.pop_front() {
+            Poll::Ready(Some(Ok(Frame::data(data))))
+        } else if let Some(trailers) = flow.trailers.take() {
+            Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+        } else {
+            seen.poll_source(&mut flow, cx)
+        };
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            flow.note_sent(frame);
+            this.at = flow.sent.len();
         }
-        this.poll_source(cx)
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -332,14 +495,20 @@ impl Body for RequestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let before: u64 = self.before.iter().map(|data| data.len() as u64).sum();
-        let rest = match &self.source {
+        let flow = self.seen.flow();
+        let kept = flow.sent.iter().skip(self.at).map(|sent| match sent {
+            Sent::Data(data) => Some(data.len() as u64),
+            Sent::Trailers(_) => None,
+        });
+        let kept: Option<u64> = kept.sum();
+        let before: u64 = flow.before.iter().map(|data| data.len() as u64).sum();
+        let rest = match &flow.source {
             Source::Nothing => Some(0),
             Source::One(incoming) => incoming.size_hint().exact(),
             Source::Two(_) => None,
         };
-        match rest.filter(|_| self.trailers.is_none()) {
-            Some(rest) => SizeHint::with_exact(before + rest),
+        match rest.zip(kept).filter(|_| flow.trailers.is_none()) {
+            Some((rest, kept)) => SizeHint::with_exact(kept + before + rest),
             None => SizeHint::default(),
         }
     }

@@ -134,6 +134,7 @@ impl Client {
         link.used = true;
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         if own.len() < OWN_CAP && link.is_ready() {
+            link.vacate();
             own.push((target.clone(), link));
         }
     }

@@ -3,6 +3,7 @@
 
 use super::closing::Closing;
 use crate::tls::ClientStream;
+use bytes::{Buf, Bytes};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -18,6 +19,8 @@ pub(super) struct Counted {
     meter: FrameMeter,
     begun: Instant,
     header: Duration,
+    /// What is left of the last words to a client that floods.
+    last_words: Option<Bytes>,
     /// By when the block of fields that has begun must be whole.
     block: Option<Pin<Box<Sleep>>>,
     closing: Closing,
@@ -30,21 +33,40 @@ impl Counted {
             meter: FrameMeter::default(),
             begun: Instant::now(),
             header: limits.http_header,
+            last_words: None,
             block: None,
             closing: Closing::new(limits.farewell),
         }
     }
 }
 
+impl Counted {
+    /// Says why, waits until that is likely to have been heard, and breaks the connection.
+    fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(words) = self.last_words.as_mut().filter(|words| !words.is_empty()) {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, words))?;
+            words.advance(written.max(1).min(words.len()));
+        }
+        ready!(self.closing.poll(cx, &mut self.stream))?;
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "too many frames")))
+    }
+}
+
 impl AsyncRead for Counted {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.last_words.is_some() {
+            return this.poll_leave(cx);
+        }
         let before = buf.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buf);
         if let Poll::Ready(Ok(())) = read {
             let new = buf.filled().get(before..).unwrap_or_default();
             if this.meter.read(new, this.begun.elapsed()).is_err() {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "too many frames")));
+                buf.set_filled(before);
+                this.last_words =
+                    Some(this.meter.goaway().map_or_else(Bytes::new, |frame| Bytes::copy_from_slice(&frame)));
+                return this.poll_leave(cx);
             }
         }
         if !this.meter.is_in_field_block() {
@@ -62,8 +84,12 @@ impl AsyncRead for Counted {
 impl AsyncWrite for Counted {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.last_words.is_some() {
+            // There are no words behind the last ones.
+            return Poll::Ready(Ok(buf.len()));
+        }
         let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
-        this.meter.sent(written);
+        this.meter.sent(buf.get(..written).unwrap_or_default());
         Poll::Ready(Ok(written))
     }
 

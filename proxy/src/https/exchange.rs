@@ -12,6 +12,7 @@ use super::interim::Inform;
 use super::pace::Pace;
 use super::pages;
 use super::response::{Relayed, ResponseBody};
+use super::rewrite;
 use super::ticket::{Held, Ticket};
 use super::tunnel::{self, Tunnel};
 use super::validate::{Invalid, Valid, validate};
@@ -82,7 +83,7 @@ pub(super) async fn exchange(
             finish_head(client, &at, version, response.headers_mut(), &Extras::default());
             Outcome::Response(response.map(|body| body.holding(ticket)))
         }
-        Ok(Served::Relayed(reached, timeout, extras)) => {
+        Ok(Served::Relayed(reached, asked, timeout, extras)) => {
             if reached.response.status() == StatusCode::UNAUTHORIZED
                 && matches!(ticket.by, "basic" | "bearer")
             {
@@ -90,7 +91,7 @@ pub(super) async fn exchange(
                 let begun = ticket.seen.as_ref().map_or_else(Instant::now, |seen| seen.last_octet());
                 client.shared.web_refusals.real(&reached.target.name, begun).await;
             }
-            relay(ticket, &at, version, reached, timeout, &extras)
+            relay(ticket, &at, version, reached, &asked, timeout, &extras)
         }
         Ok(Served::Switched(reached, upgrade, extras)) => {
             tunnel::switch(ticket, &at, reached, &upgrade, |headers| {
@@ -121,7 +122,8 @@ pub(super) async fn exchange(
 /// What a request came to.
 enum Served {
     Own(Response<ResponseBody>),
-    Relayed(Reached, std::time::Duration, Extras),
+    /// With whom the client has asked for.
+    Relayed(Reached, HeaderValue, std::time::Duration, Extras),
     Switched(Reached, HeaderValue, Extras),
     Reset(Reason),
 }
@@ -200,7 +202,7 @@ async fn serve(
     let request = Some(Request::from_parts(parts, body));
     let host = valid.asked.host.clone();
     let upgrades = upgrade.is_some();
-    let mut going = Going { request, host, upgrades, expects, timeout };
+    let mut going = Going { request, host: host.clone(), upgrades, expects, timeout };
     let reached = forward::forward(ticket, at, &aim, &mut going, inform).await?;
     if let (Aim::Array { name, member }, Some(Held::Member(lease))) = (&aim, &ticket.held)
         && lease_is_bound(&client, name)
@@ -231,7 +233,7 @@ async fn serve(
             if !(status.is_success() || status.is_redirection()) {
                 extras.cookies.retain(|cookie| !cookie.starts_with(cookies::USER));
             }
-            Ok(Served::Relayed(reached, timeout, extras))
+            Ok(Served::Relayed(reached, host, timeout, extras))
         }
     }
 }
@@ -334,6 +336,7 @@ fn relay(
     at: &Listening,
     version: Version,
     reached: Reached,
+    asked: &HeaderValue,
     timeout: std::time::Duration,
     extras: &Extras,
 ) -> Outcome {
@@ -344,6 +347,9 @@ fn relay(
     ticket.answered(head.status);
     let backend_version = head.version;
     fields::from_backend(&mut head.headers);
+    if !target.endpoint.tls && target.endpoint.rewrite {
+        rewrite::from_backend(&mut head.headers, asked, &target.endpoint.address);
+    }
     fields::add_via(&mut head.headers, backend_version, &client.told);
     finish_head(&client, at, version, &mut head.headers, extras);
     let unread = ticket.seen.as_ref().is_some_and(|seen| !seen.has_ended());

@@ -5,6 +5,7 @@ use super::answer::Refusal;
 use super::body::{RequestBody, Seen};
 use super::client::Client;
 use super::interim::{Inform, Interim};
+use super::rewrite;
 use super::scheme;
 use super::ticket::{Held, Ticket};
 use crate::session::{Cause as EndCause, Ended, Stage as EndStage, Urgency};
@@ -94,7 +95,7 @@ pub(super) async fn forward(
     let Some(first) = request.as_ref() else { return Err(Refusal::unavailable("no-request").into()) };
     let seen = first.body().seen().clone();
     let again = Again::of(first);
-    let is_safe = may_be_repeated(first.method());
+    let is_safe = may_be_repeated(first.method()) && first.body().is_empty();
     let until = Instant::now() + at.setting.snapshot.limits.backend_connect;
     let (mut tried, mut fresh, mut repeated, mut closed) = (Vec::new(), false, false, 0);
     let mut former = None;
@@ -124,7 +125,10 @@ pub(super) async fn forward(
             }
         };
         if let Some(request) = request.as_mut() {
-            dress(request, link.version(), host);
+            dress(request, link.version(), host, &target);
+        }
+        if link.version() == HttpVersion::Two {
+            seen.keep(at.setting.snapshot.limits.http_replay);
         }
         let sent = send(ticket, &mut link, request, &seen, timeout, expects, inform).await?;
         let SendFault { fault, is_refused } = match sent {
@@ -132,6 +136,7 @@ pub(super) async fn forward(
                 if asks_for_connection_login(&response) {
                     client.logs_in_on_connections.store(true, Ordering::Relaxed);
                 }
+                seen.answered();
                 let reusable = !upgrades;
                 return Ok(Reached { response, link, target, reusable });
             }
@@ -142,10 +147,11 @@ pub(super) async fn forward(
         }
         // It was closed while it waited, or is about to be: nothing is lost.
         if is_refused && request.is_none() {
-            *request = again.as_ref().map(|again| again.request(&seen));
+            *request = again.request(&seen);
         }
         let timed_out = matches!(fault.cause, Cause::TimedOut);
-        if request.is_some() && link.used && closed < CLOSED && (!timed_out || link.is_closed()) {
+        let may_be_resent = link.used || is_refused;
+        if request.is_some() && may_be_resent && closed < CLOSED && (!timed_out || link.is_closed()) {
             (fresh, closed) = (closed > 0, closed + 1);
             continue;
         }
@@ -153,10 +159,10 @@ pub(super) async fn forward(
         shared.health.note_session(&id, Service::Http, Err(&fault));
         // One that does not answer in time would not do so sooner.
         let may_repeat = is_safe && !timed_out && !repeated;
-        let another = again.as_ref().filter(|_| may_repeat && shared.retries.take());
+        let another = if may_repeat && shared.retries.take() { again.request(&seen) } else { None };
         let Some(another) = another else { return Err(refusal_for(&fault).into()) };
         shared.meter.http.retried();
-        *request = Some(another.request(&seen));
+        *request = Some(another);
         (fresh, repeated) = (true, true);
         former = Some(refusal_for(&fault));
         if matches!(aim, Aim::Array { .. }) {
@@ -212,6 +218,31 @@ async fn link(
 ) -> Result<Link<RequestBody>, ConnectFault> {
     let client = &ticket.client;
     let shared = &client.shared;
+    let Some(bound) = &target.bound else {
+        return open(ticket, at, target, version, fresh, upgrades, until).await;
+    };
+    let full = || ConnectFault { stage: Stage::Dial, cause: Cause::Full };
+    let slot = bound.slot(until).await.ok_or_else(full)?;
+    if (fresh || upgrades || client.has_own(target)) && bound.is_full() {
+        // One of those that wait makes room for a new one.
+        drop(shared.pool(target).and_then(|pool| pool.take(target)));
+    }
+    let mut link = open(ticket, at, target, version, fresh, upgrades, until).await?;
+    link.occupy(bound, slot);
+    Ok(link)
+}
+
+async fn open(
+    ticket: &Ticket,
+    at: &Listening,
+    target: &Arc<HttpTarget>,
+    version: HttpVersion,
+    fresh: bool,
+    upgrades: bool,
+    until: Instant,
+) -> Result<Link<RequestBody>, ConnectFault> {
+    let client = &ticket.client;
+    let shared = &client.shared;
     let own = client.has_own(target);
     // A connection that is to be switched must speak HTTP/1.1 and is gone afterwards.
     let pools = version == target.endpoint.version && !upgrades;
@@ -225,13 +256,13 @@ async fn link(
     if !fresh
         && pools
         && !target.is_private()
-        && let Some(link) = shared.pool().and_then(|pool| pool.take(target))
+        && let Some(link) = shared.pool(target).and_then(|pool| pool.take(target))
     {
         return Ok(link);
     }
     // Of those who want a shared one at the same time, one opens it.
     let mut turn = None;
-    if let Some(pool) = shared.pool().filter(|_| pools && !own && version == HttpVersion::Two) {
+    if let Some(pool) = shared.pool(target).filter(|_| pools && !own && version == HttpVersion::Two) {
         turn = timeout_at(until, pool.turn(target)).await.ok();
         if let Some(link) = pool.take(target).filter(|_| !fresh) {
             return Ok(link);
@@ -252,7 +283,7 @@ async fn link(
     }
     let link = opened?;
     shared.observer.connected(&target.name, begun.elapsed());
-    let link = match shared.pool().filter(|_| pools && !own) {
+    let link = match shared.pool(target).filter(|_| pools && !own) {
         Some(pool) => pool.lend(target, link),
         None => link,
     };
@@ -337,8 +368,11 @@ async fn ended(ticket: &Ticket) -> Ended {
     .await
 }
 
-/// Writes the request in the way of `version`.
-fn dress(request: &mut Request<RequestBody>, version: HttpVersion, host: &HeaderValue) {
+/// Writes the request in the way of `version`, as `target` expects it.
+fn dress(request: &mut Request<RequestBody>, version: HttpVersion, host: &HeaderValue, target: &HttpTarget) {
+    if !target.endpoint.tls && target.endpoint.rewrite {
+        rewrite::to_backend(request.headers_mut(), host);
+    }
     let mut uri = http::uri::Parts::default();
     uri.path_and_query = request.uri().path_and_query().cloned();
     let (is_empty, length) = (request.body().is_empty(), request.body().size_hint().exact());
@@ -383,21 +417,21 @@ struct Again {
 }
 
 impl Again {
-    /// `None` for a request with a body: that goes by once.
-    fn of(request: &Request<RequestBody>) -> Option<Self> {
-        request.body().is_empty().then(|| Self {
+    fn of(request: &Request<RequestBody>) -> Self {
+        Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
             headers: request.headers().clone(),
-        })
+        }
     }
 
-    fn request(&self, seen: &Arc<Seen>) -> Request<RequestBody> {
-        let mut request = Request::new(RequestBody::nothing(seen.clone()));
+    /// `None` where the body is there no more.
+    fn request(&self, seen: &Arc<Seen>) -> Option<Request<RequestBody>> {
+        let mut request = Request::new(seen.again()?);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         request.headers_mut().clone_from(&self.headers);
-        request
+        Some(request)
     }
 }
 

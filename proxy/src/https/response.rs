@@ -105,7 +105,7 @@ impl Relayed {
         let (client, target) = (self.ticket.client.clone(), self.target.clone());
         let keep = move |link| match client.has_own(&target) {
             true => client.keep_own(&target, link),
-            false => client.shared.pool().map_or((), |pool| pool.put(&target, link)),
+            false => client.shared.pool(&target).map_or((), |pool| pool.put(&target, link)),
         };
         if link.is_ready() {
             keep(link);

@@ -142,6 +142,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(seen) = &self.seen {
             seen.abandon();
+            seen.answered();
         }
         let took = self.begun.elapsed();
         let code = self.status.map_or(0, |status| status.as_u16());

@@ -90,7 +90,8 @@ pub(super) fn switch(
     protocol: &HeaderValue,
     finish: impl FnOnce(&mut HeaderMap),
 ) -> Outcome {
-    let Reached { mut response, .. } = reached;
+    let Reached { mut response, link, .. } = reached;
+    link.uncount();
     let backend = hyper::upgrade::on(&mut response);
     ticket.answered(response.status());
     let (mut head, _) = response.into_parts();

@@ -19,39 +19,33 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{Method, Request, Response};
 use http_body::Body;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use usher_config::snapshot::Limits;
 
 /// Window of a stream, in octets.
-const STREAM_WINDOW: u32 = 256 * 1024;
-/// Window of a connection, in octets: what one client may have on its way. A stream whose backend takes nothing
-/// leaves room for others.
-const WINDOW: u32 = 1024 * 1024;
+const STREAM_WINDOW: u32 = 128 * 1024;
+/// The largest window that there is (RFC 9113 section 6.9.1).
+const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 /// Octets of responses that wait for a client on one stream.
 const SEND: usize = 64 * 1024;
-/// Between two looks at whether the connection is idle.
-const LOOK: Duration = Duration::from_secs(1);
-
 /// Serves streams until the connection ends.
 pub(super) async fn serve(client: Arc<Client>, stream: ClientStream) {
     let limits = Arc::new(client.listening().setting.snapshot.limits.clone());
     let handshake = h2::server::Builder::new()
         .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(WINDOW)
+        // All of its streams' together: one whose backend takes nothing holds its own window and nobody else's.
+        .initial_connection_window_size(STREAM_WINDOW.saturating_mul(limits.http_streams).min(LARGEST_WINDOW))
         .max_concurrent_streams(limits.http_streams)
         .max_header_list_size(u32::try_from(limits.http_head).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND)
         .enable_connect_protocol()
         .handshake(Counted::new(stream, &limits));
     let Ok(Ok(mut connection)) = timeout(limits.http_header, handshake).await else { return };
-    let open = Arc::new(AtomicUsize::new(0));
-    let mut idle = Duration::ZERO;
     let mut ending = false;
     let shared = client.shared.clone();
+    let idler = shared.idlers.enter();
     loop {
         let accepted = tokio::select! {
             accepted = connection.accept() => accepted,
@@ -60,17 +54,14 @@ pub(super) async fn serve(client: Arc<Client>, stream: ClientStream) {
                 ending = true;
                 continue;
             }
-            () = sleep(LOOK.min(limits.http_idle)) => {
-                idle = if open.load(Ordering::Acquire) == 0 { idle + LOOK } else { Duration::ZERO };
-                let unwanted = idle >= limits.http_idle || shared.pressure.level() > 0;
-                if unwanted && ending && open.load(Ordering::Acquire) == 0 {
+            () = idler.unwanted() => {
+                if ending {
                     // It has been told, and does not go.
                     return;
                 }
-                if unwanted && !ending {
-                    connection.graceful_shutdown();
-                    (ending, idle) = (true, Duration::ZERO);
-                }
+                connection.graceful_shutdown();
+                ending = true;
+                idler.begin_anew();
                 continue;
             }
         };
@@ -79,8 +70,7 @@ pub(super) async fn serve(client: Arc<Client>, stream: ClientStream) {
             Some(Err(error)) => return note_end(&client, &error),
             None => return,
         };
-        idle = Duration::ZERO;
-        let guard = Open::one_more(&open);
+        let guard = idler.busy();
         let (client, limits) = (client.clone(), limits.clone());
         shared.spawner.session(async move {
             answer(client, request, respond, &limits).await;
@@ -100,22 +90,6 @@ fn note_end(client: &Client, error: &h2::Error) {
         None => Ended::new(By::Client, Stage::Relay, Cause::Protocol("http2")),
     };
     client.write_end(ended);
-}
-
-/// Counts a stream until it is dropped.
-struct Open(Arc<AtomicUsize>);
-
-impl Open {
-    fn one_more(open: &Arc<AtomicUsize>) -> Self {
-        open.fetch_add(1, Ordering::AcqRel);
-        Self(open.clone())
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
 }
 
 /// The client's side of a stream, before its response.

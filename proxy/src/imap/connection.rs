@@ -8,7 +8,7 @@ use crate::relay;
 use crate::session::{By, Cause, Ended, Record, Stage};
 use crate::shared::{Listening, Shared};
 use crate::tls::{self, ClientStream, HandshakeFault};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use usher_config::snapshot::Protocol;
@@ -19,12 +19,14 @@ use usher_wire::imap::reply::{self, Code};
 pub(crate) async fn serve(shared: Arc<Shared>, at: Listening, accepted: Accepted, places: Places) {
     let Accepted { tcp, peer, local } = accepted;
     let id = shared.ids.next();
-    let mut door = Door { shared, at, id, client: peer, local, begun: Instant::now() };
+    let tried = Mutex::default();
+    let mut door = Door { shared, at, id, client: peer, local, begun: Instant::now(), tried };
     // On the heap and gone before the relay begins: a session that lasts for hours is no larger for it.
     let outcome = Box::pin(before_login(&mut door, tcp)).await;
     let record = Record::new(door.id, door.config().protocol, door.client, door.begun);
     let patience = door.snapshot().limits.farewell;
     let shared = door.shared.clone();
+    let tried = door.take_tried();
     // With it goes the setting that the connection began with.
     drop(door);
     drop(places.door);
@@ -35,7 +37,10 @@ pub(crate) async fn serve(shared: Arc<Shared>, at: Listening, accepted: Accepted
             let host = &lease.backend().config.name;
             record.write(&shared.meter, &session.about.user, host, end.ended, end.octets);
         }
-        Err(ended) => record.write(&shared.meter, "", "", ended, (0, 0)),
+        Err(ended) => {
+            let (user, host) = tried.as_ref().map_or(("", ""), |tried| (&*tried.user, &*tried.host));
+            record.write(&shared.meter, user, host, ended, (0, 0));
+        }
     }
     drop(places.connection);
 }

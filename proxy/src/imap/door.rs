@@ -3,7 +3,7 @@
 use crate::shared::{Id, Listening, Shared};
 use rustls::ServerConfig;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 use usher_config::Snapshot;
 use usher_config::snapshot::Listener;
@@ -19,6 +19,15 @@ pub(crate) struct Door {
     /// The address of usher's that it connected to.
     pub(crate) local: SocketAddr,
     pub(crate) begun: Instant,
+    /// Whose login was tried last, and where.
+    pub(super) tried: Mutex<Option<Tried>>,
+}
+
+/// A login that came to nothing.
+#[derive(Clone)]
+pub(super) struct Tried {
+    pub(super) user: Arc<str>,
+    pub(super) host: Arc<str>,
 }
 
 impl Door {
@@ -30,6 +39,17 @@ impl Door {
     /// The listener's configuration.
     pub(crate) fn config(&self) -> &Listener {
         self.at.listener()
+    }
+
+    /// Notes whose login is tried, and where.
+    pub(super) fn note_tried(&self, user: &str, host: Option<Arc<str>>) {
+        let tried = Tried { user: user.into(), host: host.unwrap_or_default() };
+        *self.tried.lock().unwrap_or_else(PoisonError::into_inner) = Some(tried);
+    }
+
+    /// Whose login was tried last.
+    pub(super) fn take_tried(&self) -> Option<Tried> {
+        self.tried.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// TLS as the listener wants it.

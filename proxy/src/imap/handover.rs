@@ -99,6 +99,7 @@ pub(crate) async fn hand_over(
         tokio::pin!(seeking);
         attended(door, &session, &mut stream, &mut preauth, seeking).await
     };
+    door.note_tried(&session.about.user, session.backend().map(|backend| backend.name));
     let meter = &door.shared.meter;
     let counted = outcome.as_ref().map_or("aborted", Try::result);
     meter.login(door.config().protocol, claim.mechanism.name(), counted, begun.elapsed());

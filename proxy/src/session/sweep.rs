@@ -12,13 +12,15 @@ const LEFT: Duration = Duration::from_secs(30);
 /// Looks at all sessions every now and then, for as long as the program runs.
 pub(crate) async fn sweep(shared: Arc<Shared>) {
     loop {
-        let (idle_limit, stalled_limit) = {
+        let (idle_limit, stalled_limit, http_idle) = {
             let setting = shared.setting();
-            (setting.snapshot.limits.idle, setting.snapshot.limits.stalled)
+            let limits = &setting.snapshot.limits;
+            (limits.idle, limits.stalled, limits.http_idle)
         };
         // Often enough to keep a short limit, seldom enough to cost nothing.
-        let shortest = idle_limit.min(stalled_limit);
+        let shortest = idle_limit.min(stalled_limit).min(http_idle);
         tokio::time::sleep((shortest / 4).clamp(Duration::from_millis(250), Duration::from_secs(5))).await;
+        shared.idlers.sweep(http_idle, shared.pressure.level() > 0);
         shared.sessions.for_each(|session| {
             if session.doing() == Doing::Connecting {
                 return;

@@ -17,35 +17,90 @@ const REFILL: u32 = 20;
 const A_REQUEST: u32 = 8;
 /// Octets sent to the client that earn one frame: it acknowledges what it has taken.
 const SENT: u64 = 1024;
+/// What a frame of a body earns, however small it is, whichever way it goes: windows for its stream and its connection,
+/// and a sign of life.
+const A_MESSAGE: u32 = 3;
 
 /// The connection is flooded with frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flooded;
 
-/// Follows what a client sends on one connection.
-#[derive(Debug)]
-pub struct FrameMeter {
+/// Finds the headers of frames in what goes one way.
+#[derive(Debug, Default)]
+struct Headers {
     header: [u8; HEADER],
     have: usize,
     /// Octets left of the preface or of a payload.
     skip: u64,
+}
+
+/// The header of a frame.
+struct Header {
+    kind: u8,
+    flags: u8,
+    length: u64,
+    stream: u32,
+}
+
+impl Headers {
+    /// The next header in `input`, from which what was looked at is taken.
+    fn next(&mut self, input: &mut &[u8]) -> Option<Header> {
+        while !input.is_empty() {
+            if self.skip > 0 {
+                let step = usize::try_from(self.skip).unwrap_or(usize::MAX).min(input.len());
+                self.skip -= step as u64;
+                *input = input.get(step..).unwrap_or_default();
+                continue;
+            }
+            let step = (HEADER - self.have).min(input.len());
+            let (part, after) = input.split_at(step);
+            if let Some(room) = self.header.get_mut(self.have..self.have + step) {
+                room.copy_from_slice(part);
+            }
+            self.have += step;
+            *input = after;
+            if self.have == HEADER {
+                self.have = 0;
+                let [high, middle, low, kind, flags, stream @ ..] = self.header;
+                let length = u64::from(high) << 16 | u64::from(middle) << 8 | u64::from(low);
+                self.skip = length;
+                let stream = u32::from_be_bytes(stream) & 0x7fff_ffff;
+                return Some(Header { kind, flags, length, stream });
+            }
+        }
+        None
+    }
+
+    /// Whether a frame ends here.
+    fn is_between(&self) -> bool {
+        self.skip == 0 && self.have == 0
+    }
+}
+
+/// Follows what a client sends on one connection, and what it is sent.
+#[derive(Debug)]
+pub struct FrameMeter {
+    read: Headers,
+    written: Headers,
     budget: u32,
     /// When the budget was last refilled.
     refilled: Duration,
     sent: u64,
     in_field_block: bool,
+    /// The youngest stream of the client's.
+    last_stream: u32,
 }
 
 impl Default for FrameMeter {
     fn default() -> Self {
         Self {
-            header: [0; HEADER],
-            have: 0,
-            skip: PREFACE,
+            read: Headers { skip: PREFACE, ..Headers::default() },
+            written: Headers::default(),
             budget: BUDGET,
             refilled: Duration::ZERO,
             sent: 0,
             in_field_block: false,
+            last_stream: 0,
         }
     }
 }
@@ -63,35 +118,34 @@ impl FrameMeter {
             self.refilled = now;
         }
         let mut rest = input;
-        while !rest.is_empty() {
-            if self.skip > 0 {
-                let step = usize::try_from(self.skip).unwrap_or(usize::MAX).min(rest.len());
-                self.skip -= step as u64;
-                rest = rest.get(step..).unwrap_or_default();
-                continue;
-            }
-            let step = (HEADER - self.have).min(rest.len());
-            let (part, after) = rest.split_at(step);
-            if let Some(room) = self.header.get_mut(self.have..self.have + step) {
-                room.copy_from_slice(part);
-            }
-            self.have += step;
-            rest = after;
-            if self.have == HEADER {
-                self.have = 0;
-                self.frame()?;
-            }
+        while let Some(header) = self.read.next(&mut rest) {
+            self.frame(&header)?;
         }
         Ok(())
     }
 
-    /// Notes that `count` octets were sent to the client.
-    pub fn sent(&mut self, count: usize) {
-        self.sent += count as u64;
+    /// Notes that these octets were sent to the client.
+    pub fn sent(&mut self, octets: &[u8]) {
+        let mut rest = octets;
+        while let Some(header) = self.written.next(&mut rest) {
+            // DATA, with something in it.
+            if header.kind == 0x0 && header.length > 0 {
+                self.earn(A_MESSAGE);
+            }
+        }
+        self.sent += octets.len() as u64;
         if self.sent >= SENT {
             self.earn(u32::try_from(self.sent / SENT).unwrap_or(u32::MAX));
             self.sent %= SENT;
         }
+    }
+
+    /// The frame by which a connection that is flooded is left (RFC 9113 sections 6.8 and 10.5); `None` in the middle of
+    /// another frame to the client.
+    pub fn goaway(&self) -> Option<[u8; 17]> {
+        let [a, b, c, d] = self.last_stream.to_be_bytes();
+        // GOAWAY, eight octets, on no stream; ENHANCE_YOUR_CALM.
+        self.written.is_between().then_some([0, 0, 8, 0x7, 0, 0, 0, 0, 0, a, b, c, d, 0, 0, 0, 0xb])
     }
 
     /// Whether a block of fields has begun and is not whole: nothing else may come before its end.
@@ -103,16 +157,18 @@ impl FrameMeter {
         self.budget = self.budget.saturating_add(frames).min(BUDGET);
     }
 
-    fn frame(&mut self) -> Result<(), Flooded> {
-        let [high, middle, low, kind, flags, ..] = self.header;
-        let length = u64::from(high) << 16 | u64::from(middle) << 8 | u64::from(low);
-        self.skip = length;
-        let ends_block = flags & 0x4 != 0;
-        let costs = match kind {
+    fn frame(&mut self, header: &Header) -> Result<(), Flooded> {
+        let ends_block = header.flags & 0x4 != 0;
+        let costs = match header.kind {
             // DATA, unless it carries nothing and ends nothing.
-            0x0 if length > 0 || flags & 0x1 != 0 => 0,
+            0x0 if header.length > 0 => {
+                self.earn(A_MESSAGE);
+                0
+            }
+            0x0 if header.flags & 0x1 != 0 => 0,
             // HEADERS
             0x1 => {
+                self.last_stream = self.last_stream.max(header.stream);
                 self.earn(A_REQUEST);
                 self.in_field_block = !ends_block;
                 0
@@ -166,12 +222,42 @@ mod tests {
         for _ in 0..10_000 {
             meter.read(&frame(0x1, 0x5, 40), Duration::ZERO).unwrap();
             meter.read(&frame(0x0, 0, 100), Duration::ZERO).unwrap();
-            meter.sent(4096);
+            meter.sent(&frame(0x0, 0, 4087));
             meter.read(&frame(0x8, 0, 4), Duration::ZERO).unwrap();
         }
         assert!(!meter.is_in_field_block());
         meter.read(&frame(0x1, 0, 40), Duration::ZERO).unwrap();
         assert!(meter.is_in_field_block());
+    }
+
+    #[test]
+    fn small_messages_earn_what_they_need() {
+        // gRPC: a message of a few octets each way, with windows for both and a sign of life
+        let mut meter = started();
+        meter.read(&frame(0x1, 0x4, 40), Duration::ZERO).unwrap();
+        for _ in 0..10_000 {
+            meter.read(&frame(0x0, 0, 12), Duration::ZERO).unwrap();
+            meter.sent(&frame(0x0, 0, 12));
+            for (kind, length) in [(0x8, 4), (0x8, 4), (0x6, 8)] {
+                meter.read(&frame(kind, 0, length), Duration::ZERO).unwrap();
+            }
+        }
+        // One way only, whichever.
+        let mut meter = started();
+        for _ in 0..10_000 {
+            meter.sent(&frame(0x0, 0, 5));
+            meter.read(&frame(0x8, 0, 4).repeat(2), Duration::ZERO).unwrap();
+        }
+        // What usher has to say by itself earns nothing.
+        let mut meter = started();
+        let flood = (0..5000).take_while(|_| {
+            meter.sent(&frame(0x6, 1, 8));
+            meter.read(&frame(0x6, 0, 8), Duration::ZERO).is_ok()
+        });
+        assert!(flood.count() < 1200);
+        assert_eq!(meter.goaway().unwrap()[16], 0xb);
+        meter.sent(&frame(0x0, 0, 5)[..11]);
+        assert_eq!(meter.goaway(), None, "not within a frame");
     }
 
     #[test]
@@ -190,6 +276,6 @@ mod tests {
         for octet in &all {
             meter.read(std::slice::from_ref(octet), Duration::ZERO).unwrap();
         }
-        assert_eq!((meter.skip, meter.have), (0, 0));
+        assert!(meter.read.is_between());
     }
 }

@@ -1,0 +1,144 @@
+//! At most so many connections to one backend. Whoever finds none free waits in the order of coming.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout_at};
+use usher_config::snapshot::HttpVersion;
+
+/// A request that lasts longer is one that waits for news: its connection counts no more.
+const LONG: Duration = Duration::from_secs(60);
+/// Between two looks for those while somebody waits.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The bound of one backend.
+pub struct Bound {
+    epoch: Instant,
+    /// Requests that may be under way: as many as find a connection at once.
+    requests: Arc<Semaphore>,
+    /// Connections that may be there, those that close among them.
+    connections: Arc<Semaphore>,
+    /// Connections of HTTP/1, to find those that serve one request for long.
+    known: Mutex<Vec<Weak<Counted>>>,
+}
+
+/// The right to send a request.
+#[derive(Debug)]
+pub struct Slot(OwnedSemaphorePermit);
+
+/// What a connection, or one user of it, counts for.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    connection: Mutex<Option<OwnedSemaphorePermit>>,
+    slot: Mutex<Option<OwnedSemaphorePermit>>,
+    /// Milliseconds from the epoch to the beginning of the request that it serves.
+    since: AtomicU64,
+    /// It has counted, and does not any more.
+    is_free: std::sync::atomic::AtomicBool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Bound {
+    /// Of `most` connections that speak `version`, on each of which so many requests may be under way.
+    pub(crate) fn new(most: u32, version: HttpVersion, users: usize) -> Self {
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        let requests = match version {
+            HttpVersion::One => most,
+            HttpVersion::Two => most.saturating_mul(users).min(Semaphore::MAX_PERMITS),
+        };
+        Self {
+            epoch: Instant::now(),
+            requests: Arc::new(Semaphore::new(requests)),
+            connections: Arc::new(Semaphore::new(most)),
+            known: Mutex::default(),
+        }
+    }
+
+    /// The right to send a request; `None`: not by then.
+    pub async fn slot(&self, until: tokio::time::Instant) -> Option<Slot> {
+        self.wait(&self.requests, until).await.map(Slot)
+    }
+
+    /// Whether there are as many connections as there may be.
+    pub fn is_full(&self) -> bool {
+        self.connections.available_permits() == 0
+    }
+
+    /// The right to have a connection; `None`: not by then.
+    pub(super) async fn connection(&self, until: tokio::time::Instant) -> Option<OwnedSemaphorePermit> {
+        self.wait(&self.connections, until).await
+    }
+
+    /// Counts a connection of HTTP/1.
+    pub(super) fn count(&self, connection: OwnedSemaphorePermit) -> Arc<Counted> {
+        let counted = Arc::new(Counted { connection: Mutex::new(Some(connection)), ..Counted::default() });
+        counted.since.store(self.now(), Ordering::Relaxed);
+        let mut known = lock(&self.known);
+        known.retain(|counted| counted.strong_count() > 0);
+        known.push(Arc::downgrade(&counted));
+        counted
+    }
+
+    /// A request begins on a connection.
+    pub(super) fn begin(&self, counted: &Counted, slot: Slot) {
+        counted.since.store(self.now(), Ordering::Relaxed);
+        *lock(&counted.slot) = Some(slot.0);
+    }
+
+    async fn wait(&self, of: &Arc<Semaphore>, until: tokio::time::Instant) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = of.clone().try_acquire_owned() {
+            return Some(permit);
+        }
+        let waiting = of.clone().acquire_owned();
+        tokio::pin!(waiting);
+        let work = async {
+            loop {
+                tokio::select! {
+                    permit = &mut waiting => return permit.ok(),
+                    () = sleep(LOOK) => self.release_long(),
+                }
+            }
+        };
+        self.release_long();
+        timeout_at(until, work).await.ok().flatten()
+    }
+
+    fn release_long(&self) {
+        let now = self.now();
+        let known: Vec<Arc<Counted>> = lock(&self.known).iter().filter_map(Weak::upgrade).collect();
+        for counted in known {
+            let lasted = now.saturating_sub(counted.since.load(Ordering::Relaxed));
+            let is_busy = lock(&counted.slot).is_some();
+            if is_busy && u128::from(lasted) > LONG.as_millis() {
+                counted.release();
+            }
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Counted {
+    /// It counts no more: it is another protocol's, or serves one request for long, or is gone.
+    pub(super) fn release(&self) {
+        self.is_free.store(true, Ordering::Release);
+        drop(lock(&self.slot).take());
+        drop(lock(&self.connection).take());
+    }
+
+    /// The request is over.
+    pub(super) fn end(&self) {
+        drop(lock(&self.slot).take());
+    }
+
+    /// Whether there may be another connection in its place by now.
+    pub(super) fn is_released(&self) -> bool {
+        self.is_free.load(Ordering::Acquire)
+    }
+}

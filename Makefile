@@ -29,7 +29,7 @@ bench: toolchain
 # Every fuzz target for FUZZ_SECONDS. libFuzzer's instrumentation is LLVM's own, so the stable compiler does.
 fuzz: toolchain
 	cd tests/fuzz && RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --target $(HOST)
-	for target in preauth sasl backend_reply tracker proxy_header http_request http_response http2_frames path; do \
+	for target in preauth sasl backend_reply tracker proxy_header http_request http_response http2_frames field path; do \
 	    mkdir -p tests/fuzz/target/found/$$target; \
 	    FUZZ_TARGET=$$target tests/fuzz/target/$(HOST)/release/fuzz -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 \
 	        -artifact_prefix=tests/fuzz/target/ tests/fuzz/target/found/$$target tests/corpus/$$target || exit 1; \

@@ -66,6 +66,35 @@ impl Relayed {
                 assert!(!line.contains(" UNAUTHENTICATE ") && !line.contains(" COMPRESS="), "{line}");
             }
         }
+        if self.fault.is_none() {
+            check_literals(&self.to_backend);
+        }
+    }
+}
+
+/// A line that ends in a brace announces a literal in the one way that all servers read alike, or has no brace outside
+/// of quotes that could open one.
+fn check_literals(mut sent: &[u8]) {
+    while let Some(lf) = sent.iter().position(|b| *b == b'\n') {
+        let (line, rest) = sent.split_at(lf + 1);
+        let line = line.strip_suffix(b"\r\n").expect("no line ends in a bare LF");
+        sent = rest;
+        let (mut is_quoted, mut is_escaped, mut opened) = (false, false, None);
+        for (at, octet) in line.iter().enumerate() {
+            match (is_quoted, is_escaped, octet) {
+                (true, true, _) => is_escaped = false,
+                (true, false, b'\\') => is_escaped = true,
+                (_, _, b'"') => is_quoted = !is_quoted,
+                (false, _, b'{') => opened = Some(at),
+                _ => {}
+            }
+        }
+        let Some(from) = opened.filter(|_| line.ends_with(b"}")) else { continue };
+        let digits = std::str::from_utf8(&line[from + 1..line.len() - 1]).expect("digits");
+        assert!(digits.bytes().all(|b| b.is_ascii_digit()), "{digits:?}");
+        let size: usize = digits.parse().expect("a size");
+        let Some(after) = sent.get(size..) else { return };
+        sent = after;
     }
 }
 

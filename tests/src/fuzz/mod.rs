@@ -18,7 +18,7 @@ use usher_wire::secret::{Secret, SecretBuf};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("preauth", preauth),
     ("sasl", sasl),
     ("backend_reply", backend_reply),
@@ -27,6 +27,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("http_request", http_request),
     ("http_response", http_response),
     ("http2_frames", http2_frames),
+    ("field", field),
     ("path", path),
 ];
 
@@ -184,6 +185,22 @@ pub fn http2_frames(data: &[u8]) {
         (end.is_ok(), end.is_ok() && meter.is_in_field_block())
     };
     assert_eq!(read(usize::MAX), read(usize::from(step % 16) + 1));
+}
+
+/// Values of fields: one with a blank at either end is seen, so that nobody who takes it off reads another value.
+pub fn field(data: &[u8]) {
+    let is_blank = |b: &u8| matches!(b, b' ' | b'\t');
+    let from = data.iter().take_while(|b| is_blank(b)).count();
+    let end = data.iter().rev().take_while(|b| is_blank(b)).count();
+    assert_eq!(usher_wire::http::field::ends_in_blanks(data), from + end > 0);
+    // The guard of HTTP/1 takes them off, and what is left has none.
+    let head = [b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\nexpect:", data, b"\r\n\r\n"].concat();
+    let (mut reader, mut out) = (RequestReader::new(Caps::REQUEST, Scheme::Https), Vec::new());
+    if reader.read(&head, &mut out).is_ok() && !data.contains(&b'\n') {
+        let expected: Vec<u8> = data.iter().copied().skip(from).collect();
+        let expected = expected.trim_ascii_end();
+        assert!(expected.eq_ignore_ascii_case(b"100-continue"), "{expected:?}");
+    }
 }
 
 /// Paths: a normal form has nothing in it that leads elsewhere.

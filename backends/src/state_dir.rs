@@ -1,11 +1,14 @@
 //! The directory in which usher keeps what must outlive it: for its owner's eyes, and for one usher at a time.
 
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{geteuid, umask};
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+/// Opens no symbolic link.
+const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
 /// The file by whose lock one usher has the directory.
 const LOCK: &str = "usher.lock";
@@ -139,9 +142,12 @@ pub fn give_to_owner(dir: &Path) -> Result<(), StateDirError> {
         return Ok(());
     }
     for path in files(dir)? {
-        let there = fs::symlink_metadata(&path);
-        if there.is_ok_and(|there| there.uid() == 0) {
-            std::os::unix::fs::lchown(&path, Some(owner.uid()), Some(owner.gid()))
+        // By a descriptor, and nothing that has a name elsewhere as well: that might be somebody else's.
+        let Ok(file) = OpenOptions::new().read(true).custom_flags(NO_LINK).open(&path) else {
+            continue;
+        };
+        if file.metadata().is_ok_and(|there| there.is_file() && there.uid() == 0 && there.nlink() == 1) {
+            std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()))
                 .map_err(|source| io(&path, source))?;
         }
     }

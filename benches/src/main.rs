@@ -13,6 +13,7 @@ mod input;
 mod latency;
 mod micro;
 mod peers;
+mod refusals;
 mod sessions;
 mod storm;
 mod stub;
@@ -36,7 +37,7 @@ type Measure = fn(&mut Table) -> Outcome;
 const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench");
 
 /// Every subject by its name.
-const SUBJECTS: [(&str, Measure); 11] = [
+const SUBJECTS: [(&str, Measure); 12] = [
     ("sessions", sessions::measure),
     ("idle", idle::measure),
     ("bulk", bulk::measure),
@@ -48,6 +49,7 @@ const SUBJECTS: [(&str, Measure); 11] = [
     ("micro", micro::measure),
     ("input", input::measure),
     ("health", health::measure),
+    ("refusals", refusals::measure),
 ];
 
 fn main() -> ExitCode {

@@ -29,20 +29,30 @@ impl Fault {
 
 /// Shows `faults` of the file `path` with its lines, for a terminal or a log.
 pub fn render(path: &str, text: &str, faults: &[Fault], colour: bool) -> String {
+    let shown = render_as(&Level::ERROR, path, text, faults, colour);
+    let count = faults.len();
+    shown + &format!("{path}: {count} {}\n", if count == 1 { "fault" } else { "faults" })
+}
+
+/// The same of what is no fault, and worth a thought.
+pub fn render_warnings(path: &str, text: &str, warnings: &[Fault], colour: bool) -> String {
+    render_as(&Level::WARNING, path, text, warnings, colour)
+}
+
+fn render_as(level: &Level<'_>, path: &str, text: &str, faults: &[Fault], colour: bool) -> String {
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     let mut shown = String::new();
     for fault in faults {
         let end = fault.span.end.min(text.len());
         let span = fault.span.start.min(end)..end;
         let snippet = Snippet::source(text).path(path).annotation(AnnotationKind::Primary.span(span));
-        let report = [Level::ERROR
+        let report = [level
+            .clone()
             .primary_title(fault.what.as_str())
             .element(snippet)
             .element(Level::HELP.message(fault.instead.as_str()))];
         shown.push_str(&renderer.render(&report));
         shown.push_str("\n\n");
     }
-    let count = faults.len();
-    shown.push_str(&format!("{path}: {count} {}\n", if count == 1 { "fault" } else { "faults" }));
     shown
 }

@@ -40,8 +40,8 @@ impl Default for HealthPolicy {
             fall: 3,
             ramp: Duration::from_secs(30),
             agent: None,
-            imap: ImapProbe::Tcp,
-            http: HttpProbe::Tcp,
+            imap: ImapProbe::Greeting,
+            http: HttpProbe::Tls,
             tcp: TcpProbe::Tcp,
         }
     }

@@ -59,6 +59,10 @@ pub struct Server {
     pub login_wait: Duration,
     /// What such a login gets in the end.
     pub outage_reply: OutageReply,
+    /// From the moment when it is said that usher stops to the end of its listeners, for those who ask before they
+    /// connect.
+    #[serde(with = "shown::duration")]
+    pub stop_delay: Duration,
 }
 
 /// What a client is told when its home host is out.
@@ -105,6 +109,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// The last port of a range that begins with that of `address`.
     pub last_port: u16,
+    /// Only its first port is listened on; the firewall redirects the others there. Only on [`Protocol::Tcp`].
+    pub redirected: bool,
     /// Over whose members it spreads. Only on [`Protocol::Tcp`], and there always.
     pub array: Option<String>,
     /// Networks that may log in without TLS. Only on [`Protocol::Imap`].
@@ -199,6 +205,8 @@ pub struct InstanceHost {
     pub pins: Vec<Pin>,
     /// The user name that is sent on.
     pub login_as: LoginAs,
+    /// Whether usher's own certificate is shown to it.
+    pub client_certificate: ClientCertificate,
     /// Most sessions at a time; `None`: no bound.
     pub max_sessions: Option<u32>,
     /// How it comes back after a restart of usher.
@@ -319,10 +327,25 @@ pub struct Member {
     pub weight: u32,
     /// Pins of its certificate.
     pub pins: Vec<Pin>,
+    /// Whether usher's own certificate is shown to it.
+    pub client_certificate: ClientCertificate,
     /// Most sessions at a time; `None`: no bound.
     pub max_sessions: Option<u32>,
     /// How it comes back after a restart of usher.
     pub initial_state: InitialState,
+}
+
+/// When usher shows its own certificate to a backend that asks for one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientCertificate {
+    /// Where the backend names no authorities, or the one that signed it.
+    #[default]
+    Auto,
+    /// Whatever authorities it names.
+    Always,
+    /// Not at all.
+    Never,
 }
 
 /// A backend's IMAP service.

@@ -19,10 +19,14 @@ impl Observer for Reporter {
 
     fn connect_failed(&self, host: &str, fault: &ConnectFault) {
         let (stage, cause) = (fault.stage.name(), &fault.cause);
+        if matches!(cause, Cause::Full) {
+            // The operator's word, and no failure of the host's.
+            tracing::warn!(host, stage, %cause, "instance host full");
+            return;
+        }
         self.0.connect_failed(host, stage);
         match cause {
             Cause::Pin => tracing::error!(host, stage, %cause, security = true, "instance host refused"),
-            Cause::Full => tracing::warn!(host, stage, %cause, "instance host full"),
             _ => tracing::warn!(host, stage, %cause, "instance host failed"),
         }
     }

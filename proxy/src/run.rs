@@ -19,6 +19,7 @@ use arc_swap::ArcSwap;
 use rustls::server::ProducesTickets;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,6 +42,9 @@ const TIDY: Duration = Duration::from_secs(5);
 const MEMORY: Duration = Duration::from_millis(500);
 /// Between two looks at what other processes have changed in the directory.
 const FOLLOW: Duration = Duration::from_millis(500);
+
+/// Files that are open for other reasons than connections.
+const OTHER_FILES: u64 = 200;
 
 /// Why usher does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +104,7 @@ pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), Run
     for path in tightened {
         tracing::warn!(path = %path.display(), "was open to other users of this machine; it is closed to them now");
     }
-    raise_descriptor_limit();
+    raise_descriptor_limit(config.snapshot.limits.connections);
     let spawner = Spawner::start()?;
     let bound = config.sockets(&[], spawner.workers(), colour)?;
     let ticketer = tls::ticket_keys()?;
@@ -141,6 +145,7 @@ pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), Run
         doors: Arc::default(),
         held_logins: Arc::default(),
         pressure: Pressure::default(),
+        leaving: AtomicBool::new(false),
         spawner,
         stopping,
         refusals: Refusals::open(state_dir.join("refusals.imap"))?,
@@ -182,6 +187,16 @@ async fn serve(
     tokio::spawn(follow_directory(shared.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
     tokio::select! {
+        _ = terminate.recv() => {}
+        _ = quit.recv() => {}
+        _ = interrupt.recv() => return Ok(()),
+    }
+    // Whoever asks before they connect hears of it first.
+    shared.leaving.store(true, Ordering::Release);
+    let delay = shared.setting().snapshot.server.stop_delay;
+    tokio::select! {
+        () = tokio::time::sleep(delay), if !delay.is_zero() => {}
+        () = std::future::ready(()), if delay.is_zero() => {}
         _ = terminate.recv() => {}
         _ = quit.recv() => {}
         _ = interrupt.recv() => return Ok(()),
@@ -250,11 +265,21 @@ fn end(runtime: Runtime) {
 }
 
 /// A front door needs two descriptors a session; the soft limit is often far below what is allowed.
-fn raise_descriptor_limit() {
+fn raise_descriptor_limit(connections: u32) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if setrlimit(Resource::Nofile, raised).is_err() {
         tracing::warn!(limit = ?limit.current, "the limit of open files could not be raised");
+    }
+    // One for the client and one for the host, and some for everything else.
+    let needed = u64::from(connections) * 2 + OTHER_FILES;
+    if limit.maximum.is_some_and(|most| most < needed) {
+        tracing::warn!(
+            limit = ?limit.maximum,
+            needed,
+            connections,
+            "the limit of open files does not bear [limits] connections; those beyond are shed"
+        );
     }
 }

@@ -12,7 +12,7 @@ use arc_swap::{ArcSwap, Guard};
 use rustls::sign::CertifiedKey;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use usher_backends::Observer;
@@ -61,6 +61,7 @@ pub(crate) struct Shared {
     /// Starts sessions.
     pub(crate) spawner: Spawner,
     /// True once usher stops.
+    pub(crate) leaving: AtomicBool,
     pub(crate) stopping: watch::Receiver<bool>,
     /// When refusals of logins leave.
     pub(crate) refusals: Refusals,
@@ -125,6 +126,11 @@ impl Shared {
     }
 
     /// Whether usher stops.
+    /// Whether usher is about to stop, though those who come are still served.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire) || self.is_stopping()
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         *self.stopping.borrow()
     }

@@ -131,6 +131,26 @@ impl Certificate {
         Arc::new(config)
     }
 
+    /// The same for a server that asks for certificates of `authority`, and would do without.
+    pub fn server_config_with_authority(&self, authority: &Self) -> Arc<ServerConfig> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(authority.chain.clone()).expect("a root");
+        let provider = Arc::new(default_provider());
+        let verifier =
+            rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                .allow_unauthenticated()
+                .build()
+                .expect("a verifier");
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(vec![self.chain.clone()], key)
+            .expect("a certificate and its key");
+        Arc::new(config)
+    }
+
     /// The chain, PEM.
     pub fn pem(&self) -> &str {
         &self.pem

@@ -15,14 +15,24 @@ pub struct Haproxy {
 }
 
 impl Haproxy {
-    /// Starts one on `address`.
+    /// Starts one on `address` that answers everything itself.
     pub fn start(address: SocketAddr) -> Self {
+        let answers = "http-request return status 200 content-type text/plain string \"haproxy\"";
+        Self::with(address, &format!("frontend seen\n bind {address}\n {answers}\n"))
+    }
+
+    /// Starts one on `address` in front of what listens in the clear on `behind`, with its default check of HTTP.
+    pub fn in_front_of(address: SocketAddr, behind: SocketAddr) -> Self {
+        let check = "option httpchk\n timeout connect 5s\n timeout server 60s\n server s";
+        Self::with(address, &format!("listen seen\n bind {address}\n {check} {behind} check inter 100ms\n"))
+    }
+
+    fn with(address: SocketAddr, parts: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("haproxy.cfg");
         let text = format!(
             "global\n stats socket {}/stats level admin\ndefaults\n mode http\n timeout client 60s\n \
-             timeout http-request 60s\nfrontend seen\n bind {address}\n \
-             http-request return status 200 content-type text/plain string \"haproxy\"\n",
+             timeout http-request 60s\n{parts}",
             dir.path().display()
         );
         std::fs::write(&config, text).unwrap();
@@ -40,6 +50,19 @@ impl Haproxy {
             std::thread::sleep(Duration::from_millis(20));
         }
         Self { child, dir }
+    }
+
+    /// What it says of the server behind it.
+    pub fn check_of_server(&self) -> String {
+        let mut socket = UnixStream::connect(self.dir.path().join("stats")).unwrap();
+        socket.write_all(b"show stat\n").unwrap();
+        let mut table = String::new();
+        socket.read_to_string(&mut table).unwrap();
+        let names: Vec<_> = table.lines().next().unwrap().split(',').collect();
+        let row: Vec<_> =
+            table.lines().find(|line| line.starts_with("seen,s,")).unwrap().split(',').collect();
+        let value = |name| row[names.iter().position(|known| *known == name).unwrap()];
+        format!("{} {}", value("check_status"), value("check_code"))
     }
 
     /// How many requests it has seen.

@@ -10,6 +10,7 @@ pub mod archive;
 pub mod browser;
 pub mod certificate;
 pub mod client;
+pub mod cyrus;
 pub mod dovecot;
 pub mod faults;
 pub mod frames;

@@ -124,7 +124,8 @@ impl Setup {
         SocketAddr::new(self.ip, port)
     }
 
-    fn write(&self) -> PathBuf {
+    /// Writes the configuration, and returns where.
+    pub fn write(&self) -> PathBuf {
         let (chain, key) = self.certificate.write(self.dir.path(), "usher");
         let text = format!(
             "[server]\nname = \"mail.test\"\nstate_dir = {:?}\n{}\n\

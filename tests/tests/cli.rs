@@ -399,3 +399,127 @@ fn completions_and_man_pages_are_made_of_the_commands() {
     let page = std::fs::read_to_string(pages.join("usher-drain.1")).unwrap();
     assert!(page.contains("quiet ones first") && page.contains("wait"), "{page}");
 }
+
+#[test]
+fn check_finds_everything_at_once() {
+    // 150
+    let dir = tempfile::tempdir().unwrap();
+    let (expired, key) = Certificate::expired(&["other.test"]).write(dir.path(), "expired");
+    std::fs::write(dir.path().join("state"), "a file").unwrap();
+    let text = format!(
+        "[server]\nname = \"mail.test\"\nstate_dir = {:?}\nlogin_wait = \"soon\"\n\
+         [admin]\nlisten = \"127.0.0.1:9993\"\ntoken_file = {:?}\n\
+         [[listener]]\nprotocol = \"imaps\"\naddress = \"127.0.0.1:9993\"\n\
+         [[listener]]\nprotocol = \"imap\"\naddress = \"0.0.0.0:9993\"\n\
+         [[certificate]]\nchain = {expired:?}\nkey = {key:?}\n\
+         [[certificate]]\nchain = \"/nowhere.pem\"\nkey = {key:?}\n\
+         [[instance_host]]\nname = \"ih1.test\"\nimap = {{ address = \"127.0.0.1:1\", tls = \"none\" }}\n\
+         health = {{ http = {{ probe = \"tls\" }} }}\n",
+        dir.path().join("state"),
+        dir.path().join("token"),
+    );
+    let config = dir.path().join("usher.toml");
+    std::fs::write(&config, &text).unwrap();
+    let output = command(&["check", "--config", config.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(78));
+    let said = told(&output);
+    for what in [
+        "error: `login_wait` in [server] cannot be read",
+        "is no directory",
+        "the [admin] address 127.0.0.1:9993 is also this listener's",
+        "this address is also that of the listener on 127.0.0.1:9993",
+        "token: No such file",
+        "error: /nowhere.pem",
+        "warning: ",
+        "the certificate has expired",
+        "no certificate is good for \"mail.test\"",
+        "can be read by every user",
+        "this host has no `http`",
+    ] {
+        assert!(said.contains(what), "{what}: {said}");
+    }
+    // Without faults, warnings are warnings, unless they are asked to be more.
+    let (chain, key) = Certificate::for_names(&["other.test"]).write(dir.path(), "other");
+    let text = format!(
+        "[server]\nname = \"mail.test\"\nstate_dir = \"/var/lib/usher\"\n\
+         [[listener]]\nprotocol = \"imaps\"\naddress = \"127.0.0.1:9993\"\n\
+         [[certificate]]\nchain = {chain:?}\nkey = {key:?}\n\
+         [[instance_host]]\nname = \"ih1.test\"\nimap = {{ address = \"127.0.0.1:1\", tls = \"none\" }}\n"
+    );
+    std::fs::write(&config, &text).unwrap();
+    let output = command(&["check", "--config", config.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", told(&output));
+    assert!(told(&output).contains("no faults, 2 warnings"), "{}", told(&output));
+    assert_eq!(command(&["check", "--strict", "--config", config.to_str().unwrap()]).status.code(), Some(78));
+    // 185: more sockets than there may be files
+    let range = "[[listener]]\nprotocol = \"tcp\"\naddress = \"127.0.0.3:6005-59530\"\narray = \"rpc\"\n";
+    let array =
+        "[[array]]\nname = \"rpc\"\nmembers = [{ name = \"m.test\", tcp = { address = \"127.0.0.2\" } }]\n";
+    std::fs::write(&config, format!("{text}{range}{array}")).unwrap();
+    let limited = Command::new("prlimit")
+        .args(["--nofile=1000:1000"])
+        .arg(binary())
+        .args(["check", "--config", config.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(told(&limited).contains("53526 sockets"), "{}", told(&limited));
+    std::fs::write(&config, format!("{text}{range}redirected = true\n{array}")).unwrap();
+    assert!(command(&["check", "--config", config.to_str().unwrap()]).status.success());
+}
+
+#[test]
+fn lists_of_users_come_as_other_programs_write_them() {
+    // 154: with semicolons, a byte order mark and CRLF
+    let state = State::new();
+    let path = state.dir.path().join("users.csv");
+    std::fs::write(
+        &path,
+        "\u{feff}user;host\r\nanna@example.com;ih1.test\r\n\r\nbert@example.com;ih2.test\r\n",
+    )
+    .unwrap();
+    let output = state.user(&["import", path.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", told(&output));
+    assert!(told(&output).contains("2 users: 2 added"), "{}", told(&output));
+    // 153: who did it stands where the running usher would write it.
+    assert!(told(&output).contains("audit=true") && told(&output).contains("what=\"import users\""));
+    let many: String = (0..500).map(|at| format!("user{at}@example.com,nowhere.test\n")).collect();
+    std::fs::write(&path, format!("user,host\n\n\n{many}")).unwrap();
+    let said = told(&state.user(&["import", path.to_str().unwrap()]));
+    assert_eq!(said.matches("unknown host").count(), 21, "{said}");
+    assert!(said.contains("line 4: unknown host") && said.contains("and 480 more: unknown host"), "{said}");
+    assert!(said.contains("500 conflicts; nothing was changed"), "{said}");
+    std::fs::write(&path, "carl@example.com,nowhere.test\n").unwrap();
+    assert!(told(&state.user(&["import", path.to_str().unwrap()])).contains("1 conflict; nothing"));
+}
+
+#[test]
+fn commands_are_found_and_written_down_alike() {
+    // 153, 159, 178
+    let usher = Setup::new().host("ih.test", "127.0.0.1:1".parse().unwrap(), "tls = \"none\"", "").start();
+    let config = usher.config().to_str().unwrap().to_owned();
+    let socket = usher.socket().to_str().unwrap().to_owned();
+    for words in [
+        &["host", "add", "a.test", "--address", "127.0.0.1:2", "--config", &config][..],
+        &["host", "--config", &config, "remove", "a.test"],
+        &["host", "add", "b.test", "--address", "127.0.0.1:2", "--socket", &socket],
+        &["host", "--socket", &socket, "remove", "b.test"],
+        &["user", "set", "anna", "ih.test", "--config", &config, "--socket", &socket],
+        &["user", "hold", "anna", "--config", &config, "--socket", &socket],
+        &["user", "--config", &config, "release", "anna"],
+        &["status", "--socket", &socket],
+        &["dns", "--config", &config, "--socket", &socket],
+        &["user", "--config", &config, "remove", "anna"],
+    ] {
+        let output = command(words);
+        assert!(output.status.success(), "{words:?}: {}", told(&output));
+    }
+    for what in ["set user", "remove user"] {
+        let line = usher.wait_for_log(&format!("what=\"{what}\" on=\"anna@example.com\""));
+        assert!(line.contains("audit=true"), "{line}");
+    }
+    let cut = Command::new("sh")
+        .args(["-c", "\"$0\" user --config \"$1\" export | true", binary().to_str().unwrap(), &config])
+        .output()
+        .unwrap();
+    assert_eq!(told(&cut), "");
+}

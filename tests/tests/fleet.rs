@@ -271,7 +271,8 @@ fn a_login_under_way_is_kicked_too() {
     held.send("a LOGIN anna secret\r\n");
     usher.wait_until("/v1/sessions?user=anna%40example.com", |shown| shown["matching"] == 1);
     assert_eq!(usher.shows("/v1/sessions")["sessions"][0]["doing"], "connecting");
-    usher.did(&["kick", "--user", "anna@example.com"]);
+    assert!(usher.did(&["kick", "--user", "anna@example.com"]).starts_with("0 sessions"), "it has none yet");
+    usher.did(&["kick", "--user", "anna@example.com", "--all"]);
     assert_eq!(held.rest().0, STOPPED);
 }
 
@@ -442,6 +443,17 @@ fn pairing_pins_the_certificate_that_was_looked_at() {
     let said = tries(&usher, "anna@example.com");
     assert!(said.starts_with("a OK"), "{said}");
     assert_eq!(usher.shows("/v1/hosts/paired.test")[0]["fingerprints"], json!([certificate.pin()]));
+    // Before the server shows it, the next one is pinned as a file or by its fingerprint.
+    let next = Certificate::for_names(&["next.test"]);
+    let (file, _) = next.write(usher.setup.dir.path(), "next");
+    let (done, told) = pair(&["--rotate", "--next", file.to_str().unwrap()]);
+    assert!(done, "{told}");
+    let pins = usher.shows("/v1/hosts/paired.test")[0]["fingerprints"].clone();
+    assert_eq!(pins, json!([certificate.pin(), next.pin()]));
+    assert!(pair(&["--rotate", "--fingerprint", &other.pin()]).0);
+    let pins = usher.shows("/v1/hosts/paired.test")[0]["fingerprints"].clone();
+    assert_eq!(pins, json!([certificate.pin(), other.pin()]));
+    assert!(tries(&usher, "anna@example.com").starts_with("a OK"), "without an outage");
     // During rotation there are two.
     usher.did(&["host", "set", "paired.test", &format!("fingerprints=[{:?}]", other.pin())]);
     assert!(pair(&["--rotate", "--fingerprint", &certificate.pin()]).0);
@@ -525,9 +537,7 @@ fn explain_names_key_entry_host_and_reason() {
     let (usher, _archives) = fleet(quick(), "");
     usher.did(&["user", "set", "@example.com", "ih1.test"]);
     let told = usher.did(&["explain", "ANNA", "--from", "192.0.2.1", "--protocol", "imaps"]);
-    for part in
-        ["anna@example.com", "on ih0.test", "source embedded", "goes to ih0.test", "imaps", "192.0.2.1"]
-    {
+    for part in ["anna@example.com", "on ih0.test", "source embedded", "goes to ih0.test", "imaps"] {
         assert!(told.contains(part), "{part}: {told}");
     }
     let told = usher.did(&["explain", "zoe@example.com"]);

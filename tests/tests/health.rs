@@ -2,7 +2,9 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
 
+use socket2::{Domain, Socket, Type};
 use std::io::Write;
+use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -371,7 +373,8 @@ fn a_checker_that_sees_most_hosts_time_out_suspects_itself() {
 fn sessions_eject_at_most_half_of_an_array() {
     let setup = quick();
     let listener = setup.at(12000);
-    // Nobody listens at any of them; the first probes are far away.
+    // Their queues are full, so that connections to them wait for ever; the first probes are far away.
+    let full: Vec<_> = (0..4).map(|at| full_queue(setup.at(13000 + at))).collect();
     let members: Vec<_> = (0..4)
         .map(|at| format!("{{ name = \"m{at}.test\", tcp = {{ address = \"{}\" }} }}", setup.at(13000 + at)))
         .collect();
@@ -388,6 +391,25 @@ fn sessions_eject_at_most_half_of_an_array() {
     }
     let states: Vec<_> = (0..4).map(|at| usher.state(&format!("m{at}.test"), 0)).collect();
     assert_eq!(states.iter().filter(|state| *state == "unhealthy").count(), 2, "{states:?}");
+    drop(full);
+}
+
+/// A socket that listens, and those that fill its queue.
+fn full_queue(address: SocketAddr) -> (Socket, Vec<Socket>) {
+    let new = || Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let listener = new();
+    listener.bind(&address.into()).unwrap();
+    listener.listen(0).unwrap();
+    let mut waiting = Vec::new();
+    while waiting.len() < 8 {
+        let client = new();
+        let there = client.connect_timeout(&address.into(), Duration::from_millis(100)).is_ok();
+        waiting.push(client);
+        if !there {
+            break;
+        }
+    }
+    (listener, waiting)
 }
 
 /// A service that only accepts: the listen queue answers, nobody else.
@@ -442,7 +464,7 @@ fn what_may_be_meant_for_one_client_takes_no_host_out() {
                 let mut stream = rustls::Stream::new(&mut connection, &mut conn);
                 let _ = stream.write_all(greeting.as_bytes());
                 let mut rest = Vec::new();
-                let _ = std::io::Read::read_to_end(&mut stream, &mut rest);
+                let _ = Read::read_to_end(&mut stream, &mut rest);
             });
             let imap = if tls { "tls = \"implicit\"" } else { "tls = \"none\"" };
             let pins = if tls { format!("fingerprints = [{:?}]", certificate.pin()) } else { String::new() };
@@ -455,5 +477,90 @@ fn what_may_be_meant_for_one_client_takes_no_host_out() {
             usher.wait_until("/v1/hosts/ih.test", |shown| shown[0]["services"][0]["fault"].is_null());
             assert!(!usher.log().contains("out of service"), "tls {tls}, {how}: {}", usher.log());
         }
+    }
+}
+
+#[test]
+fn those_who_wait_for_their_home_are_all_served_when_it_is_back() {
+    // 170: as soon as it is back, however many, though it ramps
+    let setup = Setup::new().server("login_wait = \"15s\"").limits("held_logins = 500");
+    let address = setup.at(10143);
+    let start = || {
+        let held = archive(Options::named("ih.test"), address);
+        held.add_user("anna@example.com", "secret");
+        held
+    };
+    let keys = "health = { interval = \"1s\", timeout = \"500ms\", fall = 1, rise = 1, ramp = \"5m\" }";
+    let usher = setup
+        .host("ih.test", address, "tls = \"none\"", keys)
+        .users(&[("anna@example.com", "ih.test")])
+        .start();
+    usher.wait_for_state("ih.test", "unhealthy");
+    let mut clients: Vec<Client> = (0..150).map(|_| Client::tls(usher.imaps())).collect();
+    for client in &mut clients {
+        client.send("a LOGIN anna@example.com secret\r\n");
+    }
+    usher.wait_until("/v1/status", |status| status["held_logins"] == 150);
+    let held = start();
+    let begun = Instant::now();
+    for client in &mut clients {
+        assert!(client.answer("a")[0].starts_with("a OK"));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!(usher.state("ih.test", 0), "returning");
+    drop(held);
+}
+
+#[test]
+fn a_host_that_starts_anew_is_back_at_once() {
+    // 171: long before the next probe of its interval would have seen it
+    let setup = Setup::new().server("login_wait = \"20s\"");
+    let address = setup.at(10143);
+    let keys = "health = { interval = \"10m\", timeout = \"2s\" }";
+    let usher = setup
+        .host("ih.test", address, "tls = \"none\"", keys)
+        .users(&[("anna@example.com", "ih.test")])
+        .start();
+    let mut client = Client::tls(usher.imaps());
+    client.send("a LOGIN anna@example.com secret\r\n");
+    usher.wait_for_state("ih.test", "unhealthy");
+    let held = archive(Options::named("ih.test"), address);
+    held.add_user("anna@example.com", "secret");
+    assert!(client.answer("a")[0].starts_with("a OK"));
+    drop(held);
+}
+
+#[test]
+fn a_certificate_is_shown_to_who_would_take_it() {
+    // 172: a server that names authorities, would do without, and breaks with others' certificates
+    let certificate = Certificate::for_names(&["ih.test"]);
+    let authority = Certificate::for_names(&["authority.test"]);
+    for (key, works) in [("auto", true), ("never", true), ("always", false)] {
+        let setup = Setup::new().server("login_wait = \"100ms\"");
+        let config = certificate.server_config_with_authority(&authority);
+        let _scripted = Scripted::start(setup.at(10143), move |mut conn| {
+            let mut session = rustls::ServerConnection::new(config.clone()).unwrap();
+            let mut stream = rustls::Stream::new(&mut session, &mut conn);
+            if stream.write_all(GREETING.as_bytes()).is_err() {
+                return;
+            }
+            let mut line = String::new();
+            let _ = BufReader::new(&mut stream).read_line(&mut line);
+            if line.starts_with("L ") {
+                let _ = stream.write_all(b"L OK in\r\n");
+            }
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let address = setup.at(10143);
+        let keys = format!(
+            "fingerprints = [{:?}]\nclient_certificate = {key:?}\nhealth = {{ imap = {{ probe = \"none\" }} }}",
+            certificate.pin()
+        );
+        let usher = setup
+            .host("ih.test", address, "tls = \"implicit\"", &keys)
+            .users(&[("anna@example.com", "ih.test")])
+            .start();
+        let said = first_line(&usher, "anna", "secret");
+        assert_eq!(said.starts_with("a OK"), works, "{key}: {said}");
     }
 }

@@ -824,3 +824,52 @@ fn an_answer_that_comes_early_is_heard() {
         assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stdout)), (Some(0), "no403"));
     }
 }
+
+#[test]
+fn curl_logs_in_by_ntlm_though_its_first_request_is_empty() {
+    // 130: a server that asks for a length, as IIS does
+    let setup = quick();
+    let _backend = Scripted::start(setup.at(8440), |mut conn| {
+        let mut step = 0;
+        loop {
+            let lines = head(&mut conn);
+            if lines.is_empty() {
+                return;
+            }
+            let field = |name: &str| {
+                let found = lines.iter().find(|line| line.to_ascii_lowercase().starts_with(name));
+                found.map(|line| line.split_once(": ").map_or("", |(_, value)| value).to_owned())
+            };
+            let Some(length) = field("content-length").and_then(|length| length.parse::<usize>().ok()) else {
+                conn.send("HTTP/1.1 411 Length Required\r\nContent-Length: 0\r\n\r\n");
+                return;
+            };
+            conn.octets(length);
+            let is_ntlm = field("authorization").is_some_and(|value| value.starts_with("NTLM "));
+            let (status, challenge) = match (step, is_ntlm) {
+                (0, true) => (
+                    "401 Unauthorized",
+                    "WWW-Authenticate: NTLM TlRMTVNTUAACAAAAAAAAADgAAAABAoIAASNFZ4mrze8AAAAAAAAAAAAAAAAAAAAA\r\n",
+                ),
+                (1, true) => ("200 OK", ""),
+                _ => ("401 Unauthorized", "WWW-Authenticate: NTLM\r\n"),
+            };
+            step += usize::from(is_ntlm);
+            conn.send(format!("HTTP/1.1 {status}\r\n{challenge}Content-Length: {}\r\n\r\n", 0));
+        }
+    });
+    let address = setup.at(8440);
+    let usher = setup
+        .https("")
+        .section(&format!(
+            "[https]\narray = \"a\"\n[[array]]\nname = \"a\"\nhealth = {{ http = {{ probe = \"none\" }} }}\n\
+             members = [{{ name = \"m.test\", http = {{ address = \"{address}\", tls = \"none\" }} }}]"
+        ))
+        .start();
+    let output = Command::new("curl")
+        .args(["-sk", "--http1.1", "--ntlm", "-u", "anna:secret", "-w", "%{http_code}", "--data", "a=b"])
+        .arg(format!("https://{}/", usher.https()))
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "200", "{}", usher.log());
+}

@@ -9,6 +9,7 @@ use usher_tests::frames::{
     self, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, PROTOCOL_ERROR, RST_STREAM,
     SETTINGS, WINDOW_UPDATE, block, frame, get_block,
 };
+use usher_tests::haproxy::Haproxy;
 use usher_tests::http::{Answer, ask, basic, connect, get};
 use usher_tests::scripted::Scripted;
 use usher_tests::usher::{DEADLINE, HTTPS, Setup, Usher};
@@ -784,6 +785,12 @@ fn who_names_no_host_gets_what_is_the_same_for_everybody() {
         assert_eq!(ask(usher.https(), request).status, 400, "{request:?}");
     }
     assert!(web.asked().is_empty());
+    let haproxy = Haproxy::in_front_of(usher.setup.at(8081), clear);
+    let begun = Instant::now();
+    while haproxy.check_of_server() != "L7OK 308" && begun.elapsed() < DEADLINE {
+        std::thread::yield_now();
+    }
+    assert_eq!(haproxy.check_of_server(), "L7OK 308");
     let port = usher.https().port();
     let redirected = |request: &str| {
         let mut client = Client::plain(clear);

@@ -6,7 +6,9 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use usher_tests::certificate::Certificate;
 use usher_tests::client::{Client, config};
+use usher_tests::cyrus::Cyrus;
 use usher_tests::dovecot::{Dovecot, Mode, PASSWORD};
 use usher_tests::usher::{Setup, Usher};
 
@@ -200,4 +202,44 @@ fn five_hundred_users_each_land_on_their_own_host() {
             });
         }
     });
+}
+
+#[test]
+fn cyrus_is_a_host_like_any_other() {
+    // 121, 162, 172, 176: it knows no empty list of ID, offers more after login than before, and ends IDLE by any line
+    let setup = Setup::new();
+    let address = setup.at(10993);
+    let certificate = Certificate::for_names(&["cyrus.test"]);
+    let authority = Certificate::for_names(&["authority.test"]);
+    let _cyrus = Cyrus::start(address, &certificate, Some(&authority), &["anna"]);
+    let keys = format!(
+        "fingerprints = [{:?}]\nlogin_as = \"canonical\"\nhealth = {{ interval = \"200ms\" }}",
+        certificate.pin()
+    );
+    let usher = setup
+        .host("cyrus.test", address, "tls = \"implicit\"", &keys)
+        .users(&[("anna@example.com", "cyrus.test")])
+        .start();
+    usher.wait_until("/v1/hosts/cyrus.test", |shown| shown[0]["services"][0]["capabilities"].is_string());
+    let mut client = Client::tls(usher.imaps());
+    let answer = client.command(&format!("a LOGIN anna {}", usher_tests::cyrus::PASSWORD));
+    assert!(answer.last().unwrap().starts_with("a OK"), "{answer:?}");
+    for id in ["b ID NIL", "b ID ()", "b ID (\"x-secret\" \"y\")", "b ID ( \"name\" \"x\" ) "] {
+        let answer = client.command(id);
+        assert!(answer.last().unwrap().starts_with("b OK"), "{id}: {answer:?}");
+    }
+    client.send("c APPEND INBOX {5+}\r\nA: b\n\r\n");
+    let answer = client.answer("c");
+    assert!(answer.last().unwrap().starts_with("c "), "{answer:?}");
+    client.send("d IDLE\r\n");
+    assert!(client.line().starts_with("+ "));
+    client.send("e NOOP\r\nf NOOP\r\n");
+    assert!(client.answer("d").last().unwrap().starts_with("d OK"));
+    assert_eq!(client.answer("e"), ["e BAD Expected DONE."]);
+    assert!(client.answer("f").last().unwrap().starts_with("f OK"));
+    assert_eq!(usher.state("cyrus.test", 0), "up");
+    // A wrong password is its word on the user, and says nothing of it.
+    let mut client = Client::tls(usher.imaps());
+    assert_eq!(client.command("a LOGIN anna wrong"), ["a NO [AUTHENTICATIONFAILED] Authentication failed."]);
+    assert!(!usher.log().contains("instance host failed"), "{}", usher.log());
 }

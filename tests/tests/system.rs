@@ -2,13 +2,16 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
 
+use serde_json::json;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use usher_tests::archive::{Options, Tls};
 use usher_tests::certificate::Certificate;
 use usher_tests::client::{Client, config};
 use usher_tests::faults::Faults;
 use usher_tests::runtime::archive;
-use usher_tests::usher::{Setup, Usher};
+use usher_tests::usher::{Setup, Usher, binary};
 
 #[test]
 fn without_descriptors_connections_are_shed_and_service_returns() {
@@ -296,4 +299,68 @@ fn what_usher_keeps_is_its_owners_alone() {
     let socket = setup.dir.path().join("admin.sock");
     let usher = setup.section(&format!("[admin]\nsocket = {socket:?}")).start();
     assert_eq!(mode(&usher.setup.dir.path().join("state")), 0o700);
+}
+
+#[test]
+fn the_state_of_the_version_before_is_taken_over() {
+    // As 0.1.0 left it: 10,000 users, a host that was added, a drained one, and a user that is held.
+    let setup = Setup::new().server("login_wait = \"200ms\"");
+    let state = setup.dir.path().join("state");
+    let unpacked = Command::new("tar")
+        .args(["-xJf", concat!(env!("CARGO_MANIFEST_DIR"), "/state-0.1.0.tar.xz"), "-C"])
+        .arg(setup.dir.path())
+        .status();
+    assert!(unpacked.is_ok_and(|status| status.success()));
+    assert_eq!(std::fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o755);
+    let (zero, one) = (setup.at(10143), setup.at(10144));
+    let mut usher = setup
+        .host("ih0.test", zero, "tls = \"none\"", "")
+        .host("ih1.test", one, "tls = \"none\"", "")
+        .start();
+    usher.wait_for_log("was open to other users");
+    for start in 0..2 {
+        let shown = usher.shows("/v1/hosts/added.test");
+        assert_eq!(
+            (&shown[0]["origin"], &shown[0]["max_sessions"]),
+            (&json!("added"), &json!(77)),
+            "{start}"
+        );
+        let held = usher.shows("/v1/holds");
+        assert_eq!(held["backends"]["ih1.test"][0]["why"], "new disks");
+        assert_eq!(held["keys"][0]["key"], "user7@example.com");
+        for (user, host) in [("user9998", "ih0.test"), ("user9999", "ih1.test"), ("moved", "added.test")] {
+            let told = usher.user(&["get", &format!("{user}@example.com")]);
+            assert!(String::from_utf8_lossy(&told.stdout).contains(host), "{user}");
+        }
+        let users = usher.user(&["export"]);
+        assert_eq!(String::from_utf8_lossy(&users.stdout).lines().count(), 10_002);
+        // What others could read is closed to them.
+        let mode = |path: &str| std::fs::metadata(state.join(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(""), mode("directory.db"), mode("state.db")), (0o710, 0o600, 0o600), "{start}");
+        usher.restart();
+    }
+}
+
+#[test]
+fn a_state_that_cannot_be_written_is_said_at_the_start() {
+    // 151: made by root, served by somebody else
+    let setup = Setup::new();
+    let state = setup.dir.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    std::fs::write(state.join("state.db"), b"").unwrap();
+    let config = setup.write();
+    let opened = Command::new("chmod").args(["-R", "a+rX"]).arg(setup.dir.path()).status();
+    assert!(opened.is_ok_and(|status| status.success()));
+    let output = Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .arg(binary())
+        .args(["serve", "--config", config.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(69), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("state"),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

@@ -3,12 +3,16 @@
 
 use super::fingerprint::sha256;
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use x509_parser::parse_x509_certificate;
 
 /// Why there is no such certificate.
 #[derive(Debug, thiserror::Error)]
@@ -59,9 +63,19 @@ impl Identity {
         usher_config::snapshot::Pin::Certificate(leaf).to_string()
     }
 
-    /// Chain and key.
-    pub(super) fn parts(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-        (self.chain.clone(), self.key.clone_key())
+    /// Chain and key, ready to be shown.
+    pub(super) fn certified_key(
+        &self,
+        provider: &CryptoProvider,
+    ) -> Result<Arc<CertifiedKey>, rustls::Error> {
+        let key = CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), provider)?;
+        Ok(Arc::new(key))
+    }
+
+    /// The name of whoever has signed the last certificate of the chain, DER.
+    pub(super) fn issuer(&self) -> Vec<u8> {
+        let parsed = self.chain.last().and_then(|last| parse_x509_certificate(last).ok());
+        parsed.map(|(_, certificate)| certificate.issuer().as_raw().to_vec()).unwrap_or_default()
     }
 }
 

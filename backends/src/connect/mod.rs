@@ -5,7 +5,7 @@
 
 mod dial;
 mod dialogue;
-mod fingerprint;
+pub mod fingerprint;
 mod http;
 pub mod identity;
 pub mod pair;

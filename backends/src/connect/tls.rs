@@ -4,6 +4,7 @@ use super::fingerprint::sha256;
 use super::identity::Identity;
 use super::{Cause, ConnectFault, Stage};
 use crate::Observer;
+use rustls::client::ResolvesClientCert;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -11,6 +12,7 @@ use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use usher_config::snapshot::Pin;
+use usher_config::snapshot::{ClientCertificate, Pin};
 use x509_parser::parse_x509_certificate;
 
 /// Seconds before the end of a pinned certificate from which on the operator is warned: two weeks.
@@ -47,13 +49,14 @@ pub enum TlsError {
 }
 
 /// The configuration for one backend and its pins; without pins, the system's roots and `name` decide. A
-/// backend that asks who connects is shown `identity`.
+/// backend that asks who connects is shown `identity`, as `shows` says.
 ///
 /// # Errors
 /// [`TlsError`], for a backend without pins.
 pub fn client_config(
     name: &str,
     pins: &[Pin],
+    shows: ClientCertificate,
     identity: &Identity,
     observer: &Arc<dyn Observer>,
 ) -> Result<Arc<ClientConfig>, TlsError> {
@@ -70,15 +73,42 @@ pub fn client_config(
         })
     };
     let rustls = |source| TlsError::Rustls { host: name.to_owned(), source };
-    let (chain, key) = identity.parts();
+    let shown =
+        Shown { key: identity.certified_key(&provider).map_err(rustls)?, issuer: identity.issuer(), shows };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(rustls)?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
-        .with_client_auth_cert(chain, key)
-        .map_err(rustls)?;
+        .with_client_cert_resolver(Arc::new(shown));
     Ok(Arc::new(config))
+}
+
+/// usher's own certificate, for backends that ask for one.
+#[derive(Debug)]
+struct Shown {
+    key: Arc<CertifiedKey>,
+    /// Who has signed it, as a list of authorities names it.
+    issuer: Vec<u8>,
+    shows: ClientCertificate,
+}
+
+impl ResolvesClientCert for Shown {
+    fn resolve(&self, authorities: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let is_wanted = match self.shows {
+            ClientCertificate::Always => true,
+            ClientCertificate::Never => false,
+            // Who names authorities and not this one's refuses it, and might do without.
+            ClientCertificate::Auto => {
+                authorities.is_empty() || authorities.contains(&self.issuer.as_slice())
+            }
+        };
+        is_wanted.then(|| self.key.clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        self.shows != ClientCertificate::Never
+    }
 }
 
 /// A configuration that takes any certificate, to look at it. Never for anything that is to be trusted.

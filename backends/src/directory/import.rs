@@ -7,7 +7,7 @@ use super::{Directory, DirectoryError};
 use rusqlite::Connection;
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use usher_config::ArchiveKey;
 
@@ -91,8 +91,15 @@ fn read(
     listener: &mut Listener<'_>,
 ) -> Result<(), DirectoryError> {
     let mut hosts: HashMap<String, Option<i64>> = HashMap::new();
-    let mut csv =
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(source);
+    let mut source = BufReader::with_capacity(SAMPLE, source);
+    let separator = begin(&mut source)
+        .map_err(|source| DirectoryError::Io { path: "the file to be imported".into(), source })?;
+    let mut csv = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(separator)
+        .trim(csv::Trim::All)
+        .from_reader(source);
     let mut record = csv::ByteRecord::new();
     let mut read_rows = 0;
     staging.execute_batch("BEGIN")?;
@@ -111,7 +118,10 @@ fn read(
                 }
             },
         }
-        let line = record.position().map_or(0, csv::Position::line);
+        // Where it begins: behind blank lines, which the reader skips with it, by its end.
+        let lines_within: u64 =
+            record.iter().map(|field| field.iter().filter(|b| **b == b'\n').count() as u64).sum();
+        let line = csv.position().line().saturating_sub(1 + lines_within).max(1);
         match parse(&record, options) {
             Ok(None) => {}
             Ok(Some((key, host))) => {
@@ -138,6 +148,20 @@ fn read(
     drop(insert);
     staging.execute_batch("COMMIT")?;
     Ok(())
+}
+
+/// Octets that are looked at to tell the separator.
+const SAMPLE: usize = 64 * 1024;
+
+/// Skips a byte order mark, and says what separates the fields: what the first line has that has any.
+fn begin(source: &mut BufReader<impl Read>) -> std::io::Result<u8> {
+    let start = source.fill_buf()?;
+    let mark = if start.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+    let text = start.get(mark..).unwrap_or_default();
+    let line = text.split(|b| *b == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
+    let found = [b',', b';', b'\t'].into_iter().find(|separator| line.contains(separator));
+    source.consume(mark);
+    Ok(found.unwrap_or(b','))
 }
 
 /// Reads one record; `None` for the header line.

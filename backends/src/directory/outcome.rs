@@ -47,6 +47,18 @@ pub enum ConflictKind {
     },
 }
 
+impl ConflictKind {
+    /// What is wrong with all lines of this kind.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::UnknownHost(_) => "unknown host",
+            Self::TwoHosts { .. } => "on two hosts in the file",
+            Self::Elsewhere { .. } => "on another host already",
+        }
+    }
+}
+
 impl std::fmt::Display for Conflict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "line {}: ", self.line)?;

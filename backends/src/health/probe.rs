@@ -61,7 +61,20 @@ impl ProbeFault {
     }
 }
 
+impl ProbeFault {
+    /// Whether nobody listened.
+    pub(super) fn is_refused_connection(&self) -> bool {
+        matches!(self, Self::Connect(fault) if fault.is_refused_connection())
+    }
+}
+
 impl ConnectFault {
+    /// Whether nobody listened.
+    pub(super) fn is_refused_connection(&self) -> bool {
+        self.stage == Stage::Dial
+            && matches!(&self.cause, Cause::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused)
+    }
+
     /// Whether a backend that is fit may do so to a client whose address it does not like: it closes or resets once it
     /// knows the address, or says so in its greeting. It shows no other certificate for that, and breaks no TLS.
     pub(super) fn may_be_meant_for_one_client(&self) -> bool {

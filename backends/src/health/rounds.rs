@@ -1,7 +1,7 @@
 //! When to look. One task a service.
 
 use super::board::{Board, Report};
-use super::probe::{Subject, ask_agent};
+use super::probe::{ProbeFault, Subject, ask_agent};
 use super::suspicion::Suspicion;
 use super::verdict::{Outcome, Verdict};
 use super::watched::{Watched, is_probed, services};
@@ -22,6 +22,9 @@ use usher_wire::imap::capability::may_be_offered;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 type Key = (BackendId, Service);
+
+/// The first wait between probes of a service that is likely to be back soon.
+const SOON: Duration = Duration::from_millis(100);
 
 /// Watches over all backends of a fleet.
 pub struct Health {
@@ -71,6 +74,8 @@ pub(super) struct Watch {
     pub(super) spared: bool,
     /// It is watched no more; what is still being found out counts for nothing.
     pub(super) retired: bool,
+    /// Connections that were refused in a row: nobody listens, as while a server starts anew.
+    pub(super) refused: u32,
     /// It failed beyond the TCP connection, so a probe that only connects would not see whether it is back.
     pub(super) deeper: bool,
 }
@@ -205,6 +210,7 @@ impl Health {
                     passive: false,
                     spared: false,
                     retired: false,
+                    refused: 0,
                     deeper: false,
                 };
                 let target = Arc::new(Target {
@@ -272,7 +278,12 @@ impl Health {
     }
 
     fn next_wait(&self, target: &Target, round: u64) -> Duration {
-        let next = lock(&target.watch).verdict.next(target.policy.interval);
+        let watch = lock(&target.watch);
+        let next = watch.verdict.next(target.policy.interval);
+        if let Some(soon) = watch.soon() {
+            return next.min(soon);
+        }
+        drop(watch);
         // A tenth more or less, so that probes of many hosts do not fall into step.
         next.mul_f64(0.9 + chance(&target.id, round) / 5.0)
     }
@@ -286,10 +297,15 @@ impl Health {
         let probing =
             subject.probe(target.service, &target.policy, deeper, &deadlines, self.secrets_dir.as_deref());
         let result = Box::pin(probing).await;
+        let is_refused = result.as_ref().is_err_and(ProbeFault::is_refused_connection);
         let (outcome, fault, learnt) = match result {
             Ok(learnt) => (Outcome::Good, None, learnt),
             Err(fault) => (fault.outcome(), Some(fault.to_string()), Learnt::default()),
         };
+        {
+            let mut watch = lock(&target.watch);
+            watch.refused = if is_refused { watch.refused.saturating_add(1) } else { 0 };
+        }
         let report = Report { at: now(), took: begun.elapsed(), fault, learnt };
         if lock(&target.watch).retired {
             return;
@@ -320,6 +336,22 @@ impl Health {
                 self.observer.agent_said(&id, word);
                 self.fleet.note_agent(&id, word);
             }
+        }
+    }
+}
+
+impl Watch {
+    /// The wait for the next probe where it is to come soon: at once after a refused connection, then at 100, 200, 400 ms
+    /// and so on, since a server that starts anew is seldom gone for longer; and when it is out and was good just now.
+    fn soon(&self) -> Option<Duration> {
+        if !self.verdict.is_up() && self.verdict.is_in_doubt() {
+            return Some(SOON);
+        }
+        let doublings = self.refused.checked_sub(2);
+        match (self.refused, doublings) {
+            (0, _) => None,
+            (_, None) => Some(Duration::ZERO),
+            (_, Some(doublings)) => Some(SOON * 2_u32.saturating_pow(doublings.min(16))),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::rounds::{Health, Target, Watch, lock};
 use super::verdict::{Outcome, Turn};
-use crate::connect::{ConnectFault, Stage};
+use crate::connect::{Cause, ConnectFault, Stage};
 use crate::roster::{BackendId, Out, Service, now};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -23,6 +23,7 @@ impl Health {
                     self.note(&target, Outcome::Good, "", true);
                 }
             }
+            Err(ConnectFault { cause: Cause::Full, .. }) => {}
             Err(fault) => {
                 match fault.stage {
                     // What one user's login comes to says nothing of the host.
@@ -37,6 +38,10 @@ impl Health {
                 }
                 if !matches!(fault.stage, Stage::Resolve | Stage::Dial) {
                     lock(&target.watch).deeper = true;
+                }
+                if fault.is_refused_connection() {
+                    let mut watch = lock(&target.watch);
+                    watch.refused = watch.refused.max(1);
                 }
                 let outcome =
                     if fault.may_be_meant_for_one_client() { Outcome::Unknown } else { fault.outcome() };

@@ -31,6 +31,8 @@ pub struct Link<B> {
     kind: Kind<B>,
     /// Whether it has served a request before: it may have been closed since.
     pub used: bool,
+    /// When it was made.
+    pub opened: tokio::time::Instant,
     /// Where the backend's connections are bounded: what this one counts for.
     counted: Option<Arc<Counted>>,
 }
@@ -112,7 +114,7 @@ where
                 Kind::Two(sender, Arc::default())
             }
         };
-        Ok(Self { kind, used: false, counted })
+        Ok(Self { kind, used: false, opened: tokio::time::Instant::now(), counted })
     }
 
     /// Sends the request that is in `request`, and waits for the head of its response.
@@ -220,7 +222,13 @@ where
             Kind::One(..) => None,
             Kind::Two(_, users) if Arc::strong_count(users) > USERS => None,
             Kind::Two(sender, users) => {
-                Some(Self { kind: Kind::Two(sender.clone(), users.clone()), used: true, counted: None })
+                let opened = self.opened;
+                Some(Self {
+                    opened,
+                    kind: Kind::Two(sender.clone(), users.clone()),
+                    used: true,
+                    counted: None,
+                })
             }
         }
     }

@@ -59,6 +59,13 @@ where
         Some(idle.remove(at).1)
     }
 
+    /// A connection that waits, taken out for good: one that is shared ends with those who use it now.
+    pub fn evict(&self, target: &Arc<HttpTarget>) -> Option<Link<B>> {
+        let place = self.0.get(&key(target))?.clone();
+        let mut idle = place.idle();
+        (!idle.is_empty()).then(|| idle.remove(0).1)
+    }
+
     /// Keeps a connection for the next request. One that is shared is kept already, and this user of it goes.
     pub fn put(&self, target: &Arc<HttpTarget>, link: Link<B>) {
         if !link.is_shared() && link.version() == target.endpoint.version {

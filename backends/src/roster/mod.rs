@@ -6,12 +6,14 @@ mod array;
 mod fleet;
 mod gate;
 mod hold;
+mod queue;
 mod standing;
 
 pub use array::{ArrayInService, Member};
 pub use fleet::{Fleet, FleetError, HostOrigin, Prepared};
 pub use gate::{Barred, Gate};
 pub use hold::{AgentHold, AgentWord, HoldKind, Holds, KeyHold, OperatorHold, now};
+pub use queue::{Logins, UnderWay};
 pub use standing::{Out, Service, Shut, Standing};
 
 use crate::connect::HttpTarget;
@@ -84,22 +86,14 @@ impl Host {
         Self { id, config, origin, tls: self.tls.clone(), http: self.http.clone(), standing }
     }
 
-    /// Takes a lease for `service`.
+    /// Takes a lease for `service`. Where the host has just come back, logins wait for their turn before; requests,
+    /// which cannot wait, are let in.
     ///
     /// # Errors
-    /// [`Shut`], when anything holds the host or it has as many sessions as it may have.
+    /// [`Shut`], when anything holds the host or it has as many sessions as it may have: there is no other
+    /// home.
     pub fn lease(self: &Arc<Self>, service: Service) -> Result<Lease<Self>, Shut> {
         self.standing.enter(service, self.config.max_sessions)?;
-        Ok(Lease { backend: self.clone(), gate: self.standing.gate.clone() })
-    }
-
-    /// Takes a lease for `service` for somebody who cannot wait for a turn: a request is answered at once or
-    /// not at all.
-    ///
-    /// # Errors
-    /// As [`Self::lease`], but never [`Shut::Returning`].
-    pub fn lease_at_once(self: &Arc<Self>, service: Service) -> Result<Lease<Self>, Shut> {
-        self.standing.enter_at_once(service, self.config.max_sessions)?;
         Ok(Lease { backend: self.clone(), gate: self.standing.gate.clone() })
     }
 }

@@ -2,8 +2,8 @@
 
 use super::gate::{Barred, Gate};
 use super::hold::Holds;
+use super::queue::Logins;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// What a backend is asked for.
@@ -61,8 +61,6 @@ pub enum Shut {
     Draining,
     /// Health has taken the service out.
     Unhealthy,
-    /// It has come back and takes only some for now.
-    Returning,
     /// It has as many sessions as it may have.
     Full,
 }
@@ -74,7 +72,6 @@ impl Shut {
             Self::Stopped => "stopped",
             Self::Draining => "draining",
             Self::Unhealthy => "unhealthy",
-            Self::Returning => "returning",
             Self::Full => "full",
         }
     }
@@ -84,8 +81,8 @@ impl Shut {
 #[derive(Clone, Default)]
 pub struct Standing {
     pub(super) gate: Arc<Gate>,
-    /// Counts those who came while a service was returning.
-    pub(super) turn: Arc<AtomicU64>,
+    /// The logins of a host that has just come back.
+    pub logins: Arc<Logins>,
     /// The holds on it as a whole.
     pub holds: Holds,
     /// The services that health has taken out.
@@ -131,18 +128,8 @@ impl Standing {
         }
     }
 
-    /// Goes in, to use `service`, by turns where it has just come back.
-    pub(super) fn enter(&self, service: Service, most: Option<u32>) -> Result<(), Shut> {
-        let share = self.share(service);
-        let unheld = self.out_by_health(service).is_none() && !self.holds.any();
-        if share < 1.0 && unheld && !self.takes_turn(share) {
-            return Err(Shut::Returning);
-        }
-        self.enter_at_once(service, most)
-    }
-
     /// Goes in, to use `service`, as soon as it is back.
-    pub(super) fn enter_at_once(&self, service: Service, most: Option<u32>) -> Result<(), Shut> {
+    pub(super) fn enter(&self, service: Service, most: Option<u32>) -> Result<(), Shut> {
         if self.out_by_health(service).is_some() && !self.holds.any() {
             return Err(Shut::Unhealthy);
         }
@@ -152,12 +139,6 @@ impl Standing {
             Barred::Full => Shut::Full,
         })
     }
-
-    /// Whether this one is of the `share` that is let in: evenly, without chance.
-    fn takes_turn(&self, share: f64) -> bool {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) as f64;
-        ((turn + 1.0) * share).floor() > (turn * share).floor()
-    }
 }
 
 #[cfg(test)]
@@ -165,16 +146,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_returning_service_takes_its_share_evenly() {
+    fn a_returning_service_has_a_share_and_lets_everybody_in() {
         let since = Instant::now().checked_sub(Duration::from_secs(1000)).unwrap();
         let over = Duration::from_secs(4000);
         let returning = vec![Returning { service: Service::Imap, since, over }];
         let standing = Standing { returning, ..Standing::default() };
-        let taken = (0..1000).filter(|_| standing.enter(Service::Imap, None).is_ok()).count();
         // A tenth, and a quarter of the rest.
-        assert!((315..335).contains(&taken), "{taken}");
-        assert_eq!(standing.leases() as usize, taken);
-        assert!((0..100).all(|_| standing.enter(Service::Http, None).is_ok()));
+        assert!((0.31..0.34).contains(&standing.share(Service::Imap)), "{}", standing.share(Service::Imap));
+        assert!((0..100).all(|_| standing.enter(Service::Imap, None).is_ok()));
+        assert_eq!(standing.share(Service::Http), 1.0);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::Faults;
 use crate::fault::Fault;
 use crate::raw::{Place, Section};
-use crate::snapshot::Admin;
+use crate::snapshot::{Admin, Listener};
 use std::path::Path;
 
 /// The socket's name in the state directory, where no other is given.
@@ -16,6 +16,22 @@ fn tell_if_too_long(socket: &Path, faults: &mut Faults) {
     if socket.as_os_str().len() > PATH_CAP {
         let what = format!("the path {} is too long for the admin socket", socket.display());
         faults.push(Fault::new(0..0, what, "add `[admin]` with a shorter `socket`"));
+    }
+}
+
+/// A listener has the address of the API.
+pub(super) fn tell_if_taken(admin: &Admin, listeners: &[Listener], faults: &mut Faults) {
+    let Some(listen) = admin.listen else { return };
+    let taken = listeners.iter().find(|listener| {
+        let ports = listener.address.port()..=listener.last_port;
+        let (ours, theirs) = (listen.ip(), listener.address.ip());
+        let same = ours == theirs
+            || (ours.is_unspecified() || theirs.is_unspecified()) && ours.is_ipv4() == theirs.is_ipv4();
+        same && ports.contains(&listen.port())
+    });
+    if let Some(listener) = taken {
+        let what = format!("the [admin] address {listen} is also this listener's");
+        faults.push(Fault::new(listener.span.clone(), what, "choose another `listen` in [admin]"));
     }
 }
 

@@ -1,6 +1,6 @@
 //! `[[array]]`.
 
-use super::host::{client_address, http, initial_state, pins};
+use super::host::{client_address, client_certificate, http, initial_state, pins};
 use super::{Faults, health, is_host_and_port, is_host_name, unique};
 use crate::fault::Fault;
 use crate::raw::{Place, Section};
@@ -109,6 +109,7 @@ fn member(mut section: Section<'_>, names: &mut HashMap<String, ()>, faults: &mu
         faults.push(Fault::new(first.span.clone(), "fingerprints without TLS are never checked", instead));
     }
     let pins = pins(&mut section, faults);
+    let client_certificate = client_certificate(&mut section, faults);
     let max_sessions = section.optional("max_sessions", faults);
     let initial_state = initial_state(&mut section, faults);
     section.finish(faults);
@@ -119,6 +120,7 @@ fn member(mut section: Section<'_>, names: &mut HashMap<String, ()>, faults: &mu
         agent,
         weight: weight.map_or(1, |weight: Place<u32>| weight.value),
         pins,
+        client_certificate,
         max_sessions: max_sessions.map(|most| most.value),
         initial_state,
     })

@@ -4,8 +4,8 @@ use super::{Faults, health, is_host_and_port, is_host_name, unique};
 use crate::fault::Fault;
 use crate::raw::{Place, Section};
 use crate::snapshot::{
-    BackendTls, ClientAddress, HttpEndpoint, HttpVersion, ImapEndpoint, InitialState, InstanceHost, LoginAs,
-    Pin,
+    BackendTls, ClientAddress, ClientCertificate, HttpEndpoint, HttpVersion, ImapEndpoint, InitialState,
+    InstanceHost, LoginAs, Pin,
 };
 use std::collections::HashMap;
 
@@ -48,6 +48,7 @@ fn one(
     let pins = pins(&mut section, faults);
     let words = [("typed", LoginAs::Typed), ("canonical", LoginAs::Canonical)];
     let login_as = section.word("login_as", &words, faults);
+    let client_certificate = client_certificate(&mut section, faults);
     let max_sessions = section.optional("max_sessions", faults);
     let initial_state = initial_state(&mut section, faults);
     let health = health::check(&mut section, health::Of::Host, faults);
@@ -58,6 +59,7 @@ fn one(
         http,
         pins,
         login_as: login_as.unwrap_or(LoginAs::Typed),
+        client_certificate,
         max_sessions: max_sessions.map(|most| most.value),
         initial_state,
         health,
@@ -111,6 +113,16 @@ pub(super) fn http(section: &mut Section<'_>, faults: &mut Faults) -> Option<Htt
         rewrite,
         max_connections: max_connections.map(|most| most.value),
     })
+}
+
+/// The `client_certificate` of a backend.
+pub(super) fn client_certificate(section: &mut Section<'_>, faults: &mut Faults) -> ClientCertificate {
+    let words = [
+        ("auto", ClientCertificate::Auto),
+        ("always", ClientCertificate::Always),
+        ("never", ClientCertificate::Never),
+    ];
+    section.word("client_certificate", &words, faults).unwrap_or_default()
 }
 
 /// The `initial_state` of a backend.

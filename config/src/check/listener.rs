@@ -5,7 +5,7 @@ use crate::fault::Fault;
 use crate::raw::{Place, Section};
 use crate::snapshot::{Listener, Offered, Protocol};
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use usher_wire::imap::capability::may_be_offered;
 
@@ -58,6 +58,13 @@ fn one(
         }
         Some((address, last_port))
     });
+    let redirected: Option<Place<bool>> = section.optional("redirected", faults);
+    if let (Some(Protocol::Imap | Protocol::Imaps | Protocol::Https), Some(redirected)) =
+        (protocol, &redirected)
+    {
+        faults.push(redirected.fault("only `tcp` has redirected ports", "remove it"));
+    }
+    let redirected = redirected.is_some_and(|redirected| redirected.value);
     let array: Option<Place<String>> = match protocol {
         Some(Protocol::Tcp) => section.required("array", "\"rpc\"", faults),
         Some(_) | None => section.optional("array", faults),
@@ -113,10 +120,20 @@ fn one(
     });
     section.finish(faults);
     let (address, last_port) = address?;
+    let overlapped = listeners.iter().find(|other| {
+        let ports = other.address.port() <= last_port && address.port() <= other.last_port;
+        let (ours, theirs) = (address.ip(), other.address.ip());
+        ports && ours != theirs && (covers(ours, theirs) || covers(theirs, ours))
+    });
+    if let Some(other) = overlapped {
+        let what = format!("this address is also that of the listener on {}", other.address);
+        faults.push(Fault::new(span.clone(), what, "name the addresses one by one, or only the one for all"));
+    }
     let listener = Listener {
         protocol: protocol?,
         address,
         last_port,
+        redirected,
         array: array.map(|array| array.value),
         plaintext_from,
         proxy_from,
@@ -138,6 +155,11 @@ fn one(
     }
     listeners.push(listener);
     Some(())
+}
+
+/// Whether a socket on `all` has the connections to `one` as well. That of all IPv6 addresses has those of IPv4.
+fn covers(all: IpAddr, one: IpAddr) -> bool {
+    all.is_unspecified() && (all.is_ipv6() || one.is_ipv4())
 }
 
 /// Reads `capabilities`: a list, or `"shared"`.

@@ -34,6 +34,7 @@ pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
     let admin = admin::check(&mut file, &state_dir, &mut faults);
     let log = log(&mut file, &mut faults);
     let listeners = listener::check(&mut file, &mut faults);
+    admin::tell_if_taken(&admin, &listeners, &mut faults);
     let certificates = certificate::check(&mut file, &mut faults);
     let hosts = host::check(&mut file, &mut faults);
     let arrays = array::check(&mut file, &listeners, &mut faults);

@@ -19,6 +19,7 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Option<Serve
     let state_dir: Option<Place<String>> = section.required("state_dir", "\"/var/lib/usher\"", faults);
     let drain_deadline = section.optional("drain_deadline", faults);
     let login_wait = section.optional("login_wait", faults);
+    let stop_delay = section.optional("stop_delay", faults);
     let words = [("bye", OutageReply::Bye), ("no-bye", OutageReply::NoBye), ("no", OutageReply::No)];
     let outage_reply = section.word("outage_reply", &words, faults);
     section.finish(faults);
@@ -27,6 +28,7 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Option<Serve
         state_dir: state_dir?.value.into(),
         drain_deadline: drain_deadline.map_or(Duration::from_secs(600), |d| d.value),
         login_wait: login_wait.map_or(Duration::from_secs(15), |d| d.value),
+        stop_delay: stop_delay.map_or(Duration::ZERO, |delay| delay.value),
         outage_reply: outage_reply.unwrap_or(OutageReply::NoBye),
     })
 }

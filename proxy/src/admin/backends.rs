@@ -7,11 +7,12 @@ use crate::progress::Progress;
 use crate::shared::Shared;
 use axum::Json;
 use axum::extract::Path;
+use std::collections::HashMap;
 use usher_backends::roster::{BackendId, HostOrigin, Roster, Service, Standing};
-use usher_config::snapshot::{HttpEndpoint, Pin};
+use usher_config::snapshot::{HttpEndpoint, Pin, Protocol};
 
 /// usher as a whole.
-#[utoipa::path(get, path = "/v1/status", responses((status = 200, body = Status)))]
+#[utoipa::path(get, path = "/v1/status", operation_id = "getStatus", responses((status = 200, description = "Done.", body = Status)))]
 pub(super) async fn status(context: State) -> Json<Status> {
     let shared = &context.shared;
     let roster = shared.fleet.roster();
@@ -30,13 +31,13 @@ pub(super) async fn status(context: State) -> Json<Status> {
 }
 
 /// All instance hosts and array members.
-#[utoipa::path(get, path = "/v1/hosts", responses((status = 200, body = Vec<Backend>)))]
+#[utoipa::path(get, path = "/v1/hosts", operation_id = "listHosts", responses((status = 200, description = "Done.", body = Vec<Backend>)))]
 pub(super) async fn hosts(context: State) -> Json<Vec<Backend>> {
     Json(all(&context.shared, &context.shared.fleet.roster()))
 }
 
 /// Those called `name`: a machine may be a host and a member of several arrays.
-#[utoipa::path(get, path = "/v1/hosts/{name}", responses((status = 200, body = Vec<Backend>), (status = 404)))]
+#[utoipa::path(get, path = "/v1/hosts/{name}", operation_id = "getHost", responses((status = 200, description = "Done.", body = Vec<Backend>), (status = 404, description = "There is no such thing.")))]
 pub(super) async fn host(context: State, Path(name): Path<String>) -> Result<Json<Vec<Backend>>, Refusal> {
     let mut found = all(&context.shared, &context.shared.fleet.roster());
     found.retain(|backend| backend.name.eq_ignore_ascii_case(&name));
@@ -47,7 +48,7 @@ pub(super) async fn host(context: State, Path(name): Path<String>) -> Result<Jso
 }
 
 /// All holds.
-#[utoipa::path(get, path = "/v1/holds", responses((status = 200, body = Holds)))]
+#[utoipa::path(get, path = "/v1/holds", operation_id = "listHolds", responses((status = 200, description = "Done.", body = Holds)))]
 pub(super) async fn holds(context: State) -> Json<Holds> {
     let roster = context.shared.fleet.roster();
     let backends = all(&context.shared, &roster);
@@ -87,7 +88,31 @@ fn all(shared: &Shared, roster: &Roster) -> Vec<Backend> {
             ..common(shared, &member.id, &member.standing, &config.pins)
         });
     }
+    count_sessions(shared, &mut backends);
     backends
+}
+
+/// Says of each service how many use it.
+fn count_sessions(shared: &Shared, backends: &mut [Backend]) {
+    let mut counts: HashMap<(Option<String>, String, Service), u32> = HashMap::new();
+    shared.sessions.for_each(|session| {
+        let Some(id) = session.backend() else { return };
+        let service = match session.about.protocol {
+            Protocol::Imap | Protocol::Imaps => Service::Imap,
+            Protocol::Https | Protocol::HttpRedirect => Service::Http,
+            Protocol::Tcp => Service::Tcp,
+        };
+        let array = id.array.as_ref().map(ToString::to_string);
+        *counts.entry((array, id.name.to_string(), service)).or_default() += 1;
+    });
+    for backend in backends {
+        for view in &mut backend.services {
+            let services = [Service::Imap, Service::Http, Service::Tcp];
+            let service = services.into_iter().find(|service| service.name() == view.service);
+            let key = service.map(|service| (backend.array.clone(), backend.name.clone(), service));
+            view.sessions = Some(key.and_then(|key| counts.get(&key).copied()).unwrap_or(0));
+        }
+    }
 }
 
 /// A host as it stands.
@@ -146,6 +171,7 @@ fn service(
         address,
         state: standing.state(service).to_owned(),
         share: standing.share(service),
+        sessions: None,
         checked_at: report.map(|report| report.at),
         check_seconds: report.map(|report| report.took.as_secs_f64()),
         fault: report.and_then(|report| report.fault.clone()),

@@ -26,8 +26,8 @@ pub(super) async fn aside<T: Send + 'static>(
 }
 
 /// No new sessions; those that are there finish, quiet ones first.
-#[utoipa::path(post, path = "/v1/hosts/{name}/drain", request_body = Reason,
-    responses((status = 202), (status = 404), (status = 507)))]
+#[utoipa::path(post, path = "/v1/hosts/{name}/drain", operation_id = "drainHost", request_body = Reason,
+    responses((status = 202, description = "Accepted: it is on the disk, and goes on from here."), (status = 404, description = "There is no such thing."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn drain(
     context: State,
     author: Author,
@@ -38,8 +38,8 @@ pub(super) async fn drain(
 }
 
 /// No new sessions; those that are there end at once, between two responses where possible.
-#[utoipa::path(post, path = "/v1/hosts/{name}/stop", request_body = Reason,
-    responses((status = 202), (status = 404), (status = 507)))]
+#[utoipa::path(post, path = "/v1/hosts/{name}/stop", operation_id = "stopHost", request_body = Reason,
+    responses((status = 202, description = "Accepted: it is on the disk, and goes on from here."), (status = 404, description = "There is no such thing."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn stop(
     context: State,
     author: Author,
@@ -76,8 +76,8 @@ async fn hold(
 }
 
 /// Takes drain, stop and boot holds back.
-#[utoipa::path(post, path = "/v1/hosts/{name}/start",
-    responses((status = 200, body = Started), (status = 404), (status = 507)))]
+#[utoipa::path(post, path = "/v1/hosts/{name}/start", operation_id = "startHost",
+    responses((status = 200, description = "Done.", body = Started), (status = 404, description = "There is no such thing."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn start(
     context: State,
     author: Author,
@@ -95,7 +95,7 @@ pub(super) async fn start(
 }
 
 /// Reads the configuration file anew; waits for what comes of it.
-#[utoipa::path(post, path = "/v1/reload", responses((status = 200, body = Reloaded), (status = 422, body = Reloaded)))]
+#[utoipa::path(post, path = "/v1/reload", operation_id = "reload", responses((status = 200, description = "Done.", body = Reloaded), (status = 422, description = "The configuration has faults; the former one stays.", body = Reloaded)))]
 pub(super) async fn reload(context: State, author: Author) -> Result<(StatusCode, Json<Reloaded>), Refusal> {
     let reloads = context.reloads.clone();
     // Goes on and is written down also where whoever asked does not wait for it.

@@ -5,7 +5,7 @@ use super::audit::Author;
 use super::change::aside;
 use super::error::Refusal;
 use super::given::Given;
-use super::model::{Entries, Entry, Former, Home, Reason};
+use super::model::{Change, Entries, Entry, Former, Home, Reason};
 use crate::shared::Shared;
 use axum::Json;
 use axum::extract::{Path, Query};
@@ -29,7 +29,7 @@ pub(super) struct Which {
 }
 
 /// A page of entries, in the order of keys.
-#[utoipa::path(get, path = "/v1/directory", params(Which), responses((status = 200, body = Entries)))]
+#[utoipa::path(get, path = "/v1/directory", operation_id = "listUsers", params(Which), responses((status = 200, description = "Done.", body = Entries)))]
 pub(super) async fn list(context: State, Query(which): Query<Which>) -> Result<Json<Entries>, Refusal> {
     let shared = context.shared.clone();
     aside(move || {
@@ -44,7 +44,7 @@ pub(super) async fn list(context: State, Query(which): Query<Which>) -> Result<J
 }
 
 /// The entry of exactly this key.
-#[utoipa::path(get, path = "/v1/directory/{key}", responses((status = 200, body = Entry), (status = 404)))]
+#[utoipa::path(get, path = "/v1/directory/{key}", operation_id = "getUser", responses((status = 200, description = "Done.", body = Entry), (status = 404, description = "There is no such thing.")))]
 pub(super) async fn show(context: State, Path(typed): Path<String>) -> Result<Json<Entry>, Refusal> {
     let shared = context.shared.clone();
     aside(move || {
@@ -56,8 +56,8 @@ pub(super) async fn show(context: State, Path(typed): Path<String>) -> Result<Js
 }
 
 /// Puts a key on a host.
-#[utoipa::path(put, path = "/v1/directory/{key}", request_body = Home,
-    responses((status = 200, body = Former), (status = 400), (status = 404), (status = 507)))]
+#[utoipa::path(put, path = "/v1/directory/{key}", operation_id = "setUser", request_body = Home,
+    responses((status = 200, description = "Done.", body = Former), (status = 400, description = "The request makes no sense; `error` says why."), (status = 404, description = "There is no such thing."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn set(
     context: State,
     author: Author,
@@ -78,8 +78,8 @@ pub(super) async fn set(
 }
 
 /// Removes a key.
-#[utoipa::path(delete, path = "/v1/directory/{key}",
-    responses((status = 200, body = Former), (status = 400), (status = 507)))]
+#[utoipa::path(delete, path = "/v1/directory/{key}", operation_id = "removeUser",
+    responses((status = 200, description = "Done.", body = Former), (status = 400, description = "The request makes no sense; `error` says why."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn remove(
     context: State,
     author: Author,
@@ -95,9 +95,17 @@ pub(super) async fn remove(
     .await
 }
 
+/// Writes down what the command line has done to the directory by itself.
+#[utoipa::path(post, path = "/v1/changes", operation_id = "noteChange", request_body = Change,
+    responses((status = 204, description = "It is written down.")))]
+pub(super) async fn note(author: Author, Given(change): Given<Change>) -> StatusCode {
+    author.did(change.what.name(), &change.on, &change.why);
+    StatusCode::NO_CONTENT
+}
+
 /// Makes the logins of a key wait, while its archive is moved.
-#[utoipa::path(post, path = "/v1/directory/{key}/hold", request_body = Reason,
-    responses((status = 200), (status = 400), (status = 507)))]
+#[utoipa::path(post, path = "/v1/directory/{key}/hold", operation_id = "holdUser", request_body = Reason,
+    responses((status = 200, description = "Done."), (status = 400, description = "The request makes no sense; `error` says why."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn hold(
     context: State,
     author: Author,
@@ -116,8 +124,8 @@ pub(super) async fn hold(
 }
 
 /// Lets the logins of a key go on.
-#[utoipa::path(delete, path = "/v1/directory/{key}/hold",
-    responses((status = 200), (status = 404), (status = 507)))]
+#[utoipa::path(delete, path = "/v1/directory/{key}/hold", operation_id = "releaseUser",
+    responses((status = 200, description = "Done."), (status = 404, description = "There is no such thing."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn release(
     context: State,
     author: Author,

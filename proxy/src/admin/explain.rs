@@ -36,7 +36,7 @@ pub(super) struct Login {
 }
 
 /// Why a login of `user` goes where it goes.
-#[utoipa::path(get, path = "/v1/explain", params(Login), responses((status = 200, body = Explanation), (status = 400)))]
+#[utoipa::path(get, path = "/v1/explain", operation_id = "explain", params(Login), responses((status = 200, description = "Done.", body = Explanation), (status = 400, description = "The request makes no sense; `error` says why.")))]
 pub(super) async fn explain(
     context: State,
     Query(login): Query<Login>,

@@ -6,6 +6,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 /// The body as JSON; an empty one says nothing, as `{}` does.
 pub(super) struct Given<T>(pub(super) T);
@@ -19,7 +20,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Given<T> {
             Refusal::new(rejection.into_response().status(), text)
         })?;
         let text = if body.is_empty() { b"{}" } else { body.as_ref() };
-        let read = serde_json::from_slice(text);
+        // A list would do for any members in their order.
+        let read = serde_json::from_slice(text)
+            .and_then(|object: Map<String, Value>| serde_json::from_value(Value::Object(object)));
         read.map(Self).map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("the body: {error}")))
     }
 }

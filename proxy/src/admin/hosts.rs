@@ -21,8 +21,8 @@ use usher_config::snapshot::InstanceHost;
 use utoipa::IntoParams;
 
 /// Adds a host. The body has the keys of `[[instance_host]]`.
-#[utoipa::path(post, path = "/v1/hosts", request_body = Object,
-    responses((status = 201), (status = 400), (status = 409), (status = 507)))]
+#[utoipa::path(post, path = "/v1/hosts", operation_id = "addHost", request_body = Object,
+    responses((status = 201, description = "It is there now."), (status = 400, description = "The request makes no sense; `error` says why."), (status = 409, description = "It cannot be so as things are."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn add(
     context: State,
     author: Author,
@@ -33,8 +33,8 @@ pub(super) async fn add(
 }
 
 /// Changes keys of a host that was added at run time; `null` removes one.
-#[utoipa::path(patch, path = "/v1/hosts/{name}", request_body = Object,
-    responses((status = 200), (status = 400), (status = 404), (status = 409), (status = 507)))]
+#[utoipa::path(patch, path = "/v1/hosts/{name}", operation_id = "changeHost", request_body = Object,
+    responses((status = 200, description = "Done."), (status = 400, description = "The request makes no sense; `error` says why."), (status = 404, description = "There is no such thing."), (status = 409, description = "It cannot be so as things are."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn set(
     context: State,
     author: Author,
@@ -119,8 +119,8 @@ pub(super) struct Removal {
 }
 
 /// Removes a host that was added at run time. Its sessions go on; nobody new gets there.
-#[utoipa::path(delete, path = "/v1/hosts/{name}", params(Removal),
-    responses((status = 204), (status = 404), (status = 409), (status = 507)))]
+#[utoipa::path(delete, path = "/v1/hosts/{name}", operation_id = "removeHost", params(Removal),
+    responses((status = 204, description = "It is gone."), (status = 404, description = "There is no such thing."), (status = 409, description = "It cannot be so as things are."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn remove(
     context: State,
     author: Author,

@@ -68,6 +68,7 @@ fn router(context: Arc<Context>) -> Router {
         .route("/v1/directory", get(directory::list))
         .route("/v1/directory/{key}", get(directory::show).put(directory::set).delete(directory::remove))
         .route("/v1/directory/{key}/hold", post(directory::hold).delete(directory::release))
+        .route("/v1/changes", post(directory::note))
         .route("/v1/explain", get(explain::explain))
         .layer(DefaultBodyLimit::max(BODY_CAP))
         .layer(middleware::from_fn_with_state(context.clone(), guard::guard))

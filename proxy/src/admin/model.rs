@@ -64,6 +64,9 @@ pub(crate) struct ServiceView {
     pub(crate) state: String,
     /// The share of new sessions that it takes, at most 1.
     pub(crate) share: f64,
+    /// Sessions and requests that use it now; not told where one login is explained.
+    #[serde(default)]
+    pub(crate) sessions: Option<u32>,
     /// When it was last checked, in seconds since 1970.
     pub(crate) checked_at: Option<i64>,
     /// How long that took, in seconds.
@@ -256,4 +259,39 @@ pub(crate) struct Explanation {
     pub(crate) listeners: Vec<String>,
     /// What would happen now, in a sentence.
     pub(crate) outcome: String,
+}
+
+/// What the command line has done to the directory.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Change {
+    /// Which change.
+    pub(crate) what: Changed,
+    /// Of whom.
+    pub(crate) on: String,
+    /// Where to, or how many.
+    pub(crate) why: String,
+}
+
+/// A change of the directory.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Changed {
+    /// A user was put on a host.
+    SetUser,
+    /// A user was removed.
+    RemoveUser,
+    /// A file was imported.
+    ImportUsers,
+}
+
+impl Changed {
+    /// As the audit log says it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::SetUser => "set user",
+            Self::RemoveUser => "remove user",
+            Self::ImportUsers => "import users",
+        }
+    }
 }

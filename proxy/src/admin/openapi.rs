@@ -4,7 +4,9 @@ use super::model::*;
 use super::{backends, change, directory, error, explain, hosts, pages, sessions};
 use crate::reload::Reloaded;
 use axum::Json;
-use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{Content, Ref, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -33,11 +35,39 @@ use utoipa::OpenApi;
         directory::remove,
         directory::hold,
         directory::release,
+        directory::note,
         explain::explain,
     ),
+    modifiers(&Everywhere),
     components(schemas(Status, Backend, Holds, Sessions, Entries, Explanation, Reloaded, error::Problem))
 )]
 struct Document;
+
+/// What holds for every operation.
+struct Everywhere;
+
+impl Modify for Everywhere {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        document.components.get_or_insert_default().add_security_scheme("token", token);
+        // Over TCP the token is asked for; over the socket, who may open it may ask.
+        let none = SecurityRequirement::default();
+        document.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new()), none]);
+        let refused = || {
+            ResponseBuilder::new()
+                .description("It is not done; `error` says why.")
+                .content("application/json", Content::new(Some(Ref::from_schema_name("Problem"))))
+                .build()
+        };
+        for item in document.paths.paths.values_mut() {
+            let operations =
+                [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+            for operation in operations.into_iter().flatten() {
+                operation.responses.responses.insert("default".to_owned(), refused().into());
+            }
+        }
+    }
+}
 
 /// The description, as OpenAPI.
 pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {

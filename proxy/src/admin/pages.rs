@@ -9,22 +9,22 @@ use axum::response::IntoResponse;
 use serde_json::Value;
 
 /// The process lives.
-#[utoipa::path(get, path = "/livez", responses((status = 200)))]
+#[utoipa::path(get, path = "/livez", operation_id = "livez", responses((status = 200, description = "Done.")))]
 pub(super) async fn livez() -> &'static str {
     "ok\n"
 }
 
 /// usher takes connections; fails as soon as it stops.
-#[utoipa::path(get, path = "/readyz", responses((status = 200), (status = 503)))]
+#[utoipa::path(get, path = "/readyz", operation_id = "readyz", responses((status = 200, description = "Done."), (status = 503, description = "usher stops.")))]
 pub(super) async fn readyz(context: State) -> (StatusCode, &'static str) {
-    match context.shared.is_stopping() {
+    match context.shared.is_leaving() {
         true => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         false => (StatusCode::OK, "ok\n"),
     }
 }
 
 /// Metrics in Prometheus' text format.
-#[utoipa::path(get, path = "/metrics", responses((status = 200, content_type = "text/plain")))]
+#[utoipa::path(get, path = "/metrics", operation_id = "metrics", responses((status = 200, description = "Done.", content_type = "text/plain")))]
 pub(super) async fn metrics(context: State) -> Result<impl IntoResponse, Refusal> {
     let shared = context.shared.clone();
     // It walks through all sessions and hosts.
@@ -33,7 +33,7 @@ pub(super) async fn metrics(context: State) -> Result<impl IntoResponse, Refusal
 }
 
 /// The configuration in force, with all defaults. It names files that hold secrets, and holds none.
-#[utoipa::path(get, path = "/v1/config", responses((status = 200, body = Object)))]
+#[utoipa::path(get, path = "/v1/config", operation_id = "getConfig", responses((status = 200, description = "Done.", body = Object)))]
 pub(super) async fn config(context: State) -> Json<Value> {
     Json(serde_json::to_value(&context.shared.setting().snapshot).unwrap_or(Value::Null))
 }

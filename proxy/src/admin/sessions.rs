@@ -5,7 +5,7 @@ use super::audit::Author;
 use super::error::Refusal;
 use super::model::{Count, Session as View, Sessions};
 use crate::drain;
-use crate::session::Session;
+use crate::session::{Doing, Session};
 use crate::shared::Id;
 use axum::Json;
 use axum::extract::Query;
@@ -27,6 +27,8 @@ pub(super) struct Filter {
     id: Option<String>,
     /// So many at most.
     limit: Option<usize>,
+    /// Also logins that wait for their host.
+    all: Option<bool>,
 }
 
 impl Filter {
@@ -64,7 +66,7 @@ fn normalised(context: &State, mut filter: Filter) -> Result<Filter, Refusal> {
 }
 
 /// The sessions that match.
-#[utoipa::path(get, path = "/v1/sessions", params(Filter), responses((status = 200, body = Sessions)))]
+#[utoipa::path(get, path = "/v1/sessions", operation_id = "listSessions", params(Filter), responses((status = 200, description = "Done.", body = Sessions)))]
 pub(super) async fn list(context: State, Query(filter): Query<Filter>) -> Result<Json<Sessions>, Refusal> {
     let filter = normalised(&context, filter)?;
     let mut found = context.shared.sessions.select(|session| filter.includes(session));
@@ -75,8 +77,8 @@ pub(super) async fn list(context: State, Query(filter): Query<Filter>) -> Result
 }
 
 /// Ends the sessions that match, with a goodbye between two responses where possible.
-#[utoipa::path(delete, path = "/v1/sessions", params(Filter),
-    responses((status = 200, body = Count), (status = 400)))]
+#[utoipa::path(delete, path = "/v1/sessions", operation_id = "kickSessions", params(Filter),
+    responses((status = 200, description = "Done.", body = Count), (status = 400, description = "The request makes no sense; `error` says why.")))]
 pub(super) async fn kick(
     context: State,
     author: Author,
@@ -90,7 +92,11 @@ pub(super) async fn kick(
     }
     let filter = normalised(&context, filter)?;
     let on = filter.to_string();
-    let count = drain::kick(&context.shared, move |session| filter.includes(session));
+    // Whoever waits for a host that is held has no session yet that could be ended.
+    let all = filter.all == Some(true);
+    let count = drain::kick(&context.shared, move |session| {
+        filter.includes(session) && (all || session.doing() != Doing::Connecting)
+    });
     author.did("kick", &on, "");
     Ok(Json(Count { count }))
 }

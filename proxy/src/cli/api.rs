@@ -25,10 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Args)]
 pub(super) struct Reach {
     /// The configuration file, which names the socket.
-    #[arg(long, value_name = "FILE", default_value = "/etc/usher/usher.toml")]
+    #[arg(long, value_name = "FILE", default_value = "/etc/usher/usher.toml", global = true)]
     config: PathBuf,
     /// The admin socket; by default the one that the configuration names.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", global = true)]
     socket: Option<PathBuf>,
 }
 
@@ -72,7 +72,7 @@ pub(super) struct Api {
 impl Reach {
     /// By the socket that the configuration names.
     pub(super) fn by(argument: &ConfigArgument) -> Self {
-        Self { config: argument.config.clone(), socket: None }
+        Self { config: argument.config.clone(), socket: argument.socket.clone() }
     }
 
     /// Finds the socket; whether somebody serves there is told by the first request.
@@ -94,9 +94,9 @@ impl Reach {
         Ok(Api { socket, runtime })
     }
 
-    /// The configuration file.
-    pub(super) fn config(&self) -> &Path {
-        &self.config
+    /// What names the socket: the option, or the configuration file.
+    pub(super) fn shown(&self) -> &Path {
+        self.socket.as_deref().unwrap_or(&self.config)
     }
 }
 

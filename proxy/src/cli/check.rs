@@ -1,21 +1,55 @@
-//! `usher check`: the file, and the certificates it names.
+//! `usher check`: the file, and what it names.
 
-use super::{ConfigArgument, Exit, colour, tell};
-use crate::log;
+use super::{ConfigArgument, Exit, colour, complain};
+use crate::prepare::inspect::inspect;
+use clap::Args;
+use usher_config::fault::{render, render_warnings};
 
-pub(super) fn check(argument: &ConfigArgument) -> Exit {
-    let config = match argument.load() {
-        Ok(config) => config,
-        Err(exit) => return exit,
+#[derive(Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    config: ConfigArgument,
+    /// Take warnings for faults.
+    #[arg(long)]
+    strict: bool,
+}
+
+pub(super) fn check(arguments: &Arguments) -> Exit {
+    let path = &arguments.config.config;
+    let shown = path.display().to_string();
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            complain(&format!("{shown}: {error}"));
+            return Exit::Config;
+        }
     };
-    log::init(config.snapshot.log);
-    if let Err(error) = config.certificates(None, colour()) {
-        return tell(&error);
+    let (snapshot, mut faults) = match usher_config::load(&text) {
+        Ok(snapshot) => (Some(snapshot), Vec::new()),
+        Err(faults) => (None, faults),
+    };
+    let found = inspect(&text, snapshot.as_ref());
+    faults.extend(found.faults);
+    let (mut warnings, strict) = (found.warnings, arguments.strict);
+    if strict {
+        faults.append(&mut warnings);
     }
-    let snapshot = &config.snapshot;
+    faults.sort_by_key(|fault| fault.span.start);
+    if !warnings.is_empty() {
+        eprintln!("{}", render_warnings(&shown, &text, &warnings, colour()));
+    }
+    if !faults.is_empty() {
+        eprintln!("{}", render(&shown, &text, &faults, colour()));
+        return Exit::Config;
+    }
+    let Some(snapshot) = snapshot else { return Exit::Config };
+    let warned = match warnings.len() {
+        0 => String::new(),
+        1 => ", 1 warning".to_owned(),
+        many => format!(", {many} warnings"),
+    };
     println!(
-        "{}: no faults; {} listeners, {} instance hosts",
-        argument.config.display(),
+        "{shown}: no faults{warned}; {} listeners, {} instance hosts",
         snapshot.listeners.len(),
         snapshot.hosts.len()
     );

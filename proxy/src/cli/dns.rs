@@ -44,13 +44,14 @@ fn records(snapshot: &Snapshot) -> String {
         let listener = snapshot.listeners.iter().find(|listener| listener.protocol == protocol)?;
         Some(listener.address.port())
     };
+    // In front of an archive they would take mail clients from the mail server.
+    let Some(setup) = &snapshot.client_setup else { return out };
     for domain in snapshot.domains.names() {
         // "." says that there is no such service (RFC 6186 section 3.4).
         for (service, protocol) in [("_imaps", Protocol::Imaps), ("_imap", Protocol::Imap)] {
             let target = port(protocol).map_or("0 0 0 .".to_owned(), |port| format!("0 1 {port} {name}."));
             line(&format!("{service}._tcp.{domain}."), "SRV", &target);
         }
-        let Some(setup) = &snapshot.client_setup else { continue };
         if let Some(smtp) = &setup.smtp {
             let service = if smtp.implicit_tls { "_submissions" } else { "_submission" };
             line(&format!("{service}._tcp.{domain}."), "SRV", &format!("0 1 {} {}.", smtp.port, smtp.host));

@@ -2,7 +2,7 @@
 
 use super::api::{Api, ApiError, Reach, part};
 use super::table::span;
-use super::{Exit, print};
+use super::{Exit, machine, print};
 use crate::admin::model::{Drain, Reason, Started};
 use clap::Args;
 use hyper::Method;
@@ -60,10 +60,10 @@ pub(super) fn stop(arguments: &StopArguments) -> Exit {
 fn hold(arguments: &StopArguments, verb: &'static str, deadline: Option<Duration>) -> Exit {
     let deadline_seconds = deadline.map(|deadline| deadline.as_secs());
     let reason = Reason { why: arguments.why.clone(), deadline_seconds };
-    let path = format!("/v1/hosts/{}/{verb}", part(&arguments.host));
+    let path = format!("/v1/hosts/{}/{verb}", part(machine(&arguments.host)));
     let done = arguments.reach.api().and_then(|api| {
         api.change(Method::POST, &path, Some(&reason))?;
-        if arguments.wait { wait(&api, &arguments.host) } else { Ok(None) }
+        if arguments.wait { wait(&api, machine(&arguments.host)) } else { Ok(None) }
     });
     match done {
         Ok(None) => print(&format!("{}: {verb} begun; usher status shows how far it is\n", arguments.host)),
@@ -110,7 +110,7 @@ fn progress_bar() -> ProgressBar {
 }
 
 pub(super) fn start(arguments: &StartArguments) -> Exit {
-    let host = &arguments.host;
+    let host = machine(&arguments.host);
     let path = format!("/v1/hosts/{}/start", part(host));
     match arguments.reach.api().and_then(|api| api.send(Method::POST, &path, None::<&()>)) {
         Ok(Started { still_held_by }) if still_held_by.is_empty() => print(&format!("{host}: started\n")),

@@ -63,7 +63,6 @@ fn text(told: &Explanation, service: &str) -> String {
     let _ = writeln!(text, "key        {}", told.key.as_ref().unwrap_or(&nothing));
     let _ = writeln!(text, "domain     {}", told.domain.as_ref().unwrap_or(&nothing));
     let _ = writeln!(text, "listeners  {}", told.listeners.join(", "));
-    let _ = writeln!(text, "rule       {}", told.rule);
     let _ = match &told.entry {
         Some(entry) => {
             let age = span(told.age_seconds.and_then(|age| u64::try_from(age).ok()).unwrap_or(0));
@@ -100,8 +99,8 @@ pub(super) fn reload(arguments: &ReloadArguments) -> Exit {
     if !applied {
         eprintln!("{}", printable_lines(faults.unwrap_or_default().trim_end()));
         eprintln!(
-            "usher: not reloaded; the former configuration of {} stays",
-            arguments.reach.config().display()
+            "usher: not reloaded; the former configuration stays (asked by {})",
+            arguments.reach.shown().display()
         );
         return Exit::Config;
     }

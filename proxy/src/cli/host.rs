@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 
 #[derive(Args)]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    reach: Reach,
     #[command(subcommand)]
     command: Command,
 }
@@ -17,8 +19,6 @@ pub(super) struct Arguments {
 enum Command {
     /// Add a host.
     Add {
-        #[command(flatten)]
-        reach: Reach,
         /// Its name.
         name: String,
         /// Where its IMAP is, such as 10.0.0.11:993.
@@ -36,8 +36,6 @@ enum Command {
     },
     /// Change keys of a host, as KEY=VALUE; KEY= removes one.
     Set {
-        #[command(flatten)]
-        reach: Reach,
         /// Its name.
         name: String,
         /// Such as max_sessions=2000 or imap.address=10.0.0.12:993.
@@ -46,8 +44,6 @@ enum Command {
     },
     /// Remove a host. Its sessions go on; nobody new gets there.
     Remove {
-        #[command(flatten)]
-        reach: Reach,
         /// Its name.
         name: String,
         /// Even where the directory has users there.
@@ -57,12 +53,13 @@ enum Command {
 }
 
 pub(super) fn host(arguments: &Arguments) -> Exit {
+    let reach = &arguments.reach;
     let done = match &arguments.command {
-        Command::Add { reach, name, address, tls, fingerprints, keys } => {
+        Command::Add { name, address, tls, fingerprints, keys } => {
             add(reach, name, address, tls, fingerprints, keys)
         }
-        Command::Set { reach, name, keys } => set(reach, name, keys),
-        Command::Remove { reach, name, force } => {
+        Command::Set { name, keys } => set(reach, name, keys),
+        Command::Remove { name, force } => {
             let path = format!("/v1/hosts/{}?force={force}", part(name));
             let removed = reach.api().and_then(|api| api.change(Method::DELETE, &path, None::<&()>));
             removed.map(|()| format!("{name}: removed\n"))

@@ -39,7 +39,7 @@ enum Command {
     /// Serve until SIGTERM; a second one ends at once.
     Serve(serve::Arguments),
     /// Tell every fault of a configuration file.
-    Check(ConfigArgument),
+    Check(check::Arguments),
     /// Write a commented configuration file to start from.
     Init(init::Arguments),
     /// Say whose archive is where.
@@ -83,6 +83,9 @@ struct ConfigArgument {
     /// The configuration file.
     #[arg(long, value_name = "FILE", default_value = "/etc/usher/usher.toml", global = true)]
     config: PathBuf,
+    /// The admin socket; by default the one that the configuration names.
+    #[arg(long, value_name = "PATH", global = true)]
+    socket: Option<PathBuf>,
 }
 
 /// How a command ended.
@@ -105,7 +108,7 @@ impl From<Exit> for ExitCode {
 pub(crate) fn main() -> ExitCode {
     let exit = match Cli::parse().command {
         Command::Serve(argument) => serve::serve(&argument),
-        Command::Check(argument) => check::check(&argument),
+        Command::Check(arguments) => check::check(&arguments),
         Command::Init(arguments) => init::init(&arguments),
         Command::User(arguments) => user::user(&arguments),
         Command::Status(arguments) => status::status(&arguments),
@@ -135,10 +138,26 @@ impl ConfigArgument {
     }
 }
 
+/// The machine that `shown` names: a member stands as `array/member` where it is shown.
+fn machine(shown: &str) -> &str {
+    shown.rsplit_once('/').map_or(shown, |(_, name)| name)
+}
+
 /// Who runs the command, for histories and the audit log.
 fn who() -> String {
-    let known = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    known.unwrap_or_else(|| "unknown".to_owned())
+    let told = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    told.filter(|name| !name.is_empty()).or_else(own_name).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The name of this process's user, as the system's list of them has it.
+fn own_name() -> Option<String> {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let mut entries = users.lines().map(|line| line.split(':'));
+    entries.find_map(|mut entry| {
+        let name = entry.next()?;
+        (entry.nth(1)? == uid).then(|| name.to_owned())
+    })
 }
 
 /// Says on standard error what is wrong. What others have written is in it, and is shown as such.

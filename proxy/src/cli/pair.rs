@@ -5,9 +5,13 @@ use super::table::date;
 use super::{ConfigArgument, Exit, complain, print};
 use clap::{Args, ValueEnum};
 use hyper::Method;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::json;
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
 use std::time::Duration;
+use usher_backends::connect::fingerprint;
 use usher_backends::connect::identity::Identity;
 use usher_backends::connect::pair::{Shown, look_at};
 use usher_backends::state_dir;
@@ -39,6 +43,9 @@ pub(super) struct Arguments {
     /// Add the pin to those of a host that is known, while its certificate is replaced.
     #[arg(long)]
     rotate: bool,
+    /// The certificate to come, before the server shows it.
+    #[arg(long, value_name = "CERT.pem", requires = "rotate")]
+    next: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -84,10 +91,33 @@ fn paired(arguments: &Arguments) -> Result<String, ApiError> {
     eprintln!("  thumbprint   {} (SHA-1)", shown.thumbprint);
     // Last, where nothing that the other side has written can stand behind it.
     eprintln!("  fingerprint  {}", shown.pin);
-    judge(arguments, &shown)?;
     let of_address = || address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host).to_owned();
     let name = arguments.name.clone().unwrap_or_else(of_address);
-    register(&api, arguments, &name, &shown)
+    let shown_pin = shown.pin.to_string();
+    if let Some(to_come) = to_come(arguments, &shown_pin)? {
+        return rotate(&api, &name, Some(&shown_pin), to_come);
+    }
+    judge(arguments, &shown)?;
+    register(&api, arguments, &name, shown_pin)
+}
+
+/// The pin of a certificate that is to replace the one that is shown.
+fn to_come(arguments: &Arguments, shown: &str) -> Result<Option<String>, ApiError> {
+    if let Some(path) = &arguments.next {
+        let read = CertificateDer::from_pem_file(path);
+        let certificate =
+            read.map_err(|error| ApiError::WrongUse(format!("{}: no certificate: {error}", path.display())))?;
+        return Ok(Some(fingerprint::pin(&certificate).to_string()));
+    }
+    let given = arguments.fingerprint.as_deref().filter(|_| arguments.rotate).map(normalised);
+    Ok(given.filter(|given| given != shown))
+}
+
+/// A fingerprint as pins are written.
+fn normalised(fingerprint: &str) -> String {
+    let written = fingerprint.strip_prefix("sha256:").unwrap_or(fingerprint);
+    let digits: String = written.chars().filter(|c| *c != ':').collect();
+    format!("sha256:{}", digits.to_ascii_lowercase())
 }
 
 /// Whether it is the one that the operator means.
@@ -101,10 +131,7 @@ fn judge(arguments: &Arguments, shown: &Shown) -> Result<(), ApiError> {
         }
     }
     if let Some(fingerprint) = &arguments.fingerprint {
-        let written = fingerprint.strip_prefix("sha256:").unwrap_or(fingerprint);
-        let digits: String = written.chars().filter(|c| *c != ':').collect();
-        let same = format!("sha256:{}", digits.to_ascii_lowercase()) == shown.pin.to_string();
-        return if same {
+        return if normalised(fingerprint) == shown.pin.to_string() {
             Ok(())
         } else {
             Err(refused("this is not the certificate with that fingerprint; nothing was registered"))
@@ -123,20 +150,30 @@ fn judge(arguments: &Arguments, shown: &Shown) -> Result<(), ApiError> {
     }
 }
 
-fn register(api: &Api, arguments: &Arguments, name: &str, shown: &Shown) -> Result<String, ApiError> {
-    let pin = shown.pin.to_string();
+/// Adds `pin` to the one in use. Where the server shows another one still, that must be the one in use.
+fn rotate(api: &Api, name: &str, shown: Option<&str>, pin: String) -> Result<String, ApiError> {
+    let known = api.backends(name)?.into_iter().find(|backend| backend.array.is_none());
+    let known = known.ok_or_else(|| refused(format!("there is no host {name:?}")))?;
+    // The one in use and the one to come.
+    let mut pins = known.fingerprints;
+    let in_use = shown.is_none_or(|shown| pins.iter().any(|pin| pin == shown || pin.starts_with("spki-")));
+    if !in_use {
+        return Err(refused("the server shows a certificate that is not pinned; nothing was changed"));
+    }
+    pins.retain(|other| *other != pin);
+    // The one that the server shows now stays, else the youngest.
+    pins.reverse();
+    pins.sort_by_key(|other| Some(other.as_str()) != shown);
+    pins.truncate(1);
+    pins.push(pin);
+    let path = format!("/v1/hosts/{}", part(name));
+    api.change(Method::PATCH, &path, Some(&json!({ "fingerprints": pins })))?;
+    Ok(format!("{name}: pins are now {}\n", pins.join(" and ")))
+}
+
+fn register(api: &Api, arguments: &Arguments, name: &str, pin: String) -> Result<String, ApiError> {
     if arguments.rotate {
-        let known = api.backends(name)?.into_iter().find(|backend| backend.array.is_none());
-        let known = known.ok_or_else(|| refused(format!("there is no host {name:?}")))?;
-        // The one in use and the one to come.
-        let mut pins = known.fingerprints;
-        pins.retain(|other| *other != pin);
-        pins.reverse();
-        pins.truncate(1);
-        pins.push(pin);
-        let path = format!("/v1/hosts/{}", part(name));
-        api.change(Method::PATCH, &path, Some(&json!({ "fingerprints": pins })))?;
-        return Ok(format!("{name}: pins are now {}\n", pins.join(" and ")));
+        return rotate(api, name, None, pin);
     }
     let host = json!({
         "name": name,

@@ -2,7 +2,7 @@
 
 use super::api::{Reach, print_json, query};
 use super::table::{Table, span};
-use super::{Exit, print};
+use super::{Exit, machine, print};
 use crate::admin::model::{Count, Sessions};
 use clap::Args;
 use hyper::Method;
@@ -22,10 +22,11 @@ pub(super) struct Which {
 }
 
 impl Which {
-    fn query(&self, limit: Option<&str>) -> String {
+    fn query(&self, limit: Option<&str>, all: bool) -> String {
         query(&[
+            ("all", all.then_some("true")),
             ("user", self.user.as_deref()),
-            ("host", self.host.as_deref()),
+            ("host", self.host.as_deref().map(machine)),
             ("id", self.id.as_deref()),
             ("limit", limit),
         ])
@@ -52,11 +53,14 @@ pub(super) struct KickArguments {
     reach: Reach,
     #[command(flatten)]
     which: Which,
+    /// Also logins that wait for their host.
+    #[arg(long)]
+    all: bool,
 }
 
 pub(super) fn list(arguments: &ListArguments) -> Exit {
     let limit = arguments.limit.to_string();
-    let path = format!("/v1/sessions{}", arguments.which.query(Some(&limit)));
+    let path = format!("/v1/sessions{}", arguments.which.query(Some(&limit), false));
     let shown = arguments.reach.api().and_then(|api| {
         if arguments.json { print_json(&api, &path) } else { Ok(print(&table(&api.get(&path)?))) }
     });
@@ -85,7 +89,7 @@ fn table(found: &Sessions) -> String {
 }
 
 pub(super) fn kick(arguments: &KickArguments) -> Exit {
-    let path = format!("/v1/sessions{}", arguments.which.query(None));
+    let path = format!("/v1/sessions{}", arguments.which.query(None, arguments.all));
     match arguments.reach.api().and_then(|api| api.send(Method::DELETE, &path, None::<&()>)) {
         Ok(Count { count }) => print(&format!("{count} sessions told to end\n")),
         Err(error) => error.tell(),

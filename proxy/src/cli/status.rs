@@ -2,7 +2,7 @@
 
 use super::api::{Reach, painted, part, print_json};
 use super::table::{Table, date, span};
-use super::{Exit, print};
+use super::{Exit, machine, print};
 use crate::admin::model::{Backend, Hold, Status};
 use clap::Args;
 use std::fmt::Write;
@@ -75,8 +75,8 @@ pub(super) fn overview(backends: &[Backend]) -> String {
                 full_name(backend),
                 service.service.clone(),
                 state,
-                sessions(backend),
-                why(backend),
+                sessions(backend, service.sessions.unwrap_or(backend.sessions)),
+                why(backend, &service.service),
             ]);
         }
     }
@@ -90,20 +90,23 @@ fn full_name(backend: &Backend) -> String {
     }
 }
 
-fn sessions(backend: &Backend) -> String {
+/// How many use a service, and what bounds them.
+fn sessions(backend: &Backend, count: u32) -> String {
     match (&backend.drain, backend.max_sessions) {
         (Some(drain), _) if drain.left > 0 => {
             let eta =
                 drain.estimate_seconds.map_or(String::new(), |left| format!(", {} to go", span(left as u64)));
             format!("{} of {}{eta}", drain.left, drain.began_with)
         }
-        (_, Some(most)) => format!("{} (at most {most})", backend.sessions),
-        (_, None) => backend.sessions.to_string(),
+        (_, Some(most)) => format!("{count} (at most {most})"),
+        (_, None) => count.to_string(),
     }
 }
 
-fn why(backend: &Backend) -> String {
-    backend.holds.iter().map(hold).collect::<Vec<_>>().join("; ")
+/// What holds this service: the machine as a whole, or health this service alone.
+fn why(backend: &Backend, service: &str) -> String {
+    let holds = backend.holds.iter().filter(|hold| hold.hold != "health" || hold.kind == service);
+    holds.map(hold).collect::<Vec<_>>().join("; ")
 }
 
 fn hold(hold: &Hold) -> String {
@@ -125,7 +128,7 @@ pub(super) fn hosts(arguments: &HostsArguments) -> Exit {
         let path = arguments
             .name
             .as_ref()
-            .map_or("/v1/hosts".to_owned(), |name| format!("/v1/hosts/{}", part(name)));
+            .map_or("/v1/hosts".to_owned(), |name| format!("/v1/hosts/{}", part(machine(name))));
         if arguments.json {
             return print_json(&api, &path);
         }
@@ -138,7 +141,7 @@ pub(super) fn hosts(arguments: &HostsArguments) -> Exit {
 /// Everything that is known of a backend.
 fn details(backend: &Backend) -> String {
     let mut text = format!("{} ({})\n", full_name(backend), backend.origin);
-    let _ = writeln!(text, "  sessions: {}", sessions(backend));
+    let _ = writeln!(text, "  sessions: {}", sessions(backend, backend.sessions));
     for hold in &backend.holds {
         let _ = writeln!(text, "  held: {}", self::hold(hold));
     }

@@ -4,20 +4,30 @@
 use super::api::{ApiError, Reach, part};
 use super::table::date;
 use super::{ConfigArgument, Exit, complain, print, who};
-use crate::admin::model::Reason;
+use crate::admin::AUDIT;
+use crate::admin::model::{Change, Changed, Reason};
+use crate::log;
+use crate::prepare::Config;
 use clap::{Args, Subcommand};
 use hyper::Method;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use usher_backends::directory::{Directory, DirectoryError, ImportOptions, ImportPhase};
+use usher_backends::roster::{KeyHold, now};
 use usher_backends::state::{State, StateError};
 use usher_backends::state_dir::{self, StateDirError};
 use usher_config::domains::Domains;
 use usher_config::{ArchiveKey, Snapshot};
 use usher_wire::printable::printable;
+
+/// Conflicts of one kind that are shown at most.
+const SHOWN: u64 = 20;
+
+/// Writes a change down.
+type Audit<'a> = dyn Fn(Changed, &str, &str) + 'a;
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -116,13 +126,15 @@ pub(super) fn user(arguments: &Arguments) -> Exit {
         let known = Known { domains: &config.snapshot.domains, hosts: known_hosts(&config.snapshot)? };
         // Also while it is open: SQLite's files beside it come and go.
         state_dir::give_to_owner(state_dir)?;
-        execute(&known, &directory, &arguments.command, || Reach::by(&arguments.config))
+        let reach = Reach::by(&arguments.config);
+        let changed = |what, on: &str, why: &str| audit(&config, &reach, what, on, why);
+        execute(&known, &directory, &arguments.command, &reach, state_dir, &changed)
     });
     let done = done.and_then(|exit| Ok(state_dir::give_to_owner(state_dir).map(|()| exit)?));
     match done {
         Ok(exit) => exit,
         // A reader that has seen enough, such as `head`.
-        Err(UserError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+        Err(error) if is_broken_pipe(&error) => Exit::Done,
         Err(error @ (UserError::Name(_) | UserError::Host { .. })) => {
             complain(&error.to_string());
             Exit::Failed
@@ -131,6 +143,30 @@ pub(super) fn user(arguments: &Arguments) -> Exit {
             complain(&error.to_string());
             Exit::Unavailable
         }
+    }
+}
+
+/// Whether an error is, in the end, that nobody reads any more.
+fn is_broken_pipe(error: &UserError) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(inner) = source {
+        if inner.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            return true;
+        }
+        source = inner.source();
+    }
+    false
+}
+
+/// Writes a change into the log of the usher that runs; where none does, to standard error, as that would.
+fn audit(config: &Config, reach: &Reach, what: Changed, on: &str, why: &str) {
+    let change = Change { what, on: on.to_owned(), why: why.to_owned() };
+    let noted = reach.api().and_then(|api| api.change(Method::POST, "/v1/changes", Some(&change)));
+    if noted.is_err() {
+        log::init(config.snapshot.log);
+        let (by, from) = (who(), format!("cli pid={}", std::process::id()));
+        let what = what.name();
+        tracing::info!(target: AUDIT, audit = true, by, from, what, on, why, "change");
     }
 }
 
@@ -144,32 +180,54 @@ fn execute(
     known: &Known<'_>,
     directory: &Directory,
     command: &Command,
-    reach: impl Fn() -> Reach,
+    reach: &Reach,
+    state_dir: &Path,
+    changed: &Audit<'_>,
 ) -> Result<Exit, UserError> {
     let key = |user: &str| known.domains.written(user).ok_or_else(|| UserError::Name(user.to_owned()));
     match command {
         Command::Set { user, host } => {
             let host = known_host(known, host)?;
-            set(directory, &key(user)?, &host)
+            let key = key(user)?;
+            let exit = set(directory, &key, &host)?;
+            changed(Changed::SetUser, &key.to_string(), &host);
+            Ok(exit)
         }
         Command::Get { user } => get(directory, &key(user)?),
-        Command::Remove { user } => remove(directory, &key(user)?),
+        Command::Remove { user } => {
+            let key = key(user)?;
+            let exit = remove(directory, &key)?;
+            if exit == Exit::Done {
+                changed(Changed::RemoveUser, &key.to_string(), "");
+            }
+            Ok(exit)
+        }
         Command::List { host } => {
             let host = host.as_ref().map(|host| host.to_ascii_lowercase());
             list(directory, host.as_deref())
         }
-        Command::Import { file, replace } => import(known, directory, file, *replace),
+        Command::Import { file, replace } => import(known, directory, file, *replace, changed),
         Command::Export { file } => export(directory, file),
         Command::Hold { user, why } => {
             let (key, reason) = (key(user)?, Reason { why: why.clone(), deadline_seconds: None });
             let path = format!("/v1/directory/{}/hold", part(&key.to_string()));
-            let held = reach().api().and_then(|api| api.change(Method::POST, &path, Some(&reason)));
+            let held = reach.api().and_then(|api| api.change(Method::POST, &path, Some(&reason)));
+            if let Err(ApiError::Unreachable { .. }) = held {
+                // Kept for the usher that starts next.
+                let hold = KeyHold { since: now(), by: who(), why: why.clone() };
+                State::open(state_dir)?.hold_key(&key, &hold)?;
+                return Ok(print(&format!("{key}: logins wait as soon as usher runs\n")));
+            }
             Ok(told(held, &format!("{key}: logins wait until usher user release {key}\n")))
         }
         Command::Release { user } => {
             let key = key(user)?;
             let path = format!("/v1/directory/{}/hold", part(&key.to_string()));
-            let released = reach().api().and_then(|api| api.change(Method::DELETE, &path, None::<&()>));
+            let released = reach.api().and_then(|api| api.change(Method::DELETE, &path, None::<&()>));
+            if let Err(ApiError::Unreachable { .. }) = released {
+                State::open(state_dir)?.release_key(&key)?;
+                return Ok(print(&format!("{key}: logins go on as soon as usher runs\n")));
+            }
             Ok(told(released, &format!("{key}: logins go on\n")))
         }
     }
@@ -267,7 +325,13 @@ fn export(directory: &Directory, file: &Path) -> Result<Exit, UserError> {
     Ok(Exit::Done)
 }
 
-fn import(known: &Known<'_>, directory: &Directory, file: &Path, replace: bool) -> Result<Exit, UserError> {
+fn import(
+    known: &Known<'_>,
+    directory: &Directory,
+    file: &Path,
+    replace: bool,
+    changed: &Audit<'_>,
+) -> Result<Exit, UserError> {
     let (source, length): (Box<dyn Read>, u64) = if file.as_os_str() == "-" {
         (Box::new(io::stdin().lock()), 0)
     } else {
@@ -280,18 +344,31 @@ fn import(known: &Known<'_>, directory: &Directory, file: &Path, replace: bool) 
     let is_host = |host: &str| known.hosts.contains(host);
     let by = who();
     let options = ImportOptions { domains: known.domains, is_host: &is_host, replace, by: &by };
+    let mut told_of: BTreeMap<&str, u64> = BTreeMap::new();
     let imported = directory.import(
         source,
         &options,
-        &mut |conflict| bar.suspend(|| eprintln!("{}", printable(&conflict.to_string()))),
+        &mut |conflict| {
+            let told = told_of.entry(conflict.kind.name()).or_insert(0_u64);
+            *told += 1;
+            if *told <= SHOWN {
+                bar.suspend(|| eprintln!("{}", printable(&conflict.to_string())));
+            }
+        },
         &mut |phase| show(&bar, phase, length),
     );
     bar.finish_and_clear();
     let imported = imported?;
+    for (kind, count) in told_of.iter().filter(|(_, count)| **count > SHOWN) {
+        eprintln!("and {} more: {kind}", count - SHOWN);
+    }
     if !imported.done {
-        eprintln!("{} conflicts; nothing was changed", imported.conflicts);
+        let conflicts = if imported.conflicts == 1 { "conflict" } else { "conflicts" };
+        eprintln!("{} {conflicts}; nothing was changed", imported.conflicts);
         return Ok(Exit::Failed);
     }
+    let what = format!("{} added, {} moved, {} left out", imported.added, imported.moved, imported.left_out);
+    changed(Changed::ImportUsers, &file.display().to_string(), &what);
     let unchanged = imported.keys - imported.added - imported.moved;
     println!(
         "{} users: {} added, {} moved, {unchanged} as before",

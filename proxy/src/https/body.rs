@@ -154,7 +154,7 @@ impl Seen {
     /// nothing for it.
     pub(super) fn keep(&self, most: usize) {
         let mut flow = self.flow();
-        if flow.sent.is_empty() && self.octets() == 0 {
+        if !flow.has_begun {
             flow.keeps = Some(most);
         }
     }
@@ -162,7 +162,8 @@ impl Seen {
     /// The backend has answered: nothing is sent again.
     pub(super) fn answered(&self) {
         let mut flow = self.flow();
-        flow.forget();
+        // What is kept and has not gone on this time goes on all the same.
+        flow.keeps = None;
         if !flow.is_held {
             flow.close();
         }
@@ -171,7 +172,7 @@ impl Seen {
     /// The same body from its beginning; `None` where that is not there any more.
     pub(super) fn again(self: &Arc<Self>) -> Option<RequestBody> {
         let mut flow = self.flow();
-        if !flow.is_empty() && flow.keeps.is_none() {
+        if !flow.is_whole {
             return None;
         }
         flow.turn += 1;
@@ -256,6 +257,10 @@ struct Flow {
     /// Gone on, and kept to be sent once more; `None` in `keeps`: nothing is kept.
     sent: Vec<Sent>,
     keeps: Option<usize>,
+    /// Something has gone on.
+    has_begun: bool,
+    /// All that has gone on is kept.
+    is_whole: bool,
     /// Which body reads it: only the youngest one.
     turn: u32,
     /// Whether that one is there.
@@ -284,32 +289,25 @@ impl Sent {
 }
 
 impl Flow {
-    fn is_empty(&self) -> bool {
-        matches!(self.source, Source::Nothing)
-            && self.before.is_empty()
-            && self.trailers.is_none()
-            && self.sent.is_empty()
-    }
-
-    fn forget(&mut self) {
-        self.keeps = None;
-        self.sent = Vec::new();
-    }
-
     /// Keeps a frame that goes on, as long as there are not too many octets of them.
     fn note_sent(&mut self, frame: &Frame<Bytes>) {
-        let Some(left) = self.keeps else { return };
-        match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+        self.has_begun = true;
+        let octets = frame.data_ref().map_or(0, Bytes::len);
+        match self.keeps.and_then(|left| left.checked_sub(octets)) {
             Some(left) => {
                 self.keeps = Some(left);
                 self.sent.extend(Sent::of(frame));
             }
-            None => self.forget(),
+            None => {
+                (self.keeps, self.is_whole) = (None, false);
+                self.sent = Vec::new();
+            }
         }
     }
 
     /// Nobody reads it any more.
     fn close(&mut self) {
+        self.sent = Vec::new();
         if let Source::Two(stream) = std::mem::replace(&mut self.source, Source::Nothing)
             && !stream.is_end_stream()
             && let Ok(runtime) = Handle::try_current()
@@ -354,6 +352,8 @@ impl RequestBody {
             setting: (!is_empty).then(|| setting.clone()),
             sent: Vec::new(),
             keeps: None,
+            has_begun: false,
+            is_whole: true,
             turn: 0,
             is_held: true,
         };
@@ -459,12 +459,12 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let this = self.get_mut();
         let seen = &this.seen;
-        seen.waker.register(cx.waker());
         let mut flow = seen.flow();
         if flow.turn != this.turn {
             // Sent again by another way.
             return Poll::Ready(Some(Err(BodyFault::Broken)));
         }
+        seen.waker.register(cx.waker());
         if seen.abandoned.load(Ordering::Acquire) {
             flow.close();
             return Poll::Ready(Some(Err(BodyFault::Broken)));

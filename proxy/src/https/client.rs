@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 use usher_backends::connect::HttpTarget;
-use usher_backends::http::Link;
+use usher_backends::http::{Bound, Link};
 use usher_config::snapshot::{HttpVersion, Protocol};
 
 /// Connections to backends that belong to one client, at most.
@@ -131,6 +131,10 @@ impl Client {
 
     /// Keeps a connection as its own.
     pub(super) fn keep_own(&self, target: &Arc<HttpTarget>, mut link: Link<RequestBody>) {
+        if target.is_private() && target.bound.as_ref().is_some_and(Bound::is_full) {
+            // Somebody else may need its place.
+            return;
+        }
         link.used = true;
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         if own.len() < OWN_CAP && link.is_ready() {

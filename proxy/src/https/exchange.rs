@@ -20,7 +20,6 @@ use crate::shared::Listening;
 use h2::Reason;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, DATE, EXPECT, HeaderValue, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
-    TRAILER,
 };
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
@@ -29,9 +28,6 @@ use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 use usher_config::https::{Https, Identity};
 use usher_config::snapshot::Affinity;
-
-/// Octets of a body that are read to learn of its trailers.
-const AHEAD: usize = 64 * 1024;
 
 /// What becomes of a request.
 pub(super) enum Outcome {
@@ -182,11 +178,6 @@ async fn serve(
     let whose = whose.await?;
     let mut extras = Extras::default();
     let aim = aim(ticket, at, whose, &own, &mut extras).await?;
-    if sends_trailers && !body.is_empty() && !parts.headers.contains_key(TRAILER) {
-        // HTTP/1.1 sends those alone that were announced.
-        let names = body.announce(AHEAD).await.map_err(body_refusal)?;
-        parts.headers.extend(names.map(|names| (TRAILER, names)));
-    }
     let upgrade = tunnel::upgrade(&mut parts, body.is_empty(), policy);
     let expects = parts.headers.contains_key(EXPECT) && !body.is_empty();
     let may_not_set = |name: &str| sets_identity(https, &client, name);
@@ -202,7 +193,7 @@ async fn serve(
     let request = Some(Request::from_parts(parts, body));
     let host = valid.asked.host.clone();
     let upgrades = upgrade.is_some();
-    let mut going = Going { request, host: host.clone(), upgrades, expects, timeout };
+    let mut going = Going { request, host: host.clone(), upgrades, expects, sends_trailers, timeout };
     let reached = forward::forward(ticket, at, &aim, &mut going, inform).await?;
     if let (Aim::Array { name, member }, Some(Held::Member(lease))) = (&aim, &ticket.held)
         && lease_is_bound(&client, name)

@@ -11,7 +11,8 @@ use super::ticket::{Held, Ticket};
 use crate::session::{Cause as EndCause, Ended, Stage as EndStage, Urgency};
 use crate::shared::Listening;
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TE, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TE, TRAILER, TRANSFER_ENCODING,
+    WWW_AUTHENTICATE,
 };
 use http::uri::Scheme;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
@@ -28,6 +29,8 @@ use usher_backends::roster::{BackendId, Service};
 use usher_config::ArchiveKey;
 use usher_config::snapshot::HttpVersion;
 
+/// Octets of a body that are read to learn of its trailers.
+const AHEAD: usize = 64 * 1024;
 /// For a backend's word on whether it wants a body.
 const CONTINUE: Duration = Duration::from_secs(1);
 /// Connections that may turn out to have been closed before a new one is made.
@@ -52,6 +55,8 @@ pub(super) struct Going {
     pub(super) upgrades: bool,
     /// Nothing is said of a body before the backend wants it.
     pub(super) expects: bool,
+    /// Trailers that nobody has announced go on to HTTP/1.1 as well.
+    pub(super) sends_trailers: bool,
     /// For the head of the response.
     pub(super) timeout: Duration,
 }
@@ -90,14 +95,14 @@ pub(super) async fn forward(
     let client = ticket.client.clone();
     let shared = &client.shared;
     shared.retries.earn();
-    let Going { request, host, upgrades, expects, timeout } = going;
-    let (upgrades, expects, timeout) = (*upgrades, *expects, *timeout);
+    let Going { request, host, upgrades, expects, sends_trailers, timeout } = going;
+    let (upgrades, expects, sends_trailers, timeout) = (*upgrades, *expects, *sends_trailers, *timeout);
     let Some(first) = request.as_ref() else { return Err(Refusal::unavailable("no-request").into()) };
     let seen = first.body().seen().clone();
     let again = Again::of(first);
     let is_safe = may_be_repeated(first.method()) && first.body().is_empty();
     let until = Instant::now() + at.setting.snapshot.limits.backend_connect;
-    let (mut tried, mut fresh, mut repeated, mut closed) = (Vec::new(), false, false, 0);
+    let (mut tried, mut younger, mut repeated, mut closed) = (Vec::new(), None, false, 0);
     let mut former = None;
     loop {
         // Where there is nobody else, what the former one came to is the answer.
@@ -110,7 +115,7 @@ pub(super) async fn forward(
         };
         let logs_in = client.logs_in_on_connections.load(Ordering::Relaxed);
         let version = if upgrades || logs_in { HttpVersion::One } else { target.endpoint.version };
-        let linked = link(ticket, at, &target, version, fresh, upgrades, until).await;
+        let linked = link(ticket, at, &target, version, younger, upgrades, until).await;
         let mut link = match linked {
             Ok(link) => link,
             Err(fault) => {
@@ -125,7 +130,16 @@ pub(super) async fn forward(
             }
         };
         if let Some(request) = request.as_mut() {
-            dress(request, link.version(), host, &target);
+            if sends_trailers && link.version() == HttpVersion::One {
+                announce(request).await?;
+            }
+            dress(request, link.version(), host, &target, &again.headers);
+        }
+        if let Aim::Home { key, .. } = aim
+            && shared.fleet.roster().moving(key).is_some()
+        {
+            // Held while a connection was made.
+            return Err(Refusal::unavailable("moving").into());
         }
         if link.version() == HttpVersion::Two {
             seen.keep(at.setting.snapshot.limits.http_replay);
@@ -152,7 +166,8 @@ pub(super) async fn forward(
         let timed_out = matches!(fault.cause, Cause::TimedOut);
         let may_be_resent = link.used || is_refused;
         if request.is_some() && may_be_resent && closed < CLOSED && (!timed_out || link.is_closed()) {
-            (fresh, closed) = (closed > 0, closed + 1);
+            younger = (closed > 0).then(Instant::now);
+            closed += 1;
             continue;
         }
         shared.observer.connect_failed(&id.name, &fault);
@@ -163,12 +178,22 @@ pub(super) async fn forward(
         let Some(another) = another else { return Err(refusal_for(&fault).into()) };
         shared.meter.http.retried();
         *request = Some(another);
-        (fresh, repeated) = (true, true);
+        (younger, repeated) = (Some(Instant::now()), true);
         former = Some(refusal_for(&fault));
         if matches!(aim, Aim::Array { .. }) {
             tried.push(id);
         }
     }
+}
+
+/// Says which trailers the body ends with: HTTP/1.1 sends those alone that were announced.
+async fn announce(request: &mut Request<RequestBody>) -> Result<(), Refusal> {
+    if request.body().is_empty() || request.headers().contains_key(TRAILER) {
+        return Ok(());
+    }
+    let names = request.body_mut().announce(AHEAD).await.map_err(super::exchange::body_refusal)?;
+    request.headers_mut().extend(names.map(|names| (TRAILER, names)));
+    Ok(())
 }
 
 /// The right to use a backend.
@@ -183,10 +208,7 @@ fn lease(client: &Client, aim: &Aim, tried: &[BackendId]) -> Result<Held, Refusa
                 tracing::error!(user = key.name(), host, "the directory names a host that is not configured");
                 return Err(Refusal::unavailable("unknown-host"));
             };
-            found
-                .lease_at_once(Service::Http)
-                .map(Held::Host)
-                .map_err(|shut| Refusal::unavailable(shut.name()))
+            found.lease(Service::Http).map(Held::Host).map_err(|shut| Refusal::unavailable(shut.name()))
         }
         Aim::Array { name, member } => {
             let none = Refusal::unavailable("no-member");
@@ -212,22 +234,22 @@ async fn link(
     at: &Listening,
     target: &Arc<HttpTarget>,
     version: HttpVersion,
-    fresh: bool,
+    younger: Option<Instant>,
     upgrades: bool,
     until: Instant,
 ) -> Result<Link<RequestBody>, ConnectFault> {
     let client = &ticket.client;
     let shared = &client.shared;
     let Some(bound) = &target.bound else {
-        return open(ticket, at, target, version, fresh, upgrades, until).await;
+        return open(ticket, at, target, version, younger, upgrades, until).await;
     };
     let full = || ConnectFault { stage: Stage::Dial, cause: Cause::Full };
     let slot = bound.slot(until).await.ok_or_else(full)?;
-    if (fresh || upgrades || client.has_own(target)) && bound.is_full() {
+    if (younger.is_some() || upgrades || client.has_own(target)) && bound.is_full() {
         // One of those that wait makes room for a new one.
-        drop(shared.pool(target).and_then(|pool| pool.take(target)));
+        drop(shared.pool(target).and_then(|pool| pool.evict(target)));
     }
-    let mut link = open(ticket, at, target, version, fresh, upgrades, until).await?;
+    let mut link = open(ticket, at, target, version, younger, upgrades, until).await?;
     link.occupy(bound, slot);
     Ok(link)
 }
@@ -237,7 +259,7 @@ async fn open(
     at: &Listening,
     target: &Arc<HttpTarget>,
     version: HttpVersion,
-    fresh: bool,
+    younger: Option<Instant>,
     upgrades: bool,
     until: Instant,
 ) -> Result<Link<RequestBody>, ConnectFault> {
@@ -246,17 +268,19 @@ async fn open(
     let own = client.has_own(target);
     // A connection that is to be switched must speak HTTP/1.1 and is gone afterwards.
     let pools = version == target.endpoint.version && !upgrades;
-    if !fresh
+    // One that is as old as the failure of the former is likely to be as bad.
+    let is_young = |link: &Link<RequestBody>| younger.is_none_or(|younger| link.opened > younger);
+    if younger.is_none()
         && own
         && !upgrades
         && let Some(link) = client.take_own(target, version)
     {
         return Ok(link);
     }
-    if !fresh
+    if (younger.is_none() || version == HttpVersion::Two)
         && pools
         && !target.is_private()
-        && let Some(link) = shared.pool(target).and_then(|pool| pool.take(target))
+        && let Some(link) = shared.pool(target).and_then(|pool| pool.take(target)).filter(is_young)
     {
         return Ok(link);
     }
@@ -264,7 +288,7 @@ async fn open(
     let mut turn = None;
     if let Some(pool) = shared.pool(target).filter(|_| pools && !own && version == HttpVersion::Two) {
         turn = timeout_at(until, pool.turn(target)).await.ok();
-        if let Some(link) = pool.take(target).filter(|_| !fresh) {
+        if let Some(link) = pool.take(target).filter(is_young) {
             return Ok(link);
         }
     }
@@ -369,7 +393,15 @@ async fn ended(ticket: &Ticket) -> Ended {
 }
 
 /// Writes the request in the way of `version`, as `target` expects it.
-fn dress(request: &mut Request<RequestBody>, version: HttpVersion, host: &HeaderValue, target: &HttpTarget) {
+fn dress(
+    request: &mut Request<RequestBody>,
+    version: HttpVersion,
+    host: &HeaderValue,
+    target: &HttpTarget,
+    original: &HeaderMap,
+) {
+    // As it came, whatever a target before this one has made of it.
+    rewrite::restore(request.headers_mut(), original);
     if !target.endpoint.tls && target.endpoint.rewrite {
         rewrite::to_backend(request.headers_mut(), host);
     }

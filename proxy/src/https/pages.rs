@@ -31,7 +31,7 @@ pub(super) async fn page(
     body: &mut RequestBody,
 ) -> Result<Option<Response<ResponseBody>>, BodyFault> {
     if valid.path.eq_ignore_ascii_case(HEALTH) {
-        let up = !client.shared.is_stopping();
+        let up = !client.shared.is_leaving();
         let (status, words) = if up {
             (StatusCode::OK, "200 OK\r\n")
         } else {

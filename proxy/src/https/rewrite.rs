@@ -32,12 +32,27 @@ pub(super) fn from_backend(headers: &mut HeaderMap, host: &HeaderValue, address:
     }
 }
 
-/// Replaces in the value the first of `known` that stands there, wherever an authority ends behind it.
+/// Gives a request back what it named at first.
+pub(super) fn restore(headers: &mut HeaderMap, original: &HeaderMap) {
+    for name in OF_REQUESTS.iter().filter(|name| original.contains_key(*name)) {
+        headers.remove(name);
+        for value in original.get_all(name) {
+            headers.append(name, value.clone());
+        }
+    }
+}
+
+/// Replaces in each value the first of `known` that stands there, wherever an authority ends behind it.
 fn replace(headers: &mut HeaderMap, name: &HeaderName, known: &[&str], by: &str) {
-    let Some(text) = headers.get(name).and_then(|value| value.to_str().ok()) else { return };
-    let replaced = known.iter().find_map(|known| replaced(text, known, by));
-    if let Some(value) = replaced.and_then(|text| HeaderValue::try_from(text).ok()) {
-        headers.insert(name, value);
+    if !headers.contains_key(name) {
+        return;
+    }
+    let values: Vec<HeaderValue> = headers.get_all(name).iter().cloned().collect();
+    headers.remove(name);
+    for value in values {
+        let text = value.to_str().ok();
+        let replaced = text.and_then(|text| known.iter().find_map(|known| replaced(text, known, by)));
+        headers.append(name, replaced.and_then(|text| HeaderValue::try_from(text).ok()).unwrap_or(value));
     }
 }
 

@@ -7,11 +7,12 @@ use crate::shared::Place;
 use crate::tls::ClientStream;
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::AsyncReadExt;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use usher_backends::connect::{self, Cause, Deadlines, LoggedIn, LoginFault, LoginOutcome, OnBehalf};
 use usher_backends::directory::Found;
-use usher_backends::roster::{Host, Lease, Service, Shut};
+use usher_backends::roster::{Host, Lease, Service, Shut, UnderWay};
 use usher_config::ArchiveKey;
 use usher_config::domains::Arrival;
 use usher_config::snapshot::LoginAs;
@@ -47,6 +48,9 @@ pub(crate) struct Refusal {
     /// The host's own words.
     pub(crate) alert: Option<String>,
 }
+
+/// Least time for a turn at a host that has come back: nobody is sent away while it takes those before.
+const TURN: Duration = Duration::from_secs(10);
 
 /// What one try came to.
 enum Try {
@@ -170,7 +174,7 @@ async fn seek(
     loop {
         let tried = Instant::now();
         let outcome = match key {
-            Some(key) => Box::pin(attempt(door, claim, key, session)).await,
+            Some(key) => Box::pin(attempt(door, claim, key, session, (begun, until), &mut place)).await,
             None => Try::Unknown,
         };
         match outcome {
@@ -202,7 +206,11 @@ async fn seek(
                 return Try::Out;
             }
         }
-        tokio::time::sleep_until(again).await;
+        tokio::select! {
+            () = tokio::time::sleep_until(again) => {}
+            // The host may be back.
+            () = shared.fleet.changed(), if !was_delivered => {}
+        }
     }
 }
 
@@ -235,18 +243,52 @@ fn home(door: &Door, key: &ArchiveKey) -> Result<Arc<Host>, Try> {
     Ok(host.clone())
 }
 
+/// Whether `host` is still where the archive of `key` is to be used.
+fn is_home(door: &Door, key: &ArchiveKey, host: &Host) -> bool {
+    if door.shared.fleet.roster().moving(key).is_some() {
+        return false;
+    }
+    match door.shared.directory.find(key) {
+        Ok(Found::Now(Some(placement)) | Found::Remembered(placement)) => *placement.host == *host.id.name,
+        Ok(Found::Now(None)) | Err(_) => false,
+    }
+}
+
 /// One try: directory, lease, connection, login.
-async fn attempt(door: &Door, claim: &Claim, key: &ArchiveKey, session: &Session) -> Try {
+async fn attempt(
+    door: &Door,
+    claim: &Claim,
+    key: &ArchiveKey,
+    session: &Session,
+    (come, until): (Instant, Instant),
+    place: &mut Option<Place>,
+) -> Try {
     let shared = &door.shared;
-    let host = match home(door, key) {
+    let mut host = match home(door, key) {
         Ok(host) => host,
         Err(without) => return without,
     };
     session.goes_to(&host.id);
+    // A host that has just come back takes logins in the order of coming, and more at a time the more it has taken.
+    let mut turn = None;
+    if host.standing.share(Service::Imap) < 1.0 && host.standing.serves(Service::Imap) {
+        if place.is_none() {
+            *place = Place::take(&shared.held_logins, Some(door.snapshot().limits.held_logins));
+        }
+        let waiting = timeout_at(until.max(Instant::now() + TURN), host.standing.logins.turn(come));
+        let (Some(_), Ok(taken)) = (place.as_ref(), waiting.await) else { return Try::Out };
+        turn = Some(taken);
+        // The archive may have been moved meanwhile, and the host is as it is now.
+        host = match home(door, key) {
+            Ok(host) => host,
+            Err(without) => return without,
+        };
+        session.goes_to(&host.id);
+    }
     let lease = match host.lease(Service::Imap) {
         Ok(lease) => lease,
         Err(Shut::Stopped) => return Try::Ended(Why::Stopped),
-        Err(Shut::Draining | Shut::Unhealthy | Shut::Returning | Shut::Full) => return Try::Out,
+        Err(Shut::Draining | Shut::Unhealthy | Shut::Full) => return Try::Out,
     };
     let deadlines = Deadlines::from(&door.snapshot().limits);
     let id = door.id.to_string();
@@ -259,7 +301,15 @@ async fn attempt(door: &Door, claim: &Claim, key: &ArchiveKey, session: &Session
     let answered = ready.log_in(&host, &credential, &claim.client_id, Some(on_behalf), &deadlines).await;
     shared.meter.stage("login", begun.elapsed());
     match answered {
-        Ok(LoginOutcome::Accepted(logged_in)) => Try::LoggedIn(logged_in, lease),
+        Ok(LoginOutcome::Accepted(logged_in)) => {
+            turn.inspect(UnderWay::taken);
+            if !is_home(door, key, &host) {
+                // It was held or moved while the host made up its mind.
+                logged_in.leave().await;
+                return Try::Out;
+            }
+            Try::LoggedIn(logged_in, lease)
+        }
         Ok(LoginOutcome::Refused { code, alert }) => Try::Refused(Refusal { code, alert }),
         Err(LoginFault { fault, is_delivered: true }) => {
             // A word on a credential says nothing of the host.

@@ -69,7 +69,11 @@ pub(crate) async fn accept(
                 alarm.raise(
                     || tracing::error!(%error, "connections cannot be accepted; those that wait are closed"),
                 );
-                reserve.shed(&socket);
+                if reserve.shed(&socket)
+                    && let Some(at) = shared.listening(address, &name)
+                {
+                    shared.meter.connection(&name, at.listener().protocol, "shed");
+                }
                 sleep(BACK_OFF).await;
             }
         }

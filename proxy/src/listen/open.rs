@@ -21,7 +21,8 @@ pub(crate) struct Bound {
 /// Every address of a listener.
 fn addresses(listener: &Listener) -> impl Iterator<Item = SocketAddr> {
     let ip = listener.address.ip();
-    (listener.address.port()..=listener.last_port).map(move |port| SocketAddr::new(ip, port))
+    let last = if listener.redirected { listener.address.port() } else { listener.last_port };
+    (listener.address.port()..=last).map(move |port| SocketAddr::new(ip, port))
 }
 
 /// Binds what `listener` wants and `open` does not have yet, for so many workers.

@@ -13,10 +13,11 @@ impl Reserve {
         Self(File::open("/dev/null").ok())
     }
 
-    /// Gives it up for as long as it takes to accept one connection and close it.
-    pub(crate) fn shed(&mut self, listener: impl AsFd) {
+    /// Gives it up for as long as it takes to accept one connection and close it. Says whether there was one.
+    pub(crate) fn shed(&mut self, listener: impl AsFd) -> bool {
         drop(self.0.take());
-        drop(rustix::net::accept(listener));
+        let was_there = rustix::net::accept(listener).is_ok();
         *self = Self::take();
+        was_there
     }
 }

@@ -1,6 +1,8 @@
 //! From the checked snapshot to what sessions use: certificates and keys read, sockets bound. Any fault here
 //! stops the start, and the operator hears of all of them.
 
+pub(crate) mod inspect;
+
 use crate::listen::{self, Bound};
 use crate::shared::Setting;
 use crate::tls::{self, CertificateError, Certificates, Loaded};

@@ -4,6 +4,7 @@ use crate::accepted::{Accepted, Places, welcome};
 use crate::relay;
 use crate::session::{About, By, Cause, Ended, Entry, Record, Stage};
 use crate::shared::{Listening, Shared};
+use socket2::SockRef;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use usher_backends::connect::{self, Deadlines, OnBehalf};
 use usher_backends::roster::{Lease, Member, Service};
+use usher_config::snapshot::Listener;
 
 /// Least time for a connection to a member.
 const LEAST: Duration = Duration::from_millis(50);
@@ -39,6 +41,19 @@ pub(crate) async fn serve(shared: Arc<Shared>, at: Listening, accepted: Accepted
     drop(places.connection);
 }
 
+/// The port that a redirected client meant, where it is one of the listener's.
+fn meant_port(tcp: &TcpStream, listener: &Listener) -> Option<u16> {
+    let socket = SockRef::from(tcp);
+    let is_ipv6 = tcp.local_addr().is_ok_and(|local| !local.ip().to_canonical().is_ipv4());
+    let meant = if is_ipv6 { socket.original_dst_v6() } else { socket.original_dst_v4() };
+    // One that came here by itself was redirected by nobody.
+    let port = match meant {
+        Ok(meant) => meant.as_socket()?.port(),
+        Err(_) => listener.address.port(),
+    };
+    (listener.address.port()..=listener.last_port).contains(&port).then_some(port)
+}
+
 type Found = (TcpStream, Lease<Member>);
 
 /// Connects to a member, and to another where that one cannot be reached.
@@ -53,7 +68,14 @@ async fn find_member(
     let limits = &at.setting.snapshot.limits;
     let listener = at.listener();
     // The port that the client connected to, whatever a header says: members are reached by it.
-    let port = ends.1.port();
+    let port = match listener.redirected {
+        true => meant_port(tcp, listener).ok_or(Ended::new(
+            By::Client,
+            Stage::Preauth,
+            Cause::Protocol("port"),
+        ))?,
+        false => ends.1.port(),
+    };
     welcome(tcp, at, &mut ends).await?;
     let (client, local) = ends;
     let about = About {

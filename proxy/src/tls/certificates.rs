@@ -47,6 +47,8 @@ pub(crate) struct Loaded {
     pub(crate) chain: PathBuf,
     /// The end of its validity, in seconds since 1970.
     pub(crate) not_after: i64,
+    /// Its beginning.
+    pub(crate) not_before: i64,
 }
 
 /// All certificates.
@@ -167,23 +169,24 @@ pub(crate) fn load(chain: &Path, key: &Path) -> Result<Loaded, CertificateError>
     let Some(leaf) = certificates.first() else {
         return Err(content(chain, "holds no certificate; expected PEM, the server's own first".to_owned()));
     };
-    let (names, not_after) =
+    let (names, not_before, not_after) =
         read_leaf(leaf).ok_or_else(|| content(chain, "the first certificate cannot be read".to_owned()))?;
     let private = PrivateKeyDer::from_pem_slice(&read(key)?)
         .map_err(|error| content(key, format!("holds no private key in PEM: {error}")))?;
     let certified = CertifiedKey::from_der(certificates, private, &default_provider())
         .map_err(|error| content(key, format!("does not belong to {}: {error}", chain.display())))?;
-    Ok(Loaded { key: Arc::new(certified), names, chain: chain.to_owned(), not_after })
+    Ok(Loaded { key: Arc::new(certified), names, chain: chain.to_owned(), not_after, not_before })
 }
 
-fn read_leaf(leaf: &CertificateDer<'_>) -> Option<(Vec<String>, i64)> {
+fn read_leaf(leaf: &CertificateDer<'_>) -> Option<(Vec<String>, i64, i64)> {
     let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
     let alternative = certificate.subject_alternative_name().ok()??;
     let names = alternative.value.general_names.iter().filter_map(|name| match name {
         GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
         _ => None,
     });
-    Some((names.collect(), certificate.validity().not_after.timestamp()))
+    let validity = certificate.validity();
+    Some((names.collect(), validity.not_before.timestamp(), validity.not_after.timestamp()))
 }
 
 /// The self-signed certificate for `name` in `state_dir`, made where there is none yet.

@@ -66,9 +66,6 @@ impl Relayed {
                 assert!(!line.contains(" UNAUTHENTICATE ") && !line.contains(" COMPRESS="), "{line}");
             }
         }
-        if self.fault.is_none() {
-            check_literals(&self.to_backend);
-        }
     }
 }
 
@@ -103,7 +100,13 @@ fn check_literals(mut sent: &[u8]) {
 /// what a side says next may well depend on how much it has heard.
 pub(super) fn relay(data: &[u8], piece: usize) -> Relayed {
     let mut done = Relayed::default();
-    if let Err(fault) = try_relay(data, piece, &mut done) {
+    let outcome = try_relay(data, piece, &mut done);
+    // A backend that answers in place of a continuation ends a command in the middle of it.
+    let only_continues = |chunk: &[u8]| !chunk.starts_with(b"<") || chunk == b"<+ ok\r\n";
+    if outcome.is_ok() && data.split(|b| *b == b'|').all(only_continues) {
+        check_literals(&done.to_backend);
+    }
+    if let Err(fault) = outcome {
         // What was said before a fault depends on how much of it came at once.
         done = Relayed { fault: Some(fault), ..Relayed::default() };
     }

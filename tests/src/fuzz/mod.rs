@@ -96,13 +96,14 @@ pub fn tracker(data: &[u8]) {
 
 /// The PROXY header: not one octet is taken that is not its own.
 pub fn proxy_header(data: &[u8]) {
-    let mut reader = Reader::new(16 * 1024);
+    const CAP: usize = 16 * 1024;
+    let mut reader = Reader::new(CAP);
     let mut taken = 0;
     loop {
         match reader.progress() {
             Err(_) | Ok(Progress::Done(_)) => break,
             Ok(Progress::Need(most)) => {
-                assert!(most > 0 && taken + most <= 2048);
+                assert!(most > 0 && taken + most <= CAP);
                 let Some(next) = data.get(taken..).filter(|rest| !rest.is_empty()) else { break };
                 let next = &next[..most.min(next.len())];
                 reader.feed(next);

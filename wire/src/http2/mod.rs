@@ -20,6 +20,8 @@ const SENT: u64 = 1024;
 /// What a frame of a body earns, however small it is, whichever way it goes: windows for its stream and its connection,
 /// and a sign of life.
 const A_MESSAGE: u32 = 3;
+/// Most octets of padding in a frame, with their count.
+const PADDING: u64 = 256;
 
 /// The connection is flooded with frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +85,8 @@ pub struct FrameMeter {
     read: Headers,
     written: Headers,
     budget: u32,
+    /// What messages have earned: for windows and signs of life alone.
+    windows: u32,
     /// When the budget was last refilled.
     refilled: Duration,
     sent: u64,
@@ -97,6 +101,7 @@ impl Default for FrameMeter {
             read: Headers { skip: PREFACE, ..Headers::default() },
             written: Headers::default(),
             budget: BUDGET,
+            windows: 0,
             refilled: Duration::ZERO,
             sent: 0,
             in_field_block: false,
@@ -130,7 +135,7 @@ impl FrameMeter {
         while let Some(header) = self.written.next(&mut rest) {
             // DATA, with something in it.
             if header.kind == 0x0 && header.length > 0 {
-                self.earn(A_MESSAGE);
+                self.note_message();
             }
         }
         self.sent += octets.len() as u64;
@@ -153,6 +158,11 @@ impl FrameMeter {
         self.in_field_block
     }
 
+    /// A frame of a body has come or gone.
+    fn note_message(&mut self) {
+        self.windows = (self.windows + A_MESSAGE).min(BUDGET);
+    }
+
     fn earn(&mut self, frames: u32) {
         self.budget = self.budget.saturating_add(frames).min(BUDGET);
     }
@@ -160,9 +170,9 @@ impl FrameMeter {
     fn frame(&mut self, header: &Header) -> Result<(), Flooded> {
         let ends_block = header.flags & 0x4 != 0;
         let costs = match header.kind {
-            // DATA, unless it carries nothing and ends nothing.
-            0x0 if header.length > 0 => {
-                self.earn(A_MESSAGE);
+            // DATA, unless it carries nothing and ends nothing. What is padded and short may be nothing but that.
+            0x0 if header.length > 0 && (header.flags & 0x8 == 0 || header.length > PADDING) => {
+                self.note_message();
                 0
             }
             0x0 if header.flags & 0x1 != 0 => 0,
@@ -177,6 +187,11 @@ impl FrameMeter {
             0x9 => {
                 self.in_field_block &= !ends_block;
                 1
+            }
+            // PING, WINDOW_UPDATE
+            0x6 | 0x8 if self.windows > 0 => {
+                self.windows -= 1;
+                0
             }
             // RST_STREAM: a request that is reset earns nothing.
             0x3 => A_REQUEST + 1,
@@ -247,6 +262,12 @@ mod tests {
         for _ in 0..10_000 {
             meter.sent(&frame(0x0, 0, 5));
             meter.read(&frame(0x8, 0, 4).repeat(2), Duration::ZERO).unwrap();
+        }
+        // Messages pay for nothing else, and what is only padding is none.
+        for flood in [[frame(0x0, 0, 1), frame(0x4, 0, 0)].concat(), frame(0x0, 0x8, 1)] {
+            let mut meter = started();
+            let floods = (0..5000).take_while(|_| meter.read(&flood, Duration::ZERO).is_ok());
+            assert!(floods.count() < 1200);
         }
         // What usher has to say by itself earns nothing.
         let mut meter = started();

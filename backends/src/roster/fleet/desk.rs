@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use rustls::ClientConfig;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use tokio::sync::Notify;
 use usher_config::ArchiveKey;
 use usher_config::snapshot::{Array, InitialState, InstanceHost};
 
@@ -26,6 +27,8 @@ pub(super) struct Desk {
     pub(super) operator: HashMap<String, OperatorHold>,
     pub(super) boot: HashSet<String>,
     pub(super) moving: HashMap<ArchiveKey, KeyHold>,
+    /// Told when the roster is another one.
+    pub(super) changed: Arc<Notify>,
     /// What lasts from one roster to the next, by backend.
     pub(super) kept: HashMap<BackendId, Kept>,
     /// The same of backends that are gone and still have sessions.
@@ -53,7 +56,7 @@ pub(super) struct ArrayDraft {
 #[derive(Default)]
 pub(super) struct Kept {
     /// Its gate and its counter, which all rosters share.
-    standing: Standing,
+    pub(super) standing: Standing,
     pub(super) agent: AgentWord,
     pub(super) out: Vec<Out>,
     pub(super) returning: Vec<Returning>,
@@ -84,6 +87,7 @@ impl Desk {
         if in_service {
             gate.open();
         }
+        self.changed.notify_waiters();
     }
 
     /// Makes a new picture of what is on the desk. Gates close before it can be seen that they do, and open
@@ -125,6 +129,7 @@ impl Desk {
         for kept in self.kept.values().filter(|kept| !kept.standing.holds.any()) {
             kept.standing.gate.open();
         }
+        self.changed.notify_waiters();
     }
 
     /// The hosts that count.

@@ -19,8 +19,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 use usher_config::ArchiveKey;
-use usher_config::snapshot::{Array, InitialState, InstanceHost, Pin};
+use usher_config::snapshot::{Array, InitialState, InstanceHost, Member};
 
 /// Where a host is defined.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub enum FleetError {
 /// The writer, and the picture that it last made.
 pub struct Fleet {
     roster: ArcSwap<Roster>,
+    /// Told when it is another one.
+    changed: Arc<Notify>,
     /// What the picture is made of. Held while a new picture is made, never while a file is written.
     desk: Mutex<Desk>,
     /// One change of what is kept at a time, from the file to the picture.
@@ -104,11 +107,17 @@ impl Fleet {
                 Err(faults) => observer.added_host_unreadable(&host.name, &faults),
             }
         }
-        let fleet = Self { roster, desk: Mutex::new(desk), state, observer, identity };
+        let changed = desk.changed.clone();
+        let fleet = Self { roster, changed, desk: Mutex::new(desk), state, observer, identity };
         let prepared = fleet.prepare(hosts, arrays)?;
         fleet.put_in_place(prepared);
         fleet.restore()?;
         Ok(fleet)
+    }
+
+    /// Returns when the picture is another one.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// The picture as it is now.
@@ -165,7 +174,7 @@ impl Fleet {
             }
             let tls = config.members.iter().map(|member| {
                 let wants = member.http.as_ref().is_some_and(|http| http.tls);
-                self.tls_of(&member.name, &member.pins, wants)
+                self.tls_of(member, wants)
             });
             let tls = tls.collect::<Result<Vec<_>, _>>()?;
             let targets = config.members.iter().zip(&tls).map(|(member, tls)| {
@@ -346,6 +355,9 @@ impl Fleet {
         kept.returning.retain(|returning| returning.service != service);
         if let Some(over) = ramp {
             kept.returning.push(Returning { service, since: Instant::now(), over });
+            if service == Service::Imap {
+                kept.standing.logins.begin();
+            }
         }
         desk.publish_one(&self.roster, id);
     }
@@ -367,8 +379,9 @@ impl Fleet {
         }
     }
 
-    fn tls_of(&self, name: &str, pins: &[Pin], wants: bool) -> Result<Option<Arc<ClientConfig>>, TlsError> {
-        wants.then(|| tls::client_config(name, pins, &self.identity, &self.observer)).transpose()
+    fn tls_of(&self, member: &Member, wants: bool) -> Result<Option<Arc<ClientConfig>>, TlsError> {
+        let (name, pins, shows) = (&member.name, &member.pins, member.client_certificate);
+        wants.then(|| tls::client_config(name, pins, shows, &self.identity, &self.observer)).transpose()
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
@@ -389,8 +402,11 @@ fn host_draft(
 ) -> Result<HostDraft, TlsError> {
     use usher_config::snapshot::BackendTls;
     let wants_tls = config.imap.tls != BackendTls::None || config.http.as_ref().is_some_and(|http| http.tls);
-    let tls =
-        wants_tls.then(|| tls::client_config(&config.name, &config.pins, identity, observer)).transpose()?;
+    let tls = wants_tls
+        .then(|| {
+            tls::client_config(&config.name, &config.pins, config.client_certificate, identity, observer)
+        })
+        .transpose()?;
     let http = config.http.as_ref().map(|http| HttpTarget::new(&config.name, http, tls.as_ref()));
     Ok(HostDraft { config: Arc::new(config), origin, tls, http })
 }

@@ -1,0 +1,78 @@
+//! What a file names beside itself, as far as its text can be read: it may have faults everywhere else.
+
+use crate::snapshot::Certificate;
+use std::ops::Range;
+use std::path::PathBuf;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A file or a directory, and where it is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The path.
+    pub path: PathBuf,
+    /// Where it stands.
+    pub span: Range<usize>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// `[server] name`.
+    pub server: Option<String>,
+    /// `[server] state_dir`.
+    pub state_dir: Option<Named>,
+    /// `[admin] token_file`.
+    pub token_file: Option<Named>,
+    /// `[[certificate]]`, those with both their files.
+    pub certificates: Vec<Certificate>,
+    /// `[https] client_ca`.
+    pub client_ca: Option<Named>,
+    /// `[client_setup] signing`.
+    pub signing: Option<Certificate>,
+    /// Probes of services that their hosts do not have: what, and where it stands.
+    pub idle_probes: Vec<(&'static str, Range<usize>)>,
+}
+
+/// Reads what `text` names.
+pub fn names(text: &str) -> Names {
+    let (document, _) = DeTable::parse_recoverable(text);
+    let file = document.get_ref();
+    let of = |section: &str, key: &str| named(file.get(section)?.get_ref().as_table()?, key);
+    let tables = |section: &str| {
+        let items = file.get(section).and_then(|value| value.get_ref().as_array());
+        let items = items.map(|items| items.iter().collect::<Vec<_>>()).unwrap_or_default();
+        items
+            .into_iter()
+            .filter_map(|item| Some((item.get_ref().as_table()?, item.span())))
+            .collect::<Vec<_>>()
+    };
+    let certificates = tables("certificate").into_iter().filter_map(|(table, span)| {
+        Some(Certificate { chain: named(table, "chain")?.path, key: named(table, "key")?.path, span })
+    });
+    let idle_probes = tables("instance_host").into_iter().filter_map(|(table, _)| {
+        let health = table.get("health")?.get_ref().as_table()?;
+        let probe = health.get("http").filter(|_| !table.contains_key("http"))?;
+        Some(("http", Spanned::span(probe)))
+    });
+    let signing = || {
+        let setup = file.get("client_setup")?.get_ref().as_table()?;
+        let signing = setup.get("signing")?;
+        let (table, span) = (signing.get_ref().as_table()?, signing.span());
+        Some(Certificate { chain: named(table, "chain")?.path, key: named(table, "key")?.path, span })
+    };
+    Names {
+        client_ca: of("https", "client_ca"),
+        signing: signing(),
+        server: of("server", "name").map(|name| name.path.to_string_lossy().into_owned()),
+        state_dir: of("server", "state_dir"),
+        token_file: of("admin", "token_file"),
+        certificates: certificates.collect(),
+        idle_probes: idle_probes.collect(),
+    }
+}
+
+fn named(table: &DeTable<'_>, key: &str) -> Option<Named> {
+    let value: &Spanned<DeValue<'_>> = table.get(key)?;
+    Some(Named { path: value.get_ref().as_str()?.into(), span: value.span() })
+}

@@ -34,9 +34,12 @@ impl Cyrus {
             let (authority, _) = authority.write(path, "authority");
             format!("tls_client_ca_file: {}\n", authority.display())
         });
+        // It serves as nobody who may do everything.
+        let own = std::env::var("USER").unwrap_or_default();
+        let user = if rustix::process::geteuid().is_root() { "mail" } else { &own };
         let config = format!(
             "configdirectory: {shown}/conf\npartition-default: {shown}/spool\ndefaultpartition: default\n\
-             cyrus_user: mail\nservername: cyrus.test\nadmins: cyrus\nvirtdomains: userid\n\
+             cyrus_user: {user}\nservername: cyrus.test\nadmins: cyrus\nvirtdomains: userid\n\
              defaultdomain: internal.invalid\nunixhierarchysep: yes\naltnamespace: yes\nautocreate_quota: 0\n\
              allowplaintext: yes\nsasl_pwcheck_method: auxprop\nsasl_auxprop_plugin: sasldb\n\
              sasl_sasldb_path: {shown}/sasldb2\nsasl_mech_list: PLAIN\ntls_server_cert: {}\ntls_server_key: {}\n\
@@ -66,8 +69,10 @@ impl Cyrus {
                 "saslpasswd2; tests/install-peers installs it"
             );
         }
-        let given = Command::new("chown").args(["-R", "mail"]).arg(path).status();
-        assert!(given.is_ok_and(|status| status.success()));
+        if rustix::process::geteuid().is_root() {
+            let given = Command::new("chown").args(["-R", user]).arg(path).status();
+            assert!(given.is_ok_and(|status| status.success()));
+        }
         let libraries = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu"];
         let libraries: Vec<String> =
             libraries.iter().map(|at| unpacked().join(at).display().to_string()).collect();

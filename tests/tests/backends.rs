@@ -784,3 +784,31 @@ fn a_client_that_leaves_while_it_waits_frees_its_place() {
     drop(client);
     usher.wait_for_log("by=\"client\" stage=\"login\"");
 }
+
+#[test]
+fn what_all_hosts_have_is_offered_before_login() {
+    // 125: IDLE by itself, the rest where the operator wants it, and nothing before all have shown it
+    for (keys, offered) in [("", " IDLE]"), ("capabilities = \"shared\"", " IDLE UIDPLUS]")] {
+        let setup = Setup::new().imap(keys);
+        let mut scripts = Vec::new();
+        for (at, more) in [(0_u16, "IDLE UIDPLUS MOVE"), (1, "UIDPLUS idle COMPRESS=DEFLATE")] {
+            scripts.push(Scripted::start(setup.at(10143 + at), move |mut conn| {
+                conn.send(format!("* OK [CAPABILITY IMAP4rev1 LITERAL+ AUTH=PLAIN {more}] ready\r\n"));
+                conn.rest();
+            }));
+        }
+        let (zero, one) = (setup.at(10143), setup.at(10144));
+        let health = "health = { interval = \"100ms\" }";
+        let usher = setup
+            .host("ih0.test", zero, "tls = \"none\"", health)
+            .host("ih1.test", one, "tls = \"none\"", health)
+            .start();
+        for host in ["ih0.test", "ih1.test"] {
+            let path = format!("/v1/hosts/{host}");
+            usher.wait_until(&path, |shown| shown[0]["services"][0]["capabilities"].is_string());
+        }
+        let mut client = Client::plain(usher.imap());
+        let greeting = client.line();
+        assert!(greeting.contains(&format!("LOGINDISABLED{offered}")), "{greeting}");
+    }
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
+use rustix::process::Signal;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,10 +11,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Barrier, watch};
 use usher_tests::archive::Options;
+use usher_tests::client::Client;
 use usher_tests::dovecot::{Dovecot, Mode, PASSWORD};
 use usher_tests::runtime::archive;
 use usher_tests::swarm::Swimmer;
-use usher_tests::usher::Setup;
+use usher_tests::usher::{Setup, Usher};
 
 const SESSIONS: usize = 500;
 const FETCHING: usize = 12;
@@ -180,4 +182,22 @@ fn a_drain_of_a_thousand_sessions_tears_nothing() {
         assert!(page.contains(&format!("usher_drain_sessions_at_start{{host=\\\"{host}\\\"}} {SESSIONS}")));
         assert!(page.contains(&format!("usher_drain_sessions_left{{host=\\\"{host}\\\"}} 0")));
     }
+}
+
+#[test]
+fn whoever_asks_before_they_connect_hears_of_the_stop_first() {
+    // 160
+    let mut usher = Setup::new().server("stop_delay = \"3s\"").https("").start();
+    let health =
+        |usher: &Usher| usher_tests::http::ask(usher.https(), usher_tests::http::get("/healthcheck.htm", ""));
+    assert_eq!(health(&usher).status, 200);
+    usher.signal(Signal::TERM);
+    let begun = Instant::now();
+    while health(&usher).status == 200 {
+        assert!(begun.elapsed() < Duration::from_secs(3), "said at once");
+    }
+    assert_eq!(usher.ask("GET", "/readyz", None).unwrap().0, 503);
+    assert!(Client::plain(usher.imap()).line().starts_with("* OK "), "and still served");
+    assert!(usher.wait().success());
+    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
 }

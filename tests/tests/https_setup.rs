@@ -119,8 +119,11 @@ fn thunderbird_is_told_at_either_place() {
 }
 
 #[test]
-fn it_is_served_without_a_word_in_the_configuration() {
-    let usher = Setup::new().https("").start();
+fn it_is_served_where_the_configuration_says_so() {
+    // 161: in front of an archive it would take clients from the mail server
+    let silent = Setup::new().https("").start();
+    assert_eq!(ask(silent.https(), get("/mail/config-v1.1.xml", "")).status, 401);
+    let usher = Setup::new().https("").section("[client_setup]").start();
     let answer = ask(usher.https(), get("/mail/config-v1.1.xml", ""));
     assert_eq!(elements(&answer, "hostname"), ["mail.test", "mail.test"]);
     // A profile without a server for outgoing mail is none that devices take.

@@ -351,12 +351,15 @@ fn a_state_that_cannot_be_written_is_said_at_the_start() {
     let config = setup.write();
     let opened = Command::new("chmod").args(["-R", "a+rX"]).arg(setup.dir.path()).status();
     assert!(opened.is_ok_and(|status| status.success()));
-    let output = Command::new("setpriv")
-        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
-        .arg(binary())
-        .args(["serve", "--config", config.to_str().unwrap()])
-        .output()
-        .unwrap();
+    let mut command = Command::new(binary());
+    if rustix::process::geteuid().is_root() {
+        command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(binary());
+    } else {
+        std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o500)).unwrap();
+        std::fs::set_permissions(state.join("state.db"), std::fs::Permissions::from_mode(0o400)).unwrap();
+    }
+    let output = command.args(["serve", "--config", config.to_str().unwrap()]).output().unwrap();
     assert_eq!(output.status.code(), Some(69), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(
         String::from_utf8_lossy(&output.stderr).contains("state"),

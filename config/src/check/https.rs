@@ -278,12 +278,9 @@ pub(super) fn client_setup(
     listeners: &[Listener],
     faults: &mut Faults,
 ) -> Option<ClientSetup> {
+    // Unasked it would take mail clients from whoever has the domain's mail.
+    let mut section = file.single("client_setup", faults)?;
     let mut setup = ClientSetup { display_name: "Mail archive".to_owned(), smtp: None, signing: None };
-    let serves_mail =
-        listeners.iter().any(|listener| matches!(listener.protocol, Protocol::Imap | Protocol::Imaps));
-    let Some(mut section) = file.single("client_setup", faults) else {
-        return serves_mail.then_some(setup);
-    };
     if !listeners.iter().any(|listener| listener.protocol == Protocol::Https) {
         let instead = "add `[[listener]]` with `protocol = \"https\"`, or remove the section";
         faults.push(Fault::new(section.span.clone(), "[client_setup] is served by HTTPS only", instead));

@@ -82,6 +82,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nobodys_clients_are_claimed_unasked() {
+        let text = "[server]\nname = \"archive.example.com\"\nstate_dir = \"/x\"\n\
+                    [[listener]]\nprotocol = \"imaps\"\naddress = \"192.0.2.1:993\"\n\
+                    [[domain]]\nname = \"example.com\"\n";
+        let shown = records(&usher_config::load(text).unwrap());
+        assert_eq!(
+            shown.split_whitespace().collect::<Vec<_>>(),
+            ["archive.example.com.", "3600", "IN", "A", "192.0.2.1"]
+        );
+    }
+
+    #[test]
     fn records_of_what_is_served() {
         let text = "[server]\nname = \"mail.example.com\"\nstate_dir = \"/x\"\n\
                     [[listener]]\nprotocol = \"imaps\"\naddress = \"192.0.2.1:993\"\n\

@@ -35,6 +35,8 @@ const AHEAD: usize = 64 * 1024;
 const CONTINUE: Duration = Duration::from_secs(1);
 /// Connections that may turn out to have been closed before a new one is made.
 const CLOSED: u32 = 3;
+/// Beyond any moment at which a connection may be opened for a request.
+const OWN: Duration = Duration::from_secs(3600);
 /// Least time for a connection to a member.
 const LEAST: Duration = Duration::from_millis(50);
 
@@ -164,9 +166,17 @@ pub(super) async fn forward(
             *request = again.request(&seen);
         }
         let timed_out = matches!(fault.cause, Cause::TimedOut);
-        let may_be_resent = link.used || is_refused;
-        if request.is_some() && may_be_resent && closed < CLOSED && (!timed_out || link.is_closed()) {
-            younger = (closed > 0).then(Instant::now);
+        // Of one that was never used it says something where it was given the request.
+        let may_be_resent = link.used || is_refused || link.version() == HttpVersion::Two;
+        // Whoever turns requests away may do so as often as there is time for another connection.
+        let has_turns = closed < CLOSED || link.version() == HttpVersion::Two && Instant::now() < until;
+        if request.is_some() && may_be_resent && has_turns && (!timed_out || link.is_closed()) {
+            younger = match closed {
+                0 => None,
+                1..CLOSED => Some(Instant::now()),
+                // Others have been served on those that were opened since: one of its own.
+                _ => Some(until + OWN),
+            };
             closed += 1;
             continue;
         }

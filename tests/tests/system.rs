@@ -337,7 +337,7 @@ fn the_state_of_the_version_before_is_taken_over() {
         // What others could read is closed to them.
         let mode = |path: &str| std::fs::metadata(state.join(path)).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(""), mode("directory.db"), mode("state.db")), (0o710, 0o600, 0o600), "{start}");
-        usher.restart();
+        usher.restart_after_kill();
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A login under a name that nobody has is refused here, and one with a wrong password at its host. Both are to look
 //! alike: a made-up refusal takes as long as a recent real one of a host did, always of the same host for the same name,
-//! and both leave on the same tick of a clock.
+//! and both leave a moment of chance behind the ticks of one clock.
 
 mod recent;
 mod tick;

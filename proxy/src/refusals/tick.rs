@@ -1,5 +1,5 @@
-//! A clock that ticks each millisecond for those who wait for it. Timers of a worker are rounded from the moment at
-//! which they are set, which would tell how long somebody has waited for them.
+//! A clock that ticks each millisecond for those who wait for it, and lets them go a little later by chance. Timers of a
+//! worker are rounded from the moment at which they are set, which would tell how long somebody has waited for them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,6 +9,9 @@ use tokio::time::Instant;
 
 /// Between two ticks.
 const TICK: Duration = Duration::from_millis(1);
+/// So many microseconds behind its tick, at most, a refusal leaves, by chance: what a worker that was idle takes longer to
+/// wake drowns in it.
+const LATER: u64 = 2000;
 
 /// The clock. Stands still while nobody waits.
 pub(super) struct Clock {
@@ -18,7 +21,7 @@ pub(super) struct Clock {
 
 #[derive(Default)]
 struct Waiting {
-    /// By the number of their tick.
+    /// By their moment, in microseconds from the beginning on.
     those: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
     changed: Condvar,
 }
@@ -33,7 +36,7 @@ impl Waiting {
         let mut those = self.lock();
         // The clock and this.
         while Arc::strong_count(self) > 1 {
-            let due = those.keys().next().map(|tick| begun + at(*tick));
+            let due = those.keys().next().map(|moment| begun + Duration::from_micros(*moment));
             let left = due.map(|due| due.saturating_duration_since(Instant::now()));
             match left {
                 Some(left) if left.is_zero() => {
@@ -55,11 +58,6 @@ impl Waiting {
     }
 }
 
-/// When the tick of this number is, from the beginning on.
-fn at(tick: u64) -> Duration {
-    Duration::from_millis(tick)
-}
-
 impl Clock {
     /// Starts a thread for it.
     ///
@@ -72,12 +70,17 @@ impl Clock {
         Ok(Self { begun, waiting })
     }
 
-    /// Returns at the first tick behind `when`, or behind now where that is later.
+    /// Returns a moment behind the first tick after `when`, or after now where that is later.
     pub(super) async fn tick_after(&self, when: Instant) {
         let when = when.max(Instant::now());
         let tick = when.saturating_duration_since(self.begun).as_nanos() / TICK.as_nanos() + 1;
+        let tick = u64::try_from(tick * TICK.as_micros()).unwrap_or(u64::MAX / 2);
+        let mut octets = [0; 8];
+        // Without chance it leaves on its tick.
+        let _ = aws_lc_rs::rand::fill(&mut octets);
+        let moment = tick + u64::from_be_bytes(octets) % LATER;
         let (ready, comes) = oneshot::channel();
-        self.waiting.lock().entry(u64::try_from(tick).unwrap_or(u64::MAX)).or_default().push(ready);
+        self.waiting.lock().entry(moment).or_default().push(ready);
         self.waiting.changed.notify_one();
         let _ = comes.await;
     }

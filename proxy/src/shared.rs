@@ -60,8 +60,9 @@ pub(crate) struct Shared {
     pub(crate) pressure: Pressure,
     /// Starts sessions.
     pub(crate) spawner: Spawner,
-    /// True once usher stops.
+    /// usher is about to stop, and says so to whoever asks before they connect.
     pub(crate) leaving: AtomicBool,
+    /// True once usher stops.
     pub(crate) stopping: watch::Receiver<bool>,
     /// When refusals of logins leave.
     pub(crate) refusals: Refusals,
@@ -125,12 +126,12 @@ impl Shared {
         let _ = self.stopping.clone().wait_for(|stopping| *stopping).await;
     }
 
-    /// Whether usher stops.
     /// Whether usher is about to stop, though those who come are still served.
     pub(crate) fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::Acquire) || self.is_stopping()
     }
 
+    /// Whether usher stops.
     pub(crate) fn is_stopping(&self) -> bool {
         *self.stopping.borrow()
     }

@@ -238,7 +238,7 @@ fn lease(client: &Client, aim: &Aim, tried: &[BackendId]) -> Result<Held, Refusa
     }
 }
 
-/// A connection to `target`: one that waits, or a new one.
+/// A connection to `target`, within the bound that the operator has set.
 async fn link(
     ticket: &Ticket,
     at: &Listening,
@@ -264,6 +264,7 @@ async fn link(
     Ok(link)
 }
 
+/// A connection to `target`: one that waits, or a new one.
 async fn open(
     ticket: &Ticket,
     at: &Listening,

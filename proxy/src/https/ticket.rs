@@ -3,6 +3,7 @@
 use super::answer::Refusal;
 use super::body::Seen;
 use super::client::Client;
+use crate::log::login_refused;
 use crate::session::{About, By, Cause, Doing, Ended, Entry, Stage};
 use crate::shared::{Id, Listening};
 use http::{Method, StatusCode, Version};
@@ -36,9 +37,6 @@ impl Held {
         }
     }
 }
-
-/// Most characters of a name in a log line.
-const SHOWN: usize = 320;
 
 /// The request. Gives everything up and writes its line when it is dropped.
 pub(super) struct Ticket {
@@ -160,16 +158,7 @@ impl Drop for Ticket {
         let user = self.session.as_ref().map(|session| &*session.about.user).unwrap_or_default();
         let host = self.held.as_ref().map(|held| &*held.id().name).unwrap_or_default();
         if self.is_refused_login() {
-            // As the IMAP side writes it, for the same log watchers.
-            let shown: String = user.chars().take(SHOWN).collect();
-            tracing::warn!(
-                client = %self.client.ends.0,
-                session = %self.id,
-                code = Code::AuthenticationFailed.atom(),
-                mechanism = self.by,
-                user = shown.as_str(),
-                "login refused"
-            );
+            login_refused(self.client.ends.0, self.id, Code::AuthenticationFailed, self.by, user);
         }
         tracing::info!(
             client = %self.client.ends.0,

@@ -1,6 +1,7 @@
 //! From a claim to a joined session: whose archive, which host, and the host's word on it.
 
 use super::door::Door;
+use crate::log::login_refused;
 use crate::relay::Streams;
 use crate::session::{About, By, Cause as EndCause, Ended, Entry, Session, Stage, Why};
 use crate::shared::Place;
@@ -398,13 +399,5 @@ fn join(
 fn log_refused(door: &Door, claim: &Claim, key: Option<&ArchiveKey>, code: Code) {
     let typed = String::from_utf8_lossy(claim.credential.acting_user());
     let user = key.map_or(typed.as_ref(), ArchiveKey::name);
-    let shown: String = user.chars().take(320).collect();
-    tracing::warn!(
-        client = %door.client,
-        session = %door.id,
-        code = code.atom(),
-        mechanism = claim.mechanism.name(),
-        user = shown.as_str(),
-        "login refused"
-    );
+    login_refused(door.client, door.id, code, claim.mechanism.name(), user);
 }

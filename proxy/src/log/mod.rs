@@ -1,6 +1,9 @@
 //! Log lines: to standard error, as text or as JSON, one line each whatever a client sends.
 
+mod refused;
 mod text;
+
+pub(crate) use refused::login_refused;
 
 use crate::admin::AUDIT;
 use tracing_subscriber::EnvFilter;

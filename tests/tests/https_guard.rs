@@ -310,11 +310,35 @@ fn http2_that_breaks_the_rules_is_reset() {
         ("connection", with(&[("connection", "close")])),
         ("length", with(&[("content-length", "5")])),
     ];
+    // 132: whoever refuses it, it is counted
+    let counted = |most: u64| {
+        usher.wait_until("/metrics", |page| {
+            let lines = page.as_str().unwrap().lines();
+            let counts =
+                lines.filter_map(|line| line.strip_prefix("usher_http_refused_total")?.split(' ').nth(1));
+            counts.map(|count| count.parse::<u64>().unwrap()).sum::<u64>() == most
+        });
+    };
+    let mut refused = 0;
     for (name, fields) in cases {
         let mut client = frames::connect(usher.https());
         client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&fields)));
         let outcome = client.outcome(1);
         assert!(matches!(outcome, Err(PROTOCOL_ERROR) | Ok(400)), "{name}: {outcome:?}");
+        drop(client);
+        refused += 1;
+        counted(refused);
+    }
+    for octets in
+        [frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0xff; 20]), b"GET / HTTP/1.1\r\n\r\n".to_vec()]
+    {
+        let mut client = frames::connect(usher.https());
+        client.send(octets);
+        let ended = client.outcome(1);
+        assert!(ended.is_err(), "{ended:?}");
+        drop(client);
+        refused += 1;
+        counted(refused);
     }
     // DATA that is not as long as was said.
     let mut client = frames::connect(usher.https());
@@ -923,6 +947,32 @@ fn paths_have_their_own_ways() {
         assert_eq!(seen["octets"], 2);
         assert_eq!(seen["trailers"]["x-checksum"], trailers, "{path}: {seen}");
     }
+}
+
+#[test]
+fn readers_may_take_as_long_as_their_path_says() {
+    // 139: of two who take nothing, one is patiently waited for
+    let setup = Setup::new().limits("http_stalled = \"300ms\"");
+    let address = setup.at(8450);
+    let _web = Web::start("m.test", address, None);
+    let patient = |path: &str| format!("[[https.path]]\nprefix = {path:?}\nhttp_stalled = \"60s\"\n");
+    let usher = with_array(setup, &(patient("/download/30000") + &patient("/download/30000000"))).start();
+    let mut two = frames::connect_with(usher.https(), &[(4, 0)]);
+    for (stream, path) in [(1, "/download/30000"), (3, "/download/10000")] {
+        two.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, &get_block(path, &[])));
+        assert_eq!(two.outcome(stream), Ok(200));
+    }
+    assert_eq!(two.outcome(3), Err(8), "CANCEL");
+    two.send(frame(WINDOW_UPDATE, 0, 1, &[0, 1, 0, 0]));
+    assert_eq!(two.frame_of(1).kind, DATA);
+    let ask = |path: &str| {
+        let mut client = connect(usher.https());
+        client.send(get(path, ""));
+        client
+    };
+    let (mut patient, _other) = (ask("/download/30000000"), ask("/download/10000000"));
+    usher.wait_for_log("/download/10000000");
+    assert_eq!(patient.http_answer().body.len(), 30_000_000);
 }
 
 #[test]

@@ -19,6 +19,7 @@ fn without_descriptors_connections_are_shed_and_service_returns() {
     let mut greeted = Client::plain(usher.imap());
     greeted.line();
     let crowd: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(usher.imap()).unwrap()).collect();
+    usher.wait_for_log("does not bear [limits] connections");
     usher.wait_for_log("connections cannot be accepted");
     // One who is in is served.
     assert_eq!(greeted.command("a NOOP"), ["a OK Nothing done."]);
@@ -34,6 +35,14 @@ fn without_descriptors_connections_are_shed_and_service_returns() {
         tries += 1;
         assert!(tries < 1000, "no service returns");
     }
+    // 160: those that were closed at once are counted
+    usher.wait_until("/metrics", |page| {
+        let page = page.as_str().unwrap();
+        let shed = page
+            .lines()
+            .find(|line| line.starts_with("usher_connections_total") && line.contains("\"shed\""));
+        shed.and_then(|line| line.rsplit(' ').next()?.parse().ok()).is_some_and(|shed: u64| shed >= 60)
+    });
 }
 
 fn behind_a_balancer(from: &str) -> Usher {

@@ -3,7 +3,7 @@
 use super::asked::{Asked, LastAsked};
 use super::body::RequestBody;
 use crate::accepted::Connected;
-use crate::session::{Ended, Record};
+use crate::session::{By, Cause, Ended, Record, Stage};
 use crate::shared::{Listening, Shared};
 use crate::tls::{self, ClientStream};
 use http::HeaderValue;
@@ -153,6 +153,13 @@ impl Client {
     pub(super) fn write_end(&self, ended: Ended) {
         let record = Record::new(self.shared.ids.next(), Protocol::Https, self.ends.0, self.begun);
         record.write(&self.shared.meter, "", "", ended, (0, 0));
+    }
+
+    /// Writes down that a codec has refused what it was given: the guard before it had nothing against it, or leaves it
+    /// to the codec.
+    pub(super) fn note_refused_by_codec(&self) {
+        self.shared.meter.http_refused("codec");
+        self.write_end(Ended::new(By::Client, Stage::Relay, Cause::Protocol("codec")));
     }
 
     /// Whether connections to `target` serve this client alone.

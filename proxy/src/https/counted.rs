@@ -1,11 +1,13 @@
 //! The guard of an HTTP/2 connection: frame headers are counted on their way to the codec, and a block of
 //! fields must come to its end.
 
+use super::client::Client;
 use super::closing::Closing;
 use crate::tls::ClientStream;
 use bytes::{Buf, Bytes};
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -15,8 +17,9 @@ use usher_wire::http2::FrameMeter;
 
 /// The connection.
 pub(super) struct Counted {
+    client: Arc<Client>,
     stream: ClientStream,
-    meter: FrameMeter,
+    frames: Frames,
     begun: Instant,
     header: Duration,
     /// What is left of the last words to a client that floods.
@@ -26,11 +29,27 @@ pub(super) struct Counted {
     closing: Closing,
 }
 
+/// The frames of a connection, as far as they are counted.
+#[derive(Clone, Default)]
+pub(super) struct Frames(Arc<Mutex<FrameMeter>>);
+
+impl Frames {
+    fn lock(&self) -> MutexGuard<'_, FrameMeter> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody answers the request of this stream.
+    pub(super) fn accepted(&self, stream: h2::StreamId) {
+        self.lock().accepted(stream.as_u32());
+    }
+}
+
 impl Counted {
-    pub(super) fn new(stream: ClientStream, limits: &Limits) -> Self {
+    pub(super) fn new(client: Arc<Client>, stream: ClientStream, frames: Frames, limits: &Limits) -> Self {
         Self {
+            client,
             stream,
-            meter: FrameMeter::default(),
+            frames,
             begun: Instant::now(),
             header: limits.http_header,
             last_words: None,
@@ -62,14 +81,16 @@ impl AsyncRead for Counted {
         let read = Pin::new(&mut this.stream).poll_read(cx, buf);
         if let Poll::Ready(Ok(())) = read {
             let new = buf.filled().get(before..).unwrap_or_default();
-            if this.meter.read(new, this.begun.elapsed()).is_err() {
+            let mut frames = this.frames.lock();
+            if frames.read(new, this.begun.elapsed()).is_err() {
+                let words = frames.goaway().map_or_else(Bytes::new, |frame| Bytes::copy_from_slice(&frame));
+                drop(frames);
                 buf.set_filled(before);
-                this.last_words =
-                    Some(this.meter.goaway().map_or_else(Bytes::new, |frame| Bytes::copy_from_slice(&frame)));
+                this.last_words = Some(words);
                 return this.poll_leave(cx);
             }
         }
-        if !this.meter.is_in_field_block() {
+        if !this.frames.lock().is_in_field_block() {
             this.block = None;
         } else if read.is_pending() {
             let header = this.header;
@@ -89,7 +110,8 @@ impl AsyncWrite for Counted {
             return Poll::Ready(Ok(buf.len()));
         }
         let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
-        this.meter.sent(buf.get(..written).unwrap_or_default());
+        let refused = this.frames.lock().sent(buf.get(..written).unwrap_or_default());
+        (0..refused).for_each(|_| this.client.note_refused_by_codec());
         Poll::Ready(Ok(written))
     }
 

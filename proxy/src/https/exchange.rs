@@ -9,7 +9,7 @@ use super::fields;
 use super::forward::{self, Aim, Going, Reached, Unreached};
 use super::identify::{self, Whose};
 use super::interim::Inform;
-use super::pace::Pace;
+use super::pace::{Pace, Patience};
 use super::pages;
 use super::response::{Relayed, ResponseBody};
 use super::rewrite;
@@ -60,7 +60,8 @@ pub(super) async fn exchange(
     let version = parts.version;
     // What stands in place of a request that is refused is nobody's.
     let path = if refused.is_some() { "" } else { parts.uri.path() };
-    let mut ticket = Ticket::new(client, version, parts.method.clone(), path);
+    let patience = Patience::of(&at.setting.snapshot.limits, None);
+    let mut ticket = Ticket::new(client, version, parts.method.clone(), path, patience);
     let answered = match refused {
         Some(refusal) => Err(Unreached::Refused(refusal)),
         None => match validate(&mut parts, client, &at) {
@@ -148,7 +149,8 @@ async fn serve(
         return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "protocol").into());
     }
     let connects = connects.is_some();
-    let pace = Pace::new(&snapshot.limits, policy);
+    let patience = Patience::of(&snapshot.limits, policy);
+    ticket.patience = patience;
     let sends_trailers = policy.is_some_and(|policy| policy.request_trailers);
     let is_empty_post = parts.version == Version::HTTP_2
         && matches!(parts.method, Method::POST | Method::PUT | Method::PATCH)
@@ -157,7 +159,7 @@ async fn serve(
         // HTTP/1.1 says so by a length, where the method expects a body (RFC 9110 section 8.6).
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
-    let mut body = RequestBody::new(source, limit, pace, &at.setting);
+    let mut body = RequestBody::new(source, limit, Pace::new(patience), &at.setting);
     ticket.seen = Some(body.seen().clone());
     // What asks for a tunnel would take a page for one.
     if !connects

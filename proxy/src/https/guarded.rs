@@ -5,7 +5,7 @@
 //! codec answers in turn, behind the answers to what came before.
 
 use super::closing::Closing;
-use super::pace::{Pace, poll_due};
+use super::pace::{Pace, Patience, poll_due};
 use super::wire::{Refused, Wire};
 use crate::kept::Kept;
 use crate::tls::ClientStream;
@@ -65,7 +65,7 @@ impl Guarded {
             idle: limits.http_idle,
             waiting: None,
             sleep: None,
-            unwritten: Pace::new(limits, None),
+            unwritten: Pace::new(Patience::of(limits, None)),
             interim: Vec::new(),
             closing: Closing::new(limits.farewell),
         }
@@ -124,7 +124,10 @@ impl Guarded {
                 Poll::Ready(Ok(value))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => self.unwritten.poll_wait(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => {
+                self.wire.allowed().inspect(|patience| self.unwritten.allow(*patience));
+                self.unwritten.poll_wait(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+            }
         }
     }
 

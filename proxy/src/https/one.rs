@@ -8,7 +8,6 @@ use super::guarded::Guarded;
 use super::interim::Inform;
 use super::response::{BrokenOff, ResponseBody};
 use super::wire::{Refused, Turn, Wire};
-use crate::session::{By, Cause, Ended, Stage};
 use crate::tls::ClientStream;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
@@ -51,11 +50,9 @@ pub(super) async fn serve(client: Arc<Client>, stream: ClientStream) {
     note_end(&judged, connection.await);
 }
 
-/// Writes down what the codec has refused by itself: the guard before it should have.
 fn note_end(client: &Client, ended: Result<(), hyper::Error>) {
     if ended.is_err_and(|error| error.is_parse()) {
-        client.shared.meter.http_refused("codec");
-        client.write_end(Ended::new(By::Client, Stage::Relay, Cause::Protocol("codec")));
+        client.note_refused_by_codec();
     }
 }
 
@@ -106,6 +103,7 @@ async fn answer(
                 response = refusal.response(form, &client.shared.ids.next().to_string(), client.name());
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
+            response.body().patience().inspect(|patience| turn.allow(*patience));
             response.body_mut().turn = Some(turn);
             Ok(response)
         }

@@ -8,12 +8,28 @@ use tokio::time::{Instant, Sleep};
 use usher_config::https::PathPolicy;
 use usher_config::snapshot::Limits;
 
-/// The waiting for one peer.
-pub(super) struct Pace {
+/// How long it may be waited for somebody.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
     /// Without an octet.
     stalled: Duration,
-    /// Octets a second, as soon as it has been waited for as long as that.
+    /// Octets a second, as soon as it has been waited for as long as that; 0: any.
     rate: u64,
+}
+
+impl Patience {
+    /// What a path says goes before what `[limits]` say.
+    pub(super) fn of(limits: &Limits, policy: Option<&PathPolicy>) -> Self {
+        Self {
+            stalled: policy.and_then(|policy| policy.stalled).unwrap_or(limits.http_stalled),
+            rate: policy.and_then(|policy| policy.min_rate).unwrap_or(limits.http_min_rate),
+        }
+    }
+}
+
+/// The waiting for one peer.
+pub(super) struct Pace {
+    patience: Patience,
     octets: u64,
     /// Waited for it in all, before now.
     waited: Duration,
@@ -22,16 +38,13 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// What a path says goes before what `[limits]` say.
-    pub(super) fn new(limits: &Limits, policy: Option<&PathPolicy>) -> Self {
-        Self {
-            stalled: policy.and_then(|policy| policy.stalled).unwrap_or(limits.http_stalled),
-            rate: policy.and_then(|policy| policy.min_rate).unwrap_or(limits.http_min_rate),
-            octets: 0,
-            waited: Duration::ZERO,
-            since: None,
-            sleep: None,
-        }
+    pub(super) fn new(patience: Patience) -> Self {
+        Self { patience, octets: 0, waited: Duration::ZERO, since: None, sleep: None }
+    }
+
+    /// From now on it is waited for so long.
+    pub(super) fn allow(&mut self, patience: Patience) {
+        self.patience = patience;
     }
 
     /// So many octets have come, or gone.
@@ -45,17 +58,18 @@ impl Pace {
     /// Nothing comes or goes for now. Ready when that has lasted too long.
     pub(super) fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let since = *self.since.get_or_insert_with(Instant::now);
-        let due = since + self.patience();
+        let due = since + self.left();
         poll_due(&mut self.sleep, due, cx)
     }
 
     /// How long it may be waited for this time.
-    fn patience(&self) -> Duration {
-        if self.rate == 0 {
-            return self.stalled;
+    fn left(&self) -> Duration {
+        let Patience { stalled, rate } = self.patience;
+        if rate == 0 {
+            return stalled;
         }
-        let earned = Duration::from_secs_f64(self.octets as f64 / self.rate as f64);
-        self.stalled.min((self.stalled + earned).saturating_sub(self.waited))
+        let earned = Duration::from_secs_f64(self.octets as f64 / rate as f64);
+        stalled.min((stalled + earned).saturating_sub(self.waited))
     }
 }
 
@@ -81,21 +95,14 @@ mod tests {
 
     #[test]
     fn slow_peers_use_up_their_patience_and_steady_ones_do_not() {
-        let mut pace = Pace {
-            stalled: Duration::from_secs(30),
-            rate: 1000,
-            octets: 0,
-            waited: Duration::ZERO,
-            since: None,
-            sleep: None,
-        };
-        assert_eq!(pace.patience(), Duration::from_secs(30));
+        let mut pace = Pace::new(Patience { stalled: Duration::from_secs(30), rate: 1000 });
+        assert_eq!(pace.left(), Duration::from_secs(30));
         pace.waited = Duration::from_secs(29);
         pace.progress(1);
-        assert!(pace.patience() < Duration::from_millis(1100), "an octet earns next to nothing");
+        assert!(pace.left() < Duration::from_millis(1100), "an octet earns next to nothing");
         pace.progress(10_000);
-        assert!(pace.patience() > Duration::from_secs(10));
+        assert!(pace.left() > Duration::from_secs(10));
         pace.progress(10_000_000);
-        assert_eq!(pace.patience(), Duration::from_secs(30), "past speed buys no standstill");
+        assert_eq!(pace.left(), Duration::from_secs(30), "past speed buys no standstill");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::body::{BodyFault, RequestBody, without_framing};
 use super::fields;
-use super::pace::poll_due;
+use super::pace::{Patience, poll_due};
 use super::ticket::Ticket;
 use super::wire::Turn;
 use crate::session::{By, Cause, Ended, Stage, Urgency};
@@ -68,6 +68,14 @@ impl ResponseBody {
             *held = Some(Box::new(ticket));
         }
         self
+    }
+
+    /// How long it is waited for the client to take it, where it is the answer to a request.
+    pub(super) fn patience(&self) -> Option<Patience> {
+        match &self.inner {
+            Inner::Own(_, ticket) => ticket.as_ref().map(|ticket| ticket.patience),
+            Inner::Relayed(relayed) => Some(relayed.ticket.patience),
+        }
     }
 }
 

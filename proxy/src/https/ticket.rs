@@ -3,6 +3,7 @@
 use super::answer::Refusal;
 use super::body::Seen;
 use super::client::Client;
+use super::pace::Patience;
 use crate::log::login_refused;
 use crate::session::{About, By, Cause, Doing, Ended, Entry, Stage};
 use crate::shared::{Id, Listening};
@@ -56,6 +57,8 @@ pub(super) struct Ticket {
     pub(super) status: Option<StatusCode>,
     pub(super) seen: Option<Arc<Seen>>,
     pub(super) from_backend: u64,
+    /// How long it is waited for the client to take its response.
+    pub(super) patience: Patience,
     /// What a tunnel has brought beyond the request.
     pub(super) from_client: u64,
     /// How it ended, where it did not come to its proper end.
@@ -63,7 +66,13 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    pub(super) fn new(client: &Arc<Client>, version: Version, method: Method, path: &str) -> Self {
+    pub(super) fn new(
+        client: &Arc<Client>,
+        version: Version,
+        method: Method,
+        path: &str,
+        patience: Patience,
+    ) -> Self {
         Self {
             id: client.shared.ids.next(),
             client: client.clone(),
@@ -79,6 +88,7 @@ impl Ticket {
             seen: None,
             from_backend: 0,
             from_client: 0,
+            patience,
             // Whatever drops it before it is said otherwise does so because the client is gone.
             ended: Ended::new(By::Client, Stage::Login, Cause::Closed),
         }

@@ -4,10 +4,10 @@
 use super::answer::Form;
 use super::body::Source;
 use super::client::Client;
-use super::counted::Counted;
+use super::counted::{Counted, Frames};
 use super::exchange::{Outcome, exchange};
 use super::interim::Inform;
-use super::pace::Pace;
+use super::pace::{Pace, Patience};
 use super::response::ResponseBody;
 use super::tunnel;
 use super::two_stream::Duplex;
@@ -30,9 +30,12 @@ const STREAM_WINDOW: u32 = 128 * 1024;
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 /// Octets of responses that wait for a client on one stream.
 const SEND: usize = 64 * 1024;
+
 /// Serves streams until the connection ends.
 pub(super) async fn serve(client: Arc<Client>, stream: ClientStream) {
     let limits = Arc::new(client.listening().setting.snapshot.limits.clone());
+    let frames = Frames::default();
+    let counted = Counted::new(client.clone(), stream, frames.clone(), &limits);
     let handshake = h2::server::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         // All of its streams' together: one whose backend takes nothing holds its own window and nobody else's.
@@ -41,8 +44,12 @@ pub(super) async fn serve(client: Arc<Client>, stream: ClientStream) {
         .max_header_list_size(u32::try_from(limits.http_head).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND)
         .enable_connect_protocol()
-        .handshake(Counted::new(stream, &limits));
-    let Ok(Ok(mut connection)) = timeout(limits.http_header, handshake).await else { return };
+        .handshake(counted);
+    let mut connection = match timeout(limits.http_header, handshake).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return note_end(&client, &error),
+        Err(_) => return client.write_end(Ended::new(By::Usher, Stage::Relay, Cause::TooLong)),
+    };
     let mut ending = false;
     let shared = client.shared.clone();
     let idler = shared.idlers.enter();
@@ -70,6 +77,7 @@ pub(super) async fn serve(client: Arc<Client>, stream: ClientStream) {
             Some(Err(error)) => return note_end(&client, &error),
             None => return,
         };
+        frames.accepted(respond.stream_id());
         let guard = idler.busy();
         let (client, limits) = (client.clone(), limits.clone());
         shared.spawner.session(async move {
@@ -87,7 +95,10 @@ fn note_end(client: &Client, error: &h2::Error) {
         }
         Some(io) => Ended::broken(Stage::Relay, io),
         None if error.is_remote() => Ended::new(By::Client, Stage::Relay, Cause::Closed),
-        None => Ended::new(By::Client, Stage::Relay, Cause::Protocol("http2")),
+        None => {
+            client.shared.meter.http_refused("codec");
+            Ended::new(By::Client, Stage::Relay, Cause::Protocol("http2"))
+        }
     };
     client.write_end(ended);
 }
@@ -157,7 +168,7 @@ async fn answer(
 
 /// Sends a body as the client takes it. A stream on which nothing goes for too long is reset.
 async fn pump(mut body: ResponseBody, mut stream: SendStream<Bytes>, limits: &Limits) {
-    let mut pace = Pace::new(limits, None);
+    let mut pace = Pace::new(body.patience().unwrap_or_else(|| Patience::of(limits, None)));
     loop {
         let frame = std::future::poll_fn(|cx| {
             if stream.poll_reset(cx).is_ready() {

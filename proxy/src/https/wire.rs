@@ -1,5 +1,6 @@
 //! What the guard of an HTTP/1 connection and those who answer its requests tell each other.
 
+use super::pace::Patience;
 use atomic_waker::AtomicWaker;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -29,6 +30,8 @@ struct State {
     interim: Vec<u8>,
     /// Everything that was written before has been sent.
     flushed: bool,
+    /// How long it is waited for the client to take the youngest answer, until that is known to who writes it.
+    patience: Option<Patience>,
 }
 
 /// Why a request is not let in.
@@ -82,6 +85,11 @@ impl Wire {
         std::mem::take(&mut self.lock().interim)
     }
 
+    /// How long it is waited for the client to take what is written now, where that has changed.
+    pub(super) fn allowed(&self) -> Option<Patience> {
+        self.lock().patience.take()
+    }
+
     /// Notes whether everything that was written has been sent.
     pub(super) fn note_flushed(&self, flushed: bool) {
         self.lock().flushed = flushed;
@@ -99,6 +107,11 @@ impl Turn {
     pub(super) fn switch(&self, switched: bool) {
         self.wire.lock().switched = Some((self.number, switched));
         self.wire.0.reader.wake();
+    }
+
+    /// Its answer is waited for so long to be taken.
+    pub(super) fn allow(&self, patience: Patience) {
+        self.wire.lock().patience = Some(patience);
     }
 
     /// Sends no interim responses.

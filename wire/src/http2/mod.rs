@@ -3,6 +3,7 @@
 //! Frames that cost the sender nothing and the receiver something are paid for from a budget, which time,
 //! requests and octets delivered refill. Payloads are skipped by count.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Octets of a frame header.
@@ -22,6 +23,8 @@ const SENT: u64 = 1024;
 const A_MESSAGE: u32 = 3;
 /// Most octets of padding in a frame, with their count.
 const PADDING: u64 = 256;
+/// Streams that are remembered because nobody has been given them yet.
+const BEGUN: usize = 1024;
 
 /// The connection is flooded with frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +96,8 @@ pub struct FrameMeter {
     in_field_block: bool,
     /// The youngest stream of the client's.
     last_stream: u32,
+    /// Streams that have begun, and whose requests nobody has been given yet.
+    begun: BTreeSet<u32>,
 }
 
 impl Default for FrameMeter {
@@ -106,6 +111,7 @@ impl Default for FrameMeter {
             sent: 0,
             in_field_block: false,
             last_stream: 0,
+            begun: BTreeSet::new(),
         }
     }
 }
@@ -129,13 +135,18 @@ impl FrameMeter {
         Ok(())
     }
 
-    /// Notes that these octets were sent to the client.
-    pub fn sent(&mut self, octets: &[u8]) {
+    /// Notes that these octets were sent to the client. Returns how many streams they reset whose requests nobody has
+    /// been given: the codec itself found them malformed, or too many.
+    pub fn sent(&mut self, octets: &[u8]) -> usize {
         let mut rest = octets;
+        let mut refused = 0;
         while let Some(header) = self.written.next(&mut rest) {
-            // DATA, with something in it.
-            if header.kind == 0x0 && header.length > 0 {
-                self.note_message();
+            match header.kind {
+                // DATA, with something in it.
+                0x0 if header.length > 0 => self.note_message(),
+                // RST_STREAM
+                0x3 => refused += usize::from(self.begun.remove(&header.stream)),
+                _ => {}
             }
         }
         self.sent += octets.len() as u64;
@@ -143,6 +154,12 @@ impl FrameMeter {
             self.earn(u32::try_from(self.sent / SENT).unwrap_or(u32::MAX));
             self.sent %= SENT;
         }
+        refused
+    }
+
+    /// Notes that somebody has been given the request of this stream.
+    pub fn accepted(&mut self, stream: u32) {
+        self.begun.remove(&stream);
     }
 
     /// The frame by which a connection that is flooded is left (RFC 9113 sections 6.8 and 10.5); `None` in the middle of
@@ -178,7 +195,14 @@ impl FrameMeter {
             0x0 if header.flags & 0x1 != 0 => 0,
             // HEADERS
             0x1 => {
-                self.last_stream = self.last_stream.max(header.stream);
+                if header.stream > self.last_stream {
+                    self.last_stream = header.stream;
+                    self.begun.insert(header.stream);
+                    // Those that the codec has passed over without a word.
+                    if self.begun.len() > BEGUN {
+                        self.begun.pop_first();
+                    }
+                }
                 self.earn(A_REQUEST);
                 self.in_field_block = !ends_block;
                 0
@@ -218,6 +242,21 @@ mod tests {
         let mut meter = FrameMeter::default();
         meter.read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Duration::ZERO).unwrap();
         meter
+    }
+
+    #[test]
+    fn streams_that_the_codec_resets_by_itself_are_counted() {
+        let mut meter = started();
+        let begins = |stream: u8| [&[0, 0, 1, 0x1, 0x5, 0, 0, 0, stream][..], &[0x82]].concat();
+        let resets = |stream: u8| [0, 0, 4, 0x3, 0, 0, 0, 0, stream, 0, 0, 0, 1];
+        meter.read(&[begins(1), begins(3), begins(5)].concat(), Duration::ZERO).unwrap();
+        meter.accepted(1);
+        meter.accepted(5);
+        assert_eq!(meter.sent(&[resets(1), resets(3), resets(5)].concat()), 1);
+        assert_eq!(meter.sent(&resets(3)), 0, "once");
+        // Trailers begin no stream.
+        meter.read(&begins(5), Duration::ZERO).unwrap();
+        assert_eq!(meter.sent(&resets(5)), 0);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::body::{BodyFault, RequestBody, Source};
 use super::client::Client;
 use super::cookies;
 use super::cross_site::is_cross_site;
+use super::date;
 use super::fields;
 use super::forward::{self, Aim, Going, Reached, Unreached};
 use super::identify::{self, Whose};
@@ -369,8 +370,7 @@ fn finish_head(client: &Client, at: &Listening, version: Version, headers: &mut 
     }
     if version == Version::HTTP_2 && !headers.contains_key(DATE) {
         // The codec of HTTP/1 says it by itself (RFC 9110 section 6.6.1).
-        let now = httpdate::fmt_http_date(std::time::SystemTime::now());
-        headers.extend(HeaderValue::try_from(now).ok().map(|now| (DATE, now)));
+        headers.insert(DATE, date::now());
     }
     // With little memory left nobody keeps a connection for later.
     if version != Version::HTTP_2 && client.shared.pressure.level() > 0 {

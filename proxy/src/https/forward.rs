@@ -135,7 +135,14 @@ pub(super) async fn forward(
             if sends_trailers && link.version() == HttpVersion::One {
                 announce(request).await?;
             }
-            dress(request, link.version(), host, &target, &again.headers);
+            dress(request, link.version(), host);
+            if again.names_places {
+                // As it came, whatever a target before this one has made of it.
+                rewrite::restore(request.headers_mut(), &again.headers);
+                if !target.endpoint.tls && target.endpoint.rewrite {
+                    rewrite::to_backend(request.headers_mut(), host);
+                }
+            }
         }
         if let Aim::Home { key, .. } = aim
             && shared.fleet.roster().moving(key).is_some()
@@ -403,19 +410,8 @@ async fn ended(ticket: &Ticket) -> Ended {
     .await
 }
 
-/// Writes the request in the way of `version`, as `target` expects it.
-fn dress(
-    request: &mut Request<RequestBody>,
-    version: HttpVersion,
-    host: &HeaderValue,
-    target: &HttpTarget,
-    original: &HeaderMap,
-) {
-    // As it came, whatever a target before this one has made of it.
-    rewrite::restore(request.headers_mut(), original);
-    if !target.endpoint.tls && target.endpoint.rewrite {
-        rewrite::to_backend(request.headers_mut(), host);
-    }
+/// Writes the request in the way of `version`.
+fn dress(request: &mut Request<RequestBody>, version: HttpVersion, host: &HeaderValue) {
     let mut uri = http::uri::Parts::default();
     uri.path_and_query = request.uri().path_and_query().cloned();
     let (is_empty, length) = (request.body().is_empty(), request.body().size_hint().exact());
@@ -457,6 +453,8 @@ struct Again {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    /// Fields of it may be rewritten for a backend.
+    names_places: bool,
 }
 
 impl Again {
@@ -465,6 +463,7 @@ impl Again {
             method: request.method().clone(),
             uri: request.uri().clone(),
             headers: request.headers().clone(),
+            names_places: rewrite::names_places(request.headers()),
         }
     }
 

@@ -13,6 +13,7 @@ mod connection;
 mod cookies;
 mod counted;
 mod cross_site;
+mod date;
 mod exchange;
 mod fields;
 mod form;

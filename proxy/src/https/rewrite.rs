@@ -8,6 +8,11 @@ const OF_REQUESTS: [HeaderName; 2] = [HeaderName::from_static("destination"), He
 /// Where a backend does.
 const OF_RESPONSES: [HeaderName; 2] = [LOCATION, CONTENT_LOCATION];
 
+/// Whether a request names a place on the server that is asked.
+pub(super) fn names_places(headers: &HeaderMap) -> bool {
+    OF_REQUESTS.iter().any(|name| headers.contains_key(name))
+}
+
 /// Makes `https://host` what a backend calls itself.
 pub(super) fn to_backend(headers: &mut HeaderMap, host: &HeaderValue) {
     let Ok(host) = host.to_str() else { return };
@@ -18,6 +23,9 @@ pub(super) fn to_backend(headers: &mut HeaderMap, host: &HeaderValue) {
 
 /// Makes what a backend calls itself, by the name that was asked for or by its own address, `https://host` again.
 pub(super) fn from_backend(headers: &mut HeaderMap, host: &HeaderValue, address: &str) {
+    if !OF_RESPONSES.iter().any(|name| headers.contains_key(name)) {
+        return;
+    }
     let Ok(host) = host.to_str() else { return };
     let by_name = format!("http://{host}");
     let by_address = format!("http://{address}");

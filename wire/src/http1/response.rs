@@ -150,6 +150,14 @@ impl ResponseReader {
 /// 9112 sections 5.1 and 5.2).
 fn mended(head: Vec<u8>) -> Vec<u8> {
     let (_, block) = split(&head);
+    // Most heads need no second look.
+    let is_suspicious = |at: usize| {
+        let before = at.checked_sub(1).and_then(|at| block.get(at));
+        before.is_none_or(|before| *before == b'\n') || block.get(at + 1) == Some(&b':')
+    };
+    if !memchr::memchr2_iter(b' ', b'\t', block).any(is_suspicious) {
+        return head;
+    }
     let blank_before_colon = |line: &[u8]| {
         let colon = memchr::memchr(b':', line)?;
         let name = line.get(..colon)?.trim_ascii_end();

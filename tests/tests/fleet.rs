@@ -277,6 +277,33 @@ fn a_login_under_way_is_kicked_too() {
 }
 
 #[test]
+fn each_service_of_a_host_has_its_own_row() {
+    // 155: why one is out is not said of the other, and each has its own sessions
+    let setup = quick();
+    let (imap, http) = (setup.at(10143), setup.at(18080));
+    let held = archive(Options::named("ih.test"), imap);
+    held.add_user("anna@example.com", "secret");
+    let keys = format!(
+        "http = {{ address = \"{http}\", tls = \"none\" }}\n\
+         health = {{ interval = \"200ms\", timeout = \"200ms\", fall = 1, rise = 1 }}"
+    );
+    let usher = setup
+        .host("ih.test", imap, "tls = \"none\"", &keys)
+        .users(&[("anna@example.com", "ih.test")])
+        .start();
+    usher.wait_for_state("ih.test", "up");
+    usher.wait_until("/v1/hosts/ih.test", |host| host[0]["services"][1]["state"] == "unhealthy");
+    let _client = logged_in(&usher, "anna@example.com");
+    let status = usher.did(&["status"]);
+    let cells = |service: &str| {
+        let row = status.lines().find(|line| line.contains(&format!(" {service} "))).unwrap();
+        row.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(cells("imap"), ["ih.test", "imap", "up", "1"], "{status}");
+    assert_eq!(cells("http")[..5], ["ih.test", "http", "unhealthy", "0", "health"], "{status}");
+}
+
+#[test]
 fn a_user_who_is_being_moved_waits_and_is_served_at_the_new_home() {
     let (usher, archives) = fleet(quick().server("login_wait = \"50s\""), "");
     usher.did(&["user", "hold", "anna", "--why", "move to ih1"]);

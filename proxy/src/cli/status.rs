@@ -96,7 +96,7 @@ fn sessions(backend: &Backend, count: u32) -> String {
         (Some(drain), _) if drain.left > 0 => {
             let eta =
                 drain.estimate_seconds.map_or(String::new(), |left| format!(", {} to go", span(left as u64)));
-            format!("{} of {}{eta}", drain.left, drain.began_with)
+            format!("{count}; {} of {} of the host left{eta}", drain.left, drain.began_with)
         }
         (_, Some(most)) => format!("{count} (at most {most})"),
         (_, None) => count.to_string(),

@@ -44,11 +44,13 @@ enum Kind<B> {
 }
 
 /// Why there is no response.
-pub struct SendFault {
+pub struct SendFault<B> {
     /// What happened.
     pub fault: ConnectFault,
     /// The backend has said that it did nothing for it (RFC 9113 section 8.7).
     pub is_refused: bool,
+    /// The request, where nothing of it was sent.
+    pub unsent: Option<Box<Request<B>>>,
 }
 
 impl<B> Link<B>
@@ -117,41 +119,34 @@ where
         Ok(Self { kind, used: false, opened: tokio::time::Instant::now(), counted })
     }
 
-    /// Sends the request that is in `request`, and waits for the head of its response.
+    /// Sends `request`, and waits for the head of its response.
     ///
     /// # Errors
-    /// [`SendFault`]; nothing of a response has come. Where nothing of the request was sent either, it is in
-    /// `request` again.
-    pub async fn send(&mut self, request: &mut Option<Request<B>>) -> Result<Response<Incoming>, SendFault> {
+    /// [`SendFault`]; nothing of a response has come.
+    pub async fn send(&mut self, request: Request<B>) -> Result<Response<Incoming>, SendFault<B>> {
         let ready = match &mut self.kind {
             Kind::One(sender, _) => sender.ready().await,
             Kind::Two(sender, _) => sender.ready().await,
         };
         if let Err(error) = ready {
-            return Err(self.fault(&error));
+            return Err(self.fault(&error, Some(request)));
         }
-        let Some(going) = request.take() else {
-            return Err(SendFault {
-                fault: ConnectFault::at(Stage::Response, Cause::Closed),
-                is_refused: false,
-            });
-        };
         let sent = match &mut self.kind {
             Kind::One(sender, judge) => {
-                let head_only = going.method() == Method::HEAD;
+                let head_only = request.method() == Method::HEAD;
                 judge.expect(if head_only { Expected::HeadOnly } else { Expected::Any });
-                sender.try_send_request(going).await
+                sender.try_send_request(request).await
             }
-            Kind::Two(sender, _) => sender.try_send_request(going).await,
+            Kind::Two(sender, _) => sender.try_send_request(request).await,
         };
         let response = sent.map_err(|mut error: TrySendError<Request<B>>| {
-            *request = error.take_message();
-            self.fault(&error.into_error())
+            let unsent = error.take_message();
+            self.fault(&error.into_error(), unsent)
         })?;
         // The codec of HTTP/1 takes blanks off; of HTTP/2 they are malformed (RFC 9113 section 8.2.1).
         if response.headers().values().any(|value| ends_in_blanks(value.as_bytes())) {
             let fault = ConnectFault::at(Stage::Response, Cause::Http("blank-ends"));
-            return Err(SendFault { fault, is_refused: false });
+            return Err(SendFault { fault, is_refused: false, unsent: None });
         }
         Ok(response)
     }
@@ -240,8 +235,12 @@ where
         }
     }
 
-    fn fault(&self, error: &hyper::Error) -> SendFault {
-        SendFault { fault: self.body_fault(error), is_refused: is_refusal(error) }
+    fn fault(&self, error: &hyper::Error, unsent: Option<Request<B>>) -> SendFault<B> {
+        SendFault {
+            fault: self.body_fault(error),
+            is_refused: is_refusal(error),
+            unsent: unsent.map(Box::new),
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! One client's connection, as its requests see it.
 
-use super::asked::{Asked, LastAsked};
-use super::body::RequestBody;
 use crate::accepted::Connected;
+use crate::https::message::body::RequestBody;
+use crate::https::message::requested_host::{LastRequestedHost, RequestedHost};
+use crate::https::message::told::Told;
 use crate::session::{By, Cause, Ended, Record, Stage};
 use crate::shared::{Listening, Shared};
 use crate::tls::{self, ClientStream};
-use http::HeaderValue;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,61 +19,33 @@ use usher_config::snapshot::{HttpVersion, Protocol};
 const OWN_CAP: usize = 32;
 
 /// The connection.
-pub(super) struct Client {
-    pub(super) shared: Arc<Shared>,
+pub(crate) struct Client {
+    pub(crate) shared: Arc<Shared>,
     /// The configuration that the connection began with.
     began_with: Listening,
     /// The listener's address in the configuration.
     listener: SocketAddr,
     /// The client, and the address it connected to, as a PROXY header tells where one is demanded.
-    pub(super) ends: (SocketAddr, SocketAddr),
-    pub(super) tls: &'static str,
+    pub(crate) ends: (SocketAddr, SocketAddr),
+    pub(crate) tls: &'static str,
     /// What was asked for with SNI, in lower case.
-    pub(super) server_name: Option<String>,
+    pub(crate) server_name: Option<String>,
     /// Whom the client's certificate names.
-    pub(super) certificate: Option<String>,
+    pub(crate) certificate: Option<String>,
     /// Connections to backends that serve nobody else: they begin with this client's address, or have been
     /// logged in on.
     own: Mutex<Vec<(Arc<HttpTarget>, Link<RequestBody>)>>,
     /// The client logs in on connections, not in requests.
-    pub(super) logs_in_on_connections: AtomicBool,
+    pub(crate) logs_in_on_connections: AtomicBool,
     /// What backends are told of the client, ready to be sent.
-    pub(super) told: Told,
-    asked: LastAsked,
+    pub(crate) told: Told,
+    asked: LastRequestedHost,
     begun: Instant,
     _place: Connected,
 }
 
-/// What is the same in all requests of a client.
-pub(super) struct Told {
-    /// Both addresses, in the way of `Forwarded`.
-    ends: String,
-    pub(super) address: HeaderValue,
-    pub(super) port: HeaderValue,
-    pub(super) proto: &'static str,
-    /// This server in `Via`, as HTTP/1.1 and HTTP/2 are told.
-    pub(super) via: [HeaderValue; 2],
-}
-
-impl Told {
-    fn new((source, local): (SocketAddr, SocketAddr), is_secure: bool, name: &str) -> Self {
-        let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
-        let (source, local) = (canonical(source), canonical(local));
-        // Addresses and host names are good values.
-        let value =
-            |text: String| HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown"));
-        Self {
-            ends: format!("for=\"{source}\";by=\"{local}\""),
-            address: value(source.ip().to_string()),
-            port: HeaderValue::from(local.port()),
-            proto: if is_secure { "https" } else { "http" },
-            via: [value(format!("1.1 {name}")), value(format!("2 {name}"))],
-        }
-    }
-}
-
 impl Client {
-    pub(super) fn new(
+    pub(crate) fn new(
         shared: Arc<Shared>,
         at: Listening,
         ends: (SocketAddr, SocketAddr),
@@ -94,30 +66,30 @@ impl Client {
             own: Mutex::default(),
             logs_in_on_connections: AtomicBool::new(false),
             told,
-            asked: LastAsked::default(),
+            asked: LastRequestedHost::default(),
             begun: Instant::now(),
             _place: place,
         })
     }
 
     /// The configuration now; where the listener is gone, the one that the connection began with.
-    pub(super) fn listening(&self) -> Listening {
+    pub(crate) fn listening(&self) -> Listening {
         let now = self.shared.listening(self.listener, &self.began_with.name);
         now.unwrap_or_else(|| self.began_with.clone())
     }
 
     /// Whom it asks for with this `Host`; `None`: that is none.
-    pub(super) fn asked(&self, host: &[u8]) -> Option<Arc<Asked>> {
+    pub(crate) fn asked(&self, host: &[u8]) -> Option<Arc<RequestedHost>> {
         self.asked.read(host, &self.told.ends, self.told.proto)
     }
 
     /// The name of this server.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.began_with.setting.snapshot.server.name
     }
 
     /// A connection of its own to `target` that speaks `version`.
-    pub(super) fn take_own(
+    pub(crate) fn take_own(
         &self,
         target: &Arc<HttpTarget>,
         version: HttpVersion,
@@ -130,7 +102,7 @@ impl Client {
     }
 
     /// Keeps a connection as its own.
-    pub(super) fn keep_own(&self, target: &Arc<HttpTarget>, mut link: Link<RequestBody>) {
+    pub(crate) fn keep_own(&self, target: &Arc<HttpTarget>, mut link: Link<RequestBody>) {
         if target.is_private() && target.bound.as_ref().is_some_and(Bound::is_full) {
             // Somebody else may need its place.
             return;
@@ -144,26 +116,26 @@ impl Client {
     }
 
     /// Whether it has a connection of its own to `target`.
-    pub(super) fn has_own_to(&self, target: &Arc<HttpTarget>) -> bool {
+    pub(crate) fn has_own_to(&self, target: &Arc<HttpTarget>) -> bool {
         let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         own.iter().any(|(other, link)| Arc::ptr_eq(other, target) && !link.is_closed())
     }
 
     /// Writes down how the connection itself ended.
-    pub(super) fn write_end(&self, ended: Ended) {
+    pub(crate) fn write_end(&self, ended: Ended) {
         let record = Record::new(self.shared.ids.next(), Protocol::Https, self.ends.0, self.begun);
         record.write(&self.shared.meter, "", "", ended, (0, 0));
     }
 
     /// Writes down that a codec has refused what it was given: the guard before it had nothing against it, or leaves it
     /// to the codec.
-    pub(super) fn note_refused_by_codec(&self) {
+    pub(crate) fn note_refused_by_codec(&self) {
         self.shared.meter.http_refused("codec");
         self.write_end(Ended::new(By::Client, Stage::Relay, Cause::Protocol("codec")));
     }
 
     /// Whether connections to `target` serve this client alone.
-    pub(super) fn has_own(&self, target: &HttpTarget) -> bool {
+    pub(crate) fn has_own(&self, target: &HttpTarget) -> bool {
         target.is_private() || self.logs_in_on_connections.load(Ordering::Relaxed)
     }
 }

@@ -1,8 +1,8 @@
 //! One connection of a client, from its acceptance to the protocol that was negotiated.
 
-use super::client::Client;
-use super::{one, redirect, two};
 use crate::accepted::{Accepted, Places, welcome};
+use crate::https::client::Client;
+use crate::https::{http1, http2, redirect};
 use crate::session::{By, Cause, Ended, Record, Stage};
 use crate::shared::{Listening, Shared};
 use crate::tls::{self, ClientStream, HandshakeFault};
@@ -23,9 +23,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, at: Listening, accepted: Accepted
             let is_two = stream.is_http2();
             let client = Client::new(shared, at, ends, &stream, places.connection);
             if is_two {
-                Box::pin(two::serve(client, stream)).await;
+                Box::pin(http2::serve(client, stream)).await;
             } else {
-                Box::pin(one::serve(client, stream)).await;
+                Box::pin(http1::serve(client, stream)).await;
             }
         }
         Err(ended) => {

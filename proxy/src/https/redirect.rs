@@ -1,7 +1,6 @@
 //! HTTP in the clear, whose every request is sent to HTTPS.
 
-use super::guarded::Guarded;
-use super::wire::{Refused, Turn, Wire};
+use crate::https::http1::{Pipeline, Refused, Turn, ValidatingReader};
 use crate::shared::{Listening, Shared};
 use crate::tls::ClientStream;
 use bytes::Bytes;
@@ -18,14 +17,14 @@ use usher_wire::http::authority::Authority;
 use usher_wire::http1::Scheme;
 
 /// Serves one connection.
-pub(super) async fn serve(shared: &Shared, at: &Listening, stream: ClientStream) {
-    let wire = Wire::default();
+pub(crate) async fn serve(shared: &Shared, at: &Listening, stream: ClientStream) {
+    let pipeline = Pipeline::default();
     let limits = &at.setting.snapshot.limits;
-    let io = TokioIo::new(Guarded::new(stream, wire.clone(), limits, Scheme::Http));
+    let io = TokioIo::new(ValidatingReader::new(stream, pipeline.clone(), limits, Scheme::Http));
     let caps = limits.request_caps();
     let at = at.clone();
     let service = service_fn(move |request| {
-        let answer = answer(&wire.begin(), &at, &request);
+        let answer = answer(&pipeline.begin(), &at, &request);
         async move { Ok::<_, Infallible>(answer) }
     });
     let connection = http1::Builder::new()

@@ -1,10 +1,9 @@
 //! Bodies of responses on their way to a client. One that breaks off is seen to break off.
 
-use super::body::{BodyFault, RequestBody, without_framing};
-use super::fields;
-use super::pace::{Patience, poll_due};
-use super::ticket::Ticket;
-use super::wire::Turn;
+use crate::https::message::body::{BodyFault, RequestBody, without_framing};
+use crate::https::message::fields;
+use crate::https::message::pace::{Patience, poll_due};
+use crate::https::record::RequestRecord;
 use crate::session::{By, Cause, Ended, Stage, Urgency};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -25,29 +24,27 @@ const SETTLE: Duration = Duration::from_secs(5);
 #[error("the response broke off")]
 pub(crate) struct BrokenOff {
     /// Because the client's own stream broke the protocol.
-    pub(super) is_malformed: bool,
+    pub(crate) is_malformed: bool,
 }
 
 /// The body of a response.
 pub(crate) struct ResponseBody {
     inner: Inner,
-    /// Kept until the body is done with.
-    pub(super) turn: Option<Turn>,
 }
 
 enum Inner {
-    Own(Option<Bytes>, Option<Box<Ticket>>),
+    Own(Option<Bytes>, Option<Box<RequestRecord>>),
     Relayed(Box<Relayed>),
 }
 
 /// A backend's body.
-pub(super) struct Relayed {
-    pub(super) incoming: Incoming,
-    pub(super) link: Option<Link<RequestBody>>,
-    pub(super) target: Arc<HttpTarget>,
-    pub(super) ticket: Ticket,
+pub(crate) struct Relayed {
+    pub(crate) incoming: Incoming,
+    pub(crate) link: Option<Link<RequestBody>>,
+    pub(crate) target: Arc<HttpTarget>,
+    pub(crate) record: RequestRecord,
     /// Without an octet from the backend.
-    pub(super) timeout: Duration,
+    pub(crate) timeout: Duration,
     since: Option<Instant>,
     finished: bool,
     /// It breaks off as soon as what came before has been sent.
@@ -57,60 +54,60 @@ pub(super) struct Relayed {
 
 impl ResponseBody {
     /// usher's own words.
-    pub(super) fn of(words: Bytes) -> Self {
+    pub(crate) fn of(words: Bytes) -> Self {
         let words = Some(words).filter(|words| !words.is_empty());
-        Self { inner: Inner::Own(words, None), turn: None }
+        Self { inner: Inner::Own(words, None) }
     }
 
-    /// Lets the request's ticket go with the body.
-    pub(super) fn holding(mut self, ticket: Ticket) -> Self {
+    /// Lets the request's record go with the body.
+    pub(crate) fn holding(mut self, record: RequestRecord) -> Self {
         if let Inner::Own(_, held) = &mut self.inner {
-            *held = Some(Box::new(ticket));
+            *held = Some(Box::new(record));
         }
         self
     }
 
     /// How long it is waited for the client to take it, where it is the answer to a request.
-    pub(super) fn patience(&self) -> Option<Patience> {
+    pub(crate) fn patience(&self) -> Option<Patience> {
         match &self.inner {
-            Inner::Own(_, ticket) => ticket.as_ref().map(|ticket| ticket.patience),
-            Inner::Relayed(relayed) => Some(relayed.ticket.patience),
+            Inner::Own(_, record) => record.as_ref().map(|record| record.patience),
+            Inner::Relayed(relayed) => Some(relayed.record.patience),
         }
     }
 }
 
 impl Relayed {
-    pub(super) fn body(
+    pub(crate) fn body(
         incoming: Incoming,
         link: Option<Link<RequestBody>>,
         target: Arc<HttpTarget>,
-        ticket: Ticket,
+        record: RequestRecord,
         timeout: Duration,
     ) -> ResponseBody {
         let relayed = Self {
             incoming,
             link,
             target,
-            ticket,
+            record,
             timeout,
             since: None,
             finished: false,
             breaking: false,
             sleep: None,
         };
-        ResponseBody { inner: Inner::Relayed(Box::new(relayed)), turn: None }
+        ResponseBody { inner: Inner::Relayed(Box::new(relayed)) }
     }
 
     /// All of it has come: the connection may serve the next request.
     fn finish(&mut self) {
-        self.ticket.complete();
+        self.record.complete();
         self.finished = true;
         // Its connection is not what it was where the client still sends.
-        if let Some(seen) = &self.ticket.seen {
+        if let Some(seen) = &self.record.seen {
             seen.abandon();
         }
         let Some(mut link) = self.link.take() else { return };
-        let (client, target) = (self.ticket.client.clone(), self.target.clone());
+        let (client, target) = (self.record.client.clone(), self.target.clone());
         let keep = move |link| match client.has_own(&target) {
             true => client.keep_own(&target, link),
             false => client.shared.pool(&target).map_or((), |pool| pool.put(&target, link)),
@@ -132,7 +129,7 @@ impl Relayed {
         ended: Ended,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        self.ticket.end(ended);
+        self.record.end(ended);
         // It is in the middle of something.
         self.link = None;
         self.breaking = true;
@@ -142,15 +139,15 @@ impl Relayed {
 
     /// Says that the backend is at fault.
     fn blame(&self, fault: &ConnectFault) {
-        self.ticket.client.shared.observer.connect_failed(&self.target.name, fault);
+        self.record.client.shared.observer.connect_failed(&self.target.name, fault);
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         if self.breaking {
-            let fault = self.ticket.seen.as_ref().and_then(|seen| seen.fault());
+            let fault = self.record.seen.as_ref().and_then(|seen| seen.fault());
             return Poll::Ready(Some(Err(BrokenOff { is_malformed: fault == Some(BodyFault::Trailers) })));
         }
-        let order = self.ticket.session.as_ref().map(|session| session.order(cx.waker()));
+        let order = self.record.session.as_ref().map(|session| session.order(cx.waker()));
         if let Some(order) = order.filter(|order| order.urgency == Urgency::End) {
             let (by, cause) = Cause::ordered(order.why);
             return self.break_off(Ended::new(by, Stage::Relay, cause), cx);
@@ -159,7 +156,7 @@ impl Relayed {
             Poll::Pending => {
                 let since = *self.since.get_or_insert_with(Instant::now);
                 // While the client's own body goes on, the backend has something to do.
-                let last = self.ticket.seen.as_ref().map_or(since, |seen| seen.last_octet());
+                let last = self.record.seen.as_ref().map_or(since, |seen| seen.last_octet());
                 let due = since.max(last) + self.timeout;
                 match poll_due(&mut self.sleep, due, cx) {
                     Poll::Pending => Poll::Pending,
@@ -178,18 +175,18 @@ impl Relayed {
             Poll::Ready(Some(Ok(frame))) => {
                 self.since = None;
                 let octets = frame.data_ref().map_or(0, Bytes::len) as u64;
-                self.ticket.from_backend += octets;
-                self.ticket.client.shared.meter.bytes.from_backend.increment(octets);
-                if let Some(session) = &self.ticket.session {
+                self.record.from_backend += octets;
+                self.record.client.shared.meter.bytes.from_backend.increment(octets);
+                if let Some(session) = &self.record.session {
                     session.note_activity();
                 }
                 Poll::Ready(Some(Ok(without_framing(frame))))
             }
             // A client that stalls or leaves in its own body ends the response to it as well.
             Poll::Ready(Some(Err(_)))
-                if self.ticket.seen.as_ref().is_some_and(|seen| seen.fault().is_some()) =>
+                if self.record.seen.as_ref().is_some_and(|seen| seen.fault().is_some()) =>
             {
-                let fault = self.ticket.seen.as_ref().and_then(|seen| seen.fault());
+                let fault = self.record.seen.as_ref().and_then(|seen| seen.fault());
                 let cause = fault.map_or(Cause::Closed, |fault| Cause::Protocol(fault.name()));
                 self.break_off(Ended::new(By::Client, Stage::Relay, cause), cx)
             }

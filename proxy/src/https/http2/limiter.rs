@@ -1,0 +1,126 @@
+//! The guard of an HTTP/2 connection: frame headers are counted on their way to the codec, and a block of
+//! fields must come to its end.
+
+use crate::https::client::Client;
+use crate::https::lingering::Lingering;
+use crate::tls::ClientStream;
+use bytes::{Buf, Bytes};
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+use usher_config::snapshot::Limits;
+use usher_wire::http2::FrameMeter;
+
+/// The connection.
+pub(crate) struct FrameLimiter {
+    client: Arc<Client>,
+    stream: ClientStream,
+    frames: Frames,
+    begun: Instant,
+    header: Duration,
+    /// What is left of the last words to a client that floods.
+    last_words: Option<Bytes>,
+    /// By when the block of fields that has begun must be whole.
+    block: Option<Pin<Box<Sleep>>>,
+    closing: Lingering,
+}
+
+/// The frames of a connection, as far as they are counted.
+#[derive(Clone, Default)]
+pub(crate) struct Frames(Arc<Mutex<FrameMeter>>);
+
+impl Frames {
+    fn lock(&self) -> MutexGuard<'_, FrameMeter> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody answers the request of this stream.
+    pub(crate) fn accepted(&self, stream: h2::StreamId) {
+        self.lock().accepted(stream.as_u32());
+    }
+}
+
+impl FrameLimiter {
+    pub(crate) fn new(client: Arc<Client>, stream: ClientStream, frames: Frames, limits: &Limits) -> Self {
+        Self {
+            client,
+            stream,
+            frames,
+            begun: Instant::now(),
+            header: limits.http_header,
+            last_words: None,
+            block: None,
+            closing: Lingering::new(limits.farewell),
+        }
+    }
+}
+
+impl FrameLimiter {
+    /// Says why, waits until that is likely to have been heard, and breaks the connection.
+    fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(words) = self.last_words.as_mut().filter(|words| !words.is_empty()) {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, words))?;
+            words.advance(written.max(1).min(words.len()));
+        }
+        ready!(self.closing.poll(cx, &mut self.stream))?;
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "too many frames")))
+    }
+}
+
+impl AsyncRead for FrameLimiter {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.last_words.is_some() {
+            return this.poll_leave(cx);
+        }
+        let before = buf.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if let Poll::Ready(Ok(())) = read {
+            let new = buf.filled().get(before..).unwrap_or_default();
+            let mut frames = this.frames.lock();
+            if frames.read(new, this.begun.elapsed()).is_err() {
+                let words = frames.goaway().map_or_else(Bytes::new, |frame| Bytes::copy_from_slice(&frame));
+                drop(frames);
+                buf.set_filled(before);
+                this.last_words = Some(words);
+                return this.poll_leave(cx);
+            }
+        }
+        if !this.frames.lock().is_in_field_block() {
+            this.block = None;
+        } else if read.is_pending() {
+            let header = this.header;
+            let block = this.block.get_or_insert_with(|| Box::pin(tokio::time::sleep(header)));
+            ready!(block.as_mut().poll(cx));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
+    }
+}
+
+impl AsyncWrite for FrameLimiter {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.last_words.is_some() {
+            // There are no words behind the last ones.
+            return Poll::Ready(Ok(buf.len()));
+        }
+        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
+        let refused = this.frames.lock().sent(buf.get(..written).unwrap_or_default());
+        (0..refused).for_each(|_| this.client.note_refused_by_codec());
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.closing.poll(cx, &mut this.stream)
+    }
+}

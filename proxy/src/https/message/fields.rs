@@ -1,0 +1,232 @@
+//! Header fields on their way through: what belongs to one connection stays there, what only usher may say is
+//! said by usher (RFC 9110 section 7.6).
+
+use crate::https::message::cookies;
+use crate::https::message::requested_host::RequestedHost;
+use crate::https::message::told::Told;
+use crate::shared::Id;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderName, HeaderValue, SET_COOKIE,
+    TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use http::{HeaderMap, Version};
+use ipnet::IpNet;
+use std::net::IpAddr;
+use usher_config::https::{Https, Identity};
+use usher_wire::http::field::ends_in_blanks;
+
+const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// The id of a request, in logs and for backends.
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Fields that usher itself adds to a request, at most.
+const OWN_FIELDS: usize = 10;
+
+/// Fields of one connection, beside those that `Connection` names.
+const HOP_BY_HOP: [HeaderName; 7] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("proxy-authenticate"),
+    HeaderName::from_static("proxy-authorization"),
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Fields that `Connection` cannot take from a message.
+const KEPT: [HeaderName; 3] = [HOST, CONTENT_LENGTH, COOKIE];
+
+/// What may not stand in trailers.
+const NOT_IN_TRAILERS: [&str; 10] = [
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "host",
+    "set-cookie",
+    "transfer-encoding",
+];
+
+/// Whether `address` is in one of `networks`.
+pub(crate) fn is_in(address: IpAddr, networks: &[IpNet]) -> bool {
+    let address = address.to_canonical();
+    networks.iter().any(|network| network.contains(&address))
+}
+
+/// Whether one of the values begins or ends with a blank.
+pub(crate) fn has_blank_ends(headers: &HeaderMap) -> bool {
+    headers.values().any(|value| ends_in_blanks(value.as_bytes()))
+}
+
+/// Removes what belongs to the connection that the message came by.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(',').map(str::trim))
+            // What is said most often names no field.
+            .filter(|name| !name.eq_ignore_ascii_case("close"))
+            .filter_map(|name| name.parse().ok())
+            .filter(|name| !KEPT.contains(name))
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    remove_all(headers, |name| HOP_BY_HOP.contains(name));
+}
+
+/// Takes from a backend's head, whichever response it is of, what is not for the client: what belongs to the connection,
+/// other ways to the backend, and cookies that only usher may set.
+pub(crate) fn from_backend(headers: &mut HeaderMap) {
+    remove_hop_by_hop(headers);
+    headers.remove(ALT_SVC);
+    if headers.get_all(SET_COOKIE).iter().any(|cookie| cookies::is_own(cookie.as_bytes())) {
+        let theirs = headers.get_all(SET_COOKIE).iter().filter(|cookie| !cookies::is_own(cookie.as_bytes()));
+        let theirs: Vec<HeaderValue> = theirs.cloned().collect();
+        headers.remove(SET_COOKIE);
+        for cookie in theirs {
+            headers.append(SET_COOKIE, cookie);
+        }
+    }
+}
+
+/// Removes the fields whose name is `unwanted`. One look at each name, as mostly none is.
+fn remove_all(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
+    let unwanted: Vec<HeaderName> = headers.keys().filter(|name| unwanted(name)).cloned().collect();
+    for name in unwanted {
+        headers.remove(name);
+    }
+}
+
+/// Makes a request's fields those of the request to a backend. `may_not_set` knows the fields that this client is
+/// not trusted with.
+pub(crate) fn to_backend(
+    headers: &mut HeaderMap,
+    (told, peer): (&Told, IpAddr),
+    https: &Https,
+    version: Version,
+    asked: &RequestedHost,
+    id: Id,
+    may_not_set: impl Fn(&str) -> bool,
+) {
+    // For all that is said below, at once.
+    headers.reserve(OWN_FIELDS);
+    let wants_trailers = headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    remove_hop_by_hop(headers);
+    headers.remove(EXPECT);
+    headers.remove(TE);
+    if wants_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    remove_forged(headers, is_in(peer, &https.trusted), may_not_set);
+    join_cookies(headers);
+    tell_client(headers, told, asked);
+    if let Ok(id) = HeaderValue::from_bytes(&id.digits()) {
+        headers.entry(X_REQUEST_ID).or_insert(id);
+    }
+    if https.via {
+        add_via(headers, version, told);
+    }
+}
+
+/// Removes from trailers what only usher or a trusted sender may say: some servers read them as fields.
+pub(crate) fn remove_claims(trailers: &mut HeaderMap, https: Option<&Https>) {
+    let names = |name: &str| {
+        let identities = https.iter().flat_map(|https| &https.identities);
+        identities
+            .into_iter()
+            .any(|identity| matches!(identity, Identity::Header { name: known, .. } if known == name))
+    };
+    remove_forged(trailers, false, names);
+}
+
+/// Whether a field of this name is usher's own to say.
+fn told(name: &str) -> bool {
+    name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip" | "x-request-id" | "via")
+}
+
+/// Removes what only a trusted sender may say, in whatever way it is written: some servers read `_` as `-`.
+fn remove_forged(headers: &mut HeaderMap, trusted: bool, may_not_set: impl Fn(&str) -> bool) {
+    let forged = |name: &HeaderName| {
+        let name = name.as_str();
+        if name.contains('_') {
+            let alike = name.replace('_', "-");
+            let framing = NOT_IN_TRAILERS.contains(&alike.as_str())
+                || HOP_BY_HOP.iter().any(|hop| hop.as_str() == alike);
+            return framing || told(&alike) || may_not_set(&alike);
+        }
+        (!trusted && told(name) && name != "via") || may_not_set(name)
+    };
+    remove_all(headers, forged);
+}
+
+/// HTTP/2 may send cookies apart; HTTP/1 knows one field (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_some() {
+        let all: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+        if let Ok(joined) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
+            headers.insert(COOKIE, joined);
+        }
+    }
+}
+
+/// Says who asks, and by which name: in the way of RFC 7239 and in the older ones.
+fn tell_client(headers: &mut HeaderMap, told: &Told, asked: &RequestedHost) {
+    add(headers, FORWARDED, asked.forwarded.clone());
+    add(headers, X_FORWARDED_FOR, told.address.clone());
+    let mut tell = |name, value: HeaderValue| {
+        headers.entry(name).or_insert(value);
+    };
+    tell(X_FORWARDED_PROTO, HeaderValue::from_static(told.proto));
+    tell(X_FORWARDED_PORT, told.port.clone());
+    tell(X_REAL_IP, told.address.clone());
+    tell(X_FORWARDED_HOST, asked.host.clone());
+}
+
+/// Adds an element to a list.
+fn add(headers: &mut HeaderMap, name: HeaderName, element: HeaderValue) {
+    let name = match headers.entry(name) {
+        Entry::Vacant(place) => {
+            place.insert(element);
+            return;
+        }
+        Entry::Occupied(there) => there.key().clone(),
+    };
+    let mut list: Vec<&[u8]> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
+    list.push(element.as_bytes());
+    if let Ok(list) = HeaderValue::from_bytes(&list.join(&b", "[..])) {
+        headers.insert(name, list);
+    }
+}
+
+/// Adds this server to `Via` (RFC 9110 section 7.6.3), for a message that came by `version`.
+pub(crate) fn add_via(headers: &mut HeaderMap, version: Version, told: &Told) {
+    let [one, two] = &told.via;
+    let element = match version {
+        Version::HTTP_2 => two.clone(),
+        Version::HTTP_10 => {
+            let old = one.to_str().map(|one| one.replacen("1.1", "1.0", 1)).unwrap_or_default();
+            HeaderValue::try_from(old).unwrap_or_else(|_| one.clone())
+        }
+        _ => one.clone(),
+    };
+    add(headers, VIA, element);
+}
+
+/// Keeps of trailers what may be sent as such.
+pub(crate) fn keep_trailers(trailers: &mut HeaderMap) {
+    remove_all(trailers, |name| {
+        NOT_IN_TRAILERS.contains(&name.as_str()) || HOP_BY_HOP.contains(name) || *name == TRAILER
+    });
+}

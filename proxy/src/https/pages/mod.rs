@@ -1,0 +1,71 @@
+//! What usher serves itself: whether it takes requests, for load balancers in front, client set-up, and refusals.
+
+pub(crate) mod answer;
+mod setup;
+
+use crate::https::client::Client;
+use crate::https::message::body::{BodyFault, RequestBody};
+use crate::https::message::requested_host::RequestedHost;
+use crate::https::response::ResponseBody;
+use crate::shared::Listening;
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode};
+
+/// The page that load balancers ask for.
+const HEALTH: &str = "/healthcheck.htm";
+
+/// Whether a path is that of one of usher's own pages, as far as that can be said by the path alone.
+pub(crate) fn is_own(path: &str) -> bool {
+    path.eq_ignore_ascii_case(HEALTH)
+}
+
+/// The page that is asked for, if it is one of usher's own.
+///
+/// # Errors
+/// When the body of a request for client set-up breaks off.
+pub(crate) async fn page(
+    client: &Client,
+    at: &Listening,
+    (path, asked): (&str, &RequestedHost),
+    parts: &Parts,
+    body: &mut RequestBody,
+) -> Result<Option<Response<ResponseBody>>, BodyFault> {
+    if path.eq_ignore_ascii_case(HEALTH) {
+        let up = !client.shared.is_leaving();
+        let (status, words) = if up {
+            (StatusCode::OK, "200 OK\r\n")
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "stopping\r\n")
+        };
+        return Ok(Some(text(status, "text/plain; charset=utf-8", words.to_owned())));
+    }
+    setup::page(at, (path, asked), parts, body).await
+}
+
+/// A page of usher's own.
+pub(crate) fn text(
+    status: StatusCode,
+    kind: &'static str,
+    words: impl Into<Bytes>,
+) -> Response<ResponseBody> {
+    let words = words.into();
+    let length = words.len();
+    let mut response = Response::new(ResponseBody::of(words));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The answer to a method that a page does not know.
+pub(crate) fn wrong_method(allowed: &Method) -> Response<ResponseBody> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", "wrong method\n");
+    if let Ok(allowed) = HeaderValue::from_str(allowed.as_str()) {
+        response.headers_mut().insert(ALLOW, allowed);
+    }
+    response
+}

@@ -1,0 +1,128 @@
+//! Client set-up, so that users only type their address: what mail clients ask for, answered from the live
+//! listeners and domains.
+
+mod autoconfig;
+mod autodiscover;
+mod mobileconfig;
+mod sign;
+mod xml;
+
+use crate::https::message::body::{BodyFault, RequestBody};
+use crate::https::message::requested_host::RequestedHost;
+use crate::https::pages::{text, wrong_method};
+use crate::https::response::ResponseBody;
+use crate::shared::Listening;
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use usher_config::Snapshot;
+use usher_config::https::{ClientSetup, Smtp};
+use usher_config::snapshot::Protocol;
+
+/// Longest question in octets.
+const CAP: usize = 64 * 1024;
+const XML: &str = "text/xml; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// What mail clients are told.
+struct Known<'s> {
+    setup: &'s ClientSetup,
+    snapshot: &'s Snapshot,
+    servers: Vec<Server<'s>>,
+}
+
+/// One way to the mail.
+struct Server<'s> {
+    host: &'s str,
+    port: u16,
+    implicit_tls: bool,
+}
+
+impl<'s> Known<'s> {
+    fn new(snapshot: &'s Snapshot) -> Option<Self> {
+        let setup = snapshot.client_setup.as_ref()?;
+        let of = |protocol: Protocol| {
+            let listener = snapshot.listeners.iter().find(|listener| listener.protocol == protocol)?;
+            let port = listener.address.port();
+            Some(Server { host: &snapshot.server.name, port, implicit_tls: protocol == Protocol::Imaps })
+        };
+        // The first is the one that most clients take.
+        let servers = [of(Protocol::Imaps), of(Protocol::Imap)].into_iter().flatten().collect();
+        Some(Self { setup, snapshot, servers })
+    }
+
+    fn smtp(&self) -> Option<&Smtp> {
+        self.setup.smtp.as_ref()
+    }
+
+    /// Whether `address` is one of these servers'.
+    fn serves(&self, address: &str) -> bool {
+        let Some((local, domain)) = address.rsplit_once('@') else { return false };
+        !local.is_empty() && self.snapshot.domains.knows(domain)
+    }
+}
+
+/// The page that is asked for, if it is one of these.
+///
+/// # Errors
+/// When the body of the question breaks off.
+pub(super) async fn page(
+    at: &Listening,
+    (path, asked): (&str, &RequestedHost),
+    parts: &Parts,
+    body: &mut RequestBody,
+) -> Result<Option<Response<ResponseBody>>, BodyFault> {
+    let snapshot = &at.setting.snapshot;
+    let is = |known: &str| path.eq_ignore_ascii_case(known);
+    let begins = |known: &str| path.get(..known.len()).is_some_and(|it| it.eq_ignore_ascii_case(known));
+    let (allowed, what) = if is("/autodiscover/autodiscover.xml") {
+        (Method::POST, What::Pox)
+    } else if is("/autodiscover/autodiscover.json") || begins("/autodiscover/autodiscover.json/v1.0/") {
+        (Method::GET, What::Json)
+    } else if is("/.well-known/autoconfig/mail/config-v1.1.xml") || is("/mail/config-v1.1.xml") {
+        (Method::GET, What::Autoconfig)
+    } else if is("/profile.mobileconfig") {
+        (Method::GET, What::Profile)
+    } else {
+        return Ok(None);
+    };
+    let Some(known) = Known::new(snapshot) else { return Ok(None) };
+    // HEAD wherever GET (RFC 9110 section 9.1).
+    let is_head = parts.method == Method::HEAD && allowed == Method::GET;
+    if parts.method != allowed && !is_head {
+        return Ok(Some(wrong_method(&allowed)));
+    }
+    let query = |name: &str| {
+        let query = parts.uri.query().unwrap_or_default();
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.into_owned())
+    };
+    Ok(Some(match what {
+        What::Pox => match body.read_ahead(CAP).await? {
+            Some(question) => text(StatusCode::OK, XML, autodiscover::answer(&known, &question)),
+            None => text(StatusCode::PAYLOAD_TOO_LARGE, XML, ""),
+        },
+        What::Json => {
+            let typed = path.rsplit_once("/v1.0/").map(|(_, address)| address.to_owned());
+            let (status, answer) = autodiscover::redirect(
+                &known,
+                typed.or(query("Email")).as_deref(),
+                query("Protocol").as_deref(),
+            );
+            text(status, JSON, answer)
+        }
+        What::Autoconfig => match query("emailaddress").filter(|address| !known.serves(address)) {
+            Some(_) => text(StatusCode::NOT_FOUND, XML, ""),
+            None => text(StatusCode::OK, XML, autoconfig::answer(&known, &asked.name)),
+        },
+        What::Profile => {
+            mobileconfig::answer(&known, query("email").as_deref(), at.setting.profiles.as_ref())
+        }
+    }))
+}
+
+enum What {
+    Pox,
+    Json,
+    Autoconfig,
+    Profile,
+}

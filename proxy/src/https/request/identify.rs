@@ -1,0 +1,229 @@
+//! Whom a request names: tried in the operator's order, one name after the other. A name here is a claim, for
+//! routing only; the backend says whether it is true.
+
+use super::validate::Validated;
+use crate::https::client::Client;
+use crate::https::message::body::RequestBody;
+use crate::https::message::fields::is_in;
+use crate::https::message::refusal::{NO_TOKEN, Refusal};
+use crate::https::message::scheme;
+use crate::https::request::form;
+use crate::https::request::json;
+use crate::https::request::pairs::{AMBIGUOUS, is_ambiguous, one_of};
+use crate::shared::Listening;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{Method, StatusCode};
+use std::borrow::Cow;
+use usher_backends::directory::{Found, Placement};
+use usher_config::ArchiveKey;
+use usher_config::domains::Arrival;
+use usher_config::https::{Identity, Naming};
+use usher_wire::http::path;
+
+/// Claimant request it is.
+#[derive(Debug)]
+pub(crate) enum Claimant {
+    /// Of whoever has this key, whose archive is there.
+    Placed {
+        key: ArchiveKey,
+        placement: Placement,
+        /// Where the name was.
+        by: &'static str,
+        /// The client is to have a cookie with this key, or a new one.
+        renews: bool,
+    },
+    /// It names nobody.
+    Nobodys,
+    /// It names somebody whom the directory does not know, with a password or as somebody proven.
+    Unknown { key: Option<ArchiveKey>, by: &'static str },
+    /// The directory cannot say.
+    Undecided { key: ArchiveKey },
+}
+
+/// A name that was found.
+struct Named {
+    key: Option<ArchiveKey>,
+    by: &'static str,
+    /// It cannot be anything else than a name.
+    is_certain: bool,
+}
+
+/// Finds out whose request it is. `cookie` is the value of usher's own.
+///
+/// # Errors
+/// When a name is there twice and not the same, or the body breaks off while a form is read.
+pub(crate) async fn identify(
+    client: &Client,
+    at: &Listening,
+    valid: &Validated,
+    body: &mut RequestBody,
+    cookie: Option<&str>,
+) -> Result<Claimant, Refusal> {
+    let snapshot = &at.setting.snapshot;
+    let mut unknown = None;
+    for identity in &snapshot.https.identities {
+        let named = match identity {
+            // Last, whatever its place: what the request says by itself goes before.
+            Identity::Cookie => None,
+            Identity::Form { path, field, names } => {
+                let is_login = valid.parts.method == Method::POST && valid.path.eq_ignore_ascii_case(path);
+                let typed = if is_login { form::read(&valid.parts, body, field).await? } else { None };
+                typed.map(|typed| named(client, at, valid, *names, typed.as_bytes(), "form", false))
+            }
+            other => explicit(client, at, valid, other)?,
+        };
+        match named.and_then(|named| place(client, named)) {
+            Some(nobody @ Claimant::Unknown { .. }) => unknown = unknown.or(Some(nobody)),
+            Some(whose) => return Ok(whose),
+            None => {}
+        }
+    }
+    if let Some(nobody) = unknown {
+        return Ok(nobody);
+    }
+    let age = snapshot.https.cookie_age;
+    if let Some(sealed) = cookie.filter(|_| snapshot.https.identities.contains(&Identity::Cookie))
+        && let Some((key, passed)) = client.shared.cookies.open_sealed("user", sealed, age)
+        && let Some(key) = snapshot.domains.written(&key)
+        && let Some(whose) = place(client, Named { key: Some(key), by: "cookie", is_certain: false })
+    {
+        return Ok(match whose {
+            // Whoever comes often enough never has to log in anew for it.
+            Claimant::Placed { key, placement, by, .. } => {
+                Claimant::Placed { key, placement, by, renews: passed > age / 2 }
+            }
+            other => other,
+        });
+    }
+    Ok(Claimant::Nobodys)
+}
+
+/// A name of this kind.
+fn named(
+    client: &Client,
+    at: &Listening,
+    valid: &Validated,
+    names: Naming,
+    typed: &[u8],
+    by: &'static str,
+    is_certain: bool,
+) -> Named {
+    let arrival = Arrival { local: Some(client.ends.1.ip()), server_name: Some(&valid.asked.name) };
+    Named { key: names.key(typed, &at.setting.snapshot.domains, arrival), by, is_certain }
+}
+
+/// The name that one place of the request has.
+fn explicit(
+    client: &Client,
+    at: &Listening,
+    valid: &Validated,
+    identity: &Identity,
+) -> Result<Option<Named>, Refusal> {
+    let parts = &valid.parts;
+    let named =
+        |names, typed: &[u8], by, is_certain| Some(named(client, at, valid, names, typed, by, is_certain));
+    let mut doubled = false;
+    let mut found = || match identity {
+        Identity::Basic => {
+            let given = credentials(parts, "basic")?;
+            // What cannot be read could still be somebody's password: it is refused, and nobody else hears of it.
+            let Ok(decoded) = STANDARD.decode(given).map(zeroize::Zeroizing::new) else {
+                return Some(Named { key: None, by: "basic", is_certain: true });
+            };
+            let user = decoded.split(|b| *b == b':').next().unwrap_or_default();
+            named(Naming::User, &as_utf8(user), "basic", true)
+        }
+        Identity::Bearer { claim, names } => {
+            let token = std::str::from_utf8(credentials(parts, "bearer")?).ok()?;
+            let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?.trim_end_matches('=')).ok()?;
+            let Ok(claimed) = json::text_of(&payload, claim) else {
+                doubled = true;
+                return None;
+            };
+            named(*names, claimed?.as_bytes(), "bearer", true)
+        }
+        Identity::Path { template } => {
+            let (names, segment) = template.find(&valid.path)?;
+            named(names, &path::name(segment), "path", false)
+        }
+        Identity::Query { parameter, names } => {
+            named(*names, one_of(parts.uri.query()?.as_bytes(), parameter)?.as_bytes(), "query", false)
+        }
+        Identity::Host { host } => {
+            let arrival = Arrival { local: Some(client.ends.1.ip()), server_name: Some(&valid.asked.name) };
+            let key = host.find(&valid.asked.name, &at.setting.snapshot.domains, arrival)?;
+            Some(Named { key: Some(key), by: "host", is_certain: false })
+        }
+        Identity::Header { name, senders, names } => {
+            let value = parts.headers.get(name).filter(|_| is_in(client.ends.0.ip(), senders))?;
+            named(*names, value.as_bytes(), "header", true)
+        }
+        Identity::ClientCertificate => {
+            named(Naming::User, client.certificate.as_ref()?.as_bytes(), "client-certificate", true)
+        }
+        Identity::Cookie | Identity::Form { .. } => None,
+    };
+    let ambiguous = match identity {
+        Identity::Header { name, .. } => parts.headers.get_all(name).iter().nth(1).is_some(),
+        Identity::Query { parameter, .. } => {
+            parts.uri.query().is_some_and(|query| is_ambiguous(query.as_bytes(), parameter))
+        }
+        _ => false,
+    };
+    let found = if ambiguous { None } else { found() };
+    if ambiguous || doubled { Err(AMBIGUOUS) } else { Ok(found) }
+}
+
+/// The credentials of this scheme (RFC 9110 section 11.4).
+fn credentials<'p>(parts: &'p Parts, scheme: &str) -> Option<&'p [u8]> {
+    let (given, rest) = scheme::split(parts.headers.get(AUTHORIZATION)?.as_bytes());
+    given.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
+}
+
+/// A name in UTF-8, or in Latin-1 where it is none: older clients know no other (RFC 7617 section 2.1).
+fn as_utf8(name: &[u8]) -> Cow<'_, [u8]> {
+    match std::str::from_utf8(name) {
+        Ok(_) => Cow::Borrowed(name),
+        Err(_) => Cow::Owned(name.iter().map(|b| char::from(*b)).collect::<String>().into_bytes()),
+    }
+}
+
+/// Where the archive of a name is. `None`: it was no name after all.
+fn place(client: &Client, named: Named) -> Option<Claimant> {
+    let Some(key) = named.key else {
+        return named.is_certain.then_some(Claimant::Unknown { key: None, by: named.by });
+    };
+    let begun = tokio::time::Instant::now();
+    let found = client.shared.directory.find(&key);
+    client.shared.meter.lookup(&found, begun.elapsed());
+    match found {
+        Ok(Found::Now(Some(placement)) | Found::Remembered(placement)) => {
+            // A form is posted once; what it is for comes after.
+            let renews = named.by == "form";
+            Some(Claimant::Placed { key, placement, by: named.by, renews })
+        }
+        Ok(Found::Now(None)) => {
+            named.is_certain.then_some(Claimant::Unknown { key: Some(key), by: named.by })
+        }
+        Err(error) => {
+            tracing::error!(%error, "the directory cannot be read");
+            Some(Claimant::Undecided { key })
+        }
+    }
+}
+
+/// What somebody unknown is told, or nobody where there is no array: how to say who they are, where that would
+/// help, else `otherwise`.
+pub(crate) fn challenge(at: &Listening, otherwise: StatusCode, cause: &'static str) -> Refusal {
+    let identities = &at.setting.snapshot.https.identities;
+    if identities.contains(&Identity::Basic) {
+        Refusal::new(StatusCode::UNAUTHORIZED, cause)
+    } else if identities.iter().any(|identity| matches!(identity, Identity::Bearer { .. })) {
+        Refusal::new(StatusCode::UNAUTHORIZED, NO_TOKEN)
+    } else {
+        Refusal::new(otherwise, cause)
+    }
+}

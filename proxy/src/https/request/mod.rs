@@ -1,0 +1,116 @@
+//! One request, from its head to the head of its response. Each stage consumes the one before: validated, opened,
+//! identified, routed, sent, answered.
+
+mod answer;
+mod cross_site;
+mod form;
+mod identify;
+mod json;
+mod opened;
+mod own_cookies;
+mod pairs;
+mod route;
+mod send;
+mod validate;
+
+use self::send::Sent;
+use self::validate::{Invalid, validate};
+use super::client::Client;
+use super::message::body::Source;
+use super::message::interim::Inform;
+use super::message::pace::Patience;
+use super::message::refusal::Refusal;
+use super::pages;
+use super::pages::answer::Form;
+use super::record::RequestRecord;
+use super::response::ResponseBody;
+use super::upstream::Unreached;
+use super::upstream::tunnel::Tunnel;
+use crate::shared::Listening;
+use h2::Reason;
+use http::request::Parts;
+use http::{Response, StatusCode};
+use std::sync::Arc;
+
+/// What becomes of a request.
+pub(crate) enum Outcome {
+    Response(Response<ResponseBody>),
+    /// The backend has switched protocols.
+    Tunnel(Response<ResponseBody>, Box<Tunnel>),
+    /// An HTTP/2 stream that cannot be answered.
+    Reset(Reason),
+    /// It is cut off.
+    Cut,
+}
+
+/// What the stages before the answer came to.
+enum Served {
+    Own(Response<ResponseBody>),
+    Sent(Box<Sent>),
+    Reset(Reason),
+}
+
+/// Serves a request. `refused` says why it is not, where that is known already; what is refused is answered in
+/// this `form`.
+pub(crate) async fn exchange(
+    client: &Arc<Client>,
+    parts: Parts,
+    source: Source,
+    refused: Option<Refusal>,
+    form: Form,
+    inform: &impl Inform,
+) -> Outcome {
+    let at = client.listening();
+    let version = parts.version;
+    // What stands in place of a request that is refused is nobody's.
+    let path = if refused.is_some() { "" } else { parts.uri.path() };
+    let patience = Patience::of(&at.setting.snapshot.limits, None);
+    let mut record = RequestRecord::new(client, version, parts.method.clone(), path, patience);
+    let served = match refused {
+        Some(refusal) => Err(refusal.into()),
+        None => Box::pin(serve(&mut record, &at, parts, source, inform)).await,
+    };
+    match served {
+        Ok(Served::Own(response)) => answer::own(record, &at, version, response),
+        Ok(Served::Sent(sent)) => sent.answer(record, &at, version).await,
+        Ok(Served::Reset(reason)) => Outcome::Reset(reason),
+        Err(Unreached::Refused(why)) => answer::refusal(record, &at, version, why, form),
+        Err(Unreached::Ended(ended)) => {
+            record.end(ended);
+            Outcome::Cut
+        }
+    }
+}
+
+/// Takes a request from stage to stage.
+async fn serve(
+    record: &mut RequestRecord,
+    at: &Listening,
+    parts: Parts,
+    source: Source,
+    inform: &impl Inform,
+) -> Result<Served, Unreached> {
+    let client = record.client.clone();
+    let validated = match validate(parts, &client, at) {
+        Ok(validated) => validated,
+        Err(Invalid::Refused(refusal)) => return Err(refusal.into()),
+        Err(Invalid::Malformed(cause)) => {
+            record.refused(Refusal::new(StatusCode::BAD_REQUEST, cause));
+            return Ok(Served::Reset(Reason::PROTOCOL_ERROR));
+        }
+    };
+    let mut opened = validated.open(record, at, source)?;
+    // What asks for a tunnel would take a page for one.
+    if !opened.connects {
+        let what = (&*opened.validated.path, &*opened.validated.asked);
+        let page = pages::page(&client, at, what, &opened.validated.parts, &mut opened.body).await;
+        if let Some(page) = page.map_err(Refusal::from)? {
+            return Ok(Served::Own(page));
+        }
+    }
+    let Some(identified) = opened.identify(record, at).await? else {
+        return Ok(Served::Reset(Reason::HTTP_1_1_REQUIRED));
+    };
+    let routed = identified.route(record, at).await?;
+    Ok(Served::Sent(Box::new(routed.send(record, at, inform).await?)))
+}

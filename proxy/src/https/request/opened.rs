@@ -1,0 +1,67 @@
+//! A valid request with its body, and what its path says of both.
+
+use super::validate::Validated;
+use crate::https::message::body::{BodyFault, RequestBody, Source};
+use crate::https::message::pace::{Pace, Patience};
+use crate::https::message::refusal::Refusal;
+use crate::https::record::RequestRecord;
+use crate::https::upstream::tunnel;
+use crate::shared::Listening;
+use http::header::{CONTENT_LENGTH, HeaderValue};
+use http::{HeaderMap, Method, StatusCode, Version};
+use std::time::Duration;
+
+/// A request whose body can be read.
+pub(super) struct Opened {
+    pub(super) validated: Validated,
+    pub(super) body: RequestBody,
+    /// It asks for a tunnel by extended CONNECT.
+    pub(super) connects: bool,
+    /// Trailers that nobody has announced go on to HTTP/1.1 as well.
+    pub(super) sends_trailers: bool,
+    /// For the head of the response.
+    pub(super) timeout: Duration,
+}
+
+impl Validated {
+    /// Opens the body that comes from `source`.
+    pub(super) fn open(
+        mut self,
+        record: &mut RequestRecord,
+        at: &Listening,
+        source: Source,
+    ) -> Result<Opened, Refusal> {
+        let snapshot = &at.setting.snapshot;
+        let https = &snapshot.https;
+        let policy = https.policy(&self.path);
+        let limit = policy.and_then(|policy| policy.body_limit).or(https.body_limit);
+        let length = declared_length(&self.parts.headers);
+        if length.zip(limit).is_some_and(|(length, limit)| length > limit) {
+            return Err(BodyFault::TooLong.into());
+        }
+        let connects = self.parts.extensions.get::<h2::ext::Protocol>();
+        if connects.is_some_and(|protocol| !tunnel::may_switch_to(protocol.as_str().as_bytes(), policy)) {
+            // Before anybody is looked up for it.
+            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "protocol"));
+        }
+        let connects = connects.is_some();
+        let patience = Patience::of(&snapshot.limits, policy);
+        let timeout = policy.and_then(|policy| policy.response_timeout).unwrap_or(https.response_timeout);
+        let sends_trailers = policy.is_some_and(|policy| policy.request_trailers);
+        let is_empty_post = self.parts.version == Version::HTTP_2
+            && matches!(self.parts.method, Method::POST | Method::PUT | Method::PATCH)
+            && source.has_ended();
+        if is_empty_post && length.is_none() {
+            // HTTP/1.1 says so by a length, where the method expects a body (RFC 9110 section 8.6).
+            self.parts.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        let body = RequestBody::new(source, limit, Pace::new(patience), &at.setting);
+        record.patience = patience;
+        record.seen = Some(body.seen().clone());
+        Ok(Opened { validated: self, body, connects, sends_trailers, timeout })
+    }
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}

@@ -1,0 +1,152 @@
+//! Where a request goes, and under whose name it stands among the sessions.
+
+use super::cross_site::is_cross_site;
+use super::identify::{self, Claimant};
+use super::opened::Opened;
+use super::own_cookies::OwnCookies;
+use crate::https::client::Client;
+use crate::https::message::cookies;
+use crate::https::message::refusal::Refusal;
+use crate::https::message::scheme;
+use crate::https::record::{Held, RequestRecord};
+use crate::https::upstream::Destination;
+use crate::shared::Listening;
+use http::{StatusCode, Version};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::Instant;
+use usher_config::snapshot::Affinity;
+
+/// A request whose user is known as far as it says.
+pub(super) struct Identified {
+    opened: Opened,
+    claimant: Claimant,
+    own: OwnCookies,
+    /// Another site has made a browser send it.
+    is_cross_site: bool,
+}
+
+/// A request that has somewhere to go.
+pub(super) struct Routed {
+    pub(super) opened: Opened,
+    pub(super) destination: Destination,
+    pub(super) binding: Binding,
+}
+
+/// The cookies that bind a client to where its requests go.
+pub(super) struct Binding {
+    user: Option<String>,
+    /// Nobody's browser is bound by a page of somebody else's.
+    is_cross_site: bool,
+}
+
+impl Opened {
+    /// Finds out whose request it is. `None`: it logs in on its connection, which has no place where many share one.
+    pub(super) async fn identify(
+        mut self,
+        record: &RequestRecord,
+        at: &Listening,
+    ) -> Result<Option<Identified>, Refusal> {
+        let client = &record.client;
+        let parts = &mut self.validated.parts;
+        if scheme::is_connection_login(&parts.headers) {
+            if parts.version == Version::HTTP_2 {
+                return Ok(None);
+            }
+            client.logs_in_on_connections.store(true, Ordering::Relaxed);
+        }
+        let is_cross_site = is_cross_site(&parts.method, &parts.headers, &self.validated.asked);
+        let own = OwnCookies::take(&mut parts.headers);
+        let claimant =
+            identify::identify(client, at, &self.validated, &mut self.body, own.user.as_deref()).await?;
+        Ok(Some(Identified { opened: self, claimant, own, is_cross_site }))
+    }
+}
+
+impl Identified {
+    /// Decides where it goes.
+    pub(super) async fn route(self, record: &mut RequestRecord, at: &Listening) -> Result<Routed, Refusal> {
+        let Self { opened, claimant, own, is_cross_site } = self;
+        let mut binding = Binding { user: None, is_cross_site };
+        let destination = destination(record, at, claimant, &own, &mut binding).await?;
+        Ok(Routed { opened, destination, binding })
+    }
+}
+
+impl Binding {
+    /// The fields that bind the client, where the request has come to something. A login that failed binds nobody.
+    pub(super) fn cookies(
+        self,
+        client: &Client,
+        destination: &Destination,
+        held: Option<&Held>,
+        age: Duration,
+        status: StatusCode,
+    ) -> Vec<String> {
+        if self.is_cross_site {
+            return Vec::new();
+        }
+        let succeeded = status.is_success() || status.is_redirection() || status.is_informational();
+        let mut fields: Vec<String> = self.user.filter(|_| succeeded).into_iter().collect();
+        if let (Destination::Array { name, member }, Some(Held::Member(lease))) = (destination, held)
+            && is_bound(client, name)
+            && member.as_deref() != Some(&lease.backend().id.name)
+            && let Some(sealed) =
+                client.shared.cookies.seal(&format!("member:{name}"), &lease.backend().id.name)
+        {
+            fields.push(cookies::set(cookies::MEMBER, &sealed, age));
+        }
+        fields
+    }
+}
+
+async fn destination(
+    record: &mut RequestRecord,
+    at: &Listening,
+    claimant: Claimant,
+    own: &OwnCookies,
+    binding: &mut Binding,
+) -> Result<Destination, Refusal> {
+    let client = record.client.clone();
+    let https = &at.setting.snapshot.https;
+    match claimant {
+        Claimant::Placed { key, placement, by, renews } => {
+            record.by = by;
+            record.enter(at, key.to_string());
+            if renews {
+                let sealed = client.shared.cookies.seal("user", &key.to_string());
+                binding.user = sealed.map(|sealed| cookies::set(cookies::USER, &sealed, https.cookie_age));
+            }
+            Ok(Destination::Home { host: placement.host, key })
+        }
+        Claimant::Undecided { key } => {
+            record.enter(at, key.to_string());
+            Err(Refusal::unavailable("directory"))
+        }
+        Claimant::Unknown { key, by } => {
+            record.by = by;
+            record.is_unknown = true;
+            record.enter(at, key.map(|key| key.to_string()).unwrap_or_default());
+            let name = record.session.as_ref().map(|session| &*session.about.user).unwrap_or_default();
+            client.shared.web_refusals.made_up(name.as_bytes(), Instant::now()).await;
+            Err(identify::challenge(at, StatusCode::FORBIDDEN, "unknown-user"))
+        }
+        Claimant::Nobodys => {
+            record.enter(at, String::new());
+            let Some(name) = https.array.clone() else {
+                return Err(identify::challenge(at, StatusCode::NOT_FOUND, "names-nobody"));
+            };
+            let sealed = own.member.as_deref().filter(|_| is_bound(&client, &name));
+            let opened = sealed.and_then(|sealed| {
+                client.shared.cookies.open_sealed(&format!("member:{name}"), sealed, https.cookie_age)
+            });
+            Ok(Destination::Array { name, member: opened.map(|(member, _)| member) })
+        }
+    }
+}
+
+/// Whether clients of this array are kept at their member by a cookie.
+fn is_bound(client: &Client, array: &str) -> bool {
+    let roster = client.shared.fleet.roster();
+    roster.array(array).is_some_and(|array| array.config.affinity == Affinity::Cookie)
+}

@@ -1,0 +1,107 @@
+//! A routed request on its way to a backend, and what comes back.
+
+use super::route::{Binding, Routed};
+use crate::https::client::Client;
+use crate::https::message::fields;
+use crate::https::message::interim::Inform;
+use crate::https::message::refusal::Refusal;
+use crate::https::record::RequestRecord;
+use crate::https::upstream::{self, Destination, Manner, Outgoing, Unreached, UpstreamResponse, tunnel};
+use crate::shared::Listening;
+use http::header::{EXPECT, HeaderValue};
+use http::{Request, StatusCode};
+use std::time::Duration;
+use usher_config::https::{Https, Identity};
+
+/// A request that has the head of its response.
+pub(super) struct Sent {
+    pub(super) upstream: UpstreamResponse,
+    /// With whom the client has asked for.
+    pub(super) host: HeaderValue,
+    /// Without an octet from the backend.
+    pub(super) timeout: Duration,
+    /// What binds the client.
+    pub(super) cookies: Vec<String>,
+    /// The protocol that the backend has switched to.
+    pub(super) switched: Option<HeaderValue>,
+}
+
+impl Routed {
+    /// Sends it.
+    pub(super) async fn send(
+        self,
+        record: &mut RequestRecord,
+        at: &Listening,
+        inform: &impl Inform,
+    ) -> Result<Sent, Unreached> {
+        let Self { mut opened, destination, binding } = self;
+        let client = record.client.clone();
+        let https = &at.setting.snapshot.https;
+        let policy = https.policy(&opened.validated.path);
+        let parts = &mut opened.validated.parts;
+        let upgrade = tunnel::upgrade(parts, opened.body.is_empty(), policy);
+        let expects = parts.headers.contains_key(EXPECT) && !opened.body.is_empty();
+        let may_not_set = |name: &str| sets_identity(https, &client, name);
+        let (version, id) = (parts.version, record.id);
+        let (asked, teller) = (&opened.validated.asked, (&client.told, client.ends.0.ip()));
+        fields::to_backend(&mut parts.headers, teller, https, version, asked, id, may_not_set);
+        if expects {
+            parts.headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
+        }
+        if let Some(protocol) = &upgrade {
+            tunnel::ask(&mut parts.headers, protocol);
+        }
+        parts.extensions.clear();
+        let (host, timeout) = (asked.host.clone(), opened.timeout);
+        let manner = Manner {
+            host: host.clone(),
+            upgrades: upgrade.is_some(),
+            expects,
+            sends_trailers: opened.sends_trailers,
+            timeout,
+        };
+        let request = Request::from_parts(opened.validated.parts, opened.body);
+        let outgoing = Outgoing { request, manner };
+        let upstream = upstream::forward(record, at, &destination, outgoing, inform).await?;
+        let status = upstream.response.status();
+        let switched = switched(&upstream, upgrade)?;
+        // The client would take any success for an open tunnel (RFC 8441 section 5).
+        if opened.connects && status.is_success() {
+            return Err(Refusal::new(StatusCode::BAD_GATEWAY, "no-switch").into());
+        }
+        let cookies = bound_by(binding, record, &destination, https, status);
+        Ok(Sent { upstream, host, timeout, cookies, switched })
+    }
+}
+
+/// The protocol that the backend has switched to, where it was asked to.
+fn switched(
+    upstream: &UpstreamResponse,
+    upgrade: Option<HeaderValue>,
+) -> Result<Option<HeaderValue>, Refusal> {
+    if upstream.response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(None);
+    }
+    let agreed = upgrade.filter(|protocol| tunnel::has_switched_to(protocol, upstream.response.headers()));
+    agreed.map(Some).ok_or(Refusal::new(StatusCode::BAD_GATEWAY, "unasked-switch"))
+}
+
+fn bound_by(
+    binding: Binding,
+    record: &RequestRecord,
+    destination: &Destination,
+    https: &Https,
+    status: StatusCode,
+) -> Vec<String> {
+    binding.cookies(&record.client, destination, record.held.as_ref(), https.cookie_age, status)
+}
+
+/// Whether a field of this name says who somebody is, and this client may not set it.
+fn sets_identity(https: &Https, client: &Client, name: &str) -> bool {
+    https.identities.iter().any(|identity| match identity {
+        Identity::Header { name: known, senders, .. } => {
+            known == name && !fields::is_in(client.ends.0.ip(), senders)
+        }
+        _ => false,
+    })
+}

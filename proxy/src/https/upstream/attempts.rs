@@ -1,0 +1,274 @@
+//! Tries to send a request until there is the head of a response: another connection where one had been closed, another
+//! member where that is safe.
+
+use super::again::Again;
+use super::dress::{announce, dress};
+use super::lease::lease;
+use super::open::{Wanted, link};
+use super::send::{Unsent, send};
+use super::{Destination, Manner, Outgoing, Unreached, UpstreamResponse, rewrite};
+use crate::https::client::Client;
+use crate::https::message::body::{RequestBody, Seen};
+use crate::https::message::interim::Inform;
+use crate::https::message::refusal::Refusal;
+use crate::https::message::scheme;
+use crate::https::record::RequestRecord;
+use crate::shared::Listening;
+use http::header::WWW_AUTHENTICATE;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::Instant;
+use usher_backends::connect::{Cause, ConnectFault, HttpTarget, Stage};
+use usher_backends::http::{Link, SendFault};
+use usher_backends::roster::{BackendId, Service};
+use usher_config::snapshot::HttpVersion;
+
+/// Connections that may turn out to have been closed before a new one is made.
+const CLOSED: u32 = 3;
+/// Beyond any moment at which a connection may be opened for a request.
+const OWN: Duration = Duration::from_secs(3600);
+
+/// Sends `outgoing` to its destination.
+pub(crate) async fn forward(
+    record: &mut RequestRecord,
+    at: &Listening,
+    destination: &Destination,
+    outgoing: Outgoing,
+    inform: &impl Inform,
+) -> Result<UpstreamResponse, Unreached> {
+    record.client.shared.retries.earn();
+    let Outgoing { mut request, manner } = outgoing;
+    let mut attempts = Attempts::new(at, destination, manner, &request);
+    loop {
+        match attempts.next(record, request, inform).await? {
+            Attempt::Answered(response) => return Ok(*response),
+            Attempt::Again(another) => request = another,
+        }
+    }
+}
+
+/// What one of them came to.
+enum Attempt {
+    Answered(Box<UpstreamResponse>),
+    /// This is to be tried next.
+    Again(Request<RequestBody>),
+}
+
+/// What those before have come to.
+struct Attempts<'a> {
+    at: &'a Listening,
+    destination: &'a Destination,
+    manner: Manner,
+    /// The body, as far as it has gone on.
+    seen: Arc<Seen>,
+    again: Again,
+    /// Doing it twice is doing it once, and it has no body.
+    is_safe: bool,
+    /// By when there must be a connection.
+    until: Instant,
+    /// Members that did not answer.
+    tried: Vec<BackendId>,
+    /// The next connection must have been made after this.
+    younger: Option<Instant>,
+    /// It has been sent a second time although a backend may have done it.
+    repeated: bool,
+    /// Connections that turned out to have been closed.
+    closed: u32,
+    /// What the last one came to.
+    former: Option<Refusal>,
+}
+
+impl<'a> Attempts<'a> {
+    fn new(
+        at: &'a Listening,
+        destination: &'a Destination,
+        manner: Manner,
+        request: &Request<RequestBody>,
+    ) -> Self {
+        Self {
+            at,
+            destination,
+            manner,
+            seen: request.body().seen().clone(),
+            again: Again::of(request),
+            is_safe: may_be_repeated(request.method()) && request.body().is_empty(),
+            until: Instant::now() + at.setting.snapshot.limits.backend_connect,
+            tried: Vec::new(),
+            younger: None,
+            repeated: false,
+            closed: 0,
+            former: None,
+        }
+    }
+
+    /// One attempt.
+    async fn next(
+        &mut self,
+        record: &mut RequestRecord,
+        mut request: Request<RequestBody>,
+        inform: &impl Inform,
+    ) -> Result<Attempt, Unreached> {
+        let client = record.client.clone();
+        // Where there is nobody else, what the former one came to is the answer.
+        let held =
+            lease(&client, self.destination, &self.tried).map_err(|none| self.former.unwrap_or(none))?;
+        let id = held.id().clone();
+        let Some(target) = record.hold(held).target().cloned() else {
+            tracing::error!(host = %id, "this host has users and no `http`");
+            return Err(Refusal::unavailable("no-http").into());
+        };
+        let wanted = self.wanted(&client, &target);
+        let mut link = match link(record, self.at, &target, &wanted).await {
+            Ok(link) => link,
+            Err(fault) => {
+                self.note_unlinked(&client, id, &fault)?;
+                return Ok(Attempt::Again(request));
+            }
+        };
+        self.prepare(&mut request, &link, &target).await?;
+        if let Destination::Home { key, .. } = self.destination
+            && client.shared.fleet.roster().moving(key).is_some()
+        {
+            // Held while a connection was made.
+            return Err(Refusal::unavailable("moving").into());
+        }
+        if link.version() == HttpVersion::Two {
+            self.seen.keep(self.at.setting.snapshot.limits.http_replay);
+        }
+        match send(record, &mut link, request, &self.seen, &self.manner, inform).await {
+            Ok(response) => {
+                if asks_for_connection_login(&response) {
+                    client.logs_in_on_connections.store(true, Ordering::Relaxed);
+                }
+                self.seen.answered();
+                let reusable = !self.manner.upgrades;
+                Ok(Attempt::Answered(Box::new(UpstreamResponse { response, link, target, reusable })))
+            }
+            Err(Unsent::Ended(ended)) => Err(Unreached::Ended(ended)),
+            Err(Unsent::Fault(fault)) => self.after(&client, id, &link, fault).map(Attempt::Again),
+        }
+    }
+
+    fn wanted(&self, client: &Client, target: &HttpTarget) -> Wanted {
+        let logs_in = client.logs_in_on_connections.load(Ordering::Relaxed);
+        let upgrades = self.manner.upgrades;
+        let version = if upgrades || logs_in { HttpVersion::One } else { target.endpoint.version };
+        Wanted { version, younger: self.younger, upgrades, until: self.until }
+    }
+
+    /// There is no connection: nothing was sent, and another member is as good.
+    fn note_unlinked(
+        &mut self,
+        client: &Client,
+        id: BackendId,
+        fault: &ConnectFault,
+    ) -> Result<(), Unreached> {
+        client.shared.observer.connect_failed(&id.name, fault);
+        if !matches!(self.destination, Destination::Array { .. }) || Instant::now() >= self.until {
+            return Err(refusal_for(fault).into());
+        }
+        self.tried.push(id);
+        self.former = Some(refusal_for(fault));
+        Ok(())
+    }
+
+    /// Writes the request as it goes over `link` to `target`.
+    async fn prepare(
+        &self,
+        request: &mut Request<RequestBody>,
+        link: &Link<RequestBody>,
+        target: &HttpTarget,
+    ) -> Result<(), Refusal> {
+        if self.manner.sends_trailers && link.version() == HttpVersion::One {
+            announce(request).await?;
+        }
+        let host = &self.manner.host;
+        dress(request, link.version(), host);
+        if self.again.names_places {
+            // As it came, whatever a target before this one has made of it.
+            rewrite::restore(request.headers_mut(), &self.again.headers);
+            if !target.endpoint.tls && target.endpoint.rewrite {
+                rewrite::to_backend(request.headers_mut(), host);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is sent after `fault`.
+    fn after(
+        &mut self,
+        client: &Client,
+        id: BackendId,
+        link: &Link<RequestBody>,
+        fault: SendFault<RequestBody>,
+    ) -> Result<Request<RequestBody>, Unreached> {
+        let SendFault { fault, is_refused, unsent } = fault;
+        if let Some(refusal) = self.seen.fault().map(Refusal::from) {
+            return Err(refusal.into());
+        }
+        // It was closed while it waited, or is about to be: nothing is lost.
+        let request = match unsent {
+            Some(request) => Some(*request),
+            None if is_refused => self.again.request(&self.seen),
+            None => None,
+        };
+        let timed_out = matches!(fault.cause, Cause::TimedOut);
+        // Of one that was never used it says something where it was given the request.
+        let is_shared = link.version() == HttpVersion::Two;
+        let may_be_resent = link.used || is_refused || is_shared;
+        // Whoever turns requests away may do so as often as there is time for another connection.
+        let has_turns = self.closed < CLOSED || is_shared && Instant::now() < self.until;
+        if let Some(request) = request
+            && may_be_resent
+            && has_turns
+            && (!timed_out || link.is_closed())
+        {
+            self.younger = match self.closed {
+                0 => None,
+                1..CLOSED => Some(Instant::now()),
+                // Others have been served on those that were opened since: one of its own.
+                _ => Some(self.until + OWN),
+            };
+            self.closed += 1;
+            return Ok(request);
+        }
+        let shared = &client.shared;
+        shared.observer.connect_failed(&id.name, &fault);
+        shared.health.note_session(&id, Service::Http, Err(&fault));
+        // One that does not answer in time would not do so sooner.
+        let may_repeat = self.is_safe && !timed_out && !self.repeated && shared.retries.take();
+        let another = if may_repeat { self.again.request(&self.seen) } else { None };
+        let another = another.ok_or_else(|| refusal_for(&fault))?;
+        shared.meter.http.retried();
+        (self.younger, self.repeated) = (Some(Instant::now()), true);
+        self.former = Some(refusal_for(&fault));
+        if matches!(self.destination, Destination::Array { .. }) {
+            self.tried.push(id);
+        }
+        Ok(another)
+    }
+}
+
+/// Whether doing it twice is doing it once (RFC 9110 section 9.2.2).
+fn may_be_repeated(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
+        || matches!(method.as_str(), "PROPFIND" | "REPORT")
+}
+
+fn asks_for_connection_login(response: &Response<Incoming>) -> bool {
+    response.status() == StatusCode::UNAUTHORIZED
+        && response.headers().get_all(WWW_AUTHENTICATE).iter().any(scheme::asks_for_connection)
+}
+
+/// What a client is told of a fault on the way to a backend.
+fn refusal_for(fault: &ConnectFault) -> Refusal {
+    let status = match (fault.stage, &fault.cause) {
+        (Stage::Resolve | Stage::Dial | Stage::ProxyHeader, _) => StatusCode::SERVICE_UNAVAILABLE,
+        (_, Cause::TimedOut) => StatusCode::GATEWAY_TIMEOUT,
+        _ => StatusCode::BAD_GATEWAY,
+    };
+    Refusal::new(status, fault.stage.name())
+}

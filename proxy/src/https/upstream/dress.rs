@@ -1,0 +1,54 @@
+//! Writes a request in the way of the connection that it goes over.
+
+use crate::https::message::body::RequestBody;
+use crate::https::message::refusal::Refusal;
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING};
+use http::uri::Scheme;
+use http::{HeaderValue, Request, Uri, Version};
+use http_body::Body;
+use usher_config::snapshot::HttpVersion;
+
+/// Octets of a body that are read to learn of its trailers.
+const AHEAD: usize = 64 * 1024;
+
+/// Says which trailers the body ends with: HTTP/1.1 sends those alone that were announced.
+pub(super) async fn announce(request: &mut Request<RequestBody>) -> Result<(), Refusal> {
+    if request.body().is_empty() || request.headers().contains_key(TRAILER) {
+        return Ok(());
+    }
+    let names = request.body_mut().announce(AHEAD).await.map_err(Refusal::from)?;
+    request.headers_mut().extend(names.map(|names| (TRAILER, names)));
+    Ok(())
+}
+
+/// Writes the request in the way of `version`.
+pub(super) fn dress(request: &mut Request<RequestBody>, version: HttpVersion, host: &HeaderValue) {
+    let mut uri = http::uri::Parts::default();
+    uri.path_and_query = request.uri().path_and_query().cloned();
+    let (is_empty, length) = (request.body().is_empty(), request.body().size_hint().exact());
+    match version {
+        HttpVersion::One => {
+            *request.version_mut() = Version::HTTP_11;
+            // It is of this connection alone (RFC 9110 section 10.1.4).
+            if request.headers().contains_key(TE) && !request.headers().contains_key(CONNECTION) {
+                request.headers_mut().insert(CONNECTION, HeaderValue::from_static("te"));
+            }
+            request.headers_mut().insert(HOST, host.clone());
+            // The codec takes GET for a request without a body otherwise.
+            if !is_empty && length.is_none() && !request.headers().contains_key(CONTENT_LENGTH) {
+                request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+        }
+        HttpVersion::Two => {
+            *request.version_mut() = Version::HTTP_2;
+            request.headers_mut().remove(HOST);
+            request.headers_mut().remove(CONNECTION);
+            request.headers_mut().remove(TRANSFER_ENCODING);
+            uri.scheme = Some(Scheme::HTTPS);
+            uri.authority = host.to_str().ok().and_then(|host| host.parse().ok());
+        }
+    }
+    if let Ok(uri) = Uri::from_parts(uri) {
+        *request.uri_mut() = uri;
+    }
+}

@@ -1,0 +1,75 @@
+//! To a backend and back to the head of its response. Knows no client's codec.
+
+mod again;
+mod attempts;
+mod dress;
+mod lease;
+mod open;
+pub(crate) mod retry;
+pub(crate) mod rewrite;
+mod send;
+pub(crate) mod tunnel;
+
+pub(crate) use attempts::forward;
+
+use crate::https::message::body::RequestBody;
+use crate::https::message::refusal::Refusal;
+use crate::session::Ended;
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use std::sync::Arc;
+use std::time::Duration;
+use usher_backends::connect::HttpTarget;
+use usher_backends::http::Link;
+use usher_config::ArchiveKey;
+
+/// Where a request may go.
+pub(crate) enum Destination {
+    /// To the one host that holds the archive of `key`.
+    Home { host: String, key: ArchiveKey },
+    /// To any member of an array; to this one while it is in service.
+    Array { name: String, member: Option<String> },
+}
+
+/// A request that is ready to be sent.
+pub(crate) struct Outgoing {
+    pub(crate) request: Request<RequestBody>,
+    pub(crate) manner: Manner,
+}
+
+/// How a request is to be sent.
+pub(crate) struct Manner {
+    /// Whom the client has asked for.
+    pub(crate) host: HeaderValue,
+    /// It asks to switch protocols, which HTTP/1.1 alone can.
+    pub(crate) upgrades: bool,
+    /// Nothing is said of a body before the backend wants it.
+    pub(crate) expects: bool,
+    /// Trailers that nobody has announced go on to HTTP/1.1 as well.
+    pub(crate) sends_trailers: bool,
+    /// For the head of the response.
+    pub(crate) timeout: Duration,
+}
+
+/// A response whose body is still to come.
+pub(crate) struct UpstreamResponse {
+    pub(crate) response: Response<Incoming>,
+    pub(crate) link: Link<RequestBody>,
+    pub(crate) target: Arc<HttpTarget>,
+    /// Whether the connection may serve another request.
+    pub(crate) reusable: bool,
+}
+
+/// Why there is no response.
+pub(crate) enum Unreached {
+    /// The client is told so.
+    Refused(Refusal),
+    /// It has been ended; there is nobody to tell.
+    Ended(Ended),
+}
+
+impl From<Refusal> for Unreached {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}

@@ -1,0 +1,138 @@
+//! Connections that become another protocol's: only after the backend has said so (RFC 9110 section 7.8), over
+//! HTTP/1.1 and by extended CONNECT over HTTP/2 (RFC 8441).
+
+use crate::https::message::fields;
+use crate::https::message::refusal::Refusal;
+use crate::https::record::RequestRecord;
+use crate::https::response::ResponseBody;
+use crate::https::upstream::UpstreamResponse;
+use crate::relay;
+use crate::session::{By, Cause, Doing, Ended, Stage};
+use crate::shared::Listening;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::request::Parts;
+use http::{HeaderMap, Method, Response, StatusCode, Version};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use usher_config::https::PathPolicy;
+
+/// A switched connection to a backend.
+pub(crate) struct Tunnel {
+    record: RequestRecord,
+    backend: OnUpgrade,
+    patience: Duration,
+}
+
+/// Whether a connection may be switched to `protocol`, as `Upgrade` or `:protocol` names it: to WebSocket (RFC 6455),
+/// and to what the path's policy adds. Behind a switch nobody follows what is said, so nothing else is let through.
+pub(crate) fn may_switch_to(protocol: &[u8], policy: Option<&PathPolicy>) -> bool {
+    let name = protocol.split(|b| *b == b'/').next().unwrap_or_default();
+    let added = policy.into_iter().flat_map(|policy| &policy.upgrades).any(|added| {
+        // One that is written with its version is meant with that one.
+        let wanted = if added.contains('/') { protocol } else { name };
+        wanted.eq_ignore_ascii_case(added.as_bytes())
+    });
+    protocol.eq_ignore_ascii_case(b"websocket") || added
+}
+
+/// The protocol that a request may switch to, if it asks for one. One that asks by extended CONNECT becomes a GET.
+pub(crate) fn upgrade(
+    parts: &mut Parts,
+    has_no_body: bool,
+    policy: Option<&PathPolicy>,
+) -> Option<HeaderValue> {
+    if let Some(protocol) = parts.extensions.remove::<h2::ext::Protocol>() {
+        let protocol = protocol.as_str();
+        parts.method = Method::GET;
+        if protocol.eq_ignore_ascii_case("websocket") {
+            let mut nonce = [0; 16];
+            // The backend's answer to it is not asked for: TLS says who answers.
+            let _ = aws_lc_rs::rand::fill(&mut nonce);
+            if let Ok(key) = HeaderValue::from_str(&STANDARD.encode(nonce)) {
+                parts.headers.insert(SEC_WEBSOCKET_KEY, key);
+            }
+        }
+        return HeaderValue::from_str(protocol).ok();
+    }
+    let mut options = elements(&parts.headers, &CONNECTION);
+    let wants = options.any(|option| option.eq_ignore_ascii_case(b"upgrade"));
+    if parts.version != Version::HTTP_11 || !has_no_body || !wants {
+        return None;
+    }
+    // One of those that are offered, and only that one goes on (RFC 9110 section 7.8).
+    let found = elements(&parts.headers, &UPGRADE).find(|protocol| may_switch_to(protocol, policy));
+    found.and_then(|protocol| HeaderValue::from_bytes(protocol).ok())
+}
+
+/// The elements of a list, over all its fields.
+fn elements<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
+    let values = headers.get_all(name).into_iter();
+    values.flat_map(|value| value.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii)
+}
+
+/// Asks a backend for `protocol`, or says that it is spoken from here on.
+pub(crate) fn ask(headers: &mut HeaderMap, protocol: &HeaderValue) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, protocol.clone());
+}
+
+/// The backend has switched: so does the client's side.
+pub(crate) fn switch(
+    mut record: RequestRecord,
+    at: &Listening,
+    reached: UpstreamResponse,
+) -> (Response<ResponseBody>, Box<Tunnel>) {
+    let UpstreamResponse { mut response, link, .. } = reached;
+    link.uncount();
+    let backend = hyper::upgrade::on(&mut response);
+    record.answered(response.status());
+    let (mut head, _) = response.into_parts();
+    fields::from_backend(&mut head.headers);
+    fields::add_via(&mut head.headers, head.version, &record.client.told);
+    head.extensions.clear();
+    let patience = at.setting.snapshot.limits.farewell;
+    let tunnel = Box::new(Tunnel { record, backend, patience });
+    (Response::from_parts(head, ResponseBody::of(Bytes::new())), tunnel)
+}
+
+/// Whether a backend has switched to the protocol that it was asked for; one that names none has.
+pub(crate) fn has_switched_to(protocol: &HeaderValue, headers: &HeaderMap) -> bool {
+    let mut given = elements(headers, &UPGRADE).peekable();
+    given.peek().is_none() || given.all(|given| given.eq_ignore_ascii_case(protocol.as_bytes()))
+}
+
+/// Makes a switch's answer that of an extended CONNECT.
+pub(crate) fn as_connect(head: &mut Response<ResponseBody>) {
+    *head.status_mut() = StatusCode::OK;
+    for name in [CONNECTION, UPGRADE, SEC_WEBSOCKET_ACCEPT] {
+        head.headers_mut().remove(name);
+    }
+}
+
+impl Tunnel {
+    /// Joins the client with the backend until either ends.
+    pub(crate) async fn run(mut self, client: impl AsyncRead + AsyncWrite + Unpin) {
+        let Ok(backend) = self.backend.await else {
+            self.record.refused(Refusal::new(StatusCode::BAD_GATEWAY, "switch"));
+            return;
+        };
+        let Some(session) = &self.record.session else { return };
+        session.note_doing(Doing::Busy);
+        let counted = &self.record.client.shared.meter.bytes;
+        let (ended, octets) =
+            relay::splice(session, client, TokioIo::new(backend), counted, self.patience).await;
+        self.record.from_client += octets.0;
+        self.record.from_backend += octets.1;
+        self.record.end(ended);
+    }
+
+    /// The client never came.
+    pub(crate) fn give_up(mut self) {
+        self.record.end(Ended::new(By::Client, Stage::Relay, Cause::Reset));
+    }
+}

@@ -45,7 +45,7 @@ pub(crate) async fn forward(
     loop {
         match attempts.next(record, request, inform).await? {
             Attempt::Answered(response) => return Ok(*response),
-            Attempt::Again(another) => request = another,
+            Attempt::Again(another) => request = *another,
         }
     }
 }
@@ -54,7 +54,7 @@ pub(crate) async fn forward(
 enum Attempt {
     Answered(Box<UpstreamResponse>),
     /// This is to be tried next.
-    Again(Request<RequestBody>),
+    Again(Box<Request<RequestBody>>),
 }
 
 /// What those before have come to.
@@ -125,7 +125,7 @@ impl<'a> Attempts<'a> {
             Ok(link) => link,
             Err(fault) => {
                 self.note_unlinked(&client, id, &fault)?;
-                return Ok(Attempt::Again(request));
+                return Ok(Attempt::Again(Box::new(request)));
             }
         };
         self.prepare(&mut request, &link, &target).await?;
@@ -148,7 +148,9 @@ impl<'a> Attempts<'a> {
                 Ok(Attempt::Answered(Box::new(UpstreamResponse { response, link, target, reusable })))
             }
             Err(Unsent::Ended(ended)) => Err(Unreached::Ended(ended)),
-            Err(Unsent::Fault(fault)) => self.after(&client, id, &link, fault).map(Attempt::Again),
+            Err(Unsent::Fault(fault)) => {
+                self.after(&client, id, &link, fault).map(Box::new).map(Attempt::Again)
+            }
         }
     }
 

@@ -3,10 +3,14 @@
 //! Knows no client, no listener and no metric: what happens here is told to an [`Observer`], which the
 //! program gives.
 
+mod backend;
 pub mod connect;
 pub mod directory;
+mod fault;
 pub mod health;
+mod hold;
 pub mod http;
+mod learnt;
 pub mod observer;
 pub mod pick;
 pub mod roster;

@@ -1,10 +1,24 @@
 //! Through this, the crate reports what happened; what becomes of it (logs, metrics) is the program's.
 
-use crate::connect::ConnectFault;
-use crate::health::Report;
-use crate::roster::{AgentWord, BackendId, Service};
+use crate::backend::{BackendId, Service};
+use crate::fault::ConnectFault;
+use crate::hold::AgentWord;
+use crate::learnt::Learnt;
 use std::time::Duration;
 use usher_config::Fault;
+
+/// What is known of one service.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// When it was last probed, in seconds since 1970.
+    pub at: i64,
+    /// How long that took.
+    pub took: Duration,
+    /// Why it failed; `None`: it did not.
+    pub fault: Option<String>,
+    /// What probes have learnt of it.
+    pub learnt: Learnt,
+}
 
 /// Hears of every connection to a backend. Called from sessions: must not block.
 pub trait Observer: Send + Sync {

@@ -4,7 +4,7 @@
 //! change is on the disk once the call returns.
 
 use crate::directory::{key_of, kind};
-use crate::roster::{HoldKind, KeyHold, OperatorHold};
+use crate::hold::{HoldKind, KeyHold, OperatorHold};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -20,7 +20,7 @@ use usher_backends::connect::HttpTarget;
 use usher_backends::directory::Directory;
 use usher_backends::health::Health;
 use usher_backends::http::Pool;
-use usher_backends::roster::{Fleet, Gate};
+use usher_backends::roster::{AdmissionCounter, Fleet};
 use usher_config::Snapshot;
 use usher_config::snapshot::Listener;
 
@@ -51,11 +51,11 @@ pub(crate) struct Shared {
     /// Connections of HTTP/2 that may be idle.
     pub(crate) idlers: Idlers,
     /// Counts the connections.
-    pub(crate) connections: Arc<Gate>,
+    pub(crate) connections: Arc<AdmissionCounter>,
     /// Counts the connections that are not relayed yet.
-    pub(crate) doors: Arc<Gate>,
+    pub(crate) doors: Arc<AdmissionCounter>,
     /// Counts the logins that wait for a host that is out.
-    pub(crate) held_logins: Arc<Gate>,
+    pub(crate) held_logins: Arc<AdmissionCounter>,
     /// How much memory is left.
     pub(crate) pressure: Pressure,
     /// Starts sessions.
@@ -138,11 +138,11 @@ impl Shared {
 }
 
 /// A counted place, given up when it is dropped.
-pub(crate) struct Place(Arc<Gate>);
+pub(crate) struct Place(Arc<AdmissionCounter>);
 
 impl Place {
     /// Takes one of `most`; `None`: there is none left.
-    pub(crate) fn take(gate: &Arc<Gate>, most: Option<u32>) -> Option<Self> {
+    pub(crate) fn take(gate: &Arc<AdmissionCounter>, most: Option<u32>) -> Option<Self> {
         gate.enter(most).ok().map(|()| Self(gate.clone()))
     }
 }

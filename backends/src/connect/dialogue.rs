@@ -1,7 +1,6 @@
 //! Speaks with a backend from its greeting to its answer to a login.
 
-use super::{BackendStream, Cause, ConnectFault, Deadlines, Learnt, OnBehalf, Stage, tls};
-use crate::roster::Host;
+use super::{BackendStream, Cause, ConnectFault, Deadlines, ImapTarget, Learnt, OnBehalf, Stage, tls};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -60,7 +59,7 @@ pub struct LoginFault {
 /// From the TCP connection to a backend that waits for a login.
 pub(super) async fn open(
     mut tcp: TcpStream,
-    host: &Host,
+    target: &ImapTarget,
     on_behalf: Option<OnBehalf<'_>>,
     until: Instant,
 ) -> Result<Ready, ConnectFault> {
@@ -68,15 +67,15 @@ pub(super) async fn open(
         Some(on_behalf) => on_behalf,
         None => own_addresses(&tcp).map_err(|error| ConnectFault::at(Stage::Dial, error))?,
     };
-    send_proxy_header(&mut tcp, host.config.imap.client_address, on_behalf, until).await?;
-    let stream = match (&host.tls, host.config.imap.tls) {
+    send_proxy_header(&mut tcp, target.endpoint.client_address, on_behalf, until).await?;
+    let stream = match (&target.tls, target.endpoint.tls) {
         (Some(config), BackendTls::Implicit) => {
-            BackendStream::Tls(tls::handshake(tcp, &host.config.name, config, until).await?)
+            BackendStream::Tls(tls::handshake(tcp, &target.name, config, until).await?)
         }
         (Some(config), BackendTls::StartTls) => {
             let mut stream = BackendStream::Plain(tcp);
             let proof = start_tls(&mut stream, until).await?;
-            return upgraded(stream, proof, host, config, until).await;
+            return upgraded(stream, proof, target, config, until).await;
         }
         (None, _) | (Some(_), BackendTls::None) => BackendStream::Plain(tcp),
     };
@@ -120,14 +119,14 @@ pub(super) async fn start_tls(
 async fn upgraded(
     stream: BackendStream,
     _proof: BackendDrained,
-    host: &Host,
+    target: &ImapTarget,
     config: &std::sync::Arc<rustls::ClientConfig>,
     until: Instant,
 ) -> Result<Ready, ConnectFault> {
     let BackendStream::Plain(tcp) = stream else {
         return Err(ConnectFault::at(Stage::Greeting, Cause::Protocol(Fault::OutOfStep)));
     };
-    let stream = BackendStream::Tls(tls::handshake(tcp, &host.config.name, config, until).await?);
+    let stream = BackendStream::Tls(tls::handshake(tcp, &target.name, config, until).await?);
     let mut out = Vec::new();
     let opening = Opening::under_tls(&mut out);
     ready(stream, opening, out, until).await
@@ -193,7 +192,7 @@ impl Ready {
     /// outage, not a wrong password.
     pub async fn log_in(
         mut self,
-        host: &Host,
+        target: &ImapTarget,
         credential: &Credential,
         client_id: &ClientId,
         on_behalf: Option<OnBehalf<'_>>,
@@ -201,7 +200,7 @@ impl Ready {
     ) -> Result<LoginOutcome, LoginFault> {
         let until = Instant::now() + deadlines.login;
         let undelivered = |fault| LoginFault { fault, is_delivered: false };
-        let wanted = host.config.imap.client_address == ClientAddress::ImapId;
+        let wanted = target.endpoint.client_address == ClientAddress::ImapId;
         let told = on_behalf.filter(|_| wanted).map(Told::new);
         let own_id = told.as_ref().map(Told::fields).unwrap_or_default();
         let mut out = SecretBuf::default();

@@ -1,7 +1,7 @@
 //! The way to a backend's web service.
 
 use super::{BackendStream, Cause, ConnectFault, Deadlines, OnBehalf, Stage, dial, dialogue, tls};
-use crate::http::{Bound, USERS};
+use super::{Bound, USERS};
 use rustls::ClientConfig;
 use std::sync::Arc;
 use tokio::time::Instant;

@@ -3,22 +3,28 @@
 //! One way for sessions and health probes. No credential is sent before the backend has proven to be the one
 //! that is meant.
 
+mod bound;
 mod dial;
 mod dialogue;
 pub mod fingerprint;
 mod http;
 pub mod identity;
+mod imap_target;
 pub mod pair;
 mod stream;
 pub mod tls;
 
+pub use crate::fault::{Cause, ConnectFault, Stage};
+pub use crate::learnt::Learnt;
+pub use bound::{Bound, Slot};
+pub(crate) use bound::{Counted, USERS};
 pub use dial::{dial, keep_alive, knock};
 pub use dialogue::{LoggedIn, LoginFault, LoginOutcome, Ready};
 pub use http::{HttpTarget, open_http};
+pub use imap_target::ImapTarget;
 pub use stream::BackendStream;
 
 use crate::Observer;
-use crate::roster::Host;
 use rustls::ClientConfig;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,7 +33,6 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use usher_config::snapshot::ClientAddress;
 use usher_config::snapshot::Limits;
-use usher_wire::imap::login::Fault;
 
 /// For whom a backend is contacted.
 #[derive(Debug, Clone, Copy)]
@@ -64,112 +69,6 @@ impl From<&Limits> for Deadlines {
     }
 }
 
-/// How far the connection had come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// Looking up the host's address.
-    Resolve,
-    /// The TCP connection.
-    Dial,
-    /// Sending the PROXY header.
-    ProxyHeader,
-    /// The TLS handshake, with the pins.
-    Tls,
-    /// The greeting, capabilities and STARTTLS.
-    Greeting,
-    /// The login.
-    Login,
-    /// The answer to a request.
-    Response,
-}
-
-impl Stage {
-    /// A word of a closed set, for logs and labels.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Resolve => "resolve",
-            Self::Dial => "dial",
-            Self::ProxyHeader => "proxy-header",
-            Self::Tls => "tls",
-            Self::Greeting => "greeting",
-            Self::Login => "login",
-            Self::Response => "response",
-        }
-    }
-}
-
-/// Why a backend could not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Cause {
-    /// The deadline passed.
-    #[error("no answer in time")]
-    TimedOut,
-    /// The system's word.
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-    /// The backend closed the connection.
-    #[error("the backend closed the connection")]
-    Closed,
-    /// The certificate is none of the pinned ones.
-    #[error("the certificate is none of the pinned ones")]
-    Pin,
-    /// TLS failed otherwise.
-    #[error("{0}")]
-    Tls(String),
-    /// The backend broke the protocol.
-    #[error("protocol: {}", .0.name())]
-    Protocol(Fault),
-    /// The backend broke HTTP; the word says where.
-    #[error("http: {0}")]
-    Http(&'static str),
-    /// There are as many connections as the operator allows.
-    #[error("as many connections as `max_connections` allows")]
-    Full,
-    /// The backend says that it cannot serve.
-    #[error("the backend answered {0}")]
-    Unavailable(&'static str),
-}
-
-/// Why a backend could not be used, and how far the connection had come.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {cause}", .stage.name())]
-pub struct ConnectFault {
-    /// How far.
-    pub stage: Stage,
-    /// Why.
-    pub cause: Cause,
-}
-
-impl ConnectFault {
-    pub(crate) fn at(stage: Stage, cause: impl Into<Cause>) -> Self {
-        Self { stage, cause: cause.into() }
-    }
-
-    fn no_certificate() -> Self {
-        Self::at(Stage::Tls, Cause::Tls("no certificate that can be read".to_owned()))
-    }
-}
-
-/// What can be learnt of a backend on the way to it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Learnt {
-    /// Its capabilities before login, separated by spaces.
-    pub capabilities: Option<String>,
-    /// The end of its certificate's validity, in seconds since 1970.
-    pub certificate_ends: Option<i64>,
-}
-
-impl Learnt {
-    /// What is not known here, from `other`.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        Self {
-            capabilities: self.capabilities.or(other.capabilities),
-            certificate_ends: self.certificate_ends.or(other.certificate_ends),
-        }
-    }
-}
-
 /// `host:port` as addresses are written, an IPv6 address in brackets.
 pub fn authority(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
@@ -196,10 +95,10 @@ pub async fn reach(
 ///
 /// # Errors
 /// [`ConnectFault`], within the deadline.
-pub async fn look(host: &Host, deadlines: &Deadlines) -> Result<Ready, ConnectFault> {
+pub async fn look(target: &ImapTarget, deadlines: &Deadlines) -> Result<Ready, ConnectFault> {
     let until = Instant::now() + deadlines.connect;
-    let tcp = knock(&host.config.imap.address, until).await?;
-    dialogue::open(tcp, host, None, until).await
+    let tcp = knock(&target.endpoint.address, until).await?;
+    dialogue::open(tcp, target, None, until).await
 }
 
 /// Connects to `address` for a client of plain TCP, and tells its address where `told` says so.
@@ -223,7 +122,7 @@ pub async fn open_tcp(
 /// # Errors
 /// [`ConnectFault`], within the deadline.
 pub async fn open(
-    host: &Host,
+    target: &ImapTarget,
     on_behalf: OnBehalf<'_>,
     deadlines: &Deadlines,
     observer: &Arc<dyn Observer>,
@@ -231,16 +130,16 @@ pub async fn open(
     let begun = Instant::now();
     let until = begun + deadlines.connect;
     let opened = async {
-        let tcp = dial(&host.config.imap.address, deadlines, until).await?;
-        dialogue::open(tcp, host, Some(on_behalf), until).await
+        let tcp = dial(&target.endpoint.address, deadlines, until).await?;
+        dialogue::open(tcp, target, Some(on_behalf), until).await
     };
     match opened.await {
         Ok(ready) => {
-            observer.connected(&host.config.name, begun.elapsed());
+            observer.connected(&target.name, begun.elapsed());
             Ok(ready)
         }
         Err(fault) => {
-            observer.connect_failed(&host.config.name, &fault);
+            observer.connect_failed(&target.name, &fault);
             Err(fault)
         }
     }

@@ -3,15 +3,16 @@
 //! What is found out becomes holds in the roster; nothing here is asked by a session.
 
 mod agent;
-mod board;
+
+mod evaluate;
 mod probe;
-mod rounds;
+mod reports;
+mod scheduler;
 pub mod secret;
 mod suspicion;
+mod targets;
 mod verdict;
-mod watched;
-mod weigh;
 
-pub use board::Report;
-pub use rounds::Health;
+pub use crate::observer::Report;
+pub use scheduler::Health;
 pub use verdict::{Outcome, Turn, Verdict};

@@ -215,22 +215,22 @@ async fn imap(
         (ImapProbe::Tcp, _) if !deeper => knock(&endpoint.address, until).await,
         (ImapProbe::Tls, BackendTls::Implicit) if !deeper && !wants_header(endpoint.client_address) => {
             let stream =
-                connect::reach(&endpoint.address, &host.config.name, host.tls.as_ref(), until).await?;
+                connect::reach(&endpoint.address, &host.config.name, host.imap.tls.as_ref(), until).await?;
             Ok(Learnt { certificate_ends: stream.certificate_ends(), ..Learnt::default() })
         }
         (ImapProbe::Tcp | ImapProbe::Tls | ImapProbe::Greeting, _) => {
-            let ready = connect::look(host, deadlines).await?;
+            let ready = connect::look(&host.imap, deadlines).await?;
             let learnt = ready.learnt();
             ready.leave().await;
             Ok(learnt)
         }
         (ImapProbe::Login { user, password_file }, _) => {
             let password = read_password(password_file, host, secrets_dir).await?;
-            let ready = connect::look(host, deadlines).await?;
+            let ready = connect::look(&host.imap, deadlines).await?;
             let learnt = ready.learnt();
             let user = user.clone().into_bytes();
             let credential = Credential { authorize_as: Vec::new(), user, password };
-            let answered = ready.log_in(host, &credential, &ClientId::default(), None, deadlines).await;
+            let answered = ready.log_in(&host.imap, &credential, &ClientId::default(), None, deadlines).await;
             match answered.map_err(|fault| fault.fault)? {
                 LoginOutcome::Accepted(logged_in) => {
                     logged_in.leave().await;

@@ -1,8 +1,9 @@
 //! One connection to a web service, and a request on it.
 
-use super::bound::{Bound, Counted, Slot};
 use super::judged::{Judge, Judged};
-use crate::connect::{Cause, ConnectFault, Deadlines, HttpTarget, OnBehalf, Stage, open_http};
+use crate::connect::{
+    Bound, Cause, ConnectFault, Counted, Deadlines, HttpTarget, OnBehalf, Slot, Stage, USERS, open_http,
+};
 use http::{Method, Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -21,8 +22,6 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const WINDOW: u32 = 32 * 1024 * 1024;
 /// Between two signs of life of an HTTP/2 connection that is in use, and for the answer to one.
 const ALIVE: Duration = Duration::from_secs(20);
-/// Requests at a time on an HTTP/2 connection: what every server takes (RFC 9113 section 6.5.2).
-pub(crate) const USERS: usize = 100;
 /// Most octets that are gathered of a response before they are handed on.
 const BUFFER: usize = Caps::RESPONSE.head + 16 * 1024;
 

@@ -3,12 +3,10 @@
 //!
 //! Knows no client and no routing: whoever holds a lease of a backend asks here.
 
-mod bound;
 mod judged;
 mod link;
 mod pool;
 
-pub use bound::Bound;
-pub(crate) use link::USERS;
+pub use crate::connect::Bound;
 pub use link::{Link, SendFault};
 pub use pool::Pool;

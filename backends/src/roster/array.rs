@@ -1,7 +1,7 @@
 //! An array as it stands: any of its members can serve anyone.
 
-use super::standing::{Service, Standing};
-use super::{BackendId, Lease};
+use super::standing::Standing;
+use super::{BackendId, Lease, Service};
 use crate::connect::HttpTarget;
 use crate::pick::{self, Candidate, Draw};
 use quick_cache::sync::Cache;

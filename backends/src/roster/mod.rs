@@ -2,46 +2,25 @@
 //!
 //! Readers never lock. [`Fleet`] is the one writer; it must never be asked by a session.
 
+mod admission;
 mod array;
 mod fleet;
-mod gate;
-mod hold;
 mod queue;
 mod standing;
 
+pub use crate::backend::{BackendId, Service};
+pub use crate::hold::{AgentHold, AgentWord, HoldKind, Holds, KeyHold, OperatorHold, now};
+pub use admission::{AdmissionCounter, Denied};
 pub use array::{ArrayInService, Member};
 pub use fleet::{Fleet, FleetError, HostOrigin, Prepared};
-pub use gate::{Barred, Gate};
-pub use hold::{AgentHold, AgentWord, HoldKind, Holds, KeyHold, OperatorHold, now};
 pub use queue::{Logins, UnderWay};
-pub use standing::{Out, Service, Shut, Standing};
+pub use standing::{Out, Shut, Standing};
 
-use crate::connect::HttpTarget;
-use rustls::ClientConfig;
+use crate::connect::{HttpTarget, ImapTarget};
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::sync::Arc;
 use usher_config::ArchiveKey;
 use usher_config::snapshot::InstanceHost;
-
-/// Names a backend: an instance host, or a member of an array. Operators hold machines, by name; health and
-/// leases are each backend's own.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BackendId {
-    /// The array, for a member.
-    pub array: Option<Arc<str>>,
-    /// The host's or the member's name.
-    pub name: Arc<str>,
-}
-
-impl fmt::Display for BackendId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.array {
-            Some(array) => write!(f, "{array}/{}", self.name),
-            None => f.write_str(&self.name),
-        }
-    }
-}
 
 /// One instance host as it stands.
 pub struct Host {
@@ -51,9 +30,8 @@ pub struct Host {
     pub config: Arc<InstanceHost>,
     /// Where its definition is.
     pub origin: HostOrigin,
-    /// How TLS towards it is made; a configuration of its own, so that no session of another host or of
-    /// other pins is ever resumed with it. `None`: no TLS.
-    pub(crate) tls: Option<Arc<ClientConfig>>,
+    /// How its IMAP is reached.
+    pub imap: Arc<ImapTarget>,
     /// How its web service is reached.
     pub http: Option<Arc<HttpTarget>>,
     /// How it stands.
@@ -63,7 +41,7 @@ pub struct Host {
 /// The right to use a backend for one session or request. Counted until it is dropped.
 pub struct Lease<B> {
     backend: Arc<B>,
-    gate: Arc<Gate>,
+    gate: Arc<AdmissionCounter>,
 }
 
 impl<B> Lease<B> {
@@ -83,7 +61,7 @@ impl Host {
     /// The same host, standing otherwise.
     fn standing_so(&self, standing: Standing) -> Self {
         let (id, config, origin) = (self.id.clone(), self.config.clone(), self.origin.clone());
-        Self { id, config, origin, tls: self.tls.clone(), http: self.http.clone(), standing }
+        Self { id, config, origin, imap: self.imap.clone(), http: self.http.clone(), standing }
     }
 
     /// Takes a lease for `service`. Where the host has just come back, logins wait for their turn before; requests,

@@ -1,32 +1,11 @@
 //! How one backend stands in one roster: its holds, what health has taken out, and its gate.
 
-use super::gate::{Barred, Gate};
-use super::hold::Holds;
+use super::admission::{AdmissionCounter, Denied};
 use super::queue::Logins;
+use crate::backend::Service;
+use crate::hold::Holds;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// What a backend is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Service {
-    /// IMAP.
-    Imap,
-    /// HTTP.
-    Http,
-    /// Anything over TCP.
-    Tcp,
-}
-
-impl Service {
-    /// A word of a closed set, for logs and labels.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Imap => "imap",
-            Self::Http => "http",
-            Self::Tcp => "tcp",
-        }
-    }
-}
 
 /// A service that health has taken out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +59,7 @@ impl Shut {
 /// How a backend stands.
 #[derive(Clone, Default)]
 pub struct Standing {
-    pub(super) gate: Arc<Gate>,
+    pub(super) gate: Arc<AdmissionCounter>,
     /// The logins of a host that has just come back.
     pub logins: Arc<Logins>,
     /// The holds on it as a whole.
@@ -134,9 +113,9 @@ impl Standing {
             return Err(Shut::Unhealthy);
         }
         self.gate.enter(most).map_err(|barred| match barred {
-            Barred::Closed if self.holds.stopped() => Shut::Stopped,
-            Barred::Closed => Shut::Draining,
-            Barred::Full => Shut::Full,
+            Denied::Closed if self.holds.stopped() => Shut::Stopped,
+            Denied::Closed => Shut::Draining,
+            Denied::Full => Shut::Full,
         })
     }
 }

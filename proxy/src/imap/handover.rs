@@ -294,12 +294,12 @@ async fn attempt(
     let deadlines = Deadlines::from(&door.snapshot().limits);
     let id = door.id.to_string();
     let on_behalf = OnBehalf { source: door.client, destination: door.local, session: &id };
-    let opened = connect::open(&host, on_behalf, &deadlines, &shared.observer).await;
+    let opened = connect::open(&host.imap, on_behalf, &deadlines, &shared.observer).await;
     shared.health.note_session(&host.id, Service::Imap, opened.as_ref().map(|_| ()));
     let Ok(ready) = opened else { return Try::Out };
     let credential = credential_for(door, &host, claim, key);
     let begun = Instant::now();
-    let answered = ready.log_in(&host, &credential, &claim.client_id, Some(on_behalf), &deadlines).await;
+    let answered = ready.log_in(&host.imap, &credential, &claim.client_id, Some(on_behalf), &deadlines).await;
     shared.meter.stage("login", begun.elapsed());
     match answered {
         Ok(LoginOutcome::Accepted(logged_in)) => {

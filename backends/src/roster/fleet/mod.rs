@@ -1,19 +1,19 @@
 //! The one writer of the roster. Readers take the picture as it is; whoever changes it makes a new one.
 
-mod desk;
+mod builder;
 #[cfg(test)]
 mod tests;
 
-use super::hold::{AgentWord, HoldKind, KeyHold, OperatorHold, now};
-use super::standing::{Out, Returning, Service};
-use super::{BackendId, Roster};
+use super::standing::{Out, Returning};
+use super::{BackendId, Roster, Service};
 use crate::Observer;
-use crate::connect::HttpTarget;
 use crate::connect::identity::Identity;
 use crate::connect::tls::{self, TlsError};
+use crate::connect::{HttpTarget, ImapTarget};
+use crate::hold::{AgentWord, HoldKind, KeyHold, OperatorHold, now};
 use crate::state::{AddedHost, State, StateError};
 use arc_swap::{ArcSwap, Guard};
-use desk::{ArrayDraft, Desk, HostDraft};
+use builder::{ArrayDraft, HostDraft, RosterBuilder};
 use rustls::ClientConfig;
 use std::collections::HashMap;
 use std::path::Path;
@@ -63,7 +63,7 @@ pub struct Fleet {
     /// Told when it is another one.
     changed: Arc<Notify>,
     /// What the picture is made of. Held while a new picture is made, never while a file is written.
-    desk: Mutex<Desk>,
+    builder: Mutex<RosterBuilder>,
     /// One change of what is kept at a time, from the file to the picture.
     state: Mutex<State>,
     observer: Arc<dyn Observer>,
@@ -90,10 +90,10 @@ impl Fleet {
         observer: Arc<dyn Observer>,
     ) -> Result<Self, FleetError> {
         let state = State::open(state_dir)?;
-        let mut desk = Desk {
+        let mut builder = RosterBuilder {
             operator: state.operator_holds()?.into_iter().collect(),
             moving: state.key_holds()?.into_iter().collect(),
-            ..Desk::default()
+            ..RosterBuilder::default()
         };
         let added = state.hosts()?;
         let (roster, state, identity) = (ArcSwap::default(), Mutex::new(state), Arc::new(identity));
@@ -101,14 +101,14 @@ impl Fleet {
             match usher_config::load_host(&host.definition) {
                 Ok(config) => {
                     let origin = HostOrigin::Added { since: host.since, by: host.by };
-                    desk.added.push(host_draft(config, origin, &identity, &observer)?);
+                    builder.added.push(host_draft(config, origin, &identity, &observer)?);
                 }
                 // Another version may have known other keys.
                 Err(faults) => observer.added_host_unreadable(&host.name, &faults),
             }
         }
-        let changed = desk.changed.clone();
-        let fleet = Self { roster, changed, desk: Mutex::new(desk), state, observer, identity };
+        let changed = builder.changed.clone();
+        let fleet = Self { roster, changed, builder: Mutex::new(builder), state, observer, identity };
         let prepared = fleet.prepare(hosts, arrays)?;
         fleet.put_in_place(prepared);
         fleet.restore()?;
@@ -129,21 +129,21 @@ impl Fleet {
     fn restore(&self) -> Result<(), StateError> {
         let mut forgotten = Vec::new();
         {
-            let mut desk = self.desk();
-            for (name, initial) in desk.initial_states() {
+            let mut builder = self.builder();
+            for (name, initial) in builder.initial_states() {
                 match initial {
                     InitialState::Remembered => {}
                     InitialState::Started => {
-                        if desk.operator.remove(&name).is_some() {
+                        if builder.operator.remove(&name).is_some() {
                             forgotten.push(name);
                         }
                     }
                     InitialState::Stopped => {
-                        desk.boot.insert(name);
+                        builder.boot.insert(name);
                     }
                 }
             }
-            desk.publish(&self.roster);
+            builder.publish(&self.roster);
         }
         let state = self.state();
         forgotten.iter().try_for_each(|name| state.release(name))
@@ -155,8 +155,8 @@ impl Fleet {
     /// When no TLS can be made towards one of them.
     pub fn prepare(&self, hosts: &[InstanceHost], arrays: &[Array]) -> Result<Prepared, TlsError> {
         let (former_hosts, former_arrays) = {
-            let desk = self.desk();
-            (desk.file.clone(), desk.arrays.clone())
+            let builder = self.builder();
+            (builder.file.clone(), builder.arrays.clone())
         };
         let former_hosts: HashMap<_, _> =
             former_hosts.iter().map(|former| (former.config.name.as_str(), former)).collect();
@@ -196,12 +196,12 @@ impl Fleet {
     /// Puts a configuration in place. Hosts that were added at run time stay. Returns the names of hosts that
     /// are gone.
     pub fn put_in_place(&self, prepared: Prepared) -> Vec<String> {
-        let mut desk = self.desk();
-        let former = desk.names();
-        desk.file = prepared.hosts;
-        desk.arrays = prepared.arrays;
-        desk.publish(&self.roster);
-        let now = desk.names();
+        let mut builder = self.builder();
+        let former = builder.names();
+        builder.file = prepared.hosts;
+        builder.arrays = prepared.arrays;
+        builder.publish(&self.roster);
+        let now = builder.names();
         former.difference(&now).cloned().collect()
     }
 
@@ -214,9 +214,9 @@ impl Fleet {
         self.known(name)?;
         let hold = OperatorHold { kind, since: now(), by: by.to_owned(), why: why.to_owned() };
         state.hold(name, &hold)?;
-        let mut desk = self.desk();
-        desk.operator.insert(name.to_owned(), hold);
-        desk.publish(&self.roster);
+        let mut builder = self.builder();
+        builder.operator.insert(name.to_owned(), hold);
+        builder.publish(&self.roster);
         Ok(())
     }
 
@@ -228,10 +228,10 @@ impl Fleet {
         let state = self.state();
         self.known(name)?;
         state.release(name)?;
-        let mut desk = self.desk();
-        desk.operator.remove(name);
-        desk.boot.remove(name);
-        desk.publish(&self.roster);
+        let mut builder = self.builder();
+        builder.operator.remove(name);
+        builder.boot.remove(name);
+        builder.publish(&self.roster);
         let roster = self.roster.load();
         let mut left = Vec::new();
         for (_, standing) in roster.standings(name) {
@@ -250,9 +250,9 @@ impl Fleet {
         let state = self.state();
         let hold = KeyHold { since: now(), by: by.to_owned(), why: why.to_owned() };
         state.hold_key(key, &hold)?;
-        let mut desk = self.desk();
-        desk.moving.insert(key.clone(), hold);
-        desk.publish(&self.roster);
+        let mut builder = self.builder();
+        builder.moving.insert(key.clone(), hold);
+        builder.publish(&self.roster);
         Ok(())
     }
 
@@ -263,9 +263,9 @@ impl Fleet {
     pub fn release_key(&self, key: &ArchiveKey) -> Result<bool, FleetError> {
         let state = self.state();
         state.release_key(key)?;
-        let mut desk = self.desk();
-        let held = desk.moving.remove(key).is_some();
-        desk.publish(&self.roster);
+        let mut builder = self.builder();
+        let held = builder.moving.remove(key).is_some();
+        builder.publish(&self.roster);
         Ok(held)
     }
 
@@ -292,10 +292,10 @@ impl Fleet {
         let origin = HostOrigin::Added { since: added.since, by: by.to_owned() };
         let draft = host_draft(config, origin, &self.identity, &self.observer)?;
         state.put_host(&added)?;
-        let mut desk = self.desk();
-        desk.added.retain(|host| host.config.name != name);
-        desk.added.push(draft);
-        desk.publish(&self.roster);
+        let mut builder = self.builder();
+        builder.added.retain(|host| host.config.name != name);
+        builder.added.push(draft);
+        builder.publish(&self.roster);
         Ok(())
     }
 
@@ -327,30 +327,30 @@ impl Fleet {
         // A member of that name is the same machine, and stays held.
         let alone = self.roster.load().standings(name).count() == 1;
         state.remove_host(name, alone)?;
-        let mut desk = self.desk();
-        desk.added.retain(|host| host.config.name != name);
+        let mut builder = self.builder();
+        builder.added.retain(|host| host.config.name != name);
         if alone {
-            desk.operator.remove(name);
-            desk.boot.remove(name);
+            builder.operator.remove(name);
+            builder.boot.remove(name);
         }
-        desk.publish(&self.roster);
+        builder.publish(&self.roster);
         Ok(())
     }
 
     /// Takes `service` of a backend out, for as long as health says so.
     pub fn take_out(&self, id: &BackendId, out: Out) {
-        let mut desk = self.desk();
-        let Some(kept) = desk.kept.get_mut(id) else { return };
+        let mut builder = self.builder();
+        let Some(kept) = builder.kept.get_mut(id) else { return };
         kept.out.retain(|former| former.service != out.service);
         kept.returning.retain(|returning| returning.service != out.service);
         kept.out.push(out);
-        desk.publish_one(&self.roster, id);
+        builder.publish_one(&self.roster, id);
     }
 
     /// Takes `service` of a backend back in: little by little over `ramp`, where one is given.
     pub fn take_back(&self, id: &BackendId, service: Service, ramp: Option<Duration>) {
-        let mut desk = self.desk();
-        let Some(kept) = desk.kept.get_mut(id) else { return };
+        let mut builder = self.builder();
+        let Some(kept) = builder.kept.get_mut(id) else { return };
         kept.out.retain(|out| out.service != service);
         kept.returning.retain(|returning| returning.service != service);
         if let Some(over) = ramp {
@@ -359,16 +359,16 @@ impl Fleet {
                 kept.standing.logins.begin();
             }
         }
-        desk.publish_one(&self.roster, id);
+        builder.publish_one(&self.roster, id);
     }
 
     /// Notes what a backend's agent says.
     pub fn note_agent(&self, id: &BackendId, word: AgentWord) {
-        let mut desk = self.desk();
-        let Some(kept) = desk.kept.get_mut(id) else { return };
+        let mut builder = self.builder();
+        let Some(kept) = builder.kept.get_mut(id) else { return };
         if kept.agent != word {
             kept.agent = word;
-            desk.publish_one(&self.roster, id);
+            builder.publish_one(&self.roster, id);
         }
     }
 
@@ -384,8 +384,8 @@ impl Fleet {
         wants.then(|| tls::client_config(name, pins, shows, &self.identity, &self.observer)).transpose()
     }
 
-    fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    fn builder(&self) -> MutexGuard<'_, RosterBuilder> {
+        self.builder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -408,5 +408,6 @@ fn host_draft(
         })
         .transpose()?;
     let http = config.http.as_ref().map(|http| HttpTarget::new(&config.name, http, tls.as_ref()));
-    Ok(HostDraft { config: Arc::new(config), origin, tls, http })
+    let imap = ImapTarget::new(&config.name, &config.imap, tls.as_ref());
+    Ok(HostDraft { config: Arc::new(config), origin, imap, http })
 }

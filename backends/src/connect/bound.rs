@@ -12,6 +12,9 @@ const LONG: Duration = Duration::from_secs(60);
 /// Between two looks for those while somebody waits.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// Requests at a time on an HTTP/2 connection: what every server takes (RFC 9113 section 6.5.2).
+pub(crate) const USERS: usize = 100;
+
 /// The bound of one backend.
 pub struct Bound {
     epoch: Instant,
@@ -29,7 +32,7 @@ pub struct Slot(OwnedSemaphorePermit);
 
 /// What a connection, or one user of it, counts for.
 #[derive(Debug, Default)]
-pub(super) struct Counted {
+pub(crate) struct Counted {
     connection: Mutex<Option<OwnedSemaphorePermit>>,
     slot: Mutex<Option<OwnedSemaphorePermit>>,
     /// Milliseconds from the epoch to the beginning of the request that it serves.
@@ -69,12 +72,12 @@ impl Bound {
     }
 
     /// The right to have a connection; `None`: not by then.
-    pub(super) async fn connection(&self, until: tokio::time::Instant) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn connection(&self, until: tokio::time::Instant) -> Option<OwnedSemaphorePermit> {
         self.wait(&self.connections, until).await
     }
 
     /// Counts a connection of HTTP/1.
-    pub(super) fn count(&self, connection: OwnedSemaphorePermit) -> Arc<Counted> {
+    pub(crate) fn count(&self, connection: OwnedSemaphorePermit) -> Arc<Counted> {
         let counted = Arc::new(Counted { connection: Mutex::new(Some(connection)), ..Counted::default() });
         counted.since.store(self.now(), Ordering::Relaxed);
         let mut known = lock(&self.known);
@@ -84,7 +87,7 @@ impl Bound {
     }
 
     /// A request begins on a connection.
-    pub(super) fn begin(&self, counted: &Counted, slot: Slot) {
+    pub(crate) fn begin(&self, counted: &Counted, slot: Slot) {
         counted.since.store(self.now(), Ordering::Relaxed);
         *lock(&counted.slot) = Some(slot.0);
     }
@@ -126,19 +129,19 @@ impl Bound {
 
 impl Counted {
     /// It counts no more: it is another protocol's, or serves one request for long, or is gone.
-    pub(super) fn release(&self) {
+    pub(crate) fn release(&self) {
         self.is_free.store(true, Ordering::Release);
         drop(lock(&self.slot).take());
         drop(lock(&self.connection).take());
     }
 
     /// The request is over.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         drop(lock(&self.slot).take());
     }
 
     /// Whether there may be another connection in its place by now.
-    pub(super) fn is_released(&self) -> bool {
+    pub(crate) fn is_released(&self) -> bool {
         self.is_free.load(Ordering::Acquire)
     }
 }

@@ -1,9 +1,9 @@
 //! What a roster is made of, and how one becomes the next.
 
 use super::HostOrigin;
-use crate::connect::HttpTarget;
+use crate::connect::{HttpTarget, ImapTarget};
+use crate::hold::{AgentWord, Holds, KeyHold, OperatorHold};
 use crate::roster::array::Memory;
-use crate::roster::hold::{AgentWord, Holds, KeyHold, OperatorHold};
 use crate::roster::standing::{Out, Returning, Standing};
 use crate::roster::{ArrayInService, BackendId, Host, Member, Roster};
 use arc_swap::ArcSwap;
@@ -16,7 +16,7 @@ use usher_config::snapshot::{Array, InitialState, InstanceHost};
 
 /// Everything that the roster is made of.
 #[derive(Default)]
-pub(super) struct Desk {
+pub(super) struct RosterBuilder {
     /// The configuration file's hosts.
     pub(super) file: Vec<HostDraft>,
     /// Those that were added at run time. Where the file has one of the same name, that one counts, and this
@@ -39,7 +39,7 @@ pub(super) struct Desk {
 pub(super) struct HostDraft {
     pub(super) config: Arc<InstanceHost>,
     pub(super) origin: HostOrigin,
-    pub(super) tls: Option<Arc<ClientConfig>>,
+    pub(super) imap: Arc<ImapTarget>,
     pub(super) http: Option<Arc<HttpTarget>>,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct Kept {
     pub(super) returning: Vec<Returning>,
 }
 
-impl Desk {
+impl RosterBuilder {
     /// Makes a new picture that differs in how one backend stands.
     pub(super) fn publish_one(&mut self, roster: &ArcSwap<Roster>, id: &BackendId) {
         let mut kept = HashMap::new();
@@ -90,7 +90,7 @@ impl Desk {
         self.changed.notify_waiters();
     }
 
-    /// Makes a new picture of what is on the desk. Gates close before it can be seen that they do, and open
+    /// Makes a new picture of what it holds. Gates close before it can be seen that they do, and open
     /// after, so that nobody gets in by an old one.
     pub(super) fn publish(&mut self, roster: &ArcSwap<Roster>) {
         let mut next = Roster { moving: Arc::new(self.moving.clone()), ..Roster::default() };
@@ -99,8 +99,8 @@ impl Desk {
             let id = BackendId { array: None, name: draft.config.name.as_str().into() };
             let standing = self.stand(&id, &mut kept);
             let name = id.name.clone();
-            let HostDraft { config, origin, tls, http } = draft;
-            let host = Host { id, config, origin, tls, http, standing };
+            let HostDraft { config, origin, imap, http } = draft;
+            let host = Host { id, config, origin, imap, http, standing };
             next.hosts.insert(name, Arc::new(host));
         }
         for draft in self.arrays.clone() {

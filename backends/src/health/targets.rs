@@ -4,7 +4,7 @@ use crate::roster::{BackendId, Roster, Service};
 use usher_config::health::{HealthPolicy, HttpProbe, ImapProbe, TcpProbe};
 
 /// A service as the roster has it.
-pub(super) struct Watched<'r> {
+pub(super) struct ProbeTarget<'r> {
     pub(super) id: &'r BackendId,
     pub(super) service: Service,
     pub(super) policy: &'r HealthPolicy,
@@ -14,16 +14,16 @@ pub(super) struct Watched<'r> {
 }
 
 /// Every service of the roster.
-pub(super) fn services(roster: &Roster) -> Vec<Watched<'_>> {
+pub(super) fn services(roster: &Roster) -> Vec<ProbeTarget<'_>> {
     let mut services = Vec::new();
     for host in roster.hosts() {
         let (id, config, policy) = (&host.id, &host.config, &host.config.health);
         let (pins, agent) = (format!("{:?}", config.pins), policy.agent.as_ref());
         let place = format!("{:?}{pins}", config.imap);
-        services.push(Watched { id, service: Service::Imap, policy, place, agent });
+        services.push(ProbeTarget { id, service: Service::Imap, policy, place, agent });
         if let Some(http) = &config.http {
             let place = format!("{http:?}{pins}");
-            services.push(Watched { id, service: Service::Http, policy, place, agent });
+            services.push(ProbeTarget { id, service: Service::Http, policy, place, agent });
         }
     }
     for array in roster.arrays() {
@@ -33,11 +33,11 @@ pub(super) fn services(roster: &Roster) -> Vec<Watched<'_>> {
             let agent = config.agent.as_ref();
             if let Some(tcp) = &config.tcp {
                 let place = format!("{tcp:?}{:?}", array.config.probe_port);
-                services.push(Watched { id, service: Service::Tcp, policy, place, agent });
+                services.push(ProbeTarget { id, service: Service::Tcp, policy, place, agent });
             }
             if let Some(http) = &config.http {
                 let place = format!("{http:?}{:?}", config.pins);
-                services.push(Watched { id, service: Service::Http, policy, place, agent });
+                services.push(ProbeTarget { id, service: Service::Http, policy, place, agent });
             }
         }
     }

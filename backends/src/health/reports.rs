@@ -1,29 +1,15 @@
-//! What is known of each service, for people and metrics.
+//! What probes have last said of each service, for people and metrics.
 
-use crate::connect::Learnt;
+use crate::observer::Report;
 use crate::roster::{BackendId, Service};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-
-/// What is known of one service.
-#[derive(Debug, Clone, Default)]
-pub struct Report {
-    /// When it was last probed, in seconds since 1970.
-    pub at: i64,
-    /// How long that took.
-    pub took: Duration,
-    /// Why it failed; `None`: it did not.
-    pub fault: Option<String>,
-    /// What probes have learnt of it.
-    pub learnt: Learnt,
-}
 
 /// The reports.
 #[derive(Default)]
-pub(super) struct Board(Mutex<HashMap<(BackendId, Service), Report>>);
+pub(super) struct Reports(Mutex<HashMap<(BackendId, Service), Report>>);
 
-impl Board {
+impl Reports {
     /// Writes a report down; what it does not know stays as it was. Says whether its capabilities are other ones.
     pub(super) fn put(&self, id: &BackendId, service: Service, mut report: Report) -> (Report, bool) {
         let mut reports = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,12 +1,13 @@
 //! When to look. One task a service.
 
-use super::board::{Board, Report};
 use super::probe::{ProbeFault, Subject, ask_agent};
+use super::reports::Reports;
 use super::suspicion::Suspicion;
+use super::targets::{ProbeTarget, is_probed, services};
 use super::verdict::{Outcome, Verdict};
-use super::watched::{Watched, is_probed, services};
 use crate::Observer;
 use crate::connect::{Deadlines, Learnt};
+use crate::observer::Report;
 use crate::roster::{AgentWord, BackendId, Fleet, Service, now};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeSet, HashMap};
@@ -39,7 +40,7 @@ pub struct Health {
     pub(super) targets: Mutex<HashMap<Key, Arc<Target>>>,
     agents: Mutex<HashMap<BackendId, Agent>>,
     pub(super) doubt: Mutex<Doubt>,
-    board: Board,
+    reports: Reports,
     /// What all hosts have as far as probes have seen it, in order.
     shared_capabilities: ArcSwap<Vec<String>>,
     /// One reconciliation at a time, of the roster as it is by then.
@@ -119,7 +120,7 @@ impl Health {
             targets: Mutex::default(),
             agents: Mutex::default(),
             doubt: Mutex::default(),
-            board: Board::default(),
+            reports: Reports::default(),
             shared_capabilities: ArcSwap::default(),
             reconciling: Mutex::default(),
             ejecting: Mutex::default(),
@@ -128,7 +129,7 @@ impl Health {
 
     /// What is known of a service; `None` before the first probe.
     pub fn report(&self, id: &BackendId, service: Service) -> Option<Report> {
-        self.board.get(id, service)
+        self.reports.get(id, service)
     }
 
     /// The capabilities that all hosts have, in upper case; none, while a probe has not seen those of one of them. Only
@@ -142,7 +143,7 @@ impl Health {
         let roster = self.fleet.roster();
         let mut shared: Option<BTreeSet<String>> = None;
         for host in roster.hosts() {
-            let report = self.board.get(&host.id, Service::Imap);
+            let report = self.reports.get(&host.id, Service::Imap);
             let listed = report.and_then(|report| report.learnt.capabilities).unwrap_or_default();
             let names = listed.split(' ').map(str::to_ascii_uppercase).filter(|name| may_be_offered(name));
             let names: BTreeSet<String> = names.collect();
@@ -166,7 +167,7 @@ impl Health {
         let roster = self.fleet.roster();
         let mut wanted = HashMap::new();
         let mut agents = HashMap::new();
-        for Watched { id, service, policy, place, agent } in services(&roster) {
+        for ProbeTarget { id, service, policy, place, agent } in services(&roster) {
             if let Some(address) = agent {
                 let (address, interval, timeout) = (address.clone(), policy.interval, policy.timeout);
                 agents.insert(id.clone(), Ask { address, interval, timeout });
@@ -191,7 +192,7 @@ impl Health {
                 // Elsewhere or by other rules: fit until proven otherwise.
                 lock(&target.watch).retired = true;
                 self.fleet.take_back(&key.0, key.1, None);
-                self.board.forget(&key.0, key.1);
+                self.reports.forget(&key.0, key.1);
                 lock(&self.doubt).suspicion.forget(key);
                 if let Some(task) = lock(&target.task).take() {
                     task.abort();
@@ -311,7 +312,7 @@ impl Health {
             return;
         }
         let learnt_some = report.learnt.capabilities.is_some();
-        let (report, is_news) = self.board.put(&target.id, target.service, report);
+        let (report, is_news) = self.reports.put(&target.id, target.service, report);
         if learnt_some && is_news {
             self.compare_capabilities();
         }

@@ -6,7 +6,7 @@ const CLOSED: u64 = 1 << 63;
 
 /// Why a gate lets nobody in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Barred {
+pub enum Denied {
     /// It is closed.
     Closed,
     /// As many are inside as may be.
@@ -15,22 +15,22 @@ pub enum Barred {
 
 /// The door. Once it is closed nobody comes in, so that a count of zero behind a closed door is final.
 #[derive(Default)]
-pub struct Gate(AtomicU64);
+pub struct AdmissionCounter(AtomicU64);
 
-impl Gate {
+impl AdmissionCounter {
     /// Goes in, unless the door is closed or `most` are inside.
     ///
     /// # Errors
-    /// [`Barred`]; the count is as before.
-    pub fn enter(&self, most: Option<u32>) -> Result<(), Barred> {
+    /// [`Denied`]; the count is as before.
+    pub fn enter(&self, most: Option<u32>) -> Result<(), Denied> {
         let step = |now: u64| {
             let free = most.is_none_or(|most| now < u64::from(most));
             (now & CLOSED == 0 && free).then_some(now + 1)
         };
         match self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, step) {
             Ok(_) => Ok(()),
-            Err(now) if now & CLOSED != 0 => Err(Barred::Closed),
-            Err(_) => Err(Barred::Full),
+            Err(now) if now & CLOSED != 0 => Err(Denied::Closed),
+            Err(_) => Err(Denied::Full),
         }
     }
 
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn nobody_enters_a_closed_gate_and_all_leave_it() {
-        let gate = Gate::default();
+        let gate = AdmissionCounter::default();
         let entered = std::thread::scope(|scope| {
             let walkers: Vec<_> = (0..4)
                 .map(|_| {
@@ -84,14 +84,14 @@ mod tests {
             walkers.into_iter().map(|walker| walker.join().unwrap()).sum::<u32>()
         });
         assert_eq!(gate.count(), entered);
-        assert_eq!(gate.enter(None), Err(Barred::Closed));
+        assert_eq!(gate.enter(None), Err(Denied::Closed));
     }
 
     #[test]
     fn a_full_gate_lets_in_after_one_has_left() {
-        let gate = Gate::default();
+        let gate = AdmissionCounter::default();
         gate.enter(Some(1)).unwrap();
-        assert_eq!(gate.enter(Some(1)), Err(Barred::Full));
+        assert_eq!(gate.enter(Some(1)), Err(Denied::Full));
         gate.leave();
         assert_eq!(gate.enter(Some(1)), Ok(()));
     }

@@ -1,6 +1,6 @@
 //! What follows from what probes and sessions have come to.
 
-use super::rounds::{Health, Target, Watch, lock};
+use super::scheduler::{Health, Target, Watch, lock};
 use super::verdict::{Outcome, Turn};
 use crate::connect::{Cause, ConnectFault, Stage};
 use crate::roster::{BackendId, Out, Service, now};
@@ -60,7 +60,7 @@ impl Health {
             }
             return;
         }
-        self.weigh_doubt(target, outcome);
+        self.evaluate_doubt(target, outcome);
         let alone = lock(&self.ejecting);
         let mut watch = lock(&target.watch);
         if watch.retired {
@@ -131,7 +131,7 @@ impl Health {
     }
 
     /// Takes into account what asking a service has come to, and turns the doubt over where that is due.
-    fn weigh_doubt(&self, target: &Target, outcome: Outcome) {
+    fn evaluate_doubt(&self, target: &Target, outcome: Outcome) {
         let long_out = {
             let watch = lock(&target.watch);
             !watch.verdict.is_up() && !watch.spared && watch.turned.elapsed() > recently(target)

@@ -12,7 +12,6 @@ mod hold;
 pub mod http;
 mod learnt;
 pub mod observer;
-pub mod pick;
 pub mod roster;
 pub mod state;
 pub mod state_dir;

@@ -8,7 +8,7 @@ use crate::hold::{HoldKind, KeyHold, OperatorHold};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use usher_config::ArchiveKey;
+use usher_policy::ArchiveKey;
 
 /// The version of the tables.
 const SCHEMA: u32 = 2;

@@ -32,7 +32,7 @@ impl Contest {
     pub(crate) fn start() -> Result<Self, Box<dyn Error>> {
         let stub = Stub::start()?;
         let setup = Setup::new()
-            .environment("RUST_LOG", "warn,usher::run=info")
+            .environment("RUST_LOG", "warn,usher::app=info")
             .imap("plaintext_from = [\"127.0.0.0/8\"]")
             .server("login_wait = \"2s\"");
         let certificate = setup.certificate.clone();

@@ -7,8 +7,8 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use usher_backends::directory::{Directory, ImportOptions};
-use usher_config::ArchiveKey;
-use usher_config::domains::Domains;
+use usher_policy::ArchiveKey;
+use usher_policy::identity::Domains;
 
 const LOOK_UPS: usize = 300_000;
 const HOSTS: u64 = 64;

@@ -57,7 +57,7 @@ pub(crate) fn measure(table: &mut Table) -> Outcome {
 
 fn start(stub: &Stub, charge: &Charge) -> Result<Usher, Box<dyn std::error::Error>> {
     let mut setup = Setup::new()
-        .environment("RUST_LOG", "warn,usher::run=info")
+        .environment("RUST_LOG", "warn,usher::app=info")
         .imap("plaintext_from = [\"127.0.0.0/8\"]");
     for number in 0..charge.hosts {
         let address = SocketAddr::from((Ipv4Addr::from(0x7f40_0000 + number), stub.imap().port()));

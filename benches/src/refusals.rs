@@ -16,7 +16,7 @@ const CLIENTS: usize = 4;
 pub(crate) fn measure(table: &mut Table) -> Outcome {
     let setup = Setup::new()
         .imap("plaintext_from = [\"127.0.0.0/8\"]")
-        .environment("RUST_LOG", "error,usher::run=info");
+        .environment("RUST_LOG", "error,usher::app=info");
     let address = setup.at(10143);
     let held = archive(Options::named("ih.test"), address);
     held.add_user("anna@example.com", "secret");

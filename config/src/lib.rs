@@ -6,9 +6,8 @@
 mod check;
 mod raw;
 
-pub mod archive_key;
+mod certificate;
 mod change;
-pub mod domains;
 pub mod fault;
 pub mod health;
 pub mod https;
@@ -17,7 +16,6 @@ pub mod shown;
 pub mod snapshot;
 pub mod template;
 
-pub use archive_key::ArchiveKey;
 pub use fault::Fault;
 pub use snapshot::Snapshot;
 

@@ -3,7 +3,9 @@
 //! Serialised, it is the effective configuration as the admin API shows it; it names files that hold secrets
 //! and never holds a secret itself.
 
-use crate::domains::Domains;
+pub use crate::certificate::Certificate;
+pub use usher_policy::pick::Balance;
+
 use crate::health::HealthPolicy;
 use crate::https::{ClientSetup, Https};
 use crate::shown;
@@ -14,6 +16,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
+use usher_policy::identity::Domains;
 use usher_wire::http1::Caps;
 
 /// Everything that the operator's file says, with defaults filled in.
@@ -180,18 +183,6 @@ impl Protocol {
     }
 }
 
-/// `[[certificate]]`.
-#[derive(Debug, Clone, Serialize)]
-pub struct Certificate {
-    /// The chain, PEM, leaf first.
-    pub chain: PathBuf,
-    /// Its key, PEM.
-    pub key: PathBuf,
-    /// Where it stands in the file.
-    #[serde(skip)]
-    pub span: Range<usize>,
-}
-
 /// `[[instance_host]]`: a backend that owns the archives of some users.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InstanceHost {
@@ -282,22 +273,6 @@ pub struct Array {
     pub health: HealthPolicy,
     /// The port that probes of members without one use: the first of the first listener that spreads over it.
     pub probe_port: Option<u16>,
-}
-
-/// How an array chooses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Balance {
-    /// The member with the fewest sessions for its weight.
-    LeastSessions,
-    /// In turn, by weight.
-    RoundRobin,
-    /// The one with fewer sessions of two drawn by weight.
-    RandomTwo,
-    /// By the client's address, with as few changes as possible when members come and go.
-    SourceHash,
-    /// The first that is in service and not full.
-    First,
 }
 
 /// What keeps a client at its member.

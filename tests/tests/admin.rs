@@ -142,7 +142,7 @@ fn beyond_loopback_reading_demands_the_token_as_well() {
 /// However little else is logged.
 #[test]
 fn changes_are_always_written_down() {
-    let (usher, _) = with_api(Setup::new().environment("RUST_LOG", "error,usher::run=info"), "");
+    let (usher, _) = with_api(Setup::new().environment("RUST_LOG", "error,usher::app=info"), "");
     usher.did(&["drain", "ih0.test", "--why", "disks"]);
     let line = usher.wait_for_log("what=\"drain\"");
     assert!(line.contains("why=\"disks (within ") && line.contains("(uid "), "{line}");

@@ -5,7 +5,7 @@ use super::{Directory, DirectoryError};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
-use usher_config::ArchiveKey;
+use usher_policy::ArchiveKey;
 
 /// The directory's answer for one login.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use usher_config::ArchiveKey;
+use usher_policy::ArchiveKey;
 
 /// Rows between two reports of progress.
 const REPORT_EVERY: u64 = 8192;

@@ -1,7 +1,7 @@
 //! What an import is told to do, what it tells on the way, and what it came to.
 
-use usher_config::ArchiveKey;
-use usher_config::domains::Domains;
+use usher_policy::ArchiveKey;
+use usher_policy::identity::Domains;
 
 /// How to import.
 pub struct ImportOptions<'a> {

@@ -10,7 +10,7 @@ use super::{Directory, DirectoryError, Placement, key_of};
 use quick_cache::sync::Cache;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use usher_config::ArchiveKey;
+use usher_policy::ArchiveKey;
 
 /// Changes that are looked at one by one; of more than these everything is forgotten.
 const ONE_BY_ONE: usize = 10_000;

@@ -5,7 +5,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 use std::time::Duration;
-use usher_config::archive_key::NORMALISATION;
+use usher_policy::identity::NORMALISATION;
 
 /// The version of the tables below.
 const SCHEMA: u32 = 1;

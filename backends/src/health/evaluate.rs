@@ -1,12 +1,12 @@
 //! What follows from what probes and sessions have come to.
 
 use super::scheduler::{Health, Target, Watch, lock};
-use super::verdict::{Outcome, Turn};
 use crate::connect::{Cause, ConnectFault, Stage};
 use crate::roster::{BackendId, Out, Service, now};
 use std::time::Duration;
 use tokio::time::Instant;
 use usher_config::health::ImapProbe;
+use usher_policy::verdict::{Outcome, Turn};
 
 impl Health {
     /// A real session reached the service, or failed to.

@@ -11,8 +11,7 @@ mod scheduler;
 pub mod secret;
 mod suspicion;
 mod targets;
-mod verdict;
 
 pub use crate::observer::Report;
 pub use scheduler::Health;
-pub use verdict::{Outcome, Turn, Verdict};
+pub use usher_policy::verdict::{Outcome, Turn, Verdict};

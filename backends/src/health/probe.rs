@@ -2,7 +2,6 @@
 
 use super::agent;
 use super::secret::{self, SecretFault};
-use super::verdict::Outcome;
 use crate::connect::{
     self, BackendStream, Cause, ConnectFault, Deadlines, HttpTarget, Learnt, LoginOutcome, Stage,
 };
@@ -17,6 +16,7 @@ use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout_at};
 use usher_config::health::{HealthPolicy, HttpProbe, ImapProbe, TcpProbe};
 use usher_config::snapshot::{BackendTls, ClientAddress, HttpVersion};
+use usher_policy::verdict::Outcome;
 use usher_wire::imap::id::ClientId;
 use usher_wire::imap::sasl::Credential;
 use usher_wire::secret::Secret;

@@ -4,7 +4,6 @@ use super::probe::{ProbeFault, Subject, ask_agent};
 use super::reports::Reports;
 use super::suspicion::Suspicion;
 use super::targets::{ProbeTarget, is_probed, services};
-use super::verdict::{Outcome, Verdict};
 use crate::Observer;
 use crate::connect::{Deadlines, Learnt};
 use crate::observer::Report;
@@ -19,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 use usher_config::health::HealthPolicy;
+use usher_policy::verdict::{Outcome, Verdict};
 use usher_wire::imap::capability::may_be_offered;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 

@@ -3,13 +3,13 @@
 use super::standing::Standing;
 use super::{BackendId, Lease, Service};
 use crate::connect::HttpTarget;
-use crate::pick::{self, Candidate, Draw};
 use quick_cache::sync::Cache;
 use rustls::ClientConfig;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use usher_config::snapshot::{Affinity, Array, Member as MemberConfig};
+use usher_policy::pick::{self, Candidate, Draw};
 
 /// Clients whose member is remembered, an array.
 const REMEMBERED: usize = 100_000;
@@ -63,7 +63,7 @@ impl ArrayInService {
     }
 
     /// Takes a lease of the member called `name`, as long as it is in service and not full.
-    pub fn lease_of(&self, service: Service, name: &str) -> Option<Lease<Member>> {
+    pub(super) fn lease_of(&self, service: Service, name: &str) -> Option<Lease<Member>> {
         let member = self.members.iter().find(|member| &*member.id.name == name)?;
         member.standing.serves(service).then(|| take(member)).flatten()
     }
@@ -71,7 +71,12 @@ impl ArrayInService {
     /// Chooses a member for a client of `source` and takes a lease of it; none of those in `tried`.
     ///
     /// `None`: no member is left that is in service and not full.
-    pub fn lease(&self, service: Service, source: IpAddr, tried: &[BackendId]) -> Option<Lease<Member>> {
+    pub(super) fn lease(
+        &self,
+        service: Service,
+        source: IpAddr,
+        tried: &[BackendId],
+    ) -> Option<Lease<Member>> {
         let mut left: Vec<&Arc<Member>> = self
             .members
             .iter()

@@ -14,13 +14,15 @@ pub use admission::{AdmissionCounter, Denied};
 pub use array::{ArrayInService, Member};
 pub use fleet::{Fleet, FleetError, HostOrigin, Prepared};
 pub use queue::{Logins, UnderWay};
-pub use standing::{Out, Shut, Standing};
+pub use standing::{Out, Standing, Unavailable};
 
 use crate::connect::{HttpTarget, ImapTarget};
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
-use usher_config::ArchiveKey;
 use usher_config::snapshot::InstanceHost;
+use usher_policy::ArchiveKey;
+use usher_policy::route::{ArrayPermit, Permit};
 
 /// One instance host as it stands.
 pub struct Host {
@@ -64,13 +66,7 @@ impl Host {
         Self { id, config, origin, imap: self.imap.clone(), http: self.http.clone(), standing }
     }
 
-    /// Takes a lease for `service`. Where the host has just come back, logins wait for their turn before; requests,
-    /// which cannot wait, are let in.
-    ///
-    /// # Errors
-    /// [`Shut`], when anything holds the host or it has as many sessions as it may have: there is no other
-    /// home.
-    pub fn lease(self: &Arc<Self>, service: Service) -> Result<Lease<Self>, Shut> {
+    fn lease(self: &Arc<Self>, service: Service) -> Result<Lease<Self>, Unavailable> {
         self.standing.enter(service, self.config.max_sessions)?;
         Ok(Lease { backend: self.clone(), gate: self.standing.gate.clone() })
     }
@@ -88,6 +84,35 @@ impl Roster {
     /// The host called `name`.
     pub fn host(&self, name: &str) -> Option<&Arc<Host>> {
         self.hosts.get(name)
+    }
+
+    /// Takes a lease of the host of `permit` for `service`. Where the host has just come back, logins wait for their
+    /// turn before; requests, which cannot wait, are let in.
+    ///
+    /// # Errors
+    /// [`Unavailable`], when anything holds the host or it has as many sessions as it may have: there is no other
+    /// home.
+    pub fn lease(&self, permit: &Permit, service: Service) -> Result<Lease<Host>, Unavailable> {
+        self.hosts.get(permit.host()).ok_or(Unavailable::Gone)?.lease(service)
+    }
+
+    /// Takes a lease of the member called `name` of the array of `permit`, as long as it is in service and not full.
+    pub fn lease_of(&self, permit: &ArrayPermit, service: Service, name: &str) -> Option<Lease<Member>> {
+        self.arrays.get(permit.array())?.lease_of(service, name)
+    }
+
+    /// Chooses a member of the array of `permit` for a client of `source` and takes a lease of it; none of those in
+    /// `tried`.
+    ///
+    /// `None`: no member is left that is in service and not full.
+    pub fn lease_any(
+        &self,
+        permit: &ArrayPermit,
+        service: Service,
+        source: IpAddr,
+        tried: &[BackendId],
+    ) -> Option<Lease<Member>> {
+        self.arrays.get(permit.array())?.lease(service, source, tried)
     }
 
     /// All hosts, by name.

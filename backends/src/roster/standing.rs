@@ -33,7 +33,7 @@ const FIRST_SHARE: f64 = 0.1;
 
 /// Why a backend takes nobody now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shut {
+pub enum Unavailable {
     /// It is stopped: nobody waits for it.
     Stopped,
     /// It drains, or its agent holds it.
@@ -42,9 +42,11 @@ pub enum Shut {
     Unhealthy,
     /// It has as many sessions as it may have.
     Full,
+    /// It is not configured any more.
+    Gone,
 }
 
-impl Shut {
+impl Unavailable {
     /// A word of a closed set, for logs and labels.
     pub fn name(self) -> &'static str {
         match self {
@@ -52,6 +54,7 @@ impl Shut {
             Self::Draining => "draining",
             Self::Unhealthy => "unhealthy",
             Self::Full => "full",
+            Self::Gone => "unknown-host",
         }
     }
 }
@@ -108,14 +111,14 @@ impl Standing {
     }
 
     /// Goes in, to use `service`, as soon as it is back.
-    pub(super) fn enter(&self, service: Service, most: Option<u32>) -> Result<(), Shut> {
+    pub(super) fn enter(&self, service: Service, most: Option<u32>) -> Result<(), Unavailable> {
         if self.out_by_health(service).is_some() && !self.holds.any() {
-            return Err(Shut::Unhealthy);
+            return Err(Unavailable::Unhealthy);
         }
         self.gate.enter(most).map_err(|barred| match barred {
-            Denied::Closed if self.holds.stopped() => Shut::Stopped,
-            Denied::Closed => Shut::Draining,
-            Denied::Full => Shut::Full,
+            Denied::Closed if self.holds.stopped() => Unavailable::Stopped,
+            Denied::Closed => Unavailable::Draining,
+            Denied::Full => Unavailable::Full,
         })
     }
 }
@@ -143,11 +146,11 @@ mod tests {
             standing.gate.close();
             standing.enter(Service::Imap, None)
         };
-        assert_eq!(held(Holds { boot: true, ..Holds::default() }), Err(Shut::Stopped));
-        assert_eq!(held(Holds::default()), Err(Shut::Draining));
+        assert_eq!(held(Holds { boot: true, ..Holds::default() }), Err(Unavailable::Stopped));
+        assert_eq!(held(Holds::default()), Err(Unavailable::Draining));
         let out = Out { service: Service::Imap, since: 0, why: String::new(), passive: false };
         let standing = Standing { out: vec![out], ..Standing::default() };
-        assert_eq!(standing.enter(Service::Imap, None), Err(Shut::Unhealthy));
+        assert_eq!(standing.enter(Service::Imap, None), Err(Unavailable::Unhealthy));
         assert_eq!(standing.enter(Service::Http, None), Ok(()));
     }
 }

@@ -1,8 +1,8 @@
 //! `[[domain]]`.
 
 use super::{Faults, is_host_name};
-use crate::domains::{DefaultFor, Domains};
 use crate::raw::{Place, Section};
+use usher_policy::identity::{DefaultFor, Domains};
 
 pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Domains {
     let mut domains = Domains::default();

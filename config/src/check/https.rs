@@ -1,8 +1,6 @@
 //! `[https]` and `[client_setup]`.
 
 use super::{Faults, is_host_and_port, is_host_name, networks};
-use crate::archive_key::ArchiveKey;
-use crate::domains::Domains;
 use crate::fault::Fault;
 use crate::https::{
     ClientCa, ClientSetup, HostTemplate, Https, Identity, Naming, PathPolicy, PathTemplate, Smtp,
@@ -10,6 +8,8 @@ use crate::https::{
 use crate::raw::{Octets, Place, Rate, Section};
 use crate::snapshot::{Array, Listener, Protocol};
 use std::time::Duration;
+use usher_policy::identity::ArchiveKey;
+use usher_policy::identity::Domains;
 
 pub(super) fn check(
     file: &mut Section<'_>,

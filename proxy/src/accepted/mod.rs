@@ -5,9 +5,10 @@ mod proxy_header;
 
 pub(crate) use farewell::farewell;
 
+use crate::active::ListenerContext;
 use crate::session::{By, Cause, Ended, Stage};
-use crate::shared::{Listening, Place};
-use crate::spawn::Worked;
+use crate::slot::Slot;
+use crate::workers::Worked;
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
@@ -25,17 +26,17 @@ pub(crate) struct Places {
     /// Among all connections.
     pub(crate) connection: Connected,
     /// Among those that are not relayed yet.
-    pub(crate) door: Option<Place>,
+    pub(crate) door: Option<Slot>,
 }
 
 /// A connection's place among all, and on its worker.
 pub(crate) struct Connected {
-    _place: Place,
+    _place: Slot,
     worked: Worked,
 }
 
 impl Connected {
-    pub(crate) fn new(place: Place, worked: Worked) -> Self {
+    pub(crate) fn new(place: Slot, worked: Worked) -> Self {
         Self { _place: place, worked }
     }
 
@@ -55,12 +56,12 @@ pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
 ///
 /// # Errors
 /// [`Ended`], when there is no header to trust.
-pub(crate) async fn welcome(
+pub(crate) async fn read_proxy_header(
     tcp: &mut TcpStream,
-    at: &Listening,
+    at: &ListenerContext,
     ends: &mut (SocketAddr, SocketAddr),
 ) -> Result<(), Ended> {
-    let limits = &at.setting.snapshot.limits;
+    let limits = &at.active.snapshot.limits;
     if let Some(senders) = &at.listener().proxy_from {
         let told = proxy_header::read(tcp, senders, ends.0, limits).await;
         let Ok(told) = told else {

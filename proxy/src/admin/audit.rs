@@ -1,15 +1,13 @@
 //! The audit log: each change, by whom, from where. When stands in every line of the log.
 
 use super::guard::Caller;
+use crate::log::AUDIT;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use std::convert::Infallible;
 
 /// Longest name that is written down, in characters.
 const NAME_CAP: usize = 64;
-
-/// By this the log knows what is written down whatever else is not.
-pub(crate) const TARGET: &str = "usher_audit";
 
 /// The header in which the command line says who runs it.
 pub(crate) const OPERATOR: &str = "x-usher-operator";
@@ -25,7 +23,7 @@ impl Author {
     /// Writes a change down.
     pub(super) fn did(&self, what: &str, on: &str, why: &str) {
         tracing::info!(
-            target: TARGET,
+            target: AUDIT,
             audit = true,
             by = self.name.as_str(),
             from = self.from.as_str(),

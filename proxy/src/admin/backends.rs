@@ -1,10 +1,10 @@
 //! Hosts, members and holds, as they stand.
 
+use super::Context;
 use super::State;
 use super::error::Refusal;
 use super::model::{Backend, Drain, Hold, Holds, KeyHold, ServiceView, Status};
-use crate::progress::Progress;
-use crate::shared::Shared;
+use crate::drain::Progress;
 use axum::Json;
 use axum::extract::Path;
 use std::collections::HashMap;
@@ -14,18 +14,18 @@ use usher_config::snapshot::{HttpEndpoint, Pin, Protocol};
 /// usher as a whole.
 #[utoipa::path(get, path = "/v1/status", operation_id = "getStatus", responses((status = 200, description = "Done.", body = Status)))]
 pub(super) async fn status(context: State) -> Json<Status> {
-    let shared = &context.shared;
-    let roster = shared.fleet.roster();
+    let context = &context;
+    let roster = context.fleet.roster();
     Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        name: shared.setting().snapshot.server.name.clone(),
+        name: context.config.load().snapshot.server.name.clone(),
         uptime_seconds: context.begun.elapsed().as_secs(),
-        stopping: shared.is_stopping(),
-        connections: shared.connections.count(),
-        sessions: shared.sessions.len(),
-        held_logins: shared.held_logins.count(),
-        checker_suspected: shared.health.suspects_itself(),
-        backends: all(shared, &roster),
+        stopping: context.shutdown.has_begun(),
+        connections: context.admission.connections.count(),
+        sessions: context.sessions.len(),
+        held_logins: context.held_logins.count(),
+        checker_suspected: context.health.suspects_itself(),
+        backends: all(context, &roster),
         moving: moving(&roster),
     })
 }
@@ -33,13 +33,13 @@ pub(super) async fn status(context: State) -> Json<Status> {
 /// All instance hosts and array members.
 #[utoipa::path(get, path = "/v1/hosts", operation_id = "listHosts", responses((status = 200, description = "Done.", body = Vec<Backend>)))]
 pub(super) async fn hosts(context: State) -> Json<Vec<Backend>> {
-    Json(all(&context.shared, &context.shared.fleet.roster()))
+    Json(all(&context, &context.fleet.roster()))
 }
 
 /// Those called `name`: a machine may be a host and a member of several arrays.
 #[utoipa::path(get, path = "/v1/hosts/{name}", operation_id = "getHost", responses((status = 200, description = "Done.", body = Vec<Backend>), (status = 404, description = "There is no such thing.")))]
 pub(super) async fn host(context: State, Path(name): Path<String>) -> Result<Json<Vec<Backend>>, Refusal> {
-    let mut found = all(&context.shared, &context.shared.fleet.roster());
+    let mut found = all(&context, &context.fleet.roster());
     found.retain(|backend| backend.name.eq_ignore_ascii_case(&name));
     match found.is_empty() {
         true => Err(Refusal::unknown(format!("there is no host or member {name:?}"))),
@@ -50,8 +50,8 @@ pub(super) async fn host(context: State, Path(name): Path<String>) -> Result<Jso
 /// All holds.
 #[utoipa::path(get, path = "/v1/holds", operation_id = "listHolds", responses((status = 200, description = "Done.", body = Holds)))]
 pub(super) async fn holds(context: State) -> Json<Holds> {
-    let roster = context.shared.fleet.roster();
-    let backends = all(&context.shared, &roster);
+    let roster = context.fleet.roster();
+    let backends = all(&context, &roster);
     let held = backends.into_iter().filter(|backend| !backend.holds.is_empty());
     Json(Holds {
         backends: held.map(|backend| (backend.name, backend.holds)).collect(),
@@ -69,33 +69,33 @@ fn moving(roster: &Roster) -> Vec<KeyHold> {
     keys.collect()
 }
 
-fn all(shared: &Shared, roster: &Roster) -> Vec<Backend> {
-    let mut backends: Vec<_> = roster.hosts().map(|host| instance_host(shared, host)).collect();
+fn all(context: &Context, roster: &Roster) -> Vec<Backend> {
+    let mut backends: Vec<_> = roster.hosts().map(|host| instance_host(context, host)).collect();
     for member in roster.arrays().flat_map(|array| &array.members) {
         let config = &member.config;
         let mut services = Vec::new();
         if let Some(tcp) = &config.tcp {
             let port = tcp.port.map_or_else(|| "*".to_owned(), |port| port.to_string());
             let address = format!("{}:{port}", tcp.host);
-            services.push(service(shared, &member.id, &member.standing, Service::Tcp, address));
+            services.push(service(context, &member.id, &member.standing, Service::Tcp, address));
         }
-        services.extend(http(shared, &member.id, &member.standing, config.http.as_ref()));
+        services.extend(http(context, &member.id, &member.standing, config.http.as_ref()));
         backends.push(Backend {
             origin: "file".to_owned(),
             services,
             max_sessions: config.max_sessions,
             weight: config.weight,
-            ..common(shared, &member.id, &member.standing, &config.pins)
+            ..common(context, &member.id, &member.standing, &config.pins)
         });
     }
-    count_sessions(shared, &mut backends);
+    count_sessions(context, &mut backends);
     backends
 }
 
 /// Says of each service how many use it.
-fn count_sessions(shared: &Shared, backends: &mut [Backend]) {
+fn count_sessions(context: &Context, backends: &mut [Backend]) {
     let mut counts: HashMap<(Option<String>, String, Service), u32> = HashMap::new();
-    shared.sessions.for_each(|session| {
+    context.sessions.for_each(|session| {
         let Some(id) = session.backend() else { return };
         let service = match session.about.protocol {
             Protocol::Imap | Protocol::Imaps => Service::Imap,
@@ -116,11 +116,11 @@ fn count_sessions(shared: &Shared, backends: &mut [Backend]) {
 }
 
 /// A host as it stands.
-pub(super) fn instance_host(shared: &Shared, host: &usher_backends::roster::Host) -> Backend {
+pub(super) fn instance_host(context: &Context, host: &usher_backends::roster::Host) -> Backend {
     let config = &host.config;
     let mut services =
-        vec![service(shared, &host.id, &host.standing, Service::Imap, config.imap.address.clone())];
-    services.extend(http(shared, &host.id, &host.standing, config.http.as_ref()));
+        vec![service(context, &host.id, &host.standing, Service::Imap, config.imap.address.clone())];
+    services.extend(http(context, &host.id, &host.standing, config.http.as_ref()));
     let origin = match &host.origin {
         HostOrigin::File => "file",
         HostOrigin::Added { .. } => "added",
@@ -129,11 +129,11 @@ pub(super) fn instance_host(shared: &Shared, host: &usher_backends::roster::Host
         origin: origin.to_owned(),
         services,
         max_sessions: config.max_sessions,
-        ..common(shared, &host.id, &host.standing, &config.pins)
+        ..common(context, &host.id, &host.standing, &config.pins)
     }
 }
 
-fn common(shared: &Shared, id: &BackendId, standing: &Standing, pins: &[Pin]) -> Backend {
+fn common(context: &Context, id: &BackendId, standing: &Standing, pins: &[Pin]) -> Backend {
     Backend {
         name: id.name.to_string(),
         array: id.array.as_ref().map(ToString::to_string),
@@ -144,27 +144,27 @@ fn common(shared: &Shared, id: &BackendId, standing: &Standing, pins: &[Pin]) ->
         max_sessions: None,
         weight: 1,
         fingerprints: pins.iter().map(ToString::to_string).collect(),
-        drain: shared.drains.progress(&id.name).map(drain),
+        drain: context.drains.progress(&id.name).map(drain),
     }
 }
 
 fn http(
-    shared: &Shared,
+    context: &Context,
     id: &BackendId,
     standing: &Standing,
     endpoint: Option<&HttpEndpoint>,
 ) -> Option<ServiceView> {
-    endpoint.map(|http| service(shared, id, standing, Service::Http, http.address.clone()))
+    endpoint.map(|http| service(context, id, standing, Service::Http, http.address.clone()))
 }
 
 fn service(
-    shared: &Shared,
+    context: &Context,
     id: &BackendId,
     standing: &Standing,
     service: Service,
     address: String,
 ) -> ServiceView {
-    let report = shared.health.report(id, service);
+    let report = context.health.report(id, service);
     let report = report.as_ref();
     ServiceView {
         service: service.name().to_owned(),

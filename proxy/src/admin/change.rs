@@ -2,7 +2,7 @@
 
 use super::audit::Author;
 use super::error::Refusal;
-use super::given::Given;
+use super::json_body::JsonBody;
 use super::model::{Reason, Started};
 use super::{Context, State};
 use crate::drain;
@@ -19,7 +19,7 @@ use usher_backends::roster::HoldKind;
 const LONGEST: u64 = 365 * 24 * 60 * 60;
 
 /// Runs `work`, which takes its time or waits for the disk, where it keeps nobody from being served.
-pub(super) async fn aside<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Refusal::internal(&error)))
@@ -32,7 +32,7 @@ pub(super) async fn drain(
     context: State,
     author: Author,
     Path(name): Path<String>,
-    Given(reason): Given<Reason>,
+    JsonBody(reason): JsonBody<Reason>,
 ) -> Result<StatusCode, Refusal> {
     hold(&context, author, name, HoldKind::Drain, reason).await
 }
@@ -44,7 +44,7 @@ pub(super) async fn stop(
     context: State,
     author: Author,
     Path(name): Path<String>,
-    Given(reason): Given<Reason>,
+    JsonBody(reason): JsonBody<Reason>,
 ) -> Result<StatusCode, Refusal> {
     hold(&context, author, name, HoldKind::Stop, reason).await
 }
@@ -57,19 +57,19 @@ async fn hold(
     reason: Reason,
 ) -> Result<StatusCode, Refusal> {
     let Reason { why, deadline_seconds } = reason;
-    let shared = context.shared.clone();
-    let configured = shared.setting().snapshot.server.drain_deadline;
+    let context = context.clone();
+    let configured = context.config.load().snapshot.server.drain_deadline;
     if deadline_seconds.is_some_and(|seconds| seconds > LONGEST) {
         return Err(Refusal::bad(format!("a deadline is at most {LONGEST} seconds, a year")));
     }
     let deadline = deadline_seconds.map_or(configured, Duration::from_secs);
     let name = name.to_ascii_lowercase();
     let handle = tokio::runtime::Handle::current();
-    aside(move || {
-        shared.fleet.hold(&name, kind, &author.name, &why)?;
+    blocking(move || {
+        context.fleet.hold(&name, kind, &author.name, &why)?;
         author.did(kind.name(), &name, &format!("{why} (within {} s)", deadline.as_secs()));
         let _entered = handle.enter();
-        drain::begin(&shared, &name, kind, deadline);
+        drain::begin(&context.drainer, &name, kind, deadline);
         Ok(StatusCode::ACCEPTED)
     })
     .await
@@ -83,11 +83,11 @@ pub(super) async fn start(
     author: Author,
     Path(name): Path<String>,
 ) -> Result<Json<Started>, Refusal> {
-    let shared = context.shared.clone();
+    let context = context.0.clone();
     let name = name.to_ascii_lowercase();
-    aside(move || {
-        let held = shared.fleet.start(&name)?;
-        shared.drains.cancel(&name);
+    blocking(move || {
+        let held = context.fleet.start(&name)?;
+        context.drains.cancel(&name);
         author.did("start", &name, "");
         Ok(Json(Started { still_held_by: held.into_iter().map(str::to_owned).collect() }))
     })

@@ -1,17 +1,17 @@
 //! The directory's entries, and the holds on keys.
 
+use super::Context;
 use super::State;
 use super::audit::Author;
-use super::change::aside;
+use super::change::blocking;
 use super::error::Refusal;
-use super::given::Given;
+use super::json_body::JsonBody;
 use super::model::{Change, Entries, Entry, Former, Home, Reason};
-use crate::shared::Shared;
 use axum::Json;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use serde::Deserialize;
-use usher_config::ArchiveKey;
+use usher_policy::ArchiveKey;
 use utoipa::IntoParams;
 
 /// Entries in one answer at most.
@@ -31,11 +31,11 @@ pub(super) struct Which {
 /// A page of entries, in the order of keys.
 #[utoipa::path(get, path = "/v1/directory", operation_id = "listUsers", params(Which), responses((status = 200, description = "Done.", body = Entries)))]
 pub(super) async fn list(context: State, Query(which): Query<Which>) -> Result<Json<Entries>, Refusal> {
-    let shared = context.shared.clone();
-    aside(move || {
-        let after = which.after.map(|after| key(&shared, &after)).transpose()?;
+    let context = context.0.clone();
+    blocking(move || {
+        let after = which.after.map(|after| key(&context, &after)).transpose()?;
         let most = which.limit.unwrap_or(PAGE).min(PAGE);
-        let found = shared.directory.page(which.host.as_deref(), after.as_ref(), most)?;
+        let found = context.directory.page(which.host.as_deref(), after.as_ref(), most)?;
         let full = found.len() as u64 == u64::from(most);
         let next = found.last().filter(|_| full).map(|entry| entry.key.to_string());
         Ok(Json(Entries { entries: found.into_iter().map(view).collect(), next }))
@@ -46,10 +46,10 @@ pub(super) async fn list(context: State, Query(which): Query<Which>) -> Result<J
 /// The entry of exactly this key.
 #[utoipa::path(get, path = "/v1/directory/{key}", operation_id = "getUser", responses((status = 200, description = "Done.", body = Entry), (status = 404, description = "There is no such thing.")))]
 pub(super) async fn show(context: State, Path(typed): Path<String>) -> Result<Json<Entry>, Refusal> {
-    let shared = context.shared.clone();
-    aside(move || {
-        let key = key(&shared, &typed)?;
-        let found = shared.directory.get(&key)?;
+    let context = context.0.clone();
+    blocking(move || {
+        let key = key(&context, &typed)?;
+        let found = context.directory.get(&key)?;
         found.map(view).map(Json).ok_or_else(|| Refusal::unknown(format!("{key} is on no host")))
     })
     .await
@@ -62,15 +62,15 @@ pub(super) async fn set(
     context: State,
     author: Author,
     Path(typed): Path<String>,
-    Given(Home { host }): Given<Home>,
+    JsonBody(Home { host }): JsonBody<Home>,
 ) -> Result<Json<Former>, Refusal> {
-    let shared = context.shared.clone();
-    aside(move || {
-        let (key, host) = (key(&shared, &typed)?, host.to_ascii_lowercase());
-        if shared.fleet.roster().host(&host).is_none() {
+    let context = context.0.clone();
+    blocking(move || {
+        let (key, host) = (key(&context, &typed)?, host.to_ascii_lowercase());
+        if context.fleet.roster().host(&host).is_none() {
             return Err(Refusal::unknown(format!("there is no instance host {host:?}")));
         }
-        let former = shared.directory.set(&key, &host, &author.name)?;
+        let former = context.directory.set(&key, &host, &author.name)?;
         author.did("set user", &key.to_string(), &host);
         Ok(Json(Former { host: former }))
     })
@@ -85,10 +85,10 @@ pub(super) async fn remove(
     author: Author,
     Path(typed): Path<String>,
 ) -> Result<Json<Former>, Refusal> {
-    let shared = context.shared.clone();
-    aside(move || {
-        let key = key(&shared, &typed)?;
-        let former = shared.directory.remove(&key, &author.name)?;
+    let context = context.0.clone();
+    blocking(move || {
+        let key = key(&context, &typed)?;
+        let former = context.directory.remove(&key, &author.name)?;
         author.did("remove user", &key.to_string(), "");
         Ok(Json(Former { host: former }))
     })
@@ -98,7 +98,7 @@ pub(super) async fn remove(
 /// Writes down what the command line has done to the directory by itself.
 #[utoipa::path(post, path = "/v1/changes", operation_id = "noteChange", request_body = Change,
     responses((status = 204, description = "It is written down.")))]
-pub(super) async fn note(author: Author, Given(change): Given<Change>) -> StatusCode {
+pub(super) async fn note(author: Author, JsonBody(change): JsonBody<Change>) -> StatusCode {
     author.did(change.what.name(), &change.on, &change.why);
     StatusCode::NO_CONTENT
 }
@@ -110,13 +110,13 @@ pub(super) async fn hold(
     context: State,
     author: Author,
     Path(typed): Path<String>,
-    Given(reason): Given<Reason>,
+    JsonBody(reason): JsonBody<Reason>,
 ) -> Result<StatusCode, Refusal> {
-    let shared = context.shared.clone();
-    aside(move || {
-        let key = key(&shared, &typed)?;
-        shared.fleet.hold_key(&key, &author.name, &reason.why)?;
-        shared.directory.forget(&key);
+    let context = context.0.clone();
+    blocking(move || {
+        let key = key(&context, &typed)?;
+        context.fleet.hold_key(&key, &author.name, &reason.why)?;
+        context.directory.forget(&key);
         author.did("hold user", &key.to_string(), &reason.why);
         Ok(StatusCode::OK)
     })
@@ -131,10 +131,10 @@ pub(super) async fn release(
     author: Author,
     Path(typed): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    let shared = context.shared.clone();
-    aside(move || {
-        let key = key(&shared, &typed)?;
-        if !shared.fleet.release_key(&key)? {
+    let context = context.0.clone();
+    blocking(move || {
+        let key = key(&context, &typed)?;
+        if !context.fleet.release_key(&key)? {
             return Err(Refusal::unknown(format!("nothing holds {key}")));
         }
         author.did("release user", &key.to_string(), "");
@@ -143,8 +143,8 @@ pub(super) async fn release(
     .await
 }
 
-fn key(shared: &Shared, typed: &str) -> Result<ArchiveKey, Refusal> {
-    let key = shared.setting().snapshot.domains.written(typed);
+fn key(context: &Context, typed: &str) -> Result<ArchiveKey, Refusal> {
+    let key = context.config.load().snapshot.domains.written(typed);
     key.ok_or_else(|| Refusal::bad(format!("no archive can be named {typed:?}")))
 }
 

@@ -1,21 +1,22 @@
 //! Why a login goes where it goes, by the same steps that logins take.
 
+use super::Context;
 use super::State;
 use super::backends::instance_host;
-use super::change::aside;
+use super::change::blocking;
 use super::directory::view;
 use super::error::Refusal;
 use super::model::{Explanation, KeyHold};
-use crate::shared::Shared;
+use crate::route::{Answer, Decided};
 use axum::Json;
 use axum::extract::Query;
 use serde::Deserialize;
 use std::net::IpAddr;
-use usher_backends::directory::Found;
 use usher_backends::roster::{Host, Service, now};
-use usher_config::ArchiveKey;
-use usher_config::domains::Arrival;
 use usher_config::snapshot::Protocol;
+use usher_policy::ArchiveKey;
+use usher_policy::identity::Arrival;
+use usher_policy::route::{Decision, Outage};
 use utoipa::IntoParams;
 
 #[derive(Deserialize, IntoParams)]
@@ -41,12 +42,12 @@ pub(super) async fn explain(
     context: State,
     Query(login): Query<Login>,
 ) -> Result<Json<Explanation>, Refusal> {
-    let shared = context.shared.clone();
-    aside(move || explained(&shared, &login).map(Json)).await
+    let context = context.0.clone();
+    blocking(move || explained(&context, &login).map(Json)).await
 }
 
-fn explained(shared: &Shared, login: &Login) -> Result<Explanation, Refusal> {
-    let setting = shared.setting();
+fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
+    let setting = context.config.load();
     let arrival = Arrival { local: login.local, server_name: login.server_name.as_deref() };
     // As requests name it: a tenant or a whole domain as well.
     let domains = &setting.snapshot.domains;
@@ -79,28 +80,30 @@ fn explained(shared: &Shared, login: &Login) -> Result<Explanation, Refusal> {
     let Some(key) = key else { return Ok(told) };
     let by_http = login.protocol.as_deref() == Some(Protocol::Https.name());
     let replies = if by_http { &HTTP } else { &IMAP };
-    let placement = match shared.directory.find(&key) {
-        Ok(Found::Now(Some(placement))) => placement,
-        Ok(Found::Remembered(placement)) => {
-            "remembered".clone_into(&mut told.source);
+    let Decided { decision, answer } = context.router.explain(&key);
+    let placement = match answer {
+        Answer::Placed { placement, is_remembered } => {
+            if is_remembered {
+                "remembered".clone_into(&mut told.source);
+            }
             placement
         }
-        Ok(Found::Now(None)) => {
+        Answer::Nobody => {
             "refused as a wrong password is: the directory has no entry for it".clone_into(&mut told.outcome);
             return Ok(told);
         }
-        Err(error) => {
+        Answer::Failed(error) => {
             told.outcome = format!("{}: the directory cannot be read: {error}", replies.held);
             return Ok(told);
         }
     };
     if told.source == "embedded"
-        && let Some(entry) = shared.directory.get(&placement.found_by)?
+        && let Some(entry) = context.directory.get(&placement.found_by)?
     {
         told.age_seconds = Some(now() - entry.set_at);
         told.entry = Some(view(entry));
     }
-    let roster = shared.fleet.roster();
+    let roster = context.fleet.roster();
     told.moving = roster.moving(&key).map(|hold| KeyHold {
         key: key.to_string(),
         since: hold.since,
@@ -108,12 +111,12 @@ fn explained(shared: &Shared, login: &Login) -> Result<Explanation, Refusal> {
         why: hold.why.clone(),
     });
     let host = roster.host(&placement.host);
-    told.outcome = match host {
-        None => format!("{}: the host {:?} is not configured", replies.held, placement.host),
-        Some(_) if told.moving.is_some() => format!("{}: its archive is being moved", replies.held),
-        Some(host) => outcome(host, replies),
+    told.outcome = match (decision, host) {
+        (Decision::Permitted(_), Some(host)) => outcome(host, replies),
+        (Decision::Outage(Outage::Moving), _) => format!("{}: its archive is being moved", replies.held),
+        _ => format!("{}: the host {:?} is not configured", replies.held, placement.host),
     };
-    told.host = host.map(|host| instance_host(shared, host));
+    told.host = host.map(|host| instance_host(context, host));
     Ok(told)
 }
 

@@ -5,7 +5,8 @@
 //! operator.
 
 use super::error::Refusal;
-use super::{AUDIT, BODY_CAP, Context};
+use super::{BODY_CAP, Context};
+use crate::log::AUDIT;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
 use axum::extract::{Request, State};

@@ -1,11 +1,11 @@
 //! Adding, changing and removing hosts while running.
 
+use super::Context;
 use super::State;
 use super::audit::Author;
-use super::change::aside;
+use super::change::blocking;
 use super::error::Refusal;
-use super::given::Given;
-use crate::shared::Shared;
+use super::json_body::JsonBody;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -26,9 +26,9 @@ use utoipa::IntoParams;
 pub(super) async fn add(
     context: State,
     author: Author,
-    Given(keys): Given<Map<String, Value>>,
+    JsonBody(keys): JsonBody<Map<String, Value>>,
 ) -> Result<StatusCode, Refusal> {
-    put(context.shared.clone(), author, keys, false).await?;
+    put(context.0.clone(), author, keys, false).await?;
     Ok(StatusCode::CREATED)
 }
 
@@ -39,14 +39,14 @@ pub(super) async fn set(
     context: State,
     author: Author,
     Path(name): Path<String>,
-    Given(changes): Given<Map<String, Value>>,
+    JsonBody(changes): JsonBody<Map<String, Value>>,
 ) -> Result<StatusCode, Refusal> {
     let name = name.to_ascii_lowercase();
     if changes.get("name").is_some_and(|other| *other != name.as_str()) {
         return Err(Refusal::bad("a host keeps its name: users are found by it; add another and move them"));
     }
-    let shared = context.shared.clone();
-    let former = aside(move || Ok(shared.fleet.definition(&name)?)).await?;
+    let asked = context.0.clone();
+    let former = blocking(move || Ok(asked.fleet.definition(&name)?)).await?;
     let former: toml::Table = toml::from_str(&former).map_err(|error| Refusal::internal(&error))?;
     let section = former.get("instance_host").and_then(|hosts| hosts.get(0)).cloned();
     let section = serde_json::to_value(section).map_err(|error| Refusal::internal(&error))?;
@@ -68,12 +68,12 @@ pub(super) async fn set(
             }
         }
     }
-    put(context.shared.clone(), author, keys, true).await?;
+    put(context.0.clone(), author, keys, true).await?;
     Ok(StatusCode::OK)
 }
 
 async fn put(
-    shared: Arc<Shared>,
+    context: Arc<Context>,
     author: Author,
     keys: Map<String, Value>,
     replace: bool,
@@ -81,19 +81,19 @@ async fn put(
     let told = Value::Object(keys.clone()).to_string();
     let (config, definition) = read(keys)?;
     let handle = Handle::current();
-    aside(move || {
+    blocking(move || {
         let name = config.name.clone();
         if let ImapProbe::Login { password_file, .. } = &config.health.imap {
             let origin = HostOrigin::Added { since: 0, by: author.name.clone() };
-            let secrets_dir = shared.setting().snapshot.admin.secrets_dir.clone();
+            let secrets_dir = context.config.load().snapshot.admin.secrets_dir.clone();
             // Tried now, so that whoever adds the host hears of it.
             secret::read(password_file, &origin, secrets_dir.as_deref())
                 .map_err(|fault| Refusal::bad(fault.to_string()))?;
         }
-        shared.fleet.put_host(config, definition, &author.name, replace)?;
+        context.fleet.put_host(config, definition, &author.name, replace)?;
         author.did(if replace { "change host" } else { "add host" }, &name, &told);
         let _entered = handle.enter();
-        shared.health.reconcile(Deadlines::from(&shared.setting().snapshot.limits));
+        context.health.reconcile(Deadlines::from(&context.config.load().snapshot.limits));
         Ok(())
     })
     .await
@@ -127,18 +127,18 @@ pub(super) async fn remove(
     Path(name): Path<String>,
     Query(Removal { force }): Query<Removal>,
 ) -> Result<StatusCode, Refusal> {
-    let (shared, name) = (context.shared.clone(), name.to_ascii_lowercase());
+    let (context, name) = (context.0.clone(), name.to_ascii_lowercase());
     let handle = Handle::current();
-    aside(move || {
-        if !force && shared.fleet.roster().host(&name).is_some() && shared.directory.names_host(&name)? {
+    blocking(move || {
+        if !force && context.fleet.roster().host(&name).is_some() && context.directory.names_host(&name)? {
             return Err(Refusal::conflict(format!(
                 "the directory has users on {name}; move them first, or remove it with force: their logins will wait"
             )));
         }
-        shared.fleet.remove_host(&name)?;
+        context.fleet.remove_host(&name)?;
         author.did("remove host", &name, if force { "by force" } else { "" });
         let _entered = handle.enter();
-        shared.health.reconcile(Deadlines::from(&shared.setting().snapshot.limits));
+        context.health.reconcile(Deadlines::from(&context.config.load().snapshot.limits));
         Ok(StatusCode::NO_CONTENT)
     })
     .await

@@ -12,21 +12,30 @@ mod change;
 mod directory;
 mod error;
 mod explain;
-mod given;
 mod guard;
 mod hosts;
+mod json_body;
 pub(crate) mod model;
 mod openapi;
 mod pages;
+mod scrape;
 mod server;
 mod sessions;
 
-pub(crate) use audit::{OPERATOR, TARGET as AUDIT};
+pub(crate) use audit::OPERATOR;
 pub(crate) use error::Problem;
 pub(crate) use server::{Admin, AdminError};
 
+use crate::active::CurrentConfig;
+use crate::drain::{Drainer, Drains};
+use crate::https;
+use crate::listen::{Acceptor, Admission};
+use crate::memory::MemoryPressure;
+use crate::metrics::Metrics;
 use crate::reload;
-use crate::shared::Shared;
+use crate::route;
+use crate::session::Table;
+use crate::shutdown::Shutdown;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
@@ -35,16 +44,64 @@ use guard::Token;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use usher_backends::directory::Directory;
+use usher_backends::health::Health;
+use usher_backends::roster::{AdmissionCounter, Fleet};
 
 /// Longest body of a request, in octets.
 pub(crate) const BODY_CAP: usize = 64 * 1024;
 
 /// What all handlers share.
 pub(crate) struct Context {
-    shared: Arc<Shared>,
+    config: Arc<CurrentConfig>,
+    directory: Arc<Directory>,
+    router: Arc<route::Router>,
+    fleet: Arc<Fleet>,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    sessions: Arc<Table>,
+    memory: Arc<MemoryPressure>,
+    shutdown: Arc<Shutdown>,
+    admission: Admission,
+    held_logins: Arc<AdmissionCounter>,
+    https: Arc<https::Server>,
+    drainer: Arc<Drainer>,
+    drains: Arc<Drains>,
     reloads: mpsc::Sender<reload::Request>,
     token: Option<Token>,
     begun: Instant,
+}
+
+impl Context {
+    /// What is served by `acceptor` and taken down by `drainer`.
+    fn new(
+        acceptor: &Acceptor,
+        drainer: Arc<Drainer>,
+        directory: Arc<Directory>,
+        reloads: mpsc::Sender<reload::Request>,
+        token: Option<Token>,
+    ) -> Self {
+        let (imap, https) = (&acceptor.imap, acceptor.https.clone());
+        Self {
+            config: acceptor.config.clone(),
+            directory,
+            router: imap.router.clone(),
+            fleet: imap.fleet.clone(),
+            health: imap.health.clone(),
+            metrics: acceptor.metrics.clone(),
+            sessions: imap.sessions.clone(),
+            memory: acceptor.memory.clone(),
+            shutdown: acceptor.shutdown.clone(),
+            admission: acceptor.admission.clone(),
+            held_logins: imap.held_logins.clone(),
+            https,
+            drains: drainer.drains.clone(),
+            drainer,
+            reloads,
+            token,
+            begun: Instant::now(),
+        }
+    }
 }
 
 type State = axum::extract::State<Arc<Context>>;

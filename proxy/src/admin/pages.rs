@@ -1,7 +1,7 @@
 //! Health for load balancers, metrics for Prometheus, and the configuration that is in force.
 
 use super::State;
-use super::change::aside;
+use super::change::blocking;
 use super::error::Refusal;
 use axum::Json;
 use axum::http::{StatusCode, header};
@@ -17,7 +17,7 @@ pub(super) async fn livez() -> &'static str {
 /// usher takes connections; fails as soon as it stops.
 #[utoipa::path(get, path = "/readyz", operation_id = "readyz", responses((status = 200, description = "Done."), (status = 503, description = "usher stops.")))]
 pub(super) async fn readyz(context: State) -> (StatusCode, &'static str) {
-    match context.shared.is_leaving() {
+    match context.shutdown.is_announced() {
         true => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         false => (StatusCode::OK, "ok\n"),
     }
@@ -26,14 +26,14 @@ pub(super) async fn readyz(context: State) -> (StatusCode, &'static str) {
 /// Metrics in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", operation_id = "metrics", responses((status = 200, description = "Done.", content_type = "text/plain")))]
 pub(super) async fn metrics(context: State) -> Result<impl IntoResponse, Refusal> {
-    let shared = context.shared.clone();
+    let context = context.0.clone();
     // It walks through all sessions and hosts.
-    let page = aside(move || Ok(shared.meter.page(&shared))).await?;
+    let page = blocking(move || Ok(context.scrape())).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page))
 }
 
 /// The configuration in force, with all defaults. It names files that hold secrets, and holds none.
 #[utoipa::path(get, path = "/v1/config", operation_id = "getConfig", responses((status = 200, description = "Done.", body = Object)))]
 pub(super) async fn config(context: State) -> Json<Value> {
-    Json(serde_json::to_value(&context.shared.setting().snapshot).unwrap_or(Value::Null))
+    Json(serde_json::to_value(&context.config.load().snapshot).unwrap_or(Value::Null))
 }

@@ -2,8 +2,9 @@
 
 use super::guard::{Caller, Token};
 use super::{Context, router};
+use crate::drain::Drainer;
+use crate::listen::Acceptor;
 use crate::reload;
-use crate::shared::Shared;
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::Instant;
+use usher_backends::directory::Directory;
 
 /// Connections at a time, over TCP and the socket each.
 const CONNECTIONS: usize = 256;
@@ -68,13 +69,15 @@ impl Admin {
     /// # Errors
     /// [`AdminError`].
     pub(crate) fn serve(
-        shared: Arc<Shared>,
+        acceptor: &Acceptor,
+        drainer: Arc<Drainer>,
+        directory: Arc<Directory>,
         reloads: mpsc::Sender<reload::Request>,
     ) -> Result<Self, AdminError> {
-        let config = shared.setting().snapshot.admin.clone();
+        let config = acceptor.config.load().snapshot.admin.clone();
         let token = config.token_file.as_deref().map(Token::read).transpose().map_err(AdminError::Token)?;
         let socket = bind_socket(&config.socket)?;
-        let context = Context { shared, reloads, token, begun: Instant::now() };
+        let context = Context::new(acceptor, drainer, directory, reloads, token);
         let router = router(Arc::new(context));
         if let Some(address) = config.listen {
             let failed = |source| AdminError::Listen { address, source };

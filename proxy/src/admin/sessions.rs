@@ -5,8 +5,8 @@ use super::audit::Author;
 use super::error::Refusal;
 use super::model::{Count, Session as View, Sessions};
 use crate::drain;
+use crate::id::Id;
 use crate::session::{Doing, Session};
-use crate::shared::Id;
 use axum::Json;
 use axum::extract::Query;
 use serde::Deserialize;
@@ -52,7 +52,7 @@ impl std::fmt::Display for Filter {
 /// Names as the table has them, whatever case they are written in.
 fn normalised(context: &State, mut filter: Filter) -> Result<Filter, Refusal> {
     if let Some(user) = &filter.user {
-        let key = context.shared.setting().snapshot.domains.written(user);
+        let key = context.config.load().snapshot.domains.written(user);
         let key = key.ok_or_else(|| Refusal::bad(format!("no archive can be named {user:?}")))?;
         filter.user = Some(key.to_string());
     }
@@ -69,7 +69,7 @@ fn normalised(context: &State, mut filter: Filter) -> Result<Filter, Refusal> {
 #[utoipa::path(get, path = "/v1/sessions", operation_id = "listSessions", params(Filter), responses((status = 200, description = "Done.", body = Sessions)))]
 pub(super) async fn list(context: State, Query(filter): Query<Filter>) -> Result<Json<Sessions>, Refusal> {
     let filter = normalised(&context, filter)?;
-    let mut found = context.shared.sessions.select(|session| filter.includes(session));
+    let mut found = context.sessions.select(|session| filter.includes(session));
     let matching = found.len();
     found.sort_by_key(|session| session.about.id);
     found.truncate(filter.limit.unwrap_or(PAGE));
@@ -94,7 +94,7 @@ pub(super) async fn kick(
     let on = filter.to_string();
     // Whoever waits for a host that is held has no session yet that could be ended.
     let all = filter.all == Some(true);
-    let count = drain::kick(&context.shared, move |session| {
+    let count = drain::kick(&context.sessions, move |session| {
         filter.includes(session) && (all || session.doing() != Doing::Connecting)
     });
     author.did("kick", &on, "");

@@ -1,7 +1,7 @@
 //! `usher check`: the file, and what it names.
 
 use super::{ConfigArgument, Exit, colour, complain};
-use crate::prepare::inspect::inspect;
+use crate::load::inspect::inspect;
 use clap::Args;
 use usher_config::fault::{render, render_warnings};
 

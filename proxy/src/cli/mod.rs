@@ -19,7 +19,7 @@ mod table;
 mod top;
 mod user;
 
-use crate::prepare::{Config, ConfigError};
+use crate::load::{Config, ConfigError};
 use clap::{Args, Parser, Subcommand};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -105,7 +105,7 @@ impl From<Exit> for ExitCode {
 }
 
 /// Runs the command that the arguments name.
-pub(crate) fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     let exit = match Cli::parse().command {
         Command::Serve(argument) => serve::serve(&argument),
         Command::Check(arguments) => check::check(&arguments),

@@ -1,8 +1,8 @@
 //! `usher serve`.
 
 use super::{ConfigArgument, Exit, colour, complain, tell};
+use crate::app::{self, RunError};
 use crate::log;
-use crate::run::{self, RunError};
 use clap::Args;
 
 #[derive(Args)]
@@ -20,7 +20,7 @@ pub(super) fn serve(arguments: &Arguments) -> Exit {
         Err(exit) => return exit,
     };
     log::init(config.snapshot.log);
-    match run::run(config, arguments.watch, colour()) {
+    match app::run(config, arguments.watch, colour()) {
         Ok(()) => Exit::Done,
         Err(RunError::Config(error)) => tell(&error),
         Err(error) => {

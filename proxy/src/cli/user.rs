@@ -4,10 +4,10 @@
 use super::api::{ApiError, Reach, part};
 use super::table::date;
 use super::{ConfigArgument, Exit, complain, print, who};
-use crate::admin::AUDIT;
 use crate::admin::model::{Change, Changed, Reason};
+use crate::load::Config;
 use crate::log;
-use crate::prepare::Config;
+use crate::log::AUDIT;
 use clap::{Args, Subcommand};
 use hyper::Method;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -19,8 +19,9 @@ use usher_backends::directory::{Directory, DirectoryError, ImportOptions, Import
 use usher_backends::roster::{KeyHold, now};
 use usher_backends::state::{State, StateError};
 use usher_backends::state_dir::{self, StateDirError};
-use usher_config::domains::Domains;
-use usher_config::{ArchiveKey, Snapshot};
+use usher_config::Snapshot;
+use usher_policy::ArchiveKey;
+use usher_policy::identity::Domains;
 use usher_wire::printable::printable;
 
 /// Conflicts of one kind that are shown at most.

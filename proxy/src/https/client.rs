@@ -1,11 +1,12 @@
 //! One client's connection, as its requests see it.
 
 use crate::accepted::Connected;
+use crate::active::ListenerContext;
 use crate::https::message::body::RequestBody;
 use crate::https::message::requested_host::{LastRequestedHost, RequestedHost};
 use crate::https::message::told::Told;
+use crate::https::server::Server;
 use crate::session::{By, Cause, Ended, Record, Stage};
-use crate::shared::{Listening, Shared};
 use crate::tls::{self, ClientStream};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,9 +21,9 @@ const OWN_CAP: usize = 32;
 
 /// The connection.
 pub(crate) struct Client {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) server: Arc<Server>,
     /// The configuration that the connection began with.
-    began_with: Listening,
+    began_with: ListenerContext,
     /// The listener's address in the configuration.
     listener: SocketAddr,
     /// The client, and the address it connected to, as a PROXY header tells where one is demanded.
@@ -46,17 +47,17 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(
-        shared: Arc<Shared>,
-        at: Listening,
+        server: Arc<Server>,
+        at: ListenerContext,
         ends: (SocketAddr, SocketAddr),
         stream: &ClientStream,
         place: Connected,
     ) -> Arc<Self> {
         let server_name = stream.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
         let is_secure = matches!(stream, ClientStream::Tls(_));
-        let told = Told::new(ends, is_secure, &at.setting.snapshot.server.name);
+        let told = Told::new(ends, is_secure, &at.active.snapshot.server.name);
         Arc::new(Self {
-            shared,
+            server,
             listener: at.listener().address,
             began_with: at,
             ends,
@@ -73,8 +74,8 @@ impl Client {
     }
 
     /// The configuration now; where the listener is gone, the one that the connection began with.
-    pub(crate) fn listening(&self) -> Listening {
-        let now = self.shared.listening(self.listener, &self.began_with.name);
+    pub(crate) fn listening(&self) -> ListenerContext {
+        let now = self.server.config.listener(self.listener, &self.began_with.name);
         now.unwrap_or_else(|| self.began_with.clone())
     }
 
@@ -85,7 +86,7 @@ impl Client {
 
     /// The name of this server.
     pub(crate) fn name(&self) -> &str {
-        &self.began_with.setting.snapshot.server.name
+        &self.began_with.active.snapshot.server.name
     }
 
     /// A connection of its own to `target` that speaks `version`.
@@ -123,14 +124,14 @@ impl Client {
 
     /// Writes down how the connection itself ended.
     pub(crate) fn write_end(&self, ended: Ended) {
-        let record = Record::new(self.shared.ids.next(), Protocol::Https, self.ends.0, self.begun);
-        record.write(&self.shared.meter, "", "", ended, (0, 0));
+        let record = Record::new(self.server.ids.next(), Protocol::Https, self.ends.0, self.begun);
+        record.write(&self.server.metrics, "", "", ended, (0, 0));
     }
 
     /// Writes down that a codec has refused what it was given: the guard before it had nothing against it, or leaves it
     /// to the codec.
     pub(crate) fn note_refused_by_codec(&self) {
-        self.shared.meter.http_refused("codec");
+        self.server.metrics.http_refused("codec");
         self.write_end(Ended::new(By::Client, Stage::Relay, Cause::Protocol("codec")));
     }
 

@@ -1,10 +1,11 @@
 //! One connection of a client, from its acceptance to the protocol that was negotiated.
 
-use crate::accepted::{Accepted, Places, welcome};
+use crate::accepted::{Accepted, Places, read_proxy_header};
+use crate::active::ListenerContext;
 use crate::https::client::Client;
+use crate::https::server::Server;
 use crate::https::{http1, http2, redirect};
 use crate::session::{By, Cause, Ended, Record, Stage};
-use crate::shared::{Listening, Shared};
 use crate::tls::{self, ClientStream, HandshakeFault};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,16 +13,16 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(shared: Arc<Shared>, at: Listening, accepted: Accepted, places: Places) {
+pub(crate) async fn serve(server: Arc<Server>, at: ListenerContext, accepted: Accepted, places: Places) {
     let Accepted { tcp, peer, local } = accepted;
-    let (begun, id, protocol) = (Instant::now(), shared.ids.next(), at.listener().protocol);
+    let (begun, id, protocol) = (Instant::now(), server.ids.next(), at.listener().protocol);
     let mut ends = (peer, local);
-    let made = Box::pin(secure(&shared, &at, tcp, &mut ends, begun)).await;
+    let made = Box::pin(secure(&server, &at, tcp, &mut ends, begun)).await;
     drop(places.door);
     match made {
         Ok(stream) => {
             let is_two = stream.is_http2();
-            let client = Client::new(shared, at, ends, &stream, places.connection);
+            let client = Client::new(server, at, ends, &stream, places.connection);
             if is_two {
                 Box::pin(http2::serve(client, stream)).await;
             } else {
@@ -29,35 +30,40 @@ pub(crate) async fn serve(shared: Arc<Shared>, at: Listening, accepted: Accepted
             }
         }
         Err(ended) => {
-            Record::new(id, protocol, ends.0, begun).write(&shared.meter, "", "", ended, (0, 0));
+            Record::new(id, protocol, ends.0, begun).write(&server.metrics, "", "", ended, (0, 0));
         }
     }
 }
 
 /// Sends the requests of one connection in the clear to HTTPS.
-pub(crate) async fn serve_redirects(shared: Arc<Shared>, at: Listening, accepted: Accepted, places: Places) {
+pub(crate) async fn serve_redirects(
+    server: Arc<Server>,
+    at: ListenerContext,
+    accepted: Accepted,
+    places: Places,
+) {
     let Accepted { mut tcp, peer, local } = accepted;
     let mut ends = (peer, local);
-    if welcome(&mut tcp, &at, &mut ends).await.is_err() {
+    if read_proxy_header(&mut tcp, &at, &mut ends).await.is_err() {
         return;
     }
     drop(places.door);
-    Box::pin(redirect::serve(&shared, &at, ClientStream::Plain(tcp))).await;
+    Box::pin(redirect::serve(&server, &at, ClientStream::Plain(tcp))).await;
     drop(places.connection);
 }
 
 async fn secure(
-    shared: &Shared,
-    at: &Listening,
+    server: &Server,
+    at: &ListenerContext,
     mut tcp: TcpStream,
     ends: &mut (SocketAddr, SocketAddr),
     begun: Instant,
 ) -> Result<ClientStream, Ended> {
-    welcome(&mut tcp, at, ends).await?;
-    let limits = &at.setting.snapshot.limits;
-    let config = at.setting.tls.https.choose(at.listener().strict_sni);
+    read_proxy_header(&mut tcp, at, ends).await?;
+    let limits = &at.active.snapshot.limits;
+    let config = at.active.tls.https.choose(at.listener().strict_sni);
     let made = tls::accept(tcp, config, begun + limits.tls_handshake, limits.farewell).await;
-    shared.meter.handshake(made.as_ref().ok(), begun.elapsed());
+    server.metrics.handshake(made.as_ref().ok(), begun.elapsed());
     made.map_err(|fault| {
         tracing::debug!(client = %ends.0, %fault, "no TLS");
         match fault {

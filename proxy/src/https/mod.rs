@@ -15,10 +15,8 @@ mod record;
 mod redirect;
 mod request;
 mod response;
+mod server;
 mod upstream;
 
 pub(crate) use connection::{serve, serve_redirects};
-pub(crate) use http2::idle::Idlers;
-pub(crate) use message::body::RequestBody;
-pub(crate) use message::cookies::Cookies;
-pub(crate) use upstream::retry::RetryBudget;
+pub(crate) use server::{Server, Web};

@@ -1,12 +1,13 @@
 //! One request from its beginning to its end: who holds what for it, and the line that is written then.
 
+use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::message::body::Seen;
 use crate::https::message::pace::Patience;
 use crate::https::message::refusal::Refusal;
+use crate::id::Id;
 use crate::log::login_refused;
 use crate::session::{About, By, Cause, Doing, Ended, Entry, Stage};
-use crate::shared::{Id, Listening};
 use http::{Method, StatusCode, Version};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -74,7 +75,7 @@ impl RequestRecord {
         patience: Patience,
     ) -> Self {
         Self {
-            id: client.shared.ids.next(),
+            id: client.server.ids.next(),
             client: client.clone(),
             begun: Instant::now(),
             version,
@@ -95,8 +96,8 @@ impl RequestRecord {
     }
 
     /// Enters it among the sessions, under the name of `user`.
-    pub(crate) fn enter(&mut self, at: &Listening, user: String) {
-        let session = self.client.shared.sessions.enter(About {
+    pub(crate) fn enter(&mut self, at: &ListenerContext, user: String) {
+        let session = self.client.server.sessions.enter(About {
             id: self.id,
             protocol: Protocol::Https,
             listener: at.name.clone(),
@@ -120,7 +121,7 @@ impl RequestRecord {
     pub(crate) fn refused(&mut self, refusal: Refusal) {
         self.status = Some(refusal.status);
         self.ended = Ended::new(By::Usher, Stage::Login, Cause::Protocol(refusal.cause));
-        self.client.shared.meter.http_refused(refusal.cause);
+        self.client.server.metrics.http_refused(refusal.cause);
     }
 
     /// The head of the response goes on.
@@ -154,16 +155,16 @@ impl Drop for RequestRecord {
         }
         let took = self.begun.elapsed();
         let code = self.status.map_or(0, |status| status.as_u16());
-        let shared = &self.client.shared;
-        shared.meter.http.request(self.version, code, took);
+        let server = &self.client.server;
+        server.metrics.http.request(self.version, code, took);
         let (by, stage, cause) = (self.ended.by.name(), self.ended.stage.name(), self.ended.cause.name());
         match (self.ended.by, self.ended.cause) {
-            (By::Backend, Cause::Complete) => shared.meter.http.completed(),
-            _ => shared.meter.closed(Protocol::Https, by, stage, cause),
+            (By::Backend, Cause::Complete) => server.metrics.http.completed(),
+            _ => server.metrics.closed(Protocol::Https, by, stage, cause),
         }
         let of_body = self.seen.as_ref().map_or(0, |seen| seen.octets());
         // What goes through a tunnel is counted there.
-        shared.meter.bytes.from_client.increment(of_body);
+        server.metrics.bytes.from_client.increment(of_body);
         let from_client = of_body + self.from_client;
         let user = self.session.as_ref().map(|session| &*session.about.user).unwrap_or_default();
         let host = self.held.as_ref().map(|held| &*held.id().name).unwrap_or_default();

@@ -1,7 +1,8 @@
 //! HTTP in the clear, whose every request is sent to HTTPS.
 
+use crate::active::ListenerContext;
 use crate::https::http1::{Pipeline, Refused, Turn, ValidatingReader};
-use crate::shared::{Listening, Shared};
+use crate::https::server::Server;
 use crate::tls::ClientStream;
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, LOCATION};
@@ -17,9 +18,9 @@ use usher_wire::http::authority::Authority;
 use usher_wire::http1::Scheme;
 
 /// Serves one connection.
-pub(crate) async fn serve(shared: &Shared, at: &Listening, stream: ClientStream) {
+pub(crate) async fn serve(server: &Server, at: &ListenerContext, stream: ClientStream) {
     let pipeline = Pipeline::default();
-    let limits = &at.setting.snapshot.limits;
+    let limits = &at.active.snapshot.limits;
     let io = TokioIo::new(ValidatingReader::new(stream, pipeline.clone(), limits, Scheme::Http));
     let caps = limits.request_caps();
     let at = at.clone();
@@ -35,12 +36,12 @@ pub(crate) async fn serve(shared: &Shared, at: &Listening, stream: ClientStream)
     tokio::pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return drop(ended),
-        () = shared.stopped() => connection.as_mut().graceful_shutdown(),
+        () = server.shutdown.stopped() => connection.as_mut().graceful_shutdown(),
     }
     drop(connection.await);
 }
 
-fn answer(turn: &Turn, at: &Listening, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+fn answer(turn: &Turn, at: &ListenerContext, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     let refused = turn.refused().map(|refused| match refused {
         Refused::Slow => 408,
@@ -64,20 +65,20 @@ fn answer(turn: &Turn, at: &Listening, request: &Request<Incoming>) -> Response<
 }
 
 /// Whether a name is one of usher's: of the server, of a certificate, or of a domain.
-fn knows(at: &Listening, host: &str) -> bool {
+fn knows(at: &ListenerContext, host: &str) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
-    let snapshot = &at.setting.snapshot;
+    let snapshot = &at.active.snapshot;
     name == snapshot.server.name.to_ascii_lowercase()
-        || at.setting.tls.certificates.has(&name)
+        || at.active.tls.certificates.has(&name)
         || (snapshot.domains.names().contains(&name.as_str()))
 }
 
 /// The same place, by HTTPS.
-fn location(at: &Listening, request: &Request<Incoming>) -> Option<HeaderValue> {
+fn location(at: &ListenerContext, request: &Request<Incoming>) -> Option<HeaderValue> {
     let asked = request.headers().get(HOST).and_then(|host| Authority::parse(host.as_bytes()));
     // Nobody is sent where somebody else might wait for them.
     let host = asked.map(|asked| asked.host).filter(|host| knows(at, host));
-    let host = host.unwrap_or(&at.setting.snapshot.server.name);
+    let host = host.unwrap_or(&at.active.snapshot.server.name);
     let path =
         request.uri().path_and_query().map(PathAndQuery::as_str).filter(|path| path.starts_with('/'))?;
     let port = at.listener().redirect_to.unwrap_or(443);

@@ -110,7 +110,7 @@ impl Relayed {
         let (client, target) = (self.record.client.clone(), self.target.clone());
         let keep = move |link| match client.has_own(&target) {
             true => client.keep_own(&target, link),
-            false => client.shared.pool(&target).map_or((), |pool| pool.put(&target, link)),
+            false => client.server.web.pool(&target).map_or((), |pool| pool.put(&target, link)),
         };
         if link.is_ready() {
             keep(link);
@@ -139,7 +139,7 @@ impl Relayed {
 
     /// Says that the backend is at fault.
     fn blame(&self, fault: &ConnectFault) {
-        self.record.client.shared.observer.connect_failed(&self.target.name, fault);
+        self.record.client.server.observer.connect_failed(&self.target.name, fault);
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
@@ -176,7 +176,7 @@ impl Relayed {
                 self.since = None;
                 let octets = frame.data_ref().map_or(0, Bytes::len) as u64;
                 self.record.from_backend += octets;
-                self.record.client.shared.meter.bytes.from_backend.increment(octets);
+                self.record.client.server.metrics.bytes.from_backend.increment(octets);
                 if let Some(session) = &self.record.session {
                     session.note_activity();
                 }

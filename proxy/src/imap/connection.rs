@@ -1,12 +1,13 @@
 //! The way of one connection, stage by stage. What a stage needed is dropped before the next begins.
 
-use super::door::Door;
 use super::handover::Joined;
 use super::preauth;
-use crate::accepted::{Accepted, Places, farewell, welcome};
+use super::prelogin::PreLogin;
+use super::server::Server;
+use crate::accepted::{Accepted, Places, farewell, read_proxy_header};
+use crate::active::ListenerContext;
 use crate::relay;
 use crate::session::{By, Cause, Ended, Record, Stage};
-use crate::shared::{Listening, Shared};
 use crate::tls::{self, ClientStream, HandshakeFault};
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpStream;
@@ -16,16 +17,16 @@ use usher_wire::imap::capability::Privacy;
 use usher_wire::imap::reply::{self, Code};
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(shared: Arc<Shared>, at: Listening, accepted: Accepted, places: Places) {
+pub(crate) async fn serve(server: Arc<Server>, at: ListenerContext, accepted: Accepted, places: Places) {
     let Accepted { tcp, peer, local } = accepted;
-    let id = shared.ids.next();
+    let id = server.ids.next();
     let tried = Mutex::default();
-    let mut door = Door { shared, at, id, client: peer, local, begun: Instant::now(), tried };
+    let mut door = PreLogin { server, at, id, client: peer, local, begun: Instant::now(), tried };
     // On the heap and gone before the relay begins: a session that lasts for hours is no larger for it.
     let outcome = Box::pin(before_login(&mut door, tcp)).await;
     let record = Record::new(door.id, door.config().protocol, door.client, door.begun);
     let patience = door.snapshot().limits.farewell;
-    let shared = door.shared.clone();
+    let server = door.server.clone();
     let tried = door.take_tried();
     // With it goes the setting that the connection began with.
     drop(door);
@@ -33,22 +34,22 @@ pub(crate) async fn serve(shared: Arc<Shared>, at: Listening, accepted: Accepted
     match outcome {
         Ok(joined) => {
             let Joined { session, lease, streams } = *joined;
-            let end = relay::run(&session, streams, &shared.meter.bytes, patience).await;
+            let end = relay::run(&session, streams, &server.metrics.bytes, patience).await;
             let host = &lease.backend().config.name;
-            record.write(&shared.meter, &session.about.user, host, end.ended, end.octets);
+            record.write(&server.metrics, &session.about.user, host, end.ended, end.octets);
         }
         Err(ended) => {
             let (user, host) = tried.as_ref().map_or(("", ""), |tried| (&*tried.user, &*tried.host));
-            record.write(&shared.meter, user, host, ended, (0, 0));
+            record.write(&server.metrics, user, host, ended, (0, 0));
         }
     }
     drop(places.connection);
 }
 
-async fn before_login(door: &mut Door, mut tcp: TcpStream) -> Result<Box<Joined>, Ended> {
+async fn before_login(door: &mut PreLogin, mut tcp: TcpStream) -> Result<Box<Joined>, Ended> {
     let limits = door.snapshot().limits.clone();
     let mut ends = (door.client, door.local);
-    welcome(&mut tcp, &door.at, &mut ends).await?;
+    read_proxy_header(&mut tcp, &door.at, &mut ends).await?;
     (door.client, door.local) = ends;
     let mut until = door.begun + limits.before_login;
     let mut stream = ClientStream::Plain(tcp);
@@ -68,7 +69,7 @@ async fn before_login(door: &mut Door, mut tcp: TcpStream) -> Result<Box<Joined>
         }
     };
     // A client of a stopping usher would only be sent away later.
-    if door.shared.is_stopping() {
+    if door.server.shutdown.has_begun() {
         let mut bye = Vec::new();
         reply::bye(Code::Unavailable, &mut bye);
         farewell(stream, &bye, limits.farewell).await;
@@ -87,7 +88,7 @@ async fn before_login(door: &mut Door, mut tcp: TcpStream) -> Result<Box<Joined>
 
 /// Makes TLS, at once or by the proof that STARTTLS gave.
 async fn secure(
-    door: &Door,
+    door: &PreLogin,
     stream: ClientStream,
     proof: Option<usher_wire::imap::preauth::PlainDrained>,
     until: Instant,
@@ -102,7 +103,7 @@ async fn secure(
         Some(proof) => tls::upgrade(tcp, proof, door.tls(), until, limits.farewell).await,
         None => tls::accept(tcp, door.tls(), until, limits.farewell).await,
     };
-    door.shared.meter.handshake(made.as_ref().ok(), begun.elapsed());
+    door.server.metrics.handshake(made.as_ref().ok(), begun.elapsed());
     made.map_err(|fault| {
         tracing::debug!(client = %door.client, session = %door.id, %fault, "no TLS");
         match fault {

@@ -1,10 +1,10 @@
 //! From a claim to a joined session: whose archive, which host, and the host's word on it.
 
-use super::door::Door;
+use super::prelogin::PreLogin;
 use crate::log::login_refused;
 use crate::relay::Streams;
 use crate::session::{About, By, Cause as EndCause, Ended, Entry, Session, Stage, Why};
-use crate::shared::Place;
+use crate::slot::Slot;
 use crate::tls::ClientStream;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep, timeout_at};
 use usher_backends::connect::{self, Cause, Deadlines, LoggedIn, LoginFault, LoginOutcome, OnBehalf};
-use usher_backends::directory::Found;
-use usher_backends::roster::{Host, Lease, Service, Shut, UnderWay};
-use usher_config::ArchiveKey;
-use usher_config::domains::Arrival;
+use usher_backends::roster::{Host, Lease, Service, Unavailable, UnderWay};
 use usher_config::snapshot::LoginAs;
+use usher_policy::ArchiveKey;
+use usher_policy::identity::Arrival;
+use usher_policy::route::{Decision, Permit};
 use usher_wire::imap::login::{self, Fault};
 use usher_wire::imap::preauth::{Claim, Preauth};
 use usher_wire::imap::reply::Code;
@@ -82,7 +82,7 @@ impl Try {
 
 /// Takes `claim` to the host that the directory names, waiting for the host as long as a login may wait.
 pub(crate) async fn hand_over(
-    door: &Door,
+    door: &PreLogin,
     claim: &Claim,
     mut preauth: Preauth,
     mut stream: ClientStream,
@@ -91,7 +91,7 @@ pub(crate) async fn hand_over(
     let arrival = Arrival { local: Some(door.local.ip()), server_name: stream.server_name() };
     let key = door.snapshot().domains.user(claim.credential.acting_user(), arrival);
     // In the table before the host is looked up: whoever ends sessions misses none that is being set up.
-    let session = door.shared.sessions.enter(About {
+    let session = door.server.sessions.enter(About {
         id: door.id,
         protocol: door.config().protocol,
         listener: door.at.name.clone(),
@@ -105,9 +105,9 @@ pub(crate) async fn hand_over(
         attended(door, &session, &mut stream, &mut preauth, seeking).await
     };
     door.note_tried(&session.about.user, session.backend().map(|backend| backend.name));
-    let meter = &door.shared.meter;
+    let metrics = &door.server.metrics;
     let counted = outcome.as_ref().map_or("aborted", Try::result);
-    meter.login(door.config().protocol, claim.mechanism.name(), counted, begun.elapsed());
+    metrics.login(door.config().protocol, claim.mechanism.name(), counted, begun.elapsed());
     let refused = |code| log_refused(door, claim, key.as_ref(), code);
     match outcome? {
         Try::LoggedIn(logged_in, lease) => {
@@ -133,7 +133,7 @@ pub(crate) async fn hand_over(
 /// Runs `work` while the client is watched: what it sends meanwhile is kept for later, and when it goes away
 /// the work ends with it, as it does when the session is ended or usher stops.
 async fn attended(
-    door: &Door,
+    door: &PreLogin,
     session: &Session,
     stream: &mut ClientStream,
     preauth: &mut Preauth,
@@ -145,7 +145,7 @@ async fn attended(
         let read = tokio::select! {
             biased;
             done = &mut work => return Ok(done),
-            () = door.shared.stopped() => return Ok(Try::Ended(Why::Stopping)),
+            () = door.server.shutdown.stopped() => return Ok(Try::Ended(Why::Stopping)),
             order = session.ordered() => return Ok(Try::Ended(order.why)),
             read = stream.read(&mut buf[..most]), if most > 0 => read,
         };
@@ -162,13 +162,13 @@ async fn attended(
 
 /// Tries until there is a clear answer or a login may wait no longer.
 async fn seek(
-    door: &Door,
+    door: &PreLogin,
     claim: &Claim,
     key: Option<&ArchiveKey>,
     session: &Session,
     begun: Instant,
 ) -> Try {
-    let shared = &door.shared;
+    let server = &door.server;
     let until = begun + door.snapshot().server.login_wait;
     let mut place = None;
     let mut was_delivered = false;
@@ -180,7 +180,7 @@ async fn seek(
         };
         match outcome {
             Try::Unknown => {
-                shared.refusals.made_up(claim.credential.acting_user(), tried).await;
+                server.refusals.made_up(claim.credential.acting_user(), tried).await;
                 return Try::Unknown;
             }
             // Each of them is a failed login to the host: the second is the last.
@@ -189,7 +189,7 @@ async fn seek(
             Try::Refused(Refusal { code: Code::InUse, .. }) if !was_delivered => was_delivered = true,
             Try::Refused(refusal) => {
                 let host = session.backend().map(|backend| backend.name);
-                shared.refusals.real(host.as_deref().unwrap_or_default(), tried).await;
+                server.refusals.real(host.as_deref().unwrap_or_default(), tried).await;
                 return Try::Refused(refusal);
             }
             Try::Hopeless => return Try::Out,
@@ -202,7 +202,7 @@ async fn seek(
             return Try::Out;
         }
         if place.is_none() {
-            place = Place::take(&shared.held_logins, Some(door.snapshot().limits.held_logins));
+            place = Slot::take(&server.held_logins, Some(door.snapshot().limits.held_logins));
             if place.is_none() {
                 return Try::Out;
             }
@@ -210,63 +210,34 @@ async fn seek(
         tokio::select! {
             () = tokio::time::sleep_until(again) => {}
             // The host may be back.
-            () = shared.fleet.changed(), if !was_delivered => {}
+            () = server.fleet.changed(), if !was_delivered => {}
         }
     }
 }
 
-/// The home of `key`; `Err` says what becomes of the login without one.
-fn home(door: &Door, key: &ArchiveKey) -> Result<Arc<Host>, Try> {
-    let shared = &door.shared;
-    let begun = Instant::now();
-    let found = shared.directory.find(key);
-    shared.meter.lookup(&found, begun.elapsed());
-    let placement = match found {
-        Ok(Found::Now(Some(placement)) | Found::Remembered(placement)) => placement,
-        Ok(Found::Now(None)) => return Err(Try::Unknown),
-        Err(error) => {
-            tracing::error!(%error, "the directory cannot be read");
-            return Err(Try::Out);
-        }
+/// Where the archive of `key` is to be used; `Err` says what becomes of the login without that.
+fn home(door: &PreLogin, key: &ArchiveKey) -> Result<(Permit, Arc<Host>), Try> {
+    let permit = match door.server.router.decide(key) {
+        Decision::Permitted(permit) => permit,
+        Decision::Nobody => return Err(Try::Unknown),
+        Decision::Outage(_) => return Err(Try::Out),
     };
-    let roster = shared.fleet.roster();
-    if roster.moving(key).is_some() {
-        return Err(Try::Out);
-    }
-    let Some(host) = roster.host(&placement.host) else {
-        tracing::error!(
-            user = key.name(),
-            host = placement.host.as_str(),
-            "the directory names a host that is not configured"
-        );
-        return Err(Try::Out);
-    };
-    Ok(host.clone())
-}
-
-/// Whether `host` is still where the archive of `key` is to be used.
-fn is_home(door: &Door, key: &ArchiveKey, host: &Host) -> bool {
-    if door.shared.fleet.roster().moving(key).is_some() {
-        return false;
-    }
-    match door.shared.directory.find(key) {
-        Ok(Found::Now(Some(placement)) | Found::Remembered(placement)) => *placement.host == *host.id.name,
-        Ok(Found::Now(None)) | Err(_) => false,
-    }
+    let host = door.server.router.host(&permit).ok_or(Try::Out)?;
+    Ok((permit, host))
 }
 
 /// One try: directory, lease, connection, login.
 async fn attempt(
-    door: &Door,
+    door: &PreLogin,
     claim: &Claim,
     key: &ArchiveKey,
     session: &Session,
     (come, until): (Instant, Instant),
-    place: &mut Option<Place>,
+    place: &mut Option<Slot>,
 ) -> Try {
-    let shared = &door.shared;
-    let mut host = match home(door, key) {
-        Ok(host) => host,
+    let server = &door.server;
+    let (mut permit, mut host) = match home(door, key) {
+        Ok(home) => home,
         Err(without) => return without,
     };
     session.goes_to(&host.id);
@@ -274,37 +245,39 @@ async fn attempt(
     let mut turn = None;
     if host.standing.share(Service::Imap) < 1.0 && host.standing.serves(Service::Imap) {
         if place.is_none() {
-            *place = Place::take(&shared.held_logins, Some(door.snapshot().limits.held_logins));
+            *place = Slot::take(&server.held_logins, Some(door.snapshot().limits.held_logins));
         }
         let waiting = timeout_at(until.max(Instant::now() + TURN), host.standing.logins.turn(come));
         let (Some(_), Ok(taken)) = (place.as_ref(), waiting.await) else { return Try::Out };
         turn = Some(taken);
         // The archive may have been moved meanwhile, and the host is as it is now.
-        host = match home(door, key) {
-            Ok(host) => host,
+        (permit, host) = match home(door, key) {
+            Ok(home) => home,
             Err(without) => return without,
         };
         session.goes_to(&host.id);
     }
-    let lease = match host.lease(Service::Imap) {
+    let lease = match server.router.lease(&permit, Service::Imap) {
         Ok(lease) => lease,
-        Err(Shut::Stopped) => return Try::Ended(Why::Stopped),
-        Err(Shut::Draining | Shut::Unhealthy | Shut::Full) => return Try::Out,
+        Err(Unavailable::Stopped) => return Try::Ended(Why::Stopped),
+        Err(Unavailable::Draining | Unavailable::Unhealthy | Unavailable::Full | Unavailable::Gone) => {
+            return Try::Out;
+        }
     };
     let deadlines = Deadlines::from(&door.snapshot().limits);
     let id = door.id.to_string();
     let on_behalf = OnBehalf { source: door.client, destination: door.local, session: &id };
-    let opened = connect::open(&host.imap, on_behalf, &deadlines, &shared.observer).await;
-    shared.health.note_session(&host.id, Service::Imap, opened.as_ref().map(|_| ()));
+    let opened = connect::open(&host.imap, on_behalf, &deadlines, &server.observer).await;
+    server.health.note_session(&host.id, Service::Imap, opened.as_ref().map(|_| ()));
     let Ok(ready) = opened else { return Try::Out };
     let credential = credential_for(door, &host, claim, key);
     let begun = Instant::now();
     let answered = ready.log_in(&host.imap, &credential, &claim.client_id, Some(on_behalf), &deadlines).await;
-    shared.meter.stage("login", begun.elapsed());
+    server.metrics.stage("login", begun.elapsed());
     match answered {
         Ok(LoginOutcome::Accepted(logged_in)) => {
             turn.inspect(UnderWay::taken);
-            if !is_home(door, key, &host) {
+            if !server.router.stands(&permit) {
                 // It was held or moved while the host made up its mind.
                 logged_in.leave().await;
                 return Try::Out;
@@ -329,7 +302,7 @@ async fn attempt(
             }
         }
         Err(LoginFault { fault, is_delivered: false }) => {
-            shared.observer.connect_failed(&host.config.name, &fault);
+            server.observer.connect_failed(&host.config.name, &fault);
             match fault.cause {
                 Cause::Protocol(Fault::Bad | Fault::NoMechanism) => Try::Hopeless,
                 _ => Try::Out,
@@ -340,7 +313,12 @@ async fn attempt(
 
 /// The credential under the name that the host is to be given. Whoever asks to act as themself acts for nobody else,
 /// and any host takes that.
-fn credential_for<'c>(door: &Door, host: &Host, claim: &'c Claim, key: &ArchiveKey) -> Cow<'c, Credential> {
+fn credential_for<'c>(
+    door: &PreLogin,
+    host: &Host,
+    claim: &'c Claim,
+    key: &ArchiveKey,
+) -> Cow<'c, Credential> {
     let typed = &claim.credential;
     let own_key = || {
         let arrival = Arrival { local: Some(door.local.ip()), server_name: None };
@@ -362,7 +340,7 @@ fn credential_for<'c>(door: &Door, host: &Host, claim: &'c Claim, key: &ArchiveK
 }
 
 fn join(
-    door: &Door,
+    door: &PreLogin,
     claim: &Claim,
     preauth: Preauth,
     stream: ClientStream,
@@ -396,7 +374,7 @@ fn join(
 }
 
 /// One line that a log watcher can match: the address stands before anything that a client chose.
-fn log_refused(door: &Door, claim: &Claim, key: Option<&ArchiveKey>, code: Code) {
+fn log_refused(door: &PreLogin, claim: &Claim, key: Option<&ArchiveKey>, code: Code) {
     let typed = String::from_utf8_lossy(claim.credential.acting_user());
     let user = key.map_or(typed.as_ref(), ArchiveKey::name);
     login_refused(door.client, door.id, code, claim.mechanism.name(), user);

@@ -1,8 +1,10 @@
 //! An IMAP client from its connection to its end: drives the pure protocol of `wire` over the streams.
 
 mod connection;
-mod door;
 mod handover;
 mod preauth;
+mod prelogin;
+mod server;
 
 pub(crate) use connection::serve;
+pub(crate) use server::Server;

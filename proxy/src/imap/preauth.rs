@@ -1,7 +1,7 @@
 //! The conversation before login: reads, answers, keeps the deadlines, and takes each claim to its host.
 
-use super::door::Door;
 use super::handover::{self, Handover, Joined};
+use super::prelogin::PreLogin;
 use crate::accepted::farewell;
 use crate::session::{By, Cause, Ended, Stage};
 use crate::tls::ClientStream;
@@ -30,7 +30,7 @@ pub(crate) enum Next {
 /// Talks with a client until it is joined with its host or wants TLS. `until` is when it must have logged in;
 /// the time that a login waits for its host is added to it.
 pub(crate) async fn converse(
-    door: &Door,
+    door: &PreLogin,
     mut stream: ClientStream,
     privacy: Privacy,
     until: &mut Instant,
@@ -56,7 +56,7 @@ pub(crate) async fn converse(
                 let most = preauth.room().min(READ);
                 let read = tokio::select! {
                     read = timeout_at(silent.min(*until), stream.read(&mut buf[..most])) => read,
-                    () = door.shared.stopped() => {
+                    () = door.server.shutdown.stopped() => {
                         let ended = Ended::new(By::Operator, Stage::Preauth, Cause::Stopping);
                         return Err(end(door, stream, ended).await);
                     }
@@ -113,8 +113,8 @@ pub(crate) async fn converse(
 }
 
 /// What is offered before login beside what usher has itself.
-fn offered(door: &Door) -> Cow<'_, str> {
-    let health = &door.shared.health;
+fn offered(door: &PreLogin) -> Cow<'_, str> {
+    let health = &door.server.health;
     match &door.config().capabilities {
         Offered::These(names) => Cow::Borrowed(names),
         Offered::Shared => Cow::Owned(health.shared_capabilities().join(" ")),
@@ -125,12 +125,12 @@ fn offered(door: &Door) -> Cow<'_, str> {
     }
 }
 
-fn is_implicit(door: &Door) -> bool {
+fn is_implicit(door: &PreLogin) -> bool {
     door.config().protocol == usher_config::snapshot::Protocol::Imaps
 }
 
 async fn send(
-    door: &Door,
+    door: &PreLogin,
     stream: &mut ClientStream,
     out: &mut Vec<u8>,
     until: Instant,
@@ -154,7 +154,7 @@ async fn send(
 }
 
 /// Says goodbye with the words that fit the cause.
-async fn end(door: &Door, stream: ClientStream, ended: Ended) -> Ended {
+async fn end(door: &PreLogin, stream: ClientStream, ended: Ended) -> Ended {
     let mut bye = Vec::new();
     match ended.cause {
         Cause::Idle | Cause::TooLong => bye.extend_from_slice(b"* BYE Waited too long for a login.\r\n"),

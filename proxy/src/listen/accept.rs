@@ -1,8 +1,10 @@
 //! The loop that accepts. No error ends it.
 
+use super::acceptor::Acceptor;
 use super::reserve::Reserve;
 use crate::accepted::{Accepted, Connected, Places, canonical};
-use crate::shared::{Listening, Place, Shared};
+use crate::active::ListenerContext;
+use crate::slot::Slot;
 use crate::{https, imap, tcp};
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +24,7 @@ const ALARM_EVERY: Duration = Duration::from_secs(10);
 
 /// Accepts connections on `address` of the configuration until usher stops or `closed` says so.
 pub(crate) async fn accept(
-    shared: Arc<Shared>,
+    acceptor: Arc<Acceptor>,
     address: SocketAddr,
     socket: TcpListener,
     mut closed: watch::Receiver<bool>,
@@ -31,11 +33,11 @@ pub(crate) async fn accept(
     let mut alarm = Alarm::default();
     let name: Arc<str> = address.to_string().into();
     let Ok(bound) = socket.local_addr() else { return };
-    let mut manners = Manners::default();
+    let mut keepalive = Keepalive::default();
     loop {
         let accepted = tokio::select! {
             biased;
-            () = shared.stopped() => return,
+            () = acceptor.shutdown.stopped() => return,
             _ = closed.wait_for(|closed| *closed) => return,
             accepted = socket.accept() => accepted,
         };
@@ -43,26 +45,26 @@ pub(crate) async fn accept(
             Ok((tcp, peer)) => {
                 let peer = canonical(peer);
                 // As it is configured now; gone in the moment in which a reload closes it.
-                let Some(at) = shared.listening(address, &name) else { return };
+                let Some(at) = acceptor.config.listener(address, &name) else { return };
                 let protocol = at.listener().protocol;
-                let most = at.setting.snapshot.limits.connections;
-                let place = Place::take(&shared.connections, Some(most));
-                let Some(connection) = place.filter(|_| !shared.pressure.is_full()) else {
-                    shared.meter.connection(&name, protocol, "shed");
+                let most = at.active.snapshot.limits.connections;
+                let place = Slot::take(&acceptor.admission.connections, Some(most));
+                let Some(connection) = place.filter(|_| !acceptor.memory.is_full()) else {
+                    acceptor.metrics.connection(&name, protocol, "shed");
                     alarm.raise(|| tracing::error!(most, "too many connections or too little memory"));
                     send_away(&at, &tcp);
                     continue;
                 };
-                shared.meter.connection(&name, protocol, "accepted");
+                acceptor.metrics.connection(&name, protocol, "accepted");
                 // One that is gone already is nobody's.
-                let Ok(()) = manners.teach(&at, &socket, &tcp) else { continue };
+                let Ok(()) = keepalive.teach(&at, &socket, &tcp) else { continue };
                 let local = if bound.ip().is_unspecified() { tcp.local_addr() } else { Ok(bound) };
                 let Ok(local) = local.map(canonical) else { continue };
                 // Counted before it is started: whoever stops usher misses none.
-                let connection = Connected::new(connection, shared.spawner.choose());
-                let Ok(tcp) = shared.spawner.adopt(connection.worker(), tcp) else { continue };
-                let places = Places { connection, door: Place::take(&shared.doors, None) };
-                start(&shared, at, Accepted { tcp, peer, local }, places);
+                let connection = Connected::new(connection, acceptor.workers.choose());
+                let Ok(tcp) = acceptor.workers.adopt(connection.worker(), tcp) else { continue };
+                let places = Places { connection, door: Slot::take(&acceptor.admission.before_login, None) };
+                start(&acceptor, at, Accepted { tcp, peer, local }, places);
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
@@ -70,9 +72,9 @@ pub(crate) async fn accept(
                     || tracing::error!(%error, "connections cannot be accepted; those that wait are closed"),
                 );
                 if reserve.shed(&socket)
-                    && let Some(at) = shared.listening(address, &name)
+                    && let Some(at) = acceptor.config.listener(address, &name)
                 {
-                    shared.meter.connection(&name, at.listener().protocol, "shed");
+                    acceptor.metrics.connection(&name, at.listener().protocol, "shed");
                 }
                 sleep(BACK_OFF).await;
             }
@@ -80,25 +82,26 @@ pub(crate) async fn accept(
     }
 }
 
-fn start(shared: &Arc<Shared>, at: Listening, accepted: Accepted, places: Places) {
-    let (spawner, shared, worker) = (&shared.spawner, shared.clone(), places.connection.worker());
+fn start(acceptor: &Acceptor, at: ListenerContext, accepted: Accepted, places: Places) {
+    let (workers, worker) = (&acceptor.workers, places.connection.worker());
+    let (imap, https, tcp) = (acceptor.imap.clone(), acceptor.https.clone(), acceptor.tcp.clone());
     match at.listener().protocol {
-        Protocol::Imap | Protocol::Imaps => spawner.on(worker, imap::serve(shared, at, accepted, places)),
-        Protocol::Https => spawner.on(worker, https::serve(shared, at, accepted, places)),
-        Protocol::HttpRedirect => spawner.on(worker, https::serve_redirects(shared, at, accepted, places)),
-        Protocol::Tcp => spawner.on(worker, tcp::serve(shared, at, accepted, places)),
+        Protocol::Imap | Protocol::Imaps => workers.on(worker, imap::serve(imap, at, accepted, places)),
+        Protocol::Https => workers.on(worker, https::serve(https, at, accepted, places)),
+        Protocol::HttpRedirect => workers.on(worker, https::serve_redirects(https, at, accepted, places)),
+        Protocol::Tcp => workers.on(worker, tcp::serve(tcp, at, accepted, places)),
     };
 }
 
 /// How connections behave towards peers that are silent. A connection has it from its listening socket, so that it
 /// costs none of them a system call; a reload changes it there.
 #[derive(Default)]
-struct Manners(Option<(Duration, Duration)>);
+struct Keepalive(Option<(Duration, Duration)>);
 
-impl Manners {
+impl Keepalive {
     /// Sees to it that `tcp`, and whatever `socket` accepts after it, behaves as it is configured.
-    fn teach(&mut self, at: &Listening, socket: &TcpListener, tcp: &TcpStream) -> io::Result<()> {
-        let limits = &at.setting.snapshot.limits;
+    fn teach(&mut self, at: &ListenerContext, socket: &TcpListener, tcp: &TcpStream) -> io::Result<()> {
+        let limits = &at.active.snapshot.limits;
         let (idle, unreachable) = (limits.tcp_keepalive, limits.tcp_unreachable);
         if self.0 == Some((idle, unreachable)) {
             return Ok(());
@@ -110,7 +113,7 @@ impl Manners {
 }
 
 /// Closes a connection that there is no room for; where it can be said in the clear, with a word.
-fn send_away(at: &Listening, tcp: &TcpStream) {
+fn send_away(at: &ListenerContext, tcp: &TcpStream) {
     if at.listener().protocol == Protocol::Imap {
         let mut bye = Vec::new();
         reply::bye(Code::Unavailable, &mut bye);

@@ -1,10 +1,12 @@
 //! The listening sockets: bound before anything is served, and accepting until usher stops.
 
 mod accept;
+mod acceptor;
 mod open;
 mod reserve;
 
 use accept::accept;
+pub(crate) use acceptor::{Acceptor, Admission};
 pub(crate) use open::{Bound, Sockets, bind_missing, watch};
 
 use socket2::{Domain, Protocol, Socket, Type};

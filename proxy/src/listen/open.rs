@@ -1,8 +1,8 @@
 //! The sockets that are open, and how they follow the configuration.
 
+use super::acceptor::Acceptor;
 use super::{accept, bind};
-use crate::shared::Shared;
-use crate::spawn::Spawner;
+use crate::workers::Workers;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -57,13 +57,13 @@ pub(crate) struct Watched {
 ///
 /// # Errors
 /// The system's; all of them are closed again.
-pub(crate) fn watch(spawner: &Spawner, bound: Vec<Bound>) -> std::io::Result<Vec<Watched>> {
+pub(crate) fn watch(workers: &Workers, bound: Vec<Bound>) -> std::io::Result<Vec<Watched>> {
     let watched = bound.into_iter().map(|Bound { address, protocol, sockets }| {
         // Ports of a range, which have one socket each, are spread over the workers.
         let first = usize::from(address.port());
         let sockets = sockets.into_iter().enumerate().map(|(at, socket)| {
-            let at = (first + at) % spawner.workers();
-            Ok((at, spawner.watch(at, socket)?))
+            let at = (first + at) % workers.count();
+            Ok((at, workers.watch(at, socket)?))
         });
         Ok(Watched { address, protocol, sockets: sockets.collect::<std::io::Result<_>>()? })
     });
@@ -83,7 +83,7 @@ impl Sockets {
     /// Begins to accept on `watched`, and closes what `listeners` do not name any more.
     pub(crate) async fn follow(
         &mut self,
-        shared: &Arc<Shared>,
+        acceptor: &Arc<Acceptor>,
         watched: Vec<Watched>,
         listeners: &[Listener],
     ) {
@@ -91,7 +91,7 @@ impl Sockets {
             tracing::info!(%address, protocol, "listening");
             let (close, closed) = watch::channel(false);
             let accepting = sockets.into_iter().map(|(at, socket)| {
-                shared.spawner.on(at, accept(shared.clone(), address, socket, closed.clone()))
+                acceptor.workers.on(at, accept(acceptor.clone(), address, socket, closed.clone()))
             });
             let accepting = accepting.collect();
             self.0.insert(address, (close, accepting));

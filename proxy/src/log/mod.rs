@@ -5,9 +5,11 @@ mod text;
 
 pub(crate) use refused::login_refused;
 
-use crate::admin::AUDIT;
 use tracing_subscriber::EnvFilter;
 use usher_config::snapshot::LogFormat;
+
+/// By this target the log knows what is written down whatever else is not: who changed what.
+pub(crate) const AUDIT: &str = "usher_audit";
 
 /// Sets up logging for the process. `RUST_LOG` chooses what is logged; by default everything from `info` on.
 pub(crate) fn init(format: LogFormat) {

@@ -1,6 +1,6 @@
 //! The one line that log watchers match, whatever a login came by.
 
-use crate::shared::Id;
+use crate::id::Id;
 use std::net::SocketAddr;
 use usher_wire::imap::reply::Code;
 

@@ -12,7 +12,7 @@ pub(crate) use end::End;
 pub(crate) use splice::splice;
 
 use crate::accepted::farewell;
-use crate::meter::Bytes;
+use crate::metrics::Bytes;
 use crate::session::{By, Cause, Session};
 use crate::tls::ClientStream;
 use end::LastWords;

@@ -3,7 +3,7 @@
 use super::Streams;
 use super::end::{End, LastWords};
 use super::leg::{BUFFER, Leg, STEPS, TURN};
-use crate::meter::Bytes;
+use crate::metrics::Bytes;
 use crate::session::{By, Cause, Doing, Ended, Order, Session, Stage, Urgency};
 use crate::tls::ClientStream;
 use std::io;

@@ -2,7 +2,7 @@
 
 use super::leg::{BUFFER, Leg, STEPS, TURN};
 use crate::accepted::farewell;
-use crate::meter::Bytes;
+use crate::metrics::Bytes;
 use crate::session::{By, Cause, Doing, Ended, Session, Stage, Urgency};
 use std::io;
 use std::task::{Context, Poll};

@@ -5,9 +5,9 @@ mod watch;
 
 pub(crate) use watch::{Content, content, follow_files, follow_hangups};
 
-use crate::listen::{self, Bound, Sockets};
-use crate::prepare::{self, Config};
-use crate::shared::{Setting, Shared};
+use crate::active::ActiveConfig;
+use crate::listen::{self, Acceptor, Bound, Sockets};
+use crate::load::{self, Config, secrets_are_readable};
 use rustls::server::ProducesTickets;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -15,10 +15,9 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use usher_backends::connect::Deadlines;
 use usher_backends::connect::tls::TlsError;
-use usher_backends::health::secret;
-use usher_backends::roster::{HostOrigin, Prepared};
-use usher_config::Snapshot;
-use usher_config::health::ImapProbe;
+use usher_backends::directory::Directory;
+use usher_backends::health::Health;
+use usher_backends::roster::{Fleet, Prepared};
 use utoipa::ToSchema;
 
 /// What a reload came to.
@@ -39,7 +38,10 @@ pub(crate) type Request = oneshot::Sender<Reloaded>;
 
 /// What reloads need beside what all share.
 pub(crate) struct Reloader {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) acceptor: Arc<Acceptor>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) health: Arc<Health>,
     pub(crate) path: PathBuf,
     pub(crate) ticketer: Arc<dyn ProducesTickets>,
     pub(crate) sockets: Sockets,
@@ -47,7 +49,7 @@ pub(crate) struct Reloader {
 
 /// A configuration that only has to be put in place.
 struct Ready {
-    setting: Setting,
+    active: ActiveConfig,
     fleet: Prepared,
     bound: Vec<Bound>,
     needs_restart: Vec<&'static str>,
@@ -60,7 +62,7 @@ impl Reloader {
         loop {
             let first = tokio::select! {
                 biased;
-                () = self.shared.stopped() => return self.sockets,
+                () = self.acceptor.shutdown.stopped() => return self.sockets,
                 first = requests.recv() => first,
             };
             let Some(first) = first else { return self.sockets };
@@ -76,16 +78,18 @@ impl Reloader {
     }
 
     async fn reload(&mut self) -> Reloaded {
-        let (shared, path, ticketer) = (self.shared.clone(), self.path.clone(), self.ticketer.clone());
+        let (acceptor, fleet) = (self.acceptor.clone(), self.fleet.clone());
+        let (path, ticketer) = (self.path.clone(), self.ticketer.clone());
         let open = self.sockets.addresses();
-        let preparing = tokio::task::spawn_blocking(move || prepare(&shared, &path, &open, &ticketer));
+        let preparing =
+            tokio::task::spawn_blocking(move || prepare(&acceptor, &fleet, &path, &open, &ticketer));
         let prepared = preparing.await.unwrap_or_else(|error| Err(error.to_string()));
         let reloaded = match prepared {
-            Ok(_) if self.shared.is_stopping() => refused("usher stops".to_owned()),
+            Ok(_) if self.acceptor.shutdown.has_begun() => refused("usher stops".to_owned()),
             Ok(ready) => self.swap(ready).await,
             Err(faults) => refused(faults),
         };
-        self.shared.meter.reloaded(reloaded.applied);
+        self.acceptor.metrics.reloaded(reloaded.applied);
         match &reloaded.faults {
             None => tracing::info!(needs_restart = ?reloaded.needs_restart, "configuration reloaded"),
             Some(faults) => {
@@ -99,21 +103,20 @@ impl Reloader {
     }
 
     async fn swap(&mut self, ready: Ready) -> Reloaded {
-        let shared = &self.shared;
         // The last thing that may fail.
-        let watched = match listen::watch(&shared.spawner, ready.bound) {
+        let watched = match listen::watch(&self.acceptor.workers, ready.bound) {
             Ok(watched) => watched,
             Err(error) => return refused(format!("new listeners cannot be watched: {error}")),
         };
-        let listeners = ready.setting.snapshot.listeners.clone();
-        let deadlines = Deadlines::from(&ready.setting.snapshot.limits);
-        let gone = shared.fleet.put_in_place(ready.fleet);
-        shared.settings.store(Arc::new(ready.setting));
-        shared.health.reconcile(deadlines);
-        self.sockets.follow(shared, watched, &listeners).await;
-        let directory = shared.clone();
+        let listeners = ready.active.snapshot.listeners.clone();
+        let deadlines = Deadlines::from(&ready.active.snapshot.limits);
+        let gone = self.fleet.put_in_place(ready.fleet);
+        self.acceptor.config.replace(ready.active);
+        self.health.reconcile(deadlines);
+        self.sockets.follow(&self.acceptor, watched, &listeners).await;
+        let directory = self.directory.clone();
         let still_named = tokio::task::spawn_blocking(move || {
-            gone.into_iter().filter(|host| directory.directory.names_host(host).unwrap_or(false)).collect()
+            gone.into_iter().filter(|host| directory.names_host(host).unwrap_or(false)).collect()
         });
         let still_named: Vec<String> = still_named.await.unwrap_or_default();
         let warnings = still_named.iter().map(|host| {
@@ -134,38 +137,21 @@ fn refused(faults: String) -> Reloaded {
 
 /// Everything that may fail. What it has bound is closed again when it does.
 fn prepare(
-    shared: &Shared,
+    acceptor: &Acceptor,
+    fleet: &Fleet,
     path: &Path,
     open: &[std::net::SocketAddr],
     ticketer: &Arc<dyn ProducesTickets>,
 ) -> Result<Ready, String> {
-    let running = shared.settings.load_full();
+    let running = acceptor.config.load_full();
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let config = Config::load(path, false).map_err(|error| text(&error))?;
     let read = config.certificates(Some(&running.tls.ends), false).map_err(|error| text(&error))?;
-    let bound = config.sockets(open, shared.spawner.workers(), false).map_err(|error| text(&error))?;
+    let bound = config.sockets(open, acceptor.workers.count(), false).map_err(|error| text(&error))?;
     let mut snapshot = config.snapshot;
     secrets_are_readable(&snapshot)?;
     let needs_restart = snapshot.keep_what_needs_a_restart(&running.snapshot);
-    let fleet =
-        shared.fleet.prepare(&snapshot.hosts, &snapshot.arrays).map_err(|error: TlsError| text(&error))?;
-    let setting = prepare::setting(snapshot, read, ticketer).map_err(|error| text(&error))?;
-    Ok(Ready { setting, fleet, bound, needs_restart })
-}
-
-/// The files of passwords that probes use; read for each probe, and looked at before.
-pub(crate) fn secrets_are_readable(snapshot: &Snapshot) -> Result<(), String> {
-    let unreadable: Vec<_> = snapshot
-        .hosts
-        .iter()
-        .filter_map(|host| match &host.health.imap {
-            ImapProbe::Login { password_file, .. } => Some(password_file),
-            ImapProbe::None | ImapProbe::Tcp | ImapProbe::Tls | ImapProbe::Greeting => None,
-        })
-        .filter_map(|path| {
-            let fault = secret::read(path, &HostOrigin::File, None).err()?;
-            Some(format!("{fault}; name a file that usher may read"))
-        })
-        .collect();
-    if unreadable.is_empty() { Ok(()) } else { Err(unreadable.join("\n")) }
+    let fleet = fleet.prepare(&snapshot.hosts, &snapshot.arrays).map_err(|error: TlsError| text(&error))?;
+    let active = load::activate(snapshot, read, ticketer).map_err(|error| text(&error))?;
+    Ok(Ready { active, fleet, bound, needs_restart })
 }

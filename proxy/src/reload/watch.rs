@@ -1,7 +1,7 @@
 //! What asks for a reload: a hangup, or files that have changed.
 
 use super::Request;
-use crate::shared::Shared;
+use crate::active::CurrentConfig;
 use aws_lc_rs::digest::{Context, SHA256};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub(crate) async fn follow_hangups(mut hangups: Signal, requests: mpsc::Sender<R
 /// Reloads when the content of `config` or of a certificate in force is another than the one that was `loaded`,
 /// once it has been the same for two looks: nobody writes it any more then.
 pub(crate) async fn follow_files(
-    shared: Arc<Shared>,
+    current: Arc<CurrentConfig>,
     config: PathBuf,
     loaded: Content,
     requests: mpsc::Sender<Request>,
@@ -51,7 +51,7 @@ pub(crate) async fn follow_files(
         next += LOOK;
         sleep_until(next).await;
         let text = std::fs::read(&config).unwrap_or_default();
-        let now = content(&text, &shared.setting().snapshot);
+        let now = content(&text, &current.load().snapshot);
         if last.as_ref() == Some(&now) && now != applied {
             applied.clone_from(&now);
             let (request, _) = oneshot::channel();

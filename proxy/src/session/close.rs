@@ -1,8 +1,8 @@
 //! Why a connection ended: one closed set of reasons for logs and metrics.
 
 use super::order::Why;
-use crate::meter::Meter;
-use crate::shared::Id;
+use crate::id::Id;
+use crate::metrics::Metrics;
 use std::net::SocketAddr;
 use tokio::time::Instant;
 use usher_config::snapshot::Protocol;
@@ -178,10 +178,10 @@ impl Record {
 
     /// Writes it down. `user` and `host` are empty before login; `octets` are those from the client and those
     /// from the backend after login.
-    pub(crate) fn write(self, meter: &Meter, user: &str, host: &str, ended: Ended, octets: (u64, u64)) {
+    pub(crate) fn write(self, metrics: &Metrics, user: &str, host: &str, ended: Ended, octets: (u64, u64)) {
         let (client, session) = (self.client, self.session);
         let (by, stage, cause) = (ended.by.name(), ended.stage.name(), ended.cause.name());
-        meter.closed(self.protocol, by, stage, cause);
+        metrics.closed(self.protocol, by, stage, cause);
         tracing::info!(
             %client,
             %session,

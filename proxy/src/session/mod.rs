@@ -2,10 +2,8 @@
 
 mod close;
 mod order;
-mod sweep;
 mod table;
 
 pub(crate) use close::{By, Cause, Ended, Record, Stage};
 pub(crate) use order::{Order, Urgency, Why};
-pub(crate) use sweep::sweep;
 pub(crate) use table::{About, Doing, Entry, Session, Table};

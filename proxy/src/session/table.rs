@@ -2,7 +2,7 @@
 //! misses none that is just being set up.
 
 use super::order::Order;
-use crate::shared::Id;
+use crate::id::Id;
 use atomic_waker::AtomicWaker;
 use dashmap::DashMap;
 use std::net::SocketAddr;

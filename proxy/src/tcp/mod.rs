@@ -1,41 +1,59 @@
 //! A connection of plain TCP, spread over the members of an array.
 
-use crate::accepted::{Accepted, Places, welcome};
+use crate::accepted::{Accepted, Places, read_proxy_header};
+use crate::active::ListenerContext;
+use crate::id::{Id, Ids};
+use crate::metrics::Metrics;
 use crate::relay;
+use crate::session::Table;
 use crate::session::{About, By, Cause, Ended, Entry, Record, Stage};
-use crate::shared::{Listening, Shared};
+use crate::shutdown::Shutdown;
 use socket2::SockRef;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use usher_backends::Observer;
 use usher_backends::connect::{self, Deadlines, OnBehalf};
-use usher_backends::roster::{Lease, Member, Service};
+use usher_backends::health::Health;
+use usher_backends::roster::{Fleet, Lease, Member, Service};
 use usher_config::snapshot::Listener;
+use usher_policy::route::nobody;
 
 /// Least time for a connection to a member.
 const LEAST: Duration = Duration::from_millis(50);
 
+/// Shared by all connections.
+pub(crate) struct Server {
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) sessions: Arc<Table>,
+    pub(crate) ids: Arc<Ids>,
+    pub(crate) shutdown: Arc<Shutdown>,
+}
+
 /// Serves one connection to its end.
-pub(crate) async fn serve(shared: Arc<Shared>, at: Listening, accepted: Accepted, places: Places) {
+pub(crate) async fn serve(server: Arc<Server>, at: ListenerContext, accepted: Accepted, places: Places) {
     let Accepted { mut tcp, peer, local } = accepted;
     let begun = Instant::now();
-    let id = shared.ids.next();
+    let id = server.ids.next();
     let mut session = None;
-    let outcome = Box::pin(find_member(&shared, &at, &mut tcp, id, (peer, local), &mut session)).await;
+    let outcome = Box::pin(find_member(&server, &at, &mut tcp, id, (peer, local), &mut session)).await;
     let protocol = at.listener().protocol;
-    let patience = at.setting.snapshot.limits.farewell;
+    let patience = at.active.snapshot.limits.farewell;
     drop(at);
     drop(places.door);
     let client = session.as_ref().map_or(peer, |session: &Entry| session.about.client);
     let record = Record::new(id, protocol, client, begun);
     match (outcome, &session) {
         (Ok((backend, lease)), Some(session)) => {
-            let (ended, octets) = relay::splice(session, tcp, backend, &shared.meter.bytes, patience).await;
-            record.write(&shared.meter, "", &lease.backend().config.name, ended, octets);
+            let (ended, octets) = relay::splice(session, tcp, backend, &server.metrics.bytes, patience).await;
+            record.write(&server.metrics, "", &lease.backend().config.name, ended, octets);
         }
-        (Err(ended), _) => record.write(&shared.meter, "", "", ended, (0, 0)),
+        (Err(ended), _) => record.write(&server.metrics, "", "", ended, (0, 0)),
         (Ok(_), None) => {}
     }
     drop(places.connection);
@@ -58,14 +76,14 @@ type Found = (TcpStream, Lease<Member>);
 
 /// Connects to a member, and to another where that one cannot be reached.
 async fn find_member(
-    shared: &Shared,
-    at: &Listening,
+    server: &Server,
+    at: &ListenerContext,
     tcp: &mut TcpStream,
-    id: crate::shared::Id,
+    id: Id,
     mut ends: (SocketAddr, SocketAddr),
     session: &mut Option<Entry>,
 ) -> Result<Found, Ended> {
-    let limits = &at.setting.snapshot.limits;
+    let limits = &at.active.snapshot.limits;
     let listener = at.listener();
     // The port that the client connected to, whatever a header says: members are reached by it.
     let port = match listener.redirected {
@@ -76,7 +94,7 @@ async fn find_member(
         ))?,
         false => ends.1.port(),
     };
-    welcome(tcp, at, &mut ends).await?;
+    read_proxy_header(tcp, at, &mut ends).await?;
     let (client, local) = ends;
     let about = About {
         id,
@@ -86,8 +104,8 @@ async fn find_member(
         user: Box::default(),
         tls: "none",
     };
-    let session = session.insert(shared.sessions.enter(about));
-    let name = listener.array.as_deref().unwrap_or_default();
+    let session = session.insert(server.sessions.enter(about));
+    let permit = nobody(listener.array.as_deref().unwrap_or_default());
     let deadlines = Deadlines::from(limits);
     let begun = Instant::now();
     let until = begun + deadlines.connect;
@@ -97,8 +115,8 @@ async fn find_member(
     let mut tried = Vec::new();
     // Another member is as good, as long as the client has not waited for as long as one may take.
     while Instant::now() < until {
-        let array = shared.fleet.roster().array(name).cloned();
-        let lease = array.and_then(|array| array.lease(Service::Tcp, client.ip().to_canonical(), &tried));
+        let source = client.ip().to_canonical();
+        let lease = server.fleet.roster().lease_any(&permit, Service::Tcp, source, &tried);
         let Some(lease) = lease else { break };
         let member = lease.backend().clone();
         session.goes_to(&member.id);
@@ -114,16 +132,16 @@ async fn find_member(
                 let (by, cause) = Cause::ordered(order.why);
                 return Err(Ended::new(by, Stage::Login, cause));
             }
-            () = shared.stopped() => return Err(Ended::new(By::Operator, Stage::Login, Cause::Stopping)),
+            () = server.shutdown.stopped() => return Err(Ended::new(By::Operator, Stage::Login, Cause::Stopping)),
         };
-        shared.health.note_session(&member.id, Service::Tcp, opened.as_ref().map(|_| ()));
+        server.health.note_session(&member.id, Service::Tcp, opened.as_ref().map(|_| ()));
         match opened {
             Ok(backend) => {
-                shared.meter.connected(&member.id.name, begun.elapsed());
+                server.metrics.connected(&member.id.name, begun.elapsed());
                 return Ok((backend, lease));
             }
             Err(fault) => {
-                shared.observer.connect_failed(&member.id.name, &fault);
+                server.observer.connect_failed(&member.id.name, &fault);
                 tried.push(member.id.clone());
             }
         }

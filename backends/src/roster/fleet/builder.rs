@@ -11,8 +11,8 @@ use rustls::ClientConfig;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::Notify;
-use usher_config::ArchiveKey;
 use usher_config::snapshot::{Array, InitialState, InstanceHost};
+use usher_policy::ArchiveKey;
 
 /// Everything that the roster is made of.
 #[derive(Default)]

@@ -20,8 +20,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use usher_config::ArchiveKey;
 use usher_config::snapshot::{Array, InitialState, InstanceHost, Member};
+use usher_policy::ArchiveKey;
 
 /// Where a host is defined.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::connect::ConnectFault;
 use crate::health::Report;
-use crate::roster::{Host, Shut};
+use crate::roster::{Host, Unavailable};
 
 struct Deaf;
 
@@ -30,7 +30,7 @@ fn fleet(dir: &Path) -> Fleet {
     Fleet::open(dir, &[host("a"), host("b")], &[], identity, Arc::new(Deaf)).unwrap()
 }
 
-fn lease(fleet: &Fleet, name: &str) -> Result<crate::roster::Lease<Host>, Shut> {
+fn lease(fleet: &Fleet, name: &str) -> Result<crate::roster::Lease<Host>, Unavailable> {
     fleet.roster().host(name).unwrap().lease(Service::Imap)
 }
 
@@ -54,8 +54,8 @@ fn old_pictures_let_nobody_in() {
     let fleet = fleet(dir.path());
     let old = fleet.roster().host("a").unwrap().clone();
     fleet.hold("a", HoldKind::Stop, "x", "y").unwrap();
-    assert!(matches!(old.lease(Service::Imap), Err(Shut::Draining)));
-    assert!(matches!(lease(&fleet, "a"), Err(Shut::Stopped)));
+    assert!(matches!(old.lease(Service::Imap), Err(Unavailable::Draining)));
+    assert!(matches!(lease(&fleet, "a"), Err(Unavailable::Stopped)));
     assert!(lease(&fleet, "b").is_ok());
     assert_eq!(fleet.start("a").unwrap(), Vec::<&str>::new());
     assert!(old.lease(Service::Imap).is_ok());
@@ -71,10 +71,10 @@ fn holds_are_apart() {
     fleet.hold("a", HoldKind::Drain, "x", "y").unwrap();
     fleet.take_out(&id, out);
     fleet.take_back(&id, Service::Imap, None);
-    assert!(matches!(lease(&fleet, "a"), Err(Shut::Draining)));
+    assert!(matches!(lease(&fleet, "a"), Err(Unavailable::Draining)));
     fleet.take_out(&id, Out { service: Service::Imap, since: 0, why: "gone".into(), passive: false });
     assert_eq!(fleet.start("a").unwrap(), ["health"]);
-    assert!(matches!(lease(&fleet, "a"), Err(Shut::Unhealthy)));
+    assert!(matches!(lease(&fleet, "a"), Err(Unavailable::Unhealthy)));
     fleet.take_back(&id, Service::Imap, None);
     assert!(lease(&fleet, "a").is_ok());
     assert!(matches!(fleet.hold("nobody", HoldKind::Stop, "x", "y"), Err(FleetError::Unknown(_))));
@@ -132,8 +132,8 @@ fn what_is_reconfigured_keeps_its_leases_and_holds() {
     changed.max_sessions = Some(1);
     let prepared = fleet.prepare(&[changed, host("b"), host("c")], &[]).unwrap();
     assert!(fleet.put_in_place(prepared).is_empty());
-    assert!(matches!(lease(&fleet, "a"), Err(Shut::Full)));
-    assert!(matches!(lease(&fleet, "b"), Err(Shut::Draining)));
+    assert!(matches!(lease(&fleet, "a"), Err(Unavailable::Full)));
+    assert!(matches!(lease(&fleet, "b"), Err(Unavailable::Draining)));
     assert!(lease(&fleet, "c").is_ok());
     drop(leased);
     let _leased = lease(&fleet, "a").ok().unwrap();
@@ -141,7 +141,7 @@ fn what_is_reconfigured_keeps_its_leases_and_holds() {
     let prepared = fleet.prepare(&[host("b")], &[]).unwrap();
     assert_eq!(fleet.put_in_place(prepared), ["a", "c"]);
     let held = lease(&fleet, "b").err();
-    assert_eq!(held, Some(Shut::Draining));
+    assert_eq!(held, Some(Unavailable::Draining));
     assert!(old.lease(Service::Imap).is_err(), "it is gone for old pictures as well");
     let back = fleet.prepare(&[host("a"), host("b")], &[]).unwrap();
     fleet.put_in_place(back);

@@ -35,12 +35,12 @@ const READ_AHEAD: usize = 16 * 1024;
 pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
     let pipeline = Pipeline::default();
     let at = client.listening();
-    let limits = &at.setting.snapshot.limits;
+    let limits = &at.active.snapshot.limits;
     let caps = limits.request_caps();
     let io = TokioIo::new(ValidatingReader::new(stream, pipeline.clone(), limits, Scheme::Https));
     // A connection that lasts keeps no configuration.
     drop(at);
-    let (shared, judged) = (client.shared.clone(), client.clone());
+    let (server, judged) = (client.server.clone(), client.clone());
     let service = service_fn(move |request| answer(client.clone(), pipeline.begin(), request));
     let connection = http1::Builder::new()
         .header_read_timeout(None)
@@ -52,7 +52,7 @@ pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
     tokio::pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return note_end(&judged, ended),
-        () = shared.stopped() => connection.as_mut().graceful_shutdown(),
+        () = server.shutdown.stopped() => connection.as_mut().graceful_shutdown(),
     }
     note_end(&judged, connection.await);
 }
@@ -107,7 +107,7 @@ async fn answer(
             // A body that was refused while it went on to a backend is answered for what it is, whatever the
             // backend has made of its beginning.
             if let Some(refusal) = turn.refused().map(refusal).filter(|_| refused.is_none()) {
-                let id = client.shared.ids.next().to_string();
+                let id = client.server.ids.next().to_string();
                 response = answer::refused(refusal, form, &id, client.name());
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
@@ -116,7 +116,7 @@ async fn answer(
         }
         Outcome::Tunnel(response, tunnel) => {
             turn.switch(true);
-            client.shared.spawner.session(async move {
+            client.server.workers.session(async move {
                 match upgrade.await {
                     Ok(client) => tunnel.run(TokioIo::new(client)).await,
                     Err(_) => tunnel.give_up(),

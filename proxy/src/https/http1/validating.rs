@@ -7,7 +7,7 @@
 use super::pipeline::{Pipeline, Refused};
 use crate::https::lingering::Lingering;
 use crate::https::message::pace::{Pace, Patience, poll_due};
-use crate::kept::Kept;
+use crate::pending::PendingBuffer;
 use crate::tls::ClientStream;
 use std::cell::RefCell;
 use std::io;
@@ -36,7 +36,7 @@ pub(crate) struct ValidatingReader {
     pipeline: Pipeline,
     reader: RequestReader,
     /// What was judged and not taken yet.
-    good: Kept,
+    good: PendingBuffer,
     /// What came behind a request to switch protocols.
     held: Vec<u8>,
     /// Nothing is read any more: a request was refused.
@@ -58,7 +58,7 @@ impl ValidatingReader {
             stream,
             pipeline,
             reader: RequestReader::new(limits.request_caps(), scheme),
-            good: Kept::default(),
+            good: PendingBuffer::default(),
             held: Vec::new(),
             refused: false,
             header: limits.http_header,

@@ -37,7 +37,7 @@ const SEND: usize = 64 * 1024;
 
 /// Serves streams until the connection ends.
 pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
-    let limits = Arc::new(client.listening().setting.snapshot.limits.clone());
+    let limits = Arc::new(client.listening().active.snapshot.limits.clone());
     let frames = Frames::default();
     let counted = FrameLimiter::new(client.clone(), stream, frames.clone(), &limits);
     let handshake = h2::server::Builder::new()
@@ -55,12 +55,12 @@ pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
         Err(_) => return client.write_end(Ended::new(By::Usher, Stage::Relay, Cause::TooLong)),
     };
     let mut ending = false;
-    let shared = client.shared.clone();
-    let idler = shared.idlers.enter();
+    let server = client.server.clone();
+    let idler = server.web.idlers.enter();
     loop {
         let accepted = tokio::select! {
             accepted = connection.accept() => accepted,
-            () = shared.stopped(), if !ending => {
+            () = server.shutdown.stopped(), if !ending => {
                 connection.graceful_shutdown();
                 ending = true;
                 continue;
@@ -84,7 +84,7 @@ pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
         frames.accepted(respond.stream_id());
         let guard = idler.busy();
         let (client, limits) = (client.clone(), limits.clone());
-        shared.spawner.session(async move {
+        server.workers.session(async move {
             answer(client, request, respond, &limits).await;
             drop(guard);
         });
@@ -100,7 +100,7 @@ fn note_end(client: &Client, error: &h2::Error) {
         Some(io) => Ended::broken(Stage::Relay, io),
         None if error.is_remote() => Ended::new(By::Client, Stage::Relay, Cause::Closed),
         None => {
-            client.shared.meter.http_refused("codec");
+            client.server.metrics.http_refused("codec");
             Ended::new(By::Client, Stage::Relay, Cause::Protocol("http2"))
         }
     };

@@ -1,9 +1,9 @@
 //! Bodies of requests on their way to a backend: in order, within their limits, one frame at a time.
 
+use crate::active::ActiveConfig;
 use crate::https::message::fields;
 use crate::https::message::pace::Pace;
 use crate::https::message::refusal::Refusal;
-use crate::shared::Setting;
 use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 use h2::RecvStream;
@@ -245,7 +245,7 @@ impl Seen {
                 self.last.store(passed, Ordering::Relaxed);
                 let frame = frame.into_trailers().map(|mut trailers| {
                     fields::keep_trailers(&mut trailers);
-                    let https = flow.setting.as_ref().map(|setting| &setting.snapshot.https);
+                    let https = flow.active.as_ref().map(|active| &active.snapshot.https);
                     fields::remove_claims(&mut trailers, https);
                     Frame::trailers(trailers)
                 });
@@ -266,7 +266,7 @@ struct Flow {
     left: u64,
     pace: Option<Box<Pace>>,
     /// Knows which fields say who somebody is: no trailer may.
-    setting: Option<Arc<Setting>>,
+    active: Option<Arc<ActiveConfig>>,
     /// Gone on, and kept to be sent once more; `None` in `keeps`: nothing is kept.
     sent: Vec<Sent>,
     keeps: Option<usize>,
@@ -354,7 +354,7 @@ pub(crate) struct RequestBody {
 
 impl RequestBody {
     /// A body from `source` of at most `limit` octets.
-    pub(crate) fn new(source: Source, limit: Option<u64>, pace: Pace, setting: &Arc<Setting>) -> Self {
+    pub(crate) fn new(source: Source, limit: Option<u64>, pace: Pace, active: &Arc<ActiveConfig>) -> Self {
         let is_empty = source.has_ended();
         let flow = Flow {
             source: if is_empty { Source::Nothing } else { source },
@@ -362,7 +362,7 @@ impl RequestBody {
             trailers: None,
             left: limit.unwrap_or(u64::MAX),
             pace: (!is_empty).then(|| Box::new(pace)),
-            setting: (!is_empty).then(|| setting.clone()),
+            active: (!is_empty).then(|| active.clone()),
             sent: Vec::new(),
             keeps: None,
             has_begun: false,

@@ -4,7 +4,7 @@
 use crate::https::message::cookies;
 use crate::https::message::requested_host::RequestedHost;
 use crate::https::message::told::Told;
-use crate::shared::Id;
+use crate::id::Id;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderName, HeaderValue, SET_COOKIE,
     TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,

@@ -3,11 +3,11 @@
 pub(crate) mod answer;
 mod setup;
 
+use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::message::body::{BodyFault, RequestBody};
 use crate::https::message::requested_host::RequestedHost;
 use crate::https::response::ResponseBody;
-use crate::shared::Listening;
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
@@ -27,13 +27,13 @@ pub(crate) fn is_own(path: &str) -> bool {
 /// When the body of a request for client set-up breaks off.
 pub(crate) async fn page(
     client: &Client,
-    at: &Listening,
+    at: &ListenerContext,
     (path, asked): (&str, &RequestedHost),
     parts: &Parts,
     body: &mut RequestBody,
 ) -> Result<Option<Response<ResponseBody>>, BodyFault> {
     if path.eq_ignore_ascii_case(HEALTH) {
-        let up = !client.shared.is_leaving();
+        let up = !client.server.shutdown.is_announced();
         let (status, words) = if up {
             (StatusCode::OK, "200 OK\r\n")
         } else {

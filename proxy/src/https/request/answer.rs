@@ -2,6 +2,7 @@
 
 use super::Outcome;
 use super::send::Sent;
+use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::message::body::BodyFault;
 use crate::https::message::refusal::Refusal;
@@ -10,7 +11,6 @@ use crate::https::pages::answer::{Form, refused};
 use crate::https::record::RequestRecord;
 use crate::https::response::{Relayed, ResponseBody};
 use crate::https::upstream::{UpstreamResponse, rewrite, tunnel};
-use crate::shared::Listening;
 use h2::Reason;
 use http::header::{CONNECTION, DATE, HeaderValue, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
 use http::{HeaderMap, Response, StatusCode, Version};
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 /// usher's own page.
 pub(super) fn own(
     mut record: RequestRecord,
-    at: &Listening,
+    at: &ListenerContext,
     version: Version,
     mut response: Response<ResponseBody>,
 ) -> Outcome {
@@ -33,7 +33,7 @@ pub(super) fn own(
 /// A refusal, in the `form` that the client takes.
 pub(super) fn refusal(
     mut record: RequestRecord,
-    at: &Listening,
+    at: &ListenerContext,
     version: Version,
     why: Refusal,
     form: Form,
@@ -53,7 +53,12 @@ pub(super) fn refusal(
 
 impl Sent {
     /// What the backend has answered.
-    pub(super) async fn answer(self, record: RequestRecord, at: &Listening, version: Version) -> Outcome {
+    pub(super) async fn answer(
+        self,
+        record: RequestRecord,
+        at: &ListenerContext,
+        version: Version,
+    ) -> Outcome {
         let Self { upstream, host, timeout, cookies, switched } = self;
         if let Some(protocol) = switched {
             let client = record.client.clone();
@@ -66,7 +71,7 @@ impl Sent {
         if is_refused_login && matches!(record.by, "basic" | "bearer") {
             // From the last octet of the request: the client's own time is no backend's.
             let begun = record.seen.as_ref().map_or_else(Instant::now, |seen| seen.last_octet());
-            record.client.shared.web_refusals.real(&upstream.target.name, begun).await;
+            record.client.server.refusals.real(&upstream.target.name, begun).await;
         }
         relay(record, at, version, upstream, &host, timeout, &cookies)
     }
@@ -75,7 +80,7 @@ impl Sent {
 /// Passes a response on.
 fn relay(
     mut record: RequestRecord,
-    at: &Listening,
+    at: &ListenerContext,
     version: Version,
     upstream: UpstreamResponse,
     asked: &HeaderValue,
@@ -107,7 +112,7 @@ fn relay(
 /// What every response gets.
 fn finish_head(
     client: &Client,
-    at: &Listening,
+    at: &ListenerContext,
     version: Version,
     headers: &mut HeaderMap,
     cookies: &[String],
@@ -127,7 +132,7 @@ fn finish_head(
         headers.insert(DATE, date::now());
     }
     // With little memory left nobody keeps a connection for later.
-    if version != Version::HTTP_2 && client.shared.pressure.level() > 0 {
+    if version != Version::HTTP_2 && client.server.memory.level() > 0 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }

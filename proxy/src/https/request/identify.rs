@@ -2,6 +2,7 @@
 //! routing only; the backend says whether it is true.
 
 use super::validate::Validated;
+use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::message::body::RequestBody;
 use crate::https::message::fields::is_in;
@@ -10,26 +11,27 @@ use crate::https::message::scheme;
 use crate::https::request::form;
 use crate::https::request::json;
 use crate::https::request::pairs::{AMBIGUOUS, is_ambiguous, one_of};
-use crate::shared::Listening;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Method, StatusCode};
 use std::borrow::Cow;
-use usher_backends::directory::{Found, Placement};
-use usher_config::ArchiveKey;
-use usher_config::domains::Arrival;
-use usher_config::https::{Identity, Naming};
+use usher_config::https::Identity;
+use usher_policy::ArchiveKey;
+use usher_policy::identity::Arrival;
+use usher_policy::identity::Naming;
+use usher_policy::route::Decision;
 use usher_wire::http::path;
 
 /// Claimant request it is.
 #[derive(Debug)]
 pub(crate) enum Claimant {
-    /// Of whoever has this key, whose archive is there.
-    Placed {
+    /// Of whoever has this key, whom the directory knows.
+    Known {
         key: ArchiveKey,
-        placement: Placement,
+        /// Where they may go.
+        decision: Decision,
         /// Where the name was.
         by: &'static str,
         /// The client is to have a cookie with this key, or a new one.
@@ -39,8 +41,6 @@ pub(crate) enum Claimant {
     Nobodys,
     /// It names somebody whom the directory does not know, with a password or as somebody proven.
     Unknown { key: Option<ArchiveKey>, by: &'static str },
-    /// The directory cannot say.
-    Undecided { key: ArchiveKey },
 }
 
 /// A name that was found.
@@ -57,12 +57,12 @@ struct Named {
 /// When a name is there twice and not the same, or the body breaks off while a form is read.
 pub(crate) async fn identify(
     client: &Client,
-    at: &Listening,
+    at: &ListenerContext,
     valid: &Validated,
     body: &mut RequestBody,
     cookie: Option<&str>,
 ) -> Result<Claimant, Refusal> {
-    let snapshot = &at.setting.snapshot;
+    let snapshot = &at.active.snapshot;
     let mut unknown = None;
     for identity in &snapshot.https.identities {
         let named = match identity {
@@ -86,14 +86,14 @@ pub(crate) async fn identify(
     }
     let age = snapshot.https.cookie_age;
     if let Some(sealed) = cookie.filter(|_| snapshot.https.identities.contains(&Identity::Cookie))
-        && let Some((key, passed)) = client.shared.cookies.open_sealed("user", sealed, age)
+        && let Some((key, passed)) = client.server.web.cookies.open_sealed("user", sealed, age)
         && let Some(key) = snapshot.domains.written(&key)
         && let Some(whose) = place(client, Named { key: Some(key), by: "cookie", is_certain: false })
     {
         return Ok(match whose {
             // Whoever comes often enough never has to log in anew for it.
-            Claimant::Placed { key, placement, by, .. } => {
-                Claimant::Placed { key, placement, by, renews: passed > age / 2 }
+            Claimant::Known { key, decision, by, .. } => {
+                Claimant::Known { key, decision, by, renews: passed > age / 2 }
             }
             other => other,
         });
@@ -104,7 +104,7 @@ pub(crate) async fn identify(
 /// A name of this kind.
 fn named(
     client: &Client,
-    at: &Listening,
+    at: &ListenerContext,
     valid: &Validated,
     names: Naming,
     typed: &[u8],
@@ -112,13 +112,13 @@ fn named(
     is_certain: bool,
 ) -> Named {
     let arrival = Arrival { local: Some(client.ends.1.ip()), server_name: Some(&valid.asked.name) };
-    Named { key: names.key(typed, &at.setting.snapshot.domains, arrival), by, is_certain }
+    Named { key: names.key(typed, &at.active.snapshot.domains, arrival), by, is_certain }
 }
 
 /// The name that one place of the request has.
 fn explicit(
     client: &Client,
-    at: &Listening,
+    at: &ListenerContext,
     valid: &Validated,
     identity: &Identity,
 ) -> Result<Option<Named>, Refusal> {
@@ -154,7 +154,7 @@ fn explicit(
         }
         Identity::Host { host } => {
             let arrival = Arrival { local: Some(client.ends.1.ip()), server_name: Some(&valid.asked.name) };
-            let key = host.find(&valid.asked.name, &at.setting.snapshot.domains, arrival)?;
+            let key = host.find(&valid.asked.name, &at.active.snapshot.domains, arrival)?;
             Some(Named { key: Some(key), by: "host", is_certain: false })
         }
         Identity::Header { name, senders, names } => {
@@ -191,34 +191,25 @@ fn as_utf8(name: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Where the archive of a name is. `None`: it was no name after all.
+/// Where whoever has this name may go. `None`: it was no name after all.
 fn place(client: &Client, named: Named) -> Option<Claimant> {
     let Some(key) = named.key else {
         return named.is_certain.then_some(Claimant::Unknown { key: None, by: named.by });
     };
-    let begun = tokio::time::Instant::now();
-    let found = client.shared.directory.find(&key);
-    client.shared.meter.lookup(&found, begun.elapsed());
-    match found {
-        Ok(Found::Now(Some(placement)) | Found::Remembered(placement)) => {
+    match client.server.router.decide(&key) {
+        Decision::Nobody => named.is_certain.then_some(Claimant::Unknown { key: Some(key), by: named.by }),
+        decision @ (Decision::Permitted(_) | Decision::Outage(_)) => {
             // A form is posted once; what it is for comes after.
             let renews = named.by == "form";
-            Some(Claimant::Placed { key, placement, by: named.by, renews })
-        }
-        Ok(Found::Now(None)) => {
-            named.is_certain.then_some(Claimant::Unknown { key: Some(key), by: named.by })
-        }
-        Err(error) => {
-            tracing::error!(%error, "the directory cannot be read");
-            Some(Claimant::Undecided { key })
+            Some(Claimant::Known { key, decision, by: named.by, renews })
         }
     }
 }
 
 /// What somebody unknown is told, or nobody where there is no array: how to say who they are, where that would
 /// help, else `otherwise`.
-pub(crate) fn challenge(at: &Listening, otherwise: StatusCode, cause: &'static str) -> Refusal {
-    let identities = &at.setting.snapshot.https.identities;
+pub(crate) fn challenge(at: &ListenerContext, otherwise: StatusCode, cause: &'static str) -> Refusal {
+    let identities = &at.active.snapshot.https.identities;
     if identities.contains(&Identity::Basic) {
         Refusal::new(StatusCode::UNAUTHORIZED, cause)
     } else if identities.iter().any(|identity| matches!(identity, Identity::Bearer { .. })) {

@@ -26,7 +26,7 @@ use super::record::RequestRecord;
 use super::response::ResponseBody;
 use super::upstream::Unreached;
 use super::upstream::tunnel::Tunnel;
-use crate::shared::Listening;
+use crate::active::ListenerContext;
 use h2::Reason;
 use http::request::Parts;
 use http::{Response, StatusCode};
@@ -64,7 +64,7 @@ pub(crate) async fn exchange(
     let version = parts.version;
     // What stands in place of a request that is refused is nobody's.
     let path = if refused.is_some() { "" } else { parts.uri.path() };
-    let patience = Patience::of(&at.setting.snapshot.limits, None);
+    let patience = Patience::of(&at.active.snapshot.limits, None);
     let mut record = RequestRecord::new(client, version, parts.method.clone(), path, patience);
     let served = match refused {
         Some(refusal) => Err(refusal.into()),
@@ -85,7 +85,7 @@ pub(crate) async fn exchange(
 /// Takes a request from stage to stage.
 async fn serve(
     record: &mut RequestRecord,
-    at: &Listening,
+    at: &ListenerContext,
     parts: Parts,
     source: Source,
     inform: &impl Inform,

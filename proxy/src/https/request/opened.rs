@@ -1,12 +1,12 @@
 //! A valid request with its body, and what its path says of both.
 
 use super::validate::Validated;
+use crate::active::ListenerContext;
 use crate::https::message::body::{BodyFault, RequestBody, Source};
 use crate::https::message::pace::{Pace, Patience};
 use crate::https::message::refusal::Refusal;
 use crate::https::record::RequestRecord;
 use crate::https::upstream::tunnel;
-use crate::shared::Listening;
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Version};
 use std::time::Duration;
@@ -28,10 +28,10 @@ impl Validated {
     pub(super) fn open(
         mut self,
         record: &mut RequestRecord,
-        at: &Listening,
+        at: &ListenerContext,
         source: Source,
     ) -> Result<Opened, Refusal> {
-        let snapshot = &at.setting.snapshot;
+        let snapshot = &at.active.snapshot;
         let https = &snapshot.https;
         let policy = https.policy(&self.path);
         let limit = policy.and_then(|policy| policy.body_limit).or(https.body_limit);
@@ -55,7 +55,7 @@ impl Validated {
             // HTTP/1.1 says so by a length, where the method expects a body (RFC 9110 section 8.6).
             self.parts.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        let body = RequestBody::new(source, limit, Pace::new(patience), &at.setting);
+        let body = RequestBody::new(source, limit, Pace::new(patience), &at.active);
         record.patience = patience;
         record.seen = Some(body.seen().clone());
         Ok(Opened { validated: self, body, connects, sends_trailers, timeout })

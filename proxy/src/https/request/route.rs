@@ -4,18 +4,19 @@ use super::cross_site::is_cross_site;
 use super::identify::{self, Claimant};
 use super::opened::Opened;
 use super::own_cookies::OwnCookies;
+use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::message::cookies;
 use crate::https::message::refusal::Refusal;
 use crate::https::message::scheme;
 use crate::https::record::{Held, RequestRecord};
 use crate::https::upstream::Destination;
-use crate::shared::Listening;
 use http::{StatusCode, Version};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 use usher_config::snapshot::Affinity;
+use usher_policy::route::{Decision, nobody};
 
 /// A request whose user is known as far as it says.
 pub(super) struct Identified {
@@ -45,7 +46,7 @@ impl Opened {
     pub(super) async fn identify(
         mut self,
         record: &RequestRecord,
-        at: &Listening,
+        at: &ListenerContext,
     ) -> Result<Option<Identified>, Refusal> {
         let client = &record.client;
         let parts = &mut self.validated.parts;
@@ -65,7 +66,11 @@ impl Opened {
 
 impl Identified {
     /// Decides where it goes.
-    pub(super) async fn route(self, record: &mut RequestRecord, at: &Listening) -> Result<Routed, Refusal> {
+    pub(super) async fn route(
+        self,
+        record: &mut RequestRecord,
+        at: &ListenerContext,
+    ) -> Result<Routed, Refusal> {
         let Self { opened, claimant, own, is_cross_site } = self;
         let mut binding = Binding { user: None, is_cross_site };
         let destination = destination(record, at, claimant, &own, &mut binding).await?;
@@ -88,11 +93,14 @@ impl Binding {
         }
         let succeeded = status.is_success() || status.is_redirection() || status.is_informational();
         let mut fields: Vec<String> = self.user.filter(|_| succeeded).into_iter().collect();
-        if let (Destination::Array { name, member }, Some(Held::Member(lease))) = (destination, held)
-            && is_bound(client, name)
+        if let (Destination::Array { permit, member }, Some(Held::Member(lease))) = (destination, held)
+            && is_bound(client, permit.array())
             && member.as_deref() != Some(&lease.backend().id.name)
-            && let Some(sealed) =
-                client.shared.cookies.seal(&format!("member:{name}"), &lease.backend().id.name)
+            && let Some(sealed) = client
+                .server
+                .web
+                .cookies
+                .seal(&format!("member:{}", permit.array()), &lease.backend().id.name)
         {
             fields.push(cookies::set(cookies::MEMBER, &sealed, age));
         }
@@ -102,33 +110,36 @@ impl Binding {
 
 async fn destination(
     record: &mut RequestRecord,
-    at: &Listening,
+    at: &ListenerContext,
     claimant: Claimant,
     own: &OwnCookies,
     binding: &mut Binding,
 ) -> Result<Destination, Refusal> {
     let client = record.client.clone();
-    let https = &at.setting.snapshot.https;
+    let https = &at.active.snapshot.https;
     match claimant {
-        Claimant::Placed { key, placement, by, renews } => {
+        Claimant::Known { key, decision, by, renews } => {
             record.by = by;
             record.enter(at, key.to_string());
+            let permit = match decision {
+                Decision::Permitted(permit) => permit,
+                Decision::Outage(outage) => return Err(Refusal::unavailable(outage.name())),
+                Decision::Nobody => {
+                    return Err(identify::challenge(at, StatusCode::FORBIDDEN, "unknown-user"));
+                }
+            };
             if renews {
-                let sealed = client.shared.cookies.seal("user", &key.to_string());
+                let sealed = client.server.web.cookies.seal("user", &key.to_string());
                 binding.user = sealed.map(|sealed| cookies::set(cookies::USER, &sealed, https.cookie_age));
             }
-            Ok(Destination::Home { host: placement.host, key })
-        }
-        Claimant::Undecided { key } => {
-            record.enter(at, key.to_string());
-            Err(Refusal::unavailable("directory"))
+            Ok(Destination::Home(permit))
         }
         Claimant::Unknown { key, by } => {
             record.by = by;
             record.is_unknown = true;
             record.enter(at, key.map(|key| key.to_string()).unwrap_or_default());
             let name = record.session.as_ref().map(|session| &*session.about.user).unwrap_or_default();
-            client.shared.web_refusals.made_up(name.as_bytes(), Instant::now()).await;
+            client.server.refusals.made_up(name.as_bytes(), Instant::now()).await;
             Err(identify::challenge(at, StatusCode::FORBIDDEN, "unknown-user"))
         }
         Claimant::Nobodys => {
@@ -138,15 +149,15 @@ async fn destination(
             };
             let sealed = own.member.as_deref().filter(|_| is_bound(&client, &name));
             let opened = sealed.and_then(|sealed| {
-                client.shared.cookies.open_sealed(&format!("member:{name}"), sealed, https.cookie_age)
+                client.server.web.cookies.open_sealed(&format!("member:{name}"), sealed, https.cookie_age)
             });
-            Ok(Destination::Array { name, member: opened.map(|(member, _)| member) })
+            Ok(Destination::Array { permit: nobody(&name), member: opened.map(|(member, _)| member) })
         }
     }
 }
 
 /// Whether clients of this array are kept at their member by a cookie.
 fn is_bound(client: &Client, array: &str) -> bool {
-    let roster = client.shared.fleet.roster();
+    let roster = client.server.fleet.roster();
     roster.array(array).is_some_and(|array| array.config.affinity == Affinity::Cookie)
 }

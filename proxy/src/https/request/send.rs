@@ -1,13 +1,13 @@
 //! A routed request on its way to a backend, and what comes back.
 
 use super::route::{Binding, Routed};
+use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::message::fields;
 use crate::https::message::interim::Inform;
 use crate::https::message::refusal::Refusal;
 use crate::https::record::RequestRecord;
 use crate::https::upstream::{self, Destination, Manner, Outgoing, Unreached, UpstreamResponse, tunnel};
-use crate::shared::Listening;
 use http::header::{EXPECT, HeaderValue};
 use http::{Request, StatusCode};
 use std::time::Duration;
@@ -31,12 +31,12 @@ impl Routed {
     pub(super) async fn send(
         self,
         record: &mut RequestRecord,
-        at: &Listening,
+        at: &ListenerContext,
         inform: &impl Inform,
     ) -> Result<Sent, Unreached> {
         let Self { mut opened, destination, binding } = self;
         let client = record.client.clone();
-        let https = &at.setting.snapshot.https;
+        let https = &at.active.snapshot.https;
         let policy = https.policy(&opened.validated.path);
         let parts = &mut opened.validated.parts;
         let upgrade = tunnel::upgrade(parts, opened.body.is_empty(), policy);

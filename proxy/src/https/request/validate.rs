@@ -1,11 +1,11 @@
 //! What a request must be, beyond its framing, before anybody is looked up for it.
 
+use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::message::fields;
 use crate::https::message::refusal::Refusal;
 use crate::https::message::requested_host::RequestedHost;
 use crate::https::pages;
-use crate::shared::Listening;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, EXPECT, HOST};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Version};
@@ -35,8 +35,12 @@ pub(crate) enum Invalid {
 }
 
 /// Judges a request. Whatever came by HTTP/2 gets a `Host`, as every backend expects one.
-pub(crate) fn validate(mut parts: Parts, client: &Client, at: &Listening) -> Result<Validated, Invalid> {
-    let snapshot = &at.setting.snapshot;
+pub(crate) fn validate(
+    mut parts: Parts,
+    client: &Client,
+    at: &ListenerContext,
+) -> Result<Validated, Invalid> {
+    let snapshot = &at.active.snapshot;
     let limits = &snapshot.limits;
     let bad = |cause| {
         let refusal = Refusal::new(StatusCode::BAD_REQUEST, cause);

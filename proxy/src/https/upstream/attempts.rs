@@ -7,13 +7,13 @@ use super::lease::lease;
 use super::open::{Wanted, link};
 use super::send::{Unsent, send};
 use super::{Destination, Manner, Outgoing, Unreached, UpstreamResponse, rewrite};
+use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::message::body::{RequestBody, Seen};
 use crate::https::message::interim::Inform;
 use crate::https::message::refusal::Refusal;
 use crate::https::message::scheme;
 use crate::https::record::RequestRecord;
-use crate::shared::Listening;
 use http::header::WWW_AUTHENTICATE;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -34,12 +34,12 @@ const OWN: Duration = Duration::from_secs(3600);
 /// Sends `outgoing` to its destination.
 pub(crate) async fn forward(
     record: &mut RequestRecord,
-    at: &Listening,
+    at: &ListenerContext,
     destination: &Destination,
     outgoing: Outgoing,
     inform: &impl Inform,
 ) -> Result<UpstreamResponse, Unreached> {
-    record.client.shared.retries.earn();
+    record.client.server.web.retries.earn();
     let Outgoing { mut request, manner } = outgoing;
     let mut attempts = Attempts::new(at, destination, manner, &request);
     loop {
@@ -59,7 +59,7 @@ enum Attempt {
 
 /// What those before have come to.
 struct Attempts<'a> {
-    at: &'a Listening,
+    at: &'a ListenerContext,
     destination: &'a Destination,
     manner: Manner,
     /// The body, as far as it has gone on.
@@ -83,7 +83,7 @@ struct Attempts<'a> {
 
 impl<'a> Attempts<'a> {
     fn new(
-        at: &'a Listening,
+        at: &'a ListenerContext,
         destination: &'a Destination,
         manner: Manner,
         request: &Request<RequestBody>,
@@ -95,7 +95,7 @@ impl<'a> Attempts<'a> {
             seen: request.body().seen().clone(),
             again: Again::of(request),
             is_safe: may_be_repeated(request.method()) && request.body().is_empty(),
-            until: Instant::now() + at.setting.snapshot.limits.backend_connect,
+            until: Instant::now() + at.active.snapshot.limits.backend_connect,
             tried: Vec::new(),
             younger: None,
             repeated: false,
@@ -129,14 +129,14 @@ impl<'a> Attempts<'a> {
             }
         };
         self.prepare(&mut request, &link, &target).await?;
-        if let Destination::Home { key, .. } = self.destination
-            && client.shared.fleet.roster().moving(key).is_some()
+        if let Destination::Home(permit) = self.destination
+            && client.server.router.is_moving(permit)
         {
             // Held while a connection was made.
             return Err(Refusal::unavailable("moving").into());
         }
         if link.version() == HttpVersion::Two {
-            self.seen.keep(self.at.setting.snapshot.limits.http_replay);
+            self.seen.keep(self.at.active.snapshot.limits.http_replay);
         }
         match send(record, &mut link, request, &self.seen, &self.manner, inform).await {
             Ok(response) => {
@@ -168,7 +168,7 @@ impl<'a> Attempts<'a> {
         id: BackendId,
         fault: &ConnectFault,
     ) -> Result<(), Unreached> {
-        client.shared.observer.connect_failed(&id.name, fault);
+        client.server.observer.connect_failed(&id.name, fault);
         if !matches!(self.destination, Destination::Array { .. }) || Instant::now() >= self.until {
             return Err(refusal_for(fault).into());
         }
@@ -237,14 +237,14 @@ impl<'a> Attempts<'a> {
             self.closed += 1;
             return Ok(request);
         }
-        let shared = &client.shared;
-        shared.observer.connect_failed(&id.name, &fault);
-        shared.health.note_session(&id, Service::Http, Err(&fault));
+        let server = &client.server;
+        server.observer.connect_failed(&id.name, &fault);
+        server.health.note_session(&id, Service::Http, Err(&fault));
         // One that does not answer in time would not do so sooner.
-        let may_repeat = self.is_safe && !timed_out && !self.repeated && shared.retries.take();
+        let may_repeat = self.is_safe && !timed_out && !self.repeated && server.web.retries.take();
         let another = if may_repeat { self.again.request(&self.seen) } else { None };
         let another = another.ok_or_else(|| refusal_for(&fault))?;
-        shared.meter.http.retried();
+        server.metrics.http.retried();
         (self.younger, self.repeated) = (Some(Instant::now()), true);
         self.former = Some(refusal_for(&fault));
         if matches!(self.destination, Destination::Array { .. }) {

@@ -21,14 +21,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use usher_backends::connect::HttpTarget;
 use usher_backends::http::Link;
-use usher_config::ArchiveKey;
+use usher_policy::route::{ArrayPermit, Permit};
 
 /// Where a request may go.
 pub(crate) enum Destination {
-    /// To the one host that holds the archive of `key`.
-    Home { host: String, key: ArchiveKey },
+    /// To the one host that holds somebody's archive.
+    Home(Permit),
     /// To any member of an array; to this one while it is in service.
-    Array { name: String, member: Option<String> },
+    Array { permit: ArrayPermit, member: Option<String> },
 }
 
 /// A request that is ready to be sent.

@@ -1,8 +1,8 @@
 //! Connections to web services: one that waits, or a new one.
 
+use crate::active::ListenerContext;
 use crate::https::message::body::RequestBody;
 use crate::https::record::{Held, RequestRecord};
-use crate::shared::Listening;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -33,12 +33,12 @@ impl Wanted {
 /// A connection to `target`, within the bound that the operator has set.
 pub(super) async fn link(
     record: &RequestRecord,
-    at: &Listening,
+    at: &ListenerContext,
     target: &Arc<HttpTarget>,
     wanted: &Wanted,
 ) -> Result<Link<RequestBody>, ConnectFault> {
     let client = &record.client;
-    let shared = &client.shared;
+    let server = &client.server;
     let Some(bound) = &target.bound else {
         return open(record, at, target, wanted).await;
     };
@@ -46,7 +46,7 @@ pub(super) async fn link(
     let slot = bound.slot(wanted.until).await.ok_or_else(full)?;
     if (wanted.younger.is_some() || wanted.upgrades || client.has_own(target)) && bound.is_full() {
         // One of those that wait makes room for a new one.
-        drop(shared.pool(target).and_then(|pool| pool.evict(target)));
+        drop(server.web.pool(target).and_then(|pool| pool.evict(target)));
     }
     let mut link = open(record, at, target, wanted).await?;
     link.occupy(bound, slot);
@@ -56,12 +56,12 @@ pub(super) async fn link(
 /// A connection to `target`: one that waits, or a new one.
 async fn open(
     record: &RequestRecord,
-    at: &Listening,
+    at: &ListenerContext,
     target: &Arc<HttpTarget>,
     wanted: &Wanted,
 ) -> Result<Link<RequestBody>, ConnectFault> {
     let client = &record.client;
-    let shared = &client.shared;
+    let server = &client.server;
     let own = client.has_own(target);
     let &Wanted { version, younger, upgrades, until } = wanted;
     // A connection that is to be switched must speak HTTP/1.1 and is gone afterwards.
@@ -77,20 +77,20 @@ async fn open(
         && pools
         && !target.is_private()
         && let Some(link) =
-            shared.pool(target).and_then(|pool| pool.take(target)).filter(|link| wanted.is_met_by(link))
+            server.web.pool(target).and_then(|pool| pool.take(target)).filter(|link| wanted.is_met_by(link))
     {
         return Ok(link);
     }
-    // Of those who want a shared one at the same time, one opens it.
+    // Of those who want a server one at the same time, one opens it.
     let mut turn = None;
-    if let Some(pool) = shared.pool(target).filter(|_| pools && !own && version == HttpVersion::Two) {
+    if let Some(pool) = server.web.pool(target).filter(|_| pools && !own && version == HttpVersion::Two) {
         turn = timeout_at(until, pool.turn(target)).await.ok();
         if let Some(link) = pool.take(target).filter(|link| wanted.is_met_by(link)) {
             return Ok(link);
         }
     }
     let begun = Instant::now();
-    let mut deadlines = Deadlines::from(&at.setting.snapshot.limits);
+    let mut deadlines = Deadlines::from(&at.active.snapshot.limits);
     if record.held.as_ref().is_some_and(|held| matches!(held, Held::Member(_))) {
         // Half of what is left, so that one that does not answer leaves time for another.
         deadlines.connect = (until.saturating_duration_since(begun) / 2).max(LEAST);
@@ -100,11 +100,11 @@ async fn open(
     // Seldom, and large: apart, so that a request which finds a connection is no larger for it.
     let opened = Box::pin(Link::open(target, version, on_behalf, &deadlines)).await;
     if let Some(held) = &record.held {
-        shared.health.note_session(held.id(), Service::Http, opened.as_ref().map(|_| ()));
+        server.health.note_session(held.id(), Service::Http, opened.as_ref().map(|_| ()));
     }
     let link = opened?;
-    shared.observer.connected(&target.name, begun.elapsed());
-    let link = match shared.pool(target).filter(|_| pools && !own) {
+    server.observer.connected(&target.name, begun.elapsed());
+    let link = match server.web.pool(target).filter(|_| pools && !own) {
         Some(pool) => pool.lend(target, link),
         None => link,
     };

@@ -72,7 +72,7 @@ pub(super) async fn send(
             () = &mut patience, if expects && !seen.is_wanted() => seen.want(),
             ended = ended(record) => return Err(Unsent::Ended(ended)),
             () = &mut due => {
-                // FrameLimiter from the last octet of the request: until then the backend has something to do.
+                // Counted from the last octet of the request: until then the backend has something to do.
                 let until = seen.last_octet() + timeout;
                 if until <= Instant::now() {
                     let fault = ConnectFault { stage: Stage::Response, cause: Cause::TimedOut };

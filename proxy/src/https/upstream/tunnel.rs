@@ -1,6 +1,7 @@
 //! Connections that become another protocol's: only after the backend has said so (RFC 9110 section 7.8), over
 //! HTTP/1.1 and by extended CONNECT over HTTP/2 (RFC 8441).
 
+use crate::active::ListenerContext;
 use crate::https::message::fields;
 use crate::https::message::refusal::Refusal;
 use crate::https::record::RequestRecord;
@@ -8,7 +9,6 @@ use crate::https::response::ResponseBody;
 use crate::https::upstream::UpstreamResponse;
 use crate::relay;
 use crate::session::{By, Cause, Doing, Ended, Stage};
-use crate::shared::Listening;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -84,7 +84,7 @@ pub(crate) fn ask(headers: &mut HeaderMap, protocol: &HeaderValue) {
 /// The backend has switched: so does the client's side.
 pub(crate) fn switch(
     mut record: RequestRecord,
-    at: &Listening,
+    at: &ListenerContext,
     reached: UpstreamResponse,
 ) -> (Response<ResponseBody>, Box<Tunnel>) {
     let UpstreamResponse { mut response, link, .. } = reached;
@@ -95,7 +95,7 @@ pub(crate) fn switch(
     fields::from_backend(&mut head.headers);
     fields::add_via(&mut head.headers, head.version, &record.client.told);
     head.extensions.clear();
-    let patience = at.setting.snapshot.limits.farewell;
+    let patience = at.active.snapshot.limits.farewell;
     let tunnel = Box::new(Tunnel { record, backend, patience });
     (Response::from_parts(head, ResponseBody::of(Bytes::new())), tunnel)
 }
@@ -123,7 +123,7 @@ impl Tunnel {
         };
         let Some(session) = &self.record.session else { return };
         session.note_doing(Doing::Busy);
-        let counted = &self.record.client.shared.meter.bytes;
+        let counted = &self.record.client.server.metrics.bytes;
         let (ended, octets) =
             relay::splice(session, client, TokioIo::new(backend), counted, self.patience).await;
         self.record.from_client += octets.0;

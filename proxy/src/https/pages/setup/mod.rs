@@ -7,11 +7,11 @@ mod mobileconfig;
 mod sign;
 mod xml;
 
+use crate::active::ListenerContext;
 use crate::https::message::body::{BodyFault, RequestBody};
 use crate::https::message::requested_host::RequestedHost;
 use crate::https::pages::{text, wrong_method};
 use crate::https::response::ResponseBody;
-use crate::shared::Listening;
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use usher_config::Snapshot;
@@ -66,12 +66,12 @@ impl<'s> Known<'s> {
 /// # Errors
 /// When the body of the question breaks off.
 pub(super) async fn page(
-    at: &Listening,
+    at: &ListenerContext,
     (path, asked): (&str, &RequestedHost),
     parts: &Parts,
     body: &mut RequestBody,
 ) -> Result<Option<Response<ResponseBody>>, BodyFault> {
-    let snapshot = &at.setting.snapshot;
+    let snapshot = &at.active.snapshot;
     let is = |known: &str| path.eq_ignore_ascii_case(known);
     let begins = |known: &str| path.get(..known.len()).is_some_and(|it| it.eq_ignore_ascii_case(known));
     let (allowed, what) = if is("/autodiscover/autodiscover.xml") {
@@ -114,9 +114,7 @@ pub(super) async fn page(
             Some(_) => text(StatusCode::NOT_FOUND, XML, ""),
             None => text(StatusCode::OK, XML, autoconfig::answer(&known, &asked.name)),
         },
-        What::Profile => {
-            mobileconfig::answer(&known, query("email").as_deref(), at.setting.profiles.as_ref())
-        }
+        What::Profile => mobileconfig::answer(&known, query("email").as_deref(), at.active.profiles.as_ref()),
     }))
 }
 

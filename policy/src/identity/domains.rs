@@ -1,0 +1,257 @@
+//! From the name that somebody types to the key of their archive: normalised once, here and nowhere else.
+
+use super::archive_key::{ArchiveKey, KEY_CAP};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use unicode_normalization::UnicodeNormalization;
+
+/// Where a bare name, one without a domain, belongs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum DefaultFor {
+    /// Everywhere else.
+    Any,
+    /// On connections to this address of usher's.
+    Local(IpAddr),
+    /// On TLS connections that asked for this name (SNI).
+    ServerName(String),
+}
+
+/// The domains that the operator has configured.
+#[derive(Debug, Clone, Default)]
+pub struct Domains {
+    /// Names and aliases, with the separators that stand before them.
+    known: HashMap<String, Known>,
+    /// Those that stand before any of them.
+    separators: Vec<char>,
+    defaults: HashMap<DefaultFor, String>,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    name: String,
+    separators: Vec<char>,
+}
+
+/// How a name came in, for bare ones.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Arrival<'a> {
+    /// The address of usher's that the client connected to.
+    pub local: Option<IpAddr>,
+    /// The name it asked for with SNI.
+    pub server_name: Option<&'a str>,
+}
+
+impl Domains {
+    /// Adds a name or alias of the domain `name`. False when it is known already.
+    pub fn add(&mut self, alias: &str, name: &str, separators: &[char]) -> bool {
+        let known = Known { name: fold(name), separators: separators.to_vec() };
+        for separator in separators {
+            if !self.separators.contains(separator) {
+                self.separators.push(*separator);
+            }
+        }
+        self.known.insert(fold(alias), known).is_none()
+    }
+
+    /// Makes `name` the domain of bare names that arrive so. False when another one is already.
+    pub fn add_default(&mut self, default_for: DefaultFor, name: &str) -> bool {
+        self.defaults.insert(default_for, fold(name)).is_none()
+    }
+
+    /// The key of the user who calls themself `typed`; `None` for a name that no archive can have.
+    ///
+    /// Names are UTF-8 without control characters and at most [`KEY_CAP`] octets; NFC and lower case are one
+    /// with what was typed, look-alikes are not.
+    pub fn user(&self, typed: &[u8], arrival: Arrival<'_>) -> Option<ArchiveKey> {
+        let name = normalise(typed)?;
+        if let Some((local, domain)) = self.split(&name) {
+            return key([local, "@", domain].concat()).map(ArchiveKey::User);
+        }
+        match self.default_domain(arrival) {
+            Some(domain) => key([&*name, "@", domain].concat()).map(ArchiveKey::User),
+            None => Some(ArchiveKey::User(name)),
+        }
+    }
+
+    /// The key of the tenant called `typed`; `None` for a name that no tenant can have.
+    pub fn tenant(typed: &[u8]) -> Option<ArchiveKey> {
+        normalise(typed).filter(|name| !name.contains(['/', '@', ':'])).map(ArchiveKey::Tenant)
+    }
+
+    /// The key of all users of the domain called `typed`, or of the one that it is an alias of.
+    pub fn domain(&self, typed: &[u8]) -> Option<ArchiveKey> {
+        let domain = normalise(typed).filter(|domain| !domain.contains(['@', '/']))?;
+        Some(ArchiveKey::Domain(self.name_of(domain)))
+    }
+
+    /// The key that an operator writes: `anna@example.com`, `tenant:acme` or `@example.com`.
+    pub fn written(&self, written: &str) -> Option<ArchiveKey> {
+        if let Some(tenant) = written.strip_prefix("tenant:") {
+            return Self::tenant(tenant.as_bytes());
+        }
+        match written.strip_prefix('@') {
+            Some(domain) => self.domain(domain.as_bytes()),
+            None => self.user(written.as_bytes(), Arrival::default()),
+        }
+    }
+
+    /// Whether the operator has configured this domain, or none at all.
+    pub fn knows(&self, domain: &str) -> bool {
+        self.known.is_empty() || self.known.contains_key(&fold(domain))
+    }
+
+    /// All domains and their aliases, in order.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.known.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Splits at the last separator that stands before a known domain, else at the last `@`.
+    fn split<'n>(&'n self, name: &'n str) -> Option<(&'n str, &'n str)> {
+        for (at, separator) in name.rmatch_indices(self.separators.as_slice()) {
+            let domain = &name[at + separator.len()..];
+            let separator = separator.chars().next().unwrap_or_default();
+            if let Some(known) = self.known.get(domain)
+                && known.separators.contains(&separator)
+            {
+                return Some((&name[..at], known.name.as_str())).filter(|(local, _)| !local.is_empty());
+            }
+        }
+        name.rsplit_once('@').filter(|(local, domain)| !local.is_empty() && !domain.is_empty())
+    }
+
+    fn name_of(&self, domain: String) -> String {
+        self.known.get(&domain).map_or(domain, |known| known.name.clone())
+    }
+
+    fn default_domain(&self, arrival: Arrival<'_>) -> Option<&String> {
+        let server_name = arrival.server_name.map(|name| DefaultFor::ServerName(fold(name)));
+        let local = arrival.local.map(|address| DefaultFor::Local(address.to_canonical()));
+        [server_name, local, Some(DefaultFor::Any)]
+            .into_iter()
+            .flatten()
+            .find_map(|way| self.defaults.get(&way))
+    }
+}
+
+fn normalise(typed: &[u8]) -> Option<String> {
+    // Keyboards of phones put a blank behind what they have completed.
+    let typed = std::str::from_utf8(typed).ok()?.trim_matches(|c: char| c.is_whitespace() && !c.is_control());
+    // Before the work that a longer name would make, and again after it: lower case may be longer.
+    let has_control = match typed.is_ascii() {
+        true => typed.bytes().any(|b| b.is_ascii_control()),
+        false => typed.chars().any(char::is_control),
+    };
+    if typed.len() > KEY_CAP || has_control {
+        return None;
+    }
+    key(fold(typed))
+}
+
+fn fold(text: &str) -> String {
+    // The same, and almost all there is.
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    // Lower case may come out decomposed, so NFC is last.
+    text.nfc().flat_map(char::to_lowercase).nfc().collect()
+}
+
+fn key(name: String) -> Option<String> {
+    let ends_with_at = name.starts_with('@') || name.ends_with('@');
+    (!name.is_empty() && name.len() <= KEY_CAP && !ends_with_at && name.trim() == name).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn domains() -> Domains {
+        let mut domains = Domains::default();
+        assert!(domains.add("example.com", "example.com", &['@', '#', '%']));
+        assert!(domains.add("example.org", "example.com", &['@']));
+        assert!(domains.add_default(DefaultFor::Any, "example.com"));
+        assert!(domains.add_default(DefaultFor::ServerName("imap.other.net".into()), "other.net"));
+        assert!(domains.add_default(DefaultFor::Local([192, 0, 2, 1].into()), "local.net"));
+        domains
+    }
+
+    #[test]
+    fn users() {
+        for (typed, expected) in [
+            ("anna@example.com", Some("anna@example.com")),
+            ("Anna@EXAMPLE.com", Some("anna@example.com")),
+            ("anna@example.org", Some("anna@example.com")),
+            ("anna#example.com", Some("anna@example.com")),
+            ("anna%example.com", Some("anna@example.com")),
+            ("anna#example.org", Some("anna#example.org@example.com")),
+            ("anna@elsewhere.net", Some("anna@elsewhere.net")),
+            ("a@b@example.com", Some("a@b@example.com")),
+            ("anna", Some("anna@example.com")),
+            ("ANNA\u{308}", Some("annä@example.com")),
+            ("\u{430}nna@example.com", Some("\u{430}nna@example.com")),
+            ("%{x}*\"@example.com", Some("%{x}*\"@example.com")),
+            ("anna\r\nx", None),
+            ("anna\0", None),
+            ("", None),
+            ("@example.com", None),
+            ("anna@", None),
+            (" anna", Some("anna@example.com")),
+            ("anna@example.com ", Some("anna@example.com")),
+            ("\u{a0}anna@example.com\u{3000} ", Some("anna@example.com")),
+            ("anna@example.com\t", None),
+            ("  ", None),
+            (" @example.com", None),
+        ] {
+            let key = domains().user(typed.as_bytes(), Arrival::default());
+            assert_eq!(key.as_ref().map(ArchiveKey::name), expected, "{typed:?}");
+        }
+        assert_eq!(domains().user(&[b'a'; KEY_CAP + 1], Arrival::default()), None);
+        assert_eq!(domains().user(b"\xff\xfe", Arrival::default()), None);
+    }
+
+    #[test]
+    fn bare_names() {
+        let by = |arrival| domains().user(b"anna", arrival).unwrap().name().to_owned();
+        let local = Some("::ffff:192.0.2.1".parse().unwrap());
+        assert_eq!(by(Arrival { local, server_name: None }), "anna@local.net");
+        assert_eq!(by(Arrival { local, server_name: Some("IMAP.other.net") }), "anna@other.net");
+        assert_eq!(by(Arrival { local: None, server_name: Some("x") }), "anna@example.com");
+        assert_eq!(Domains::default().user(b"anna", Arrival::default()).unwrap().name(), "anna");
+    }
+
+    #[test]
+    fn what_operators_write() {
+        assert_eq!(domains().written("@Example.ORG"), Some(ArchiveKey::Domain("example.com".into())));
+        assert_eq!(domains().written("@"), None);
+        assert_eq!(domains().written("tenant:ACME"), Some(ArchiveKey::Tenant("acme".into())));
+        assert_eq!(domains().written("tenant:"), None);
+        assert_eq!(domains().written("Anna"), Some(ArchiveKey::User("anna@example.com".into())));
+    }
+
+    proptest! {
+        /// A key is its own key: normalising twice changes nothing, or moves would miss their user.
+        #[test]
+        fn normalised_once_is_for_good(typed in "\\PC{0,40}(@|#)?(example\\.(com|org)|[a-zA-ZÀ-ž.]{0,10})") {
+            if let Some(key) = domains().user(typed.as_bytes(), Arrival::default()) {
+                prop_assert_eq!(domains().user(key.name().as_bytes(), Arrival::default()), Some(key));
+            }
+        }
+
+        /// The short way for ASCII leads to where the long one does.
+        #[test]
+        fn ascii_is_folded_as_everything_is(typed in "[ -~]{0,40}") {
+            let folded: String = typed.nfc().flat_map(char::to_lowercase).nfc().collect();
+            prop_assert_eq!(fold(&typed), folded);
+        }
+
+        #[test]
+        fn any_octets_are_judged(typed in proptest::collection::vec(any::<u8>(), 0..400)) {
+            if let Some(key) = domains().user(&typed, Arrival::default()) {
+                prop_assert!(!key.name().chars().any(char::is_control));
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The one routing decision: whether, and where, an archive may be used now.
+//!
+//! Nothing else makes a [`Permit`], and nobody gets a lease of a backend without one.
+
+use crate::identity::ArchiveKey;
+
+/// What is known of an archive at the moment of a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts<'f> {
+    /// What the directory says.
+    pub home: Home<'f>,
+    /// Its archive is being moved: nobody uses it until that is over.
+    pub is_moving: bool,
+    /// The host that the directory names is one of the fleet's.
+    pub is_configured: bool,
+}
+
+/// What a directory says of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home<'f> {
+    /// The archive is on this host.
+    On(&'f str),
+    /// Nobody has this name.
+    Nowhere,
+    /// It cannot say.
+    Undecided,
+}
+
+/// Where an archive may be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Here.
+    Permitted(Permit),
+    /// Nobody has this name: told as a wrong password is.
+    Nobody,
+    /// Not now, and nowhere else: a home has no substitute.
+    Outage(Outage),
+}
+
+/// Why an archive cannot be used now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outage {
+    /// The directory cannot say where it is.
+    Undecided,
+    /// It is being moved.
+    Moving,
+    /// The directory names a host that is not configured.
+    UnknownHost,
+}
+
+impl Outage {
+    /// A word of a closed set, for logs and labels.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Undecided => "directory",
+            Self::Moving => "moving",
+            Self::UnknownHost => "unknown-host",
+        }
+    }
+}
+
+/// The right to ask for a lease of one host, for the archive of one key. Only [`decide`] makes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permit {
+    key: ArchiveKey,
+    host: String,
+}
+
+impl Permit {
+    /// Whose archive.
+    pub fn key(&self) -> &ArchiveKey {
+        &self.key
+    }
+
+    /// The host that holds it.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+}
+
+/// The right to ask for a lease of a member of one array, for those who name nobody. Only [`nobody`] makes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArrayPermit {
+    array: String,
+}
+
+impl ArrayPermit {
+    /// The array.
+    pub fn array(&self) -> &str {
+        &self.array
+    }
+}
+
+/// Decides where the archive of `key` may be used.
+pub fn decide(key: &ArchiveKey, facts: Facts<'_>) -> Decision {
+    match facts.home {
+        Home::Nowhere => Decision::Nobody,
+        Home::Undecided => Decision::Outage(Outage::Undecided),
+        Home::On(_) if facts.is_moving => Decision::Outage(Outage::Moving),
+        Home::On(_) if !facts.is_configured => Decision::Outage(Outage::UnknownHost),
+        Home::On(host) => Decision::Permitted(Permit { key: key.clone(), host: host.to_owned() }),
+    }
+}
+
+/// Decides where those go who name nobody: to the array that the operator has set for them.
+pub fn nobody(array: &str) -> ArrayPermit {
+    ArrayPermit { array: array.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fact_counts_and_in_this_order() {
+        let key = ArchiveKey::User("anna@example.com".to_owned());
+        let on = Home::On("ih1.test");
+        let permit = Permit { key: key.clone(), host: "ih1.test".to_owned() };
+        for (home, is_moving, is_configured, expected) in [
+            (on, false, true, Decision::Permitted(permit)),
+            (on, true, true, Decision::Outage(Outage::Moving)),
+            (on, true, false, Decision::Outage(Outage::Moving)),
+            (on, false, false, Decision::Outage(Outage::UnknownHost)),
+            (Home::Nowhere, false, true, Decision::Nobody),
+            (Home::Nowhere, true, false, Decision::Nobody),
+            (Home::Undecided, false, true, Decision::Outage(Outage::Undecided)),
+            (Home::Undecided, true, false, Decision::Outage(Outage::Undecided)),
+        ] {
+            let facts = Facts { home, is_moving, is_configured };
+            assert_eq!(decide(&key, facts), expected, "{facts:?}");
+        }
+    }
+}

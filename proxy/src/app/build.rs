@@ -1,0 +1,122 @@
+//! Builds the parts and joins them.
+
+use super::error::RunError;
+use super::report::Reporter;
+use crate::active::CurrentConfig;
+use crate::drain::{Drainer, Drains};
+use crate::https::{self, Web};
+use crate::id::Ids;
+use crate::imap;
+use crate::listen::{Acceptor, Admission};
+use crate::load::{self, Read};
+use crate::memory::MemoryPressure;
+use crate::metrics::Metrics;
+use crate::refusals::Refusals;
+use crate::route::Router;
+use crate::session::Table;
+use crate::shutdown::Shutdown;
+use crate::tcp;
+use crate::workers::Workers;
+use rustls::server::ProducesTickets;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use usher_backends::Observer;
+use usher_backends::connect::Deadlines;
+use usher_backends::connect::identity::Identity;
+use usher_backends::directory::Directory;
+use usher_backends::health::Health;
+use usher_backends::roster::{AdmissionCounter, Fleet};
+use usher_config::Snapshot;
+
+/// What runs.
+pub(super) struct Parts {
+    pub(super) acceptor: Arc<Acceptor>,
+    pub(super) drainer: Arc<Drainer>,
+    pub(super) directory: Arc<Directory>,
+    pub(super) fleet: Arc<Fleet>,
+    pub(super) health: Arc<Health>,
+}
+
+/// Builds everything for `snapshot` and what was `read` of the files that it names.
+pub(super) fn build(
+    snapshot: Snapshot,
+    read: Read,
+    workers: Workers,
+    ticketer: &Arc<dyn ProducesTickets>,
+) -> Result<Parts, RunError> {
+    let state_dir = snapshot.server.state_dir.clone();
+    let web = Web::open(&state_dir, &workers);
+    let directory = Arc::new(Directory::remembering(&state_dir, snapshot.limits.remembered_placements)?);
+    // From here on: before the first look-up, so that nothing of what is remembered has to be forgotten for it.
+    let _ = directory.follow_changes();
+    let metrics = Arc::new(Metrics::new()?);
+    let observer: Arc<dyn Observer> = Arc::new(Reporter(metrics.clone()));
+    let identity = Identity::load_or_make(&state_dir, &snapshot.server.name)?;
+    let fleet = Fleet::open(&state_dir, &snapshot.hosts, &snapshot.arrays, identity, observer.clone())?;
+    let fleet = Arc::new(fleet);
+    let deadlines = Deadlines::from(&snapshot.limits);
+    let secrets_dir = snapshot.admin.secrets_dir.clone();
+    let health = Health::new(fleet.clone(), observer.clone(), deadlines, secrets_dir, apart()?);
+    health.reconcile(deadlines);
+    let config = Arc::new(CurrentConfig::new(load::activate(snapshot, read, ticketer)?));
+    let (sessions, ids) = (Arc::new(Table::new()), Arc::new(Ids::default()));
+    let (shutdown, memory) = (Arc::new(Shutdown::default()), Arc::new(MemoryPressure::default()));
+    let admission = Admission::default();
+    let router = Arc::new(Router::new(directory.clone(), fleet.clone(), metrics.clone()));
+    let imap = Arc::new(imap::Server {
+        router: router.clone(),
+        fleet: fleet.clone(),
+        health: health.clone(),
+        observer: observer.clone(),
+        metrics: metrics.clone(),
+        sessions: sessions.clone(),
+        ids: ids.clone(),
+        shutdown: shutdown.clone(),
+        held_logins: Arc::<AdmissionCounter>::default(),
+        refusals: Refusals::open(state_dir.join("refusals.imap"))?,
+    });
+    let https = Arc::new(https::Server {
+        config: config.clone(),
+        router,
+        fleet: fleet.clone(),
+        health: health.clone(),
+        observer: observer.clone(),
+        metrics: metrics.clone(),
+        sessions: sessions.clone(),
+        ids: ids.clone(),
+        memory: memory.clone(),
+        workers: workers.clone(),
+        shutdown: shutdown.clone(),
+        refusals: Refusals::open(state_dir.join("refusals.https"))?,
+        web,
+    });
+    let tcp = Arc::new(tcp::Server {
+        fleet: fleet.clone(),
+        health: health.clone(),
+        observer,
+        metrics: metrics.clone(),
+        sessions: sessions.clone(),
+        ids,
+        shutdown: shutdown.clone(),
+    });
+    let drainer = Arc::new(Drainer {
+        config: config.clone(),
+        fleet: fleet.clone(),
+        sessions,
+        admission: admission.clone(),
+        drains: Arc::new(Drains::default()),
+    });
+    let acceptor =
+        Arc::new(Acceptor { config, metrics, memory, workers, shutdown, admission, imap, https, tcp });
+    Ok(Parts { acceptor, drainer, directory, fleet, health })
+}
+
+/// A runtime on a thread of its own, so that looking after many hosts keeps no session waiting.
+fn apart() -> std::io::Result<Handle> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    std::thread::Builder::new()
+        .name("health".to_owned())
+        .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+    Ok(handle)
+}

@@ -1,0 +1,43 @@
+//! Why usher does not serve.
+
+use crate::admin;
+use crate::load::{ConfigError, TlsSetupError};
+use usher_backends::connect::identity::SelfMadeError;
+use usher_backends::directory::DirectoryError;
+use usher_backends::roster::FleetError;
+use usher_backends::state_dir::StateDirError;
+
+/// Why usher does not serve.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    /// The configuration is at fault.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The directory cannot be used.
+    #[error("the directory: {0}")]
+    Directory(#[from] DirectoryError),
+    /// `state.db` cannot be used, or there is no TLS towards hosts.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    /// No TLS towards clients.
+    #[error(transparent)]
+    Tls(#[from] TlsSetupError),
+    /// No tickets.
+    #[error("TLS tickets: {0}")]
+    Tickets(#[from] rustls::Error),
+    /// `state_dir` cannot be used.
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    /// No certificate of its own.
+    #[error(transparent)]
+    Identity(#[from] SelfMadeError),
+    /// Nothing can be counted.
+    #[error("metrics: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// The admin API cannot be served.
+    #[error(transparent)]
+    Admin(#[from] admin::AdminError),
+    /// The system refuses something else.
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+}

@@ -1,0 +1,55 @@
+//! One coarse clock for all sessions' long deadlines, in place of a timer each.
+
+use crate::active::CurrentConfig;
+use crate::https;
+use crate::memory::MemoryPressure;
+use crate::session::{Doing, Order, Why};
+use std::sync::Arc;
+use std::time::Duration;
+use usher_config::snapshot::Protocol;
+
+/// Without an octet, for a backend to end a session whose client has ended it.
+const LEFT: Duration = Duration::from_secs(30);
+
+/// Looks at all sessions every now and then, for as long as the program runs.
+pub(super) async fn sweep(
+    config: Arc<CurrentConfig>,
+    https: Arc<https::Server>,
+    memory: Arc<MemoryPressure>,
+) {
+    loop {
+        let (idle_limit, stalled_limit, http_idle) = {
+            let active = config.load();
+            let limits = &active.snapshot.limits;
+            (limits.idle, limits.stalled, limits.http_idle)
+        };
+        // Often enough to keep a short limit, seldom enough to cost nothing.
+        let shortest = idle_limit.min(stalled_limit).min(http_idle);
+        tokio::time::sleep((shortest / 4).clamp(Duration::from_millis(250), Duration::from_secs(5))).await;
+        https.web.idlers.sweep(http_idle, memory.level() > 0);
+        https.sessions.for_each(|session| {
+            if session.doing() == Doing::Connecting {
+                return;
+            }
+            let idle = u64::from(session.idle_seconds());
+            // What is quiet on plain TCP is nobody's to judge as long as both sides are there; the sockets'
+            // keepalive finds the dead. Requests have deadlines of their own.
+            let tacit = matches!(session.about.protocol, Protocol::Tcp | Protocol::Https);
+            let closing = session.doing() == Doing::Closing;
+            let speaks = !tacit || closing;
+            // Its client is gone, and the other side does not go. Only on plain TCP may somebody have said all there is
+            // to say and wait for an answer that takes its time.
+            let abandoned = closing
+                && session.about.protocol != Protocol::Tcp
+                && idle > LEFT.min(stalled_limit).as_secs();
+            // Idle in the middle of a response that does not go on: no end of it is worth waiting for.
+            let hung = idle > idle_limit.as_secs() + stalled_limit.as_secs();
+            if abandoned || (speaks && hung) || u64::from(session.blocked_seconds()) > stalled_limit.as_secs()
+            {
+                session.tell(Order::end(Why::Stalled));
+            } else if speaks && idle > idle_limit.as_secs() {
+                session.tell(Order::goodbye(Why::Idle));
+            }
+        });
+    }
+}

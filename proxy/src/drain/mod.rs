@@ -1,0 +1,208 @@
+//! Taking sessions down without cutting anything off: a host's for its maintenance, or all of them when
+//! usher stops.
+//!
+//! Who is quiet goes first, evenly over the goodbye window, so that clients do not all come back at once. A
+//! command that is under way may finish until the deadline. Then everybody is told goodbye at the next
+//! response end, and whoever has none is ended.
+
+mod progress;
+
+pub(crate) use progress::{Drains, Phase, Progress};
+
+use self::progress::Drain;
+use crate::active::CurrentConfig;
+use crate::listen::Admission;
+use crate::session::{Doing, Order, Session, Table, Urgency, Why};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+use usher_backends::roster::{Fleet, HoldKind};
+
+/// Between two looks at the sessions that are left.
+const LOOK: Duration = Duration::from_millis(50);
+/// For responses that are under way when a session is told goodbye.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Whose sessions go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Everybody's: usher stops.
+    All,
+    /// Those of the machine called so.
+    Host(String),
+}
+
+/// Takes sessions down.
+pub(crate) struct Drainer {
+    pub(crate) config: Arc<CurrentConfig>,
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) sessions: Arc<Table>,
+    pub(crate) admission: Admission,
+    pub(crate) drains: Arc<Drains>,
+}
+
+impl Whose {
+    fn includes(&self, session: &Session) -> bool {
+        match self {
+            Self::All => true,
+            Self::Host(name) => session.is_at(name),
+        }
+    }
+
+    /// How many sessions are left: those that hold a lease, also where their place in the table is not known
+    /// yet.
+    fn left(&self, drainer: &Drainer) -> u32 {
+        match self {
+            Self::All => u32::try_from(drainer.sessions.len()).unwrap_or(u32::MAX),
+            Self::Host(name) => {
+                let roster = drainer.fleet.roster();
+                let leases: u32 = roster.standings(name).map(|(_, standing)| standing.leases()).sum();
+                // A host that is no longer configured has no leases to be counted by.
+                let joined = |session: &Session| session.is_at(name) && session.doing() != Doing::Connecting;
+                leases.max(u32::try_from(drainer.sessions.select(joined).len()).unwrap_or(u32::MAX))
+            }
+        }
+    }
+
+    /// Whether the reason is still there: an operator may have thought better of it.
+    fn is_meant(&self, drainer: &Drainer) -> bool {
+        match self {
+            Self::All => true,
+            Self::Host(name) => {
+                let roster = drainer.fleet.roster();
+                let mut standings = roster.standings(name).peekable();
+                standings.peek().is_none() || standings.any(|(_, standing)| standing.holds.operator.is_some())
+            }
+        }
+    }
+}
+
+/// Begins to drain or to stop the machine called `name`, which an operator holds by now. A former drain of it
+/// ends with this.
+pub(crate) fn begin(drainer: &Arc<Drainer>, name: &str, kind: HoldKind, deadline: Duration) {
+    let whose = Whose::Host(name.to_owned());
+    let deadline = if kind == HoldKind::Stop { Duration::ZERO } else { deadline };
+    let drain = drainer.drains.begin(name, kind, whose.left(drainer), deadline);
+    tracing::info!(host = name, kind = kind.name(), sessions = drain.progress().left, "draining");
+    let why = if kind == HoldKind::Stop { Why::Stopped } else { Why::Drained };
+    let drainer = drainer.clone();
+    tokio::spawn(async move {
+        take_down(&drainer, &whose, why, &drain).await;
+        let left = whose.left(&drainer);
+        if drain.finish(left) {
+            tracing::info!(host = drain.name(), sessions = left, "drained");
+        }
+    });
+}
+
+/// Stops usher: waits for those before login, who hear of it by themselves, and takes the sessions down.
+pub(crate) async fn stop(drainer: &Arc<Drainer>) {
+    let (deadline, farewell) = {
+        let active = drainer.config.load();
+        (active.snapshot.server.drain_deadline, active.snapshot.limits.farewell)
+    };
+    let until = Instant::now() + farewell + LOOK * 4;
+    while drainer.admission.before_login.count() > 0 && Instant::now() < until {
+        sleep(LOOK).await;
+    }
+    let drain = drainer.drains.begin("", HoldKind::Drain, Whose::All.left(drainer), deadline);
+    tracing::info!(
+        sessions = drain.progress().left,
+        seconds = deadline.as_secs_f64(),
+        "stopping: waiting for sessions"
+    );
+    take_down(drainer, &Whose::All, Why::Stopping, &drain).await;
+    // What the last responses have left in buffers is still on its way.
+    let until = Instant::now() + farewell + GRACE;
+    while drainer.admission.connections.count() > 0 && Instant::now() < until {
+        sleep(LOOK).await;
+    }
+}
+
+/// Takes the sessions of `whose` down. Returns once none is left, or all have been told to end and had time
+/// for it, or an operator has thought better of it.
+async fn take_down(drainer: &Drainer, whose: &Whose, why: Why, drain: &Drain) {
+    let limits = drainer.config.load().snapshot.limits.clone();
+    let begun = Instant::now();
+    let deadline = begun + drain.deadline();
+    let window = limits.goodbye_window.min(drain.deadline());
+    let grace = if why == Why::Stopped { limits.farewell } else { GRACE };
+    let last = deadline + grace + limits.farewell;
+    let mut told = 0_u32;
+    while !drain.is_over() && whose.is_meant(drainer) {
+        let left = whose.left(drainer);
+        drain.note(left);
+        let now = Instant::now();
+        if left == 0 || now >= last + limits.farewell + GRACE {
+            return;
+        }
+        // A login that waits for a host that is drained has its own end to wait for.
+        let waits = |session: &Session| why == Why::Drained && session.doing() == Doing::Connecting;
+        let sessions = drainer.sessions.select(|session| whose.includes(session) && !waits(session));
+        if now >= last {
+            if drain.enter(Phase::Ending) {
+                tracing::warn!(host = drain.name(), sessions = left, "ending the rest");
+            }
+            sessions.iter().for_each(|session| {
+                session.tell(Order::end(why));
+            });
+        } else if now >= deadline {
+            if drain.enter(Phase::Goodbyes) {
+                tracing::info!(
+                    host = drain.name(),
+                    sessions = left,
+                    "the deadline has passed, saying goodbye"
+                );
+            }
+            sessions.iter().for_each(|session| {
+                session.tell(Order::goodbye(why));
+            });
+        } else {
+            let due = share_due(drain.progress().began_with.max(left), now - begun, window);
+            let quiet = sessions
+                .iter()
+                .filter(|session| session.told().urgency == Urgency::None && session.is_quiet(limits.quiet));
+            for session in quiet.take(due.saturating_sub(told) as usize) {
+                told += u32::from(session.tell(Order::goodbye(why)));
+            }
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// How many of `all` are to have been told after `passed` of `window`, so that they come back evenly.
+fn share_due(all: u32, passed: Duration, window: Duration) -> u32 {
+    if passed >= window {
+        return u32::MAX;
+    }
+    (f64::from(all) * passed.as_secs_f64() / window.as_secs_f64()).ceil() as u32
+}
+
+/// Tells the sessions that `chosen` chooses to end with a goodbye, and to end anyway after a while. Returns
+/// how many there were.
+pub(crate) fn kick(sessions: &Table, chosen: impl Fn(&Session) -> bool) -> usize {
+    let mut sessions = sessions.select(chosen);
+    sessions.retain(|session| session.tell(Order::goodbye(Why::Kicked)));
+    let count = sessions.len();
+    tokio::spawn(async move {
+        sleep(GRACE).await;
+        for session in sessions {
+            session.tell(Order::end(Why::Kicked));
+        }
+    });
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn goodbyes_are_spread_evenly() {
+        let window = Duration::from_secs(30);
+        let due = |seconds| share_due(300, Duration::from_secs(seconds), window);
+        assert_eq!([due(0), due(1), due(15), due(29)], [0, 10, 150, 290]);
+        assert_eq!(due(30), u32::MAX);
+        assert_eq!(share_due(300, Duration::ZERO, Duration::ZERO), u32::MAX);
+    }
+}

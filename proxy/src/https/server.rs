@@ -1,0 +1,75 @@
+//! What serving HTTPS takes.
+
+use super::http2::idle::Idlers;
+use super::message::body::RequestBody;
+use super::message::cookies::Cookies;
+use super::upstream::retry::RetryBudget;
+use crate::active::CurrentConfig;
+use crate::id::Ids;
+use crate::memory::MemoryPressure;
+use crate::metrics::Metrics;
+use crate::refusals::Refusals;
+use crate::route::Router;
+use crate::session::Table;
+use crate::shutdown::Shutdown;
+use crate::workers::Workers;
+use std::path::Path;
+use std::sync::Arc;
+use usher_backends::Observer;
+use usher_backends::connect::HttpTarget;
+use usher_backends::health::Health;
+use usher_backends::http::Pool;
+use usher_backends::roster::Fleet;
+
+/// Shared by all connections.
+pub(crate) struct Server {
+    pub(crate) config: Arc<CurrentConfig>,
+    pub(crate) router: Arc<Router>,
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) sessions: Arc<Table>,
+    pub(crate) ids: Arc<Ids>,
+    pub(crate) memory: Arc<MemoryPressure>,
+    pub(crate) workers: Workers,
+    pub(crate) shutdown: Arc<Shutdown>,
+    /// When refusals leave.
+    pub(crate) refusals: Refusals,
+    pub(crate) web: Web,
+}
+
+/// What requests have in common from one to the next.
+pub(crate) struct Web {
+    /// Connections to backends that wait for the next request, those of each worker apart.
+    pools: Box<[Pool<RequestBody>]>,
+    /// Seals usher's own cookies.
+    pub(crate) cookies: Cookies,
+    /// How many requests may be sent a second time.
+    pub(crate) retries: RetryBudget,
+    /// Connections of HTTP/2 that may be idle.
+    pub(crate) idlers: Idlers,
+}
+
+impl Web {
+    /// With the keys of cookies that are in `state_dir`.
+    pub(crate) fn open(state_dir: &Path, workers: &Workers) -> Self {
+        Self {
+            pools: (0..workers.count()).map(|_| Pool::default()).collect(),
+            cookies: Cookies::open(state_dir),
+            retries: RetryBudget::default(),
+            idlers: Idlers::default(),
+        }
+    }
+
+    /// The connections to `target` that wait for the caller: those of its worker, or, where there is a bound, those of
+    /// all workers.
+    pub(crate) fn pool(&self, target: &HttpTarget) -> Option<&Pool<RequestBody>> {
+        self.pools.get(if target.bound.is_some() { 0 } else { Workers::here() })
+    }
+
+    /// All connections that wait.
+    pub(crate) fn pools(&self) -> &[Pool<RequestBody>] {
+        &self.pools
+    }
+}

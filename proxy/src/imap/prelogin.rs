@@ -1,0 +1,62 @@
+//! What is known of a connection before its login.
+
+use super::server::Server;
+use crate::active::ListenerContext;
+use crate::id::Id;
+use rustls::ServerConfig;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::time::Instant;
+use usher_config::Snapshot;
+use usher_config::snapshot::Listener;
+
+/// One connection before its login.
+pub(crate) struct PreLogin {
+    pub(crate) server: Arc<Server>,
+    /// The configuration that it began with, and its listener in it.
+    pub(crate) at: ListenerContext,
+    pub(crate) id: Id,
+    /// The client, as the PROXY header tells where one is demanded.
+    pub(crate) client: SocketAddr,
+    /// The address of usher's that it connected to.
+    pub(crate) local: SocketAddr,
+    pub(crate) begun: Instant,
+    /// Whose login was tried last, and where.
+    pub(super) tried: Mutex<Option<Tried>>,
+}
+
+/// A login that came to nothing.
+#[derive(Clone)]
+pub(super) struct Tried {
+    pub(super) user: Arc<str>,
+    pub(super) host: Arc<str>,
+}
+
+impl PreLogin {
+    /// The configuration.
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.at.active.snapshot
+    }
+
+    /// The listener's configuration.
+    pub(crate) fn config(&self) -> &Listener {
+        self.at.listener()
+    }
+
+    /// Notes whose login is tried, and where.
+    pub(super) fn note_tried(&self, user: &str, host: Option<Arc<str>>) {
+        let tried = Tried { user: user.into(), host: host.unwrap_or_default() };
+        *self.tried.lock().unwrap_or_else(PoisonError::into_inner) = Some(tried);
+    }
+
+    /// Whose login was tried last.
+    pub(super) fn take_tried(&self) -> Option<Tried> {
+        self.tried.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// TLS as the listener wants it.
+    pub(super) fn tls(&self) -> &Arc<ServerConfig> {
+        let configs = &self.at.active.tls;
+        configs.imap.choose(self.config().strict_sni)
+    }
+}

@@ -1,0 +1,31 @@
+//! usher: the front door of a pool of mail-archive servers.
+//!
+//! A library for the sake of its tests; the program is [`main`]. Everything is built and joined in `app`.
+
+mod accepted;
+mod active;
+mod admin;
+mod app;
+mod cli;
+mod drain;
+mod https;
+mod id;
+mod imap;
+mod listen;
+mod load;
+mod log;
+mod memory;
+mod metrics;
+mod pending;
+mod refusals;
+mod relay;
+mod reload;
+mod route;
+mod session;
+mod shutdown;
+mod slot;
+mod tcp;
+mod tls;
+mod workers;
+
+pub use cli::main;

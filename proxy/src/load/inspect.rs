@@ -1,0 +1,115 @@
+//! What `usher check` finds beyond the text: the files that it names, and what this machine can give.
+
+use crate::load::secrets_are_readable;
+use crate::tls;
+use std::os::unix::fs::PermissionsExt;
+use usher_backends::roster::now;
+use usher_config::named::names;
+use usher_config::snapshot::{Certificate, Protocol};
+use usher_config::{Fault, Snapshot};
+
+/// What was found.
+#[derive(Default)]
+pub(crate) struct Findings {
+    /// With these usher does not start.
+    pub(crate) faults: Vec<Fault>,
+    /// With these it starts, and somebody has a bad time.
+    pub(crate) warnings: Vec<Fault>,
+}
+
+/// Looks at what `text` names; at its listeners as well, where it has become a snapshot.
+pub(crate) fn inspect(text: &str, snapshot: Option<&Snapshot>) -> Findings {
+    let names = names(text);
+    let mut found = Findings::default();
+    for certificate in &names.certificates {
+        look_at_certificate(certificate, &mut found);
+    }
+    if let Some(Err(error)) = names.signing.as_ref().map(|it| tls::load(&it.chain, &it.key))
+        && let Some(signing) = &names.signing
+    {
+        found.faults.push(super::unusable(&signing.span, &error));
+    }
+    if let Some(file) = &names.client_ca
+        && let Err(error) = tls::client_verifier(&file.path)
+    {
+        found.faults.push(super::unusable(&file.span, &error));
+    }
+    look_at_names(&names.certificates, names.server.as_deref(), &mut found);
+    if let Some(dir) = names.state_dir.filter(|dir| dir.path.exists() && !dir.path.is_dir()) {
+        let what = format!("{} is no directory", dir.path.display());
+        found.faults.push(Fault::new(dir.span, what, "name a directory, or one that usher may make"));
+    }
+    if let Some(file) = names.token_file
+        && let Err(error) = std::fs::read(&file.path)
+    {
+        let what = format!("{}: {error}", file.path.display());
+        found.faults.push(Fault::new(
+            file.span,
+            what,
+            "name a file that usher may read, with the token in it",
+        ));
+    }
+    for (service, span) in names.idle_probes {
+        let what = format!("this host has no `{service}`, so nothing is probed");
+        found.warnings.push(Fault::new(
+            span,
+            what,
+            format!("add `{service} = {{ … }}` to the host, or remove the probe"),
+        ));
+    }
+    if let Some(snapshot) = snapshot {
+        look_at_ranges(snapshot, &mut found);
+        if let Err(unreadable) = secrets_are_readable(snapshot) {
+            found.faults.push(Fault::new(0..0, unreadable, "see the `password_file` of the hosts' probes"));
+        }
+    }
+    found
+}
+
+fn look_at_certificate(certificate: &Certificate, found: &mut Findings) {
+    let Certificate { chain, key, span } = certificate;
+    let loaded = match tls::load(chain, key) {
+        Ok(loaded) => loaded,
+        Err(error) => return found.faults.push(super::unusable(span, &error)),
+    };
+    let mut warn = |what: String, instead: &str| found.warnings.push(Fault::new(span.clone(), what, instead));
+    if loaded.not_after < now() {
+        warn(format!("{}: the certificate has expired", chain.display()), "name one that clients will take");
+    }
+    if loaded.not_before > now() {
+        let what = format!("{}: the certificate is not valid yet", chain.display());
+        warn(what, "name one that clients will take, or set this machine's clock");
+    }
+    if std::fs::metadata(key).is_ok_and(|about| about.permissions().mode() & 0o007 != 0) {
+        let what = format!("{} can be read by every user of this machine", key.display());
+        warn(what, "chmod 0600, or 0640 for a group of usher's");
+    }
+}
+
+/// Clients ask for the server's name.
+fn look_at_names(certificates: &[Certificate], name: Option<&str>, found: &mut Findings) {
+    let (Some(first), Some(name)) = (certificates.first(), name) else { return };
+    let loaded: Vec<_> = certificates.iter().filter_map(|it| tls::load(&it.chain, &it.key).ok()).collect();
+    if !loaded.is_empty() && !tls::Certificates::new(loaded).has(&name.to_ascii_lowercase()) {
+        let what = format!("no certificate is good for {name:?}, the [server] name");
+        found.warnings.push(Fault::new(
+            first.span.clone(),
+            what,
+            "name one whose subject alternative names have it",
+        ));
+    }
+}
+
+/// A range of ports has a socket each.
+fn look_at_ranges(snapshot: &Snapshot, found: &mut Findings) {
+    let Some(most) = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum else { return };
+    for listener in &snapshot.listeners {
+        let sockets = u64::from(listener.last_port - listener.address.port()) + 1;
+        if listener.protocol == Protocol::Tcp && !listener.redirected && sockets >= most {
+            let what = format!("{sockets} sockets, and usher may have {most} files open");
+            let instead =
+                "add `redirected = true` and let the firewall redirect the range to one port, or name fewer";
+            found.faults.push(Fault::new(listener.span.clone(), what, instead));
+        }
+    }
+}

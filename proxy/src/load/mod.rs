@@ -1,0 +1,222 @@
+//! From the checked snapshot to what sessions use: certificates and keys read, sockets bound. Any fault here
+//! stops the start, and the operator hears of all of them.
+
+pub(crate) mod inspect;
+
+use crate::active::ActiveConfig;
+use crate::listen::{self, Bound};
+use crate::tls::{self, CertificateError, Certificates, Loaded};
+use rustls::server::ProducesTickets;
+use rustls::server::danger::ClientCertVerifier;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use usher_backends::health::secret;
+use usher_backends::roster::HostOrigin;
+use usher_config::health::ImapProbe;
+use usher_config::snapshot::Certificate;
+use usher_config::{Fault, Snapshot};
+
+/// What is wrong with a configuration, as it is shown to the operator.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file has faults; the text shows them all.
+    #[error("{0}")]
+    Faults(String),
+}
+
+/// What was read of the files that a configuration names.
+pub(crate) struct Read {
+    certificates: Vec<Loaded>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+    /// By which configuration profiles are signed.
+    profiles: Option<Loaded>,
+}
+
+/// A configuration and the text that it came from.
+pub(crate) struct Config {
+    path: PathBuf,
+    text: String,
+    pub(crate) snapshot: Snapshot,
+}
+
+impl Config {
+    /// Reads and checks `path`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every fault of the file.
+    pub(crate) fn load(path: &Path, colour: bool) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        match usher_config::load(&text) {
+            Ok(snapshot) => Ok(Self { path: path.to_owned(), text, snapshot }),
+            Err(faults) => Err(faults_of(path, &text, &faults, colour)),
+        }
+    }
+
+    /// Reads the certificates that the file names; none where it names none. Those that have expired are a
+    /// fault unless they are `served` already, by file and end: at the start there is nothing better, but
+    /// nothing that serves is replaced by them.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every certificate that cannot be used.
+    pub(crate) fn certificates(
+        &self,
+        served: Option<&[(String, i64)]>,
+        colour: bool,
+    ) -> Result<Read, ConfigError> {
+        let mut faults = Vec::new();
+        let mut loaded = Vec::new();
+        for Certificate { chain, key, span } in &self.snapshot.certificates {
+            match tls::load(chain, key) {
+                Ok(certificate) => {
+                    let this = (chain.display().to_string(), certificate.not_after);
+                    match served.filter(|served| has_expired(&certificate) && !served.contains(&this)) {
+                        None => {
+                            warn_of_expiry(&certificate, chain);
+                            loaded.push(certificate);
+                        }
+                        Some(_) => faults.push(Fault::new(
+                            span.clone(),
+                            format!("{}: the certificate has expired", chain.display()),
+                            "name one that clients will take",
+                        )),
+                    }
+                }
+                Err(error) => faults.push(unusable(span, &error)),
+            }
+        }
+        let clients = self.snapshot.https.client_ca.as_ref().and_then(|ca| {
+            tls::client_verifier(&ca.file).map_err(|error| faults.push(unusable(&ca.span, &error))).ok()
+        });
+        let signing = self.snapshot.client_setup.as_ref().and_then(|setup| setup.signing.as_ref());
+        let profiles = signing.and_then(|Certificate { chain, key, span }| {
+            tls::load(chain, key).map_err(|error| faults.push(unusable(span, &error))).ok()
+        });
+        let read = Read { certificates: loaded, clients, profiles };
+        if faults.is_empty() { Ok(read) } else { Err(self.faults(&faults, colour)) }
+    }
+
+    /// Binds every address of the listeners that is not in `open` already, for so many workers.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every listener that cannot have its addresses.
+    pub(crate) fn sockets(
+        &self,
+        open: &[SocketAddr],
+        workers: usize,
+        colour: bool,
+    ) -> Result<Vec<Bound>, ConfigError> {
+        let limits = &self.snapshot.limits;
+        let mut faults = Vec::new();
+        let mut bound = Vec::new();
+        for listener in &self.snapshot.listeners {
+            if let Err((address, error)) = listen::bind_missing(listener, open, workers, limits, &mut bound) {
+                let what = format!("cannot listen on {address}: {error}");
+                let instead = "stop what listens there, choose another address, or allow usher its port";
+                faults.push(Fault::new(listener.span.clone(), what, instead));
+            }
+        }
+        if faults.is_empty() { Ok(bound) } else { Err(self.faults(&faults, colour)) }
+    }
+
+    /// What was read.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Where it was read from.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn faults(&self, faults: &[Fault], colour: bool) -> ConfigError {
+        faults_of(&self.path, &self.text, faults, colour)
+    }
+}
+
+fn faults_of(path: &Path, text: &str, faults: &[Fault], colour: bool) -> ConfigError {
+    ConfigError::Faults(usher_config::fault::render(&path.display().to_string(), text, faults, colour))
+}
+
+fn unusable(span: &Range<usize>, error: &CertificateError) -> Fault {
+    let instead = match error {
+        CertificateError::Io { .. } => "name files that usher may read",
+        CertificateError::Content { .. } | CertificateError::SelfMade(_) => {
+            "name a chain and its own key, both PEM, the server's certificate first"
+        }
+    };
+    Fault::new(span.clone(), error.to_string(), instead)
+}
+
+fn has_expired(certificate: &Loaded) -> bool {
+    certificate.not_after < usher_backends::roster::now()
+}
+
+fn warn_of_expiry(certificate: &Loaded, chain: &Path) {
+    if has_expired(certificate) {
+        tracing::warn!(chain = %chain.display(), "the certificate has expired; clients will refuse it");
+    }
+}
+
+/// Why there is no TLS towards clients.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TlsSetupError {
+    /// The self-signed certificate could not be made or kept.
+    #[error(transparent)]
+    SelfSigned(#[from] CertificateError),
+    /// rustls' word.
+    #[error(transparent)]
+    Rustls(#[from] rustls::Error),
+}
+
+/// Builds TLS towards clients from what was read; without certificates, from a self-signed one. Returns also
+/// by what configuration profiles are signed.
+///
+/// # Errors
+/// When the self-signed certificate cannot be made or kept, or TLS cannot be set up.
+pub(crate) fn activate(
+    snapshot: Snapshot,
+    read: Read,
+    ticketer: &Arc<dyn ProducesTickets>,
+) -> Result<ActiveConfig, TlsSetupError> {
+    let Read { mut certificates, clients, profiles } = read;
+    if certificates.is_empty() {
+        let made = tls::load_or_make_self_signed(&snapshot.server.state_dir, &snapshot.server.name)?;
+        tracing::warn!(
+            chain = %made.chain.display(),
+            "no [[certificate]] is configured: serving a self-signed one, which mail clients will warn about"
+        );
+        certificates.push(made);
+    }
+    let ends = certificates.iter().map(|one| (one.chain.display().to_string(), one.not_after)).collect();
+    let certificates = Arc::new(Certificates::new(certificates));
+    let tls = tls::server_configs(&certificates, ends, ticketer, clients.as_ref())?;
+    Ok(ActiveConfig { snapshot, tls, profiles: profiles.map(|profiles| profiles.key) })
+}
+
+/// The files of passwords that probes use; read for each probe, and looked at before.
+pub(crate) fn secrets_are_readable(snapshot: &Snapshot) -> Result<(), String> {
+    let unreadable: Vec<_> = snapshot
+        .hosts
+        .iter()
+        .filter_map(|host| match &host.health.imap {
+            ImapProbe::Login { password_file, .. } => Some(password_file),
+            ImapProbe::None | ImapProbe::Tcp | ImapProbe::Tls | ImapProbe::Greeting => None,
+        })
+        .filter_map(|path| {
+            let fault = secret::read(path, &HostOrigin::File, None).err()?;
+            Some(format!("{fault}; name a file that usher may read"))
+        })
+        .collect();
+    if unreadable.is_empty() { Ok(()) } else { Err(unreadable.join("\n")) }
+}

@@ -1,0 +1,245 @@
+//! What is counted. Labels are bounded: listeners, hosts and words of closed sets, never a user and never
+//! anything that a client chose.
+
+mod http;
+pub(crate) mod names;
+mod page;
+
+use http::Http;
+pub(crate) use page::Page;
+
+use crate::tls::ClientStream;
+use metrics::{
+    Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, SharedString, Unit,
+};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use names::Kind;
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use usher_backends::directory::{DirectoryError, Found};
+use usher_config::snapshot::Protocol;
+
+/// From one millisecond to ten seconds; look-ups below one are what they should be.
+const BUCKETS: [f64; 15] =
+    [0.000_05, 0.000_1, 0.000_25, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+static METADATA: Metadata<'static> = Metadata::new("usher", Level::INFO, None);
+
+pub(crate) type Labels<'l> = &'l [(&'static str, &'l str)];
+
+/// Octets relayed, as sessions count them.
+pub(crate) struct Bytes {
+    pub(crate) from_client: Counter,
+    pub(crate) from_backend: Counter,
+}
+
+/// What look-ups count; by handles, as each request makes one.
+struct Lookups {
+    /// Found, nobody, remembered, failed.
+    results: [Counter; 4],
+    time: Histogram,
+    stage: Histogram,
+}
+
+impl Lookups {
+    fn new(recorder: &PrometheusRecorder) -> Self {
+        let results = ["found", "nobody", "remembered", "failed"]
+            .map(|result| counter(recorder, names::LOOKUPS, &[("source", "embedded"), ("result", result)]));
+        let histogram = |name, labels| recorder.register_histogram(&key(name, labels), &METADATA);
+        let time = histogram(names::LOOKUP_TIME, &[("source", "embedded")]);
+        Self { results, time, stage: histogram(names::STAGE_TIME, &[("stage", "directory")]) }
+    }
+
+    fn note(&self, result: usize, took: Duration) {
+        if let Some(counter) = self.results.get(result) {
+            counter.increment(1);
+        }
+        self.time.record(took.as_secs_f64());
+        self.stage.record(took.as_secs_f64());
+    }
+}
+
+/// Counts everything.
+pub(crate) struct Metrics {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+    process: metrics_process::Collector,
+    pub(crate) bytes: Bytes,
+    pub(crate) http: Http,
+    lookups: Lookups,
+    stale: AtomicBool,
+    /// Gauges of the last page, so that what is gone reads as nothing.
+    shown: Mutex<HashMap<Key, Gauge>>,
+}
+
+impl Metrics {
+    /// A metrics at zero.
+    ///
+    /// # Errors
+    /// The exporter's.
+    pub(crate) fn new() -> Result<Self, BuildError> {
+        let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS)?.build_recorder();
+        for (name, kind, help) in names::ALL {
+            let (key, help) = (KeyName::from(*name), SharedString::const_str(help));
+            match kind {
+                Kind::Counter => recorder.describe_counter(key, None, help),
+                Kind::Gauge => recorder.describe_gauge(key, None, help),
+                Kind::Histogram => recorder.describe_histogram(key, Some(Unit::Seconds), help),
+            }
+        }
+        let process = metrics_process::Collector::default();
+        metrics::with_local_recorder(&recorder, || process.describe());
+        let handle = recorder.handle();
+        let bytes = Bytes {
+            from_client: counter(&recorder, names::BYTES, &[("from", "client")]),
+            from_backend: counter(&recorder, names::BYTES, &[("from", "backend")]),
+        };
+        let http = Http::new(&recorder);
+        let stale = AtomicBool::new(false);
+        let lookups = Lookups::new(&recorder);
+        let metrics =
+            Self { recorder, handle, process, bytes, http, lookups, stale, shown: Mutex::default() };
+        metrics.begin_at_zero();
+        Ok(metrics)
+    }
+
+    /// Rates and alerts work from the first event on only where there was a zero before it.
+    fn begin_at_zero(&self) {
+        for protocol in ["imap", "imaps"] {
+            for mechanism in ["login-command", "PLAIN", "LOGIN"] {
+                for result in ["ok", "refused", "unknown-user", "unavailable", "ended", "aborted"] {
+                    self.count(
+                        names::LOGINS,
+                        &[("protocol", protocol), ("mechanism", mechanism), ("result", result)],
+                        0,
+                    );
+                }
+            }
+        }
+        for result in ["applied", "refused"] {
+            self.count(names::RELOADS, &[("result", result)], 0);
+        }
+        // That of the start.
+        self.gauge(names::RELOADED, &[]).set(1.0);
+        self.gauge(names::RELOADED_AT, &[]).set(usher_backends::roster::now() as f64);
+    }
+
+    /// A connection to a listener.
+    pub(crate) fn connection(&self, listener: &str, protocol: Protocol, result: &'static str) {
+        let labels = [("listener", listener), ("protocol", protocol.name()), ("result", result)];
+        self.count(names::CONNECTIONS, &labels, 1);
+    }
+
+    /// A handshake with a client; `None`: it failed.
+    pub(crate) fn handshake(&self, stream: Option<&ClientStream>, took: Duration) {
+        let (version, kind) = stream.map_or(("none", "failed"), |stream| {
+            (stream.tls_version(), if stream.is_resumed() { "resumed" } else { "full" })
+        });
+        self.count(names::HANDSHAKES, &[("version", version), ("kind", kind)], 1);
+        self.stage("tls", took);
+    }
+
+    /// A directory look-up.
+    pub(crate) fn lookup(&self, found: &Result<Found, DirectoryError>, took: Duration) {
+        let result = match found {
+            Ok(Found::Now(Some(_))) => 0,
+            Ok(Found::Now(None)) => 1,
+            Ok(Found::Remembered(_)) => 2,
+            Err(_) => 3,
+        };
+        let stale = !matches!(found, Ok(Found::Now(_)));
+        if self.stale.swap(stale, Ordering::Relaxed) != stale {
+            match stale {
+                true => tracing::error!("the directory cannot be read; last known answers are used"),
+                false => tracing::warn!("the directory can be read again"),
+            }
+        }
+        self.lookups.note(result, took);
+    }
+
+    /// The outcome of a login.
+    pub(crate) fn login(
+        &self,
+        protocol: Protocol,
+        mechanism: &'static str,
+        result: &'static str,
+        took: Duration,
+    ) {
+        let labels = [("protocol", protocol.name()), ("mechanism", mechanism), ("result", result)];
+        self.count(names::LOGINS, &labels, 1);
+        self.time(names::LOGIN_TIME, &[("result", result)], took);
+    }
+
+    /// A stage of a connection.
+    pub(crate) fn stage(&self, stage: &'static str, took: Duration) {
+        self.time(names::STAGE_TIME, &[("stage", stage)], took);
+    }
+
+    /// A connection to a host that is ready for a login, or for octets.
+    pub(crate) fn connected(&self, host: &str, took: Duration) {
+        tracing::debug!(host, milliseconds = took.as_secs_f64() * 1e3, "connected");
+        self.stage("connect", took);
+    }
+
+    /// A connection to a host failed.
+    pub(crate) fn connect_failed(&self, host: &str, stage: &'static str) {
+        self.count(names::CONNECT_FAILURES, &[("host", host), ("stage", stage)], 1);
+    }
+
+    /// A health check.
+    pub(crate) fn checked(&self, host: &str, service: &'static str, good: bool) {
+        let result = if good { "good" } else { "failed" };
+        self.count(names::CHECKS, &[("host", host), ("service", service), ("result", result)], 1);
+    }
+
+    /// The end of a connection.
+    pub(crate) fn closed(
+        &self,
+        protocol: Protocol,
+        by: &'static str,
+        stage: &'static str,
+        cause: &'static str,
+    ) {
+        let labels = [("protocol", protocol.name()), ("by", by), ("stage", stage), ("cause", cause)];
+        self.count(names::CLOSED, &labels, 1);
+    }
+
+    /// A reload.
+    pub(crate) fn reloaded(&self, applied: bool) {
+        let result = if applied { "applied" } else { "refused" };
+        self.count(names::RELOADS, &[("result", result)], 1);
+        self.gauge(names::RELOADED, &[]).set(if applied { 1.0 } else { 0.0 });
+        if applied {
+            self.gauge(names::RELOADED_AT, &[]).set(usher_backends::roster::now() as f64);
+        }
+    }
+
+    /// What has to be done now and then, so that histograms do not grow.
+    pub(crate) fn tidy_up(&self) {
+        self.handle.run_upkeep();
+    }
+
+    fn count(&self, name: &'static str, labels: Labels<'_>, by: u64) {
+        counter(&self.recorder, name, labels).increment(by);
+    }
+
+    fn time(&self, name: &'static str, labels: Labels<'_>, took: Duration) {
+        let histogram: Histogram = self.recorder.register_histogram(&key(name, labels), &METADATA);
+        histogram.record(took.as_secs_f64());
+    }
+
+    fn gauge(&self, name: &'static str, labels: Labels<'_>) -> Gauge {
+        self.recorder.register_gauge(&key(name, labels), &METADATA)
+    }
+}
+
+fn counter(recorder: &PrometheusRecorder, name: &'static str, labels: Labels<'_>) -> Counter {
+    recorder.register_counter(&key(name, labels), &METADATA)
+}
+
+fn key(name: &'static str, labels: Labels<'_>) -> Key {
+    let labels: Vec<_> = labels.iter().map(|(key, value)| Label::new(*key, (*value).to_owned())).collect();
+    Key::from_parts(name, labels)
+}

@@ -1,0 +1,108 @@
+//! The one routing decision, with those who are asked for it: the directory, the holds and the roster. Logins, requests
+//! and `explain` all come here.
+
+use crate::metrics::Metrics;
+use std::sync::Arc;
+use tokio::time::Instant;
+use usher_backends::directory::{Directory, DirectoryError, Found, Placement};
+use usher_backends::roster::{Fleet, Host, Lease, Service, Unavailable};
+use usher_policy::ArchiveKey;
+use usher_policy::route::{self, Decision, Facts, Home, Outage, Permit};
+
+/// Decides where archives are used.
+pub(crate) struct Router {
+    directory: Arc<Directory>,
+    fleet: Arc<Fleet>,
+    metrics: Arc<Metrics>,
+}
+
+/// A decision, and what it was made of.
+pub(crate) struct Decided {
+    pub(crate) decision: Decision,
+    pub(crate) answer: Answer,
+}
+
+/// What the directory has answered.
+pub(crate) enum Answer {
+    Placed { placement: Placement, is_remembered: bool },
+    Nobody,
+    Failed(DirectoryError),
+}
+
+impl Router {
+    pub(crate) fn new(directory: Arc<Directory>, fleet: Arc<Fleet>, metrics: Arc<Metrics>) -> Self {
+        Self { directory, fleet, metrics }
+    }
+
+    /// Decides where `key` goes, for somebody who waits for it: counted, and written down where it is an outage.
+    pub(crate) fn decide(&self, key: &ArchiveKey) -> Decision {
+        let begun = Instant::now();
+        let found = self.directory.find(key);
+        self.metrics.lookup(&found, begun.elapsed());
+        let Decided { decision, answer } = self.decided(key, found);
+        match (&decision, &answer) {
+            (Decision::Outage(Outage::Undecided), Answer::Failed(error)) => {
+                tracing::error!(%error, "the directory cannot be read");
+            }
+            (Decision::Outage(Outage::UnknownHost), Answer::Placed { placement, .. }) => {
+                tracing::error!(
+                    user = key.name(),
+                    host = placement.host.as_str(),
+                    "the directory names a host that is not configured"
+                );
+            }
+            _ => {}
+        }
+        decision
+    }
+
+    /// The same decision for somebody who only wants to know.
+    pub(crate) fn explain(&self, key: &ArchiveKey) -> Decided {
+        self.decided(key, self.directory.find(key))
+    }
+
+    /// Whether the decision would be the same now.
+    pub(crate) fn stands(&self, permit: &Permit) -> bool {
+        let now = self.explain(permit.key()).decision;
+        matches!(now, Decision::Permitted(now) if now == *permit)
+    }
+
+    /// Whether the archive is being moved by now.
+    pub(crate) fn is_moving(&self, permit: &Permit) -> bool {
+        self.fleet.roster().moving(permit.key()).is_some()
+    }
+
+    /// The host of a permit as it stands; `None`: it is not configured any more.
+    pub(crate) fn host(&self, permit: &Permit) -> Option<Arc<Host>> {
+        self.fleet.roster().host(permit.host()).cloned()
+    }
+
+    /// A lease of the host of a permit.
+    ///
+    /// # Errors
+    /// [`Unavailable`], when anything holds the host.
+    pub(crate) fn lease(&self, permit: &Permit, service: Service) -> Result<Lease<Host>, Unavailable> {
+        self.fleet.roster().lease(permit, service)
+    }
+
+    fn decided(&self, key: &ArchiveKey, found: Result<Found, DirectoryError>) -> Decided {
+        let answer = match found {
+            Ok(Found::Now(Some(placement))) => Answer::Placed { placement, is_remembered: false },
+            Ok(Found::Remembered(placement)) => Answer::Placed { placement, is_remembered: true },
+            Ok(Found::Now(None)) => Answer::Nobody,
+            Err(error) => Answer::Failed(error),
+        };
+        let roster = self.fleet.roster();
+        let home = match &answer {
+            Answer::Placed { placement, .. } => Home::On(&placement.host),
+            Answer::Nobody => Home::Nowhere,
+            Answer::Failed(_) => Home::Undecided,
+        };
+        let is_configured = match home {
+            Home::On(host) => roster.host(host).is_some(),
+            Home::Nowhere | Home::Undecided => false,
+        };
+        let facts = Facts { home, is_moving: roster.moving(key).is_some(), is_configured };
+        Decided { decision: route::decide(key, facts), answer }
+    }
+}

@@ -1,0 +1,359 @@
+//! TLS with a client, on a connection that holds nothing while nothing flows.
+//!
+//! rustls works on buffers that it is handed, and all connections of a worker are handed the same: an idle session
+//! costs its keys and no more. Kept are only the beginning of a record whose rest has not come, plaintext that found
+//! no room, and records that the client has not taken.
+
+use super::certificates::take_asked_name;
+use crate::pending::{PendingBuffer, wipe};
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
+use rustls::{CommonState, ProtocolVersion, ServerConfig};
+use std::cell::RefCell;
+use std::io;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Octets that are encrypted at a time: four records, which go out by one system call.
+const CHUNK: usize = 64 * 1024;
+/// Room for a chunk in its records, and for a message of rustls' own before it.
+const SEALED: usize = CHUNK + 4 * 1024;
+/// The longest record (RFC 5246 section 6.2.3).
+const RECORD: usize = 5 + 16 * 1024 + 2048;
+/// Room for the longest message of a handshake, which must be there as a whole, and a record behind it.
+const RECEIVED: usize = 64 * 1024 + 2 * RECORD;
+
+thread_local! {
+    /// What connections of a worker thread read into and decrypt in; nothing of it outlives a poll.
+    static INCOMING: RefCell<Box<[u8]>> = RefCell::new(vec![0; RECEIVED].into_boxed_slice());
+    /// What they encrypt into; likewise.
+    static OUTGOING: RefCell<Box<[u8]>> = RefCell::new(vec![0; SEALED].into_boxed_slice());
+}
+
+/// The connection.
+pub(crate) struct Secured {
+    tcp: TcpStream,
+    tls: UnbufferedServerConnection,
+    server_name: Option<Box<str>>,
+    /// Received: the beginning of a record, or of a message of the handshake.
+    partial: Vec<u8>,
+    /// Decrypted, and not taken yet.
+    plain: PendingBuffer,
+    /// Encrypted, and not sent yet.
+    unsent: PendingBuffer,
+    /// The client takes nothing at the moment.
+    is_blocked: bool,
+    /// The client has said that nothing more comes.
+    has_ended: bool,
+    has_said_goodbye: bool,
+    fault: Option<rustls::Error>,
+}
+
+impl Secured {
+    /// Makes TLS with whoever has connected.
+    ///
+    /// # Errors
+    /// rustls' as `InvalidData`, or the connection's own. The client has been sent its alert, as far as that was
+    /// possible without waiting.
+    pub(super) async fn accept(
+        tcp: TcpStream,
+        config: &Arc<ServerConfig>,
+    ) -> Result<Box<Self>, (io::Error, TcpStream)> {
+        let tls = match UnbufferedServerConnection::new(config.clone()) {
+            Ok(tls) => tls,
+            Err(error) => return Err((io::Error::other(error), tcp)),
+        };
+        let mut secured = Box::new(Self {
+            tcp,
+            tls,
+            server_name: None,
+            partial: Vec::new(),
+            plain: PendingBuffer::default(),
+            unsent: PendingBuffer::default(),
+            is_blocked: false,
+            has_ended: false,
+            has_said_goodbye: false,
+            fault: None,
+        });
+        match std::future::poll_fn(|cx| secured.poll_handshake(cx)).await {
+            Ok(()) => Ok(secured),
+            Err(error) => Err((error, secured.tcp)),
+        }
+    }
+
+    /// What was negotiated.
+    pub(super) fn negotiated(&self) -> &CommonState {
+        self.tls.deref()
+    }
+
+    /// The name that the client asked for with SNI.
+    pub(super) fn server_name(&self) -> Option<&str> {
+        self.server_name.as_deref()
+    }
+
+    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            self.check()?;
+            let is_done = !self.tls.is_handshaking();
+            // Tickets go out with what is said first. Of older versions the client waits for what is left.
+            if !is_done || self.tls.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+                ready!(self.poll_send(cx))?;
+            }
+            if is_done {
+                return Poll::Ready(Ok(()));
+            }
+            if self.has_ended {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            ready!(self.poll_receive(cx, &mut ReadBuf::new(&mut [])))?;
+        }
+    }
+
+    /// Fails where something has failed before.
+    fn check(&self) -> io::Result<()> {
+        match &self.fault {
+            Some(fault) => Err(io::Error::new(io::ErrorKind::InvalidData, fault.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Receives something, and puts what it says into `buf`: mostly all of it.
+    fn poll_receive(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        INCOMING.with_borrow_mut(|incoming| {
+            let kept = self.partial.len();
+            // No more than there is room for, but a whole record in any case.
+            let most = (kept + buf.remaining().max(RECORD) + 1024).min(RECEIVED);
+            let (before, rest) = incoming.split_at_mut(kept);
+            before.copy_from_slice(&self.partial);
+            let mut room = ReadBuf::new(rest.get_mut(..most.saturating_sub(kept)).unwrap_or_default());
+            if room.capacity() == 0 {
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
+            ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut room))?;
+            let count = room.filled().len();
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            let received = incoming.get_mut(..kept + count).unwrap_or_default();
+            let (done, advanced) = self.advance(received, buf, |_| {});
+            let rest = received.get(done..).unwrap_or_default();
+            if let Err(fault) = advanced {
+                self.fail(fault);
+                // The alert says it better than the end of the connection, where the client takes it at once.
+                let _ = self.poll_send(cx);
+            }
+            if rest.is_empty() || self.has_ended || self.fault.is_some() {
+                self.partial = Vec::new();
+            } else {
+                self.partial.clear();
+                self.partial.extend_from_slice(rest);
+            }
+            wipe(received);
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    /// Lets rustls do what there is to do with `incoming`, and `write` where something may be written then. Returns
+    /// how much of `incoming` is done with.
+    fn advance(
+        &mut self,
+        incoming: &mut [u8],
+        buf: &mut ReadBuf<'_>,
+        mut write: impl FnMut(&mut WriteTraffic<'_, ServerConnectionData>),
+    ) -> (usize, Result<(), rustls::Error>) {
+        let mut done = 0;
+        loop {
+            let (step, again) = self.step(incoming.get_mut(done..).unwrap_or_default(), buf, &mut write);
+            done += step;
+            match again {
+                Ok(true) => {}
+                Ok(false) => return (done, Ok(())),
+                Err(fault) => return (done, Err(fault)),
+            }
+        }
+    }
+
+    /// One step of [`Self::advance`]; true where there may be another.
+    fn step(
+        &mut self,
+        incoming: &mut [u8],
+        buf: &mut ReadBuf<'_>,
+        write: &mut impl FnMut(&mut WriteTraffic<'_, ServerConnectionData>),
+    ) -> (usize, Result<bool, rustls::Error>) {
+        let is_handshaking = self.tls.is_handshaking();
+        // Whatever another connection has left there, should it have come to grief.
+        if is_handshaking {
+            drop(take_asked_name());
+        }
+        let UnbufferedStatus { mut discard, state, .. } = self.tls.process_tls_records(incoming);
+        let again = match state {
+            Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
+                match traffic.next_record() {
+                    Some(Ok(record)) => {
+                        discard += record.discard;
+                        self.plain.hand_on(record.payload, buf);
+                    }
+                    Some(Err(fault)) => break Err(fault),
+                    None => break Ok(true),
+                }
+            },
+            Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                let unsent = &mut self.unsent.octets;
+                let length = unsent.len();
+                if let Err(EncodeError::InsufficientSize(wanted)) = data.encode(&mut []) {
+                    unsent.resize(length + wanted.required_size, 0);
+                }
+                let room = unsent.get_mut(length..).unwrap_or_default();
+                data.encode(room).map(|_| true).map_err(|error| rustls::Error::General(error.to_string()))
+            }
+            // It is sent before anything that comes after it.
+            Ok(ConnectionState::TransmitTlsData(data)) => {
+                data.done();
+                Ok(true)
+            }
+            Ok(ConnectionState::PeerClosed) => {
+                self.has_ended = true;
+                Ok(true)
+            }
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                write(&mut traffic);
+                Ok(false)
+            }
+            Ok(ConnectionState::BlockedHandshake | ConnectionState::Closed) => Ok(false),
+            Ok(_) => Err(rustls::Error::General("early data that was not asked for".to_owned())),
+            Err(fault) => Err(fault),
+        };
+        if is_handshaking && let Some(name) = take_asked_name() {
+            self.server_name = Some(name);
+        }
+        (discard, again)
+    }
+
+    /// Keeps what is wrong, and the alert that says so to the client.
+    fn fail(&mut self, fault: rustls::Error) {
+        // What rustls still has to say comes before it looks at what is received, which must not be looked at again.
+        while self.tls.wants_write() && self.step(&mut [], &mut ReadBuf::new(&mut []), &mut |_| {}).1.is_ok()
+        {
+        }
+        self.fault = Some(fault);
+    }
+
+    /// Does `seal` as soon as rustls has nothing else to say; its result is what `out` holds behind it. `None`: the
+    /// connection has ended on both sides.
+    fn seal(
+        &mut self,
+        out: &mut [u8],
+        mut seal: impl FnMut(
+            &mut WriteTraffic<'_, ServerConnectionData>,
+            &mut [u8],
+        ) -> Result<usize, EncryptError>,
+    ) -> io::Result<Option<usize>> {
+        self.check()?;
+        let mut sealed = None;
+        let mut partial = std::mem::take(&mut self.partial);
+        let (done, advanced) = self
+            .advance(&mut partial, &mut ReadBuf::new(&mut []), |traffic| sealed = Some(seal(traffic, out)));
+        partial.drain(..done);
+        if let Err(fault) = advanced {
+            self.fail(fault);
+            self.check()?;
+        }
+        self.partial = partial;
+        sealed.transpose().map_err(io::Error::other)
+    }
+
+    /// Sends what waits.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.unsent.is_empty() {
+            let sent = Pin::new(&mut self.tcp).poll_write(cx, self.unsent.rest());
+            self.is_blocked = sent.is_pending();
+            match ready!(sent)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                sent => self.unsent.take(sent),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends `sealed` behind what waits, and keeps what the client does not take now.
+    fn send(&mut self, cx: &mut Context<'_>, mut sealed: &[u8]) -> io::Result<()> {
+        if self.unsent.is_empty() {
+            // Mostly all of it goes at once, and is kept nowhere.
+            match Pin::new(&mut self.tcp).poll_write(cx, sealed) {
+                Poll::Ready(sent) => sealed = sealed.get(sent?..).unwrap_or_default(),
+                Poll::Pending => self.is_blocked = true,
+            }
+        }
+        self.unsent.octets.extend_from_slice(sealed);
+        match self.is_blocked {
+            true => Ok(()),
+            false => match self.poll_send(cx) {
+                Poll::Ready(sent) => sent,
+                Poll::Pending => Ok(()),
+            },
+        }
+    }
+}
+
+impl AsyncRead for Secured {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.plain.deliver(buf) {
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        while buf.filled().len() == before && buf.remaining() > 0 {
+            this.check()?;
+            if this.has_ended {
+                break;
+            }
+            ready!(this.poll_receive(cx, buf))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Secured {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.is_blocked {
+            ready!(this.poll_send(cx))?;
+        }
+        let part = data.get(..data.len().min(CHUNK)).unwrap_or_default();
+        if part.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        OUTGOING.with_borrow_mut(|out| {
+            let length = this.seal(out, |traffic, out| traffic.encrypt(part, out))?;
+            let length = length.ok_or(io::ErrorKind::BrokenPipe)?;
+            this.send(cx, out.get(..length).unwrap_or_default())?;
+            Poll::Ready(Ok(part.len()))
+        })
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().poll_send(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !std::mem::replace(&mut this.has_said_goodbye, true) && this.fault.is_none() {
+            let mut out = [0; 256];
+            let length = this.seal(&mut out, |traffic, out| traffic.queue_close_notify(out))?;
+            this.unsent.octets.extend_from_slice(out.get(..length.unwrap_or(0)).unwrap_or_default());
+        }
+        ready!(this.poll_send(cx))?;
+        match ready!(Pin::new(&mut this.tcp).poll_shutdown(cx)) {
+            // Gone already.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
+            shut => Poll::Ready(shut),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! Passes a credential on to a backend.
+
+use super::sink::Sink;
+use super::{Accepted, Fault, Lines, untagged_only};
+use crate::imap::capability;
+use crate::imap::id::{self, ClientId};
+use crate::imap::reply::{Condition, Refused, ServerLine, alert, map_refusal, parse_server_line};
+use crate::imap::sasl::{self, Credential};
+use crate::secret::SecretBuf;
+use std::collections::VecDeque;
+use zeroize::Zeroizing;
+
+/// Longest base64 that is sent as an initial response; some servers cap command lines at 4 KiB.
+const INITIAL_RESPONSE_CAP: usize = 2048;
+const ID_TAG: &[u8] = b"I";
+const LOGIN_TAG: &[u8] = b"L";
+
+/// What the login came to.
+#[derive(Debug)]
+pub enum LoginStep {
+    /// Feed more.
+    Need,
+    /// The backend took the credential: the claim is proven.
+    Accepted(Accepted),
+    /// It did not.
+    Refused {
+        /// What that says to the client.
+        refused: Refused,
+        /// What the user has to see of it.
+        alert: Option<String>,
+    },
+}
+
+/// Passes a credential on to a backend that is ready for it.
+pub struct Login {
+    lines: Lines,
+    /// What is sent at each continuation, in turn.
+    at_continuation: VecDeque<Zeroizing<Vec<u8>>>,
+    capabilities: Option<Vec<u8>>,
+}
+
+impl Login {
+    /// Begins a login; what is to be sent first is appended to `out`.
+    ///
+    /// `capabilities` are the backend's, `own_id` is what usher says of the client with ID (none: nothing).
+    /// The credential never stands on a command line unless it is free of CR, LF, NUL and 8-bit octets.
+    ///
+    /// # Errors
+    /// [`Fault::NoMechanism`] when the backend takes no credential of this kind.
+    pub fn begin(
+        capabilities: &[u8],
+        credential: &Credential,
+        client_id: &ClientId,
+        own_id: &[(&str, &str)],
+        out: &mut SecretBuf,
+    ) -> Result<Self, Fault> {
+        if !own_id.is_empty() && capability::lists(capabilities, "ID") {
+            let mut line = b"I ID ".to_vec();
+            id::write(client_id, own_id, &mut line);
+            out.extend(&line);
+            out.extend(b"\r\n");
+        }
+        let mut at_continuation = VecDeque::new();
+        if capability::lists(capabilities, "AUTH=PLAIN") {
+            let message = credential.plain_message().ok_or(Fault::NoMechanism)?;
+            let encoded = sasl::encode(&message);
+            out.extend(b"L AUTHENTICATE PLAIN");
+            if capability::lists(capabilities, "SASL-IR") && encoded.len() <= INITIAL_RESPONSE_CAP {
+                out.extend(b" ");
+                out.extend(encoded.as_bytes());
+            } else {
+                at_continuation.push_back(ended_by_crlf(encoded.as_bytes()));
+            }
+            out.extend(b"\r\n");
+        } else if !credential.acts_for_another() && !capability::lists(capabilities, "LOGINDISABLED") {
+            out.extend(b"L LOGIN");
+            let mut sink = Sink { now: out, later: &mut at_continuation };
+            sink.string(&credential.user)?;
+            sink.string(credential.password.reveal())?;
+            sink.bytes(b"\r\n");
+        } else {
+            return Err(Fault::NoMechanism);
+        }
+        Ok(Self { lines: Lines::default(), at_continuation, capabilities: None })
+    }
+
+    /// Whether the backend has been given the whole credential, once what was to be sent is sent: another try would be
+    /// another login.
+    pub fn is_delivered(&self) -> bool {
+        self.at_continuation.is_empty()
+    }
+
+    /// Takes what came from the backend.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.lines.buf.extend_from_slice(bytes);
+    }
+
+    /// Works on what was fed; what is to be sent is appended to `out`.
+    ///
+    /// # Errors
+    /// A [`Fault`] after which the connection is of no use.
+    pub fn step(&mut self, out: &mut SecretBuf) -> Result<LoginStep, Fault> {
+        while let Some(line) = self.lines.next()? {
+            match parse_server_line(&line) {
+                ServerLine::Status { tag: LOGIN_TAG, condition, text } => {
+                    return self.answered(condition, text);
+                }
+                ServerLine::Status { tag: ID_TAG, .. } => {}
+                ServerLine::Status { tag: b"*", condition: Condition::Bye, .. } => return Err(Fault::Bye),
+                ServerLine::Capability(names) => self.capabilities = Some(names.to_vec()),
+                ServerLine::Continuation(_) => {
+                    let chunk = self.at_continuation.pop_front().ok_or(Fault::OutOfStep)?;
+                    out.extend(&chunk);
+                }
+                other => untagged_only(other)?,
+            }
+        }
+        Ok(LoginStep::Need)
+    }
+
+    fn answered(&mut self, condition: Condition, text: &[u8]) -> Result<LoginStep, Fault> {
+        match condition {
+            Condition::Ok => {
+                let listed = capability::code_names(text).map(<[u8]>::to_vec);
+                Ok(LoginStep::Accepted(Accepted {
+                    text: text.to_vec(),
+                    capabilities: listed.or_else(|| self.capabilities.take()),
+                    leftover: std::mem::take(&mut self.lines.buf),
+                }))
+            }
+            Condition::No => Ok(LoginStep::Refused { refused: map_refusal(text), alert: alert(text) }),
+            Condition::Bad => Err(Fault::Bad),
+            Condition::Bye | Condition::Preauth => Err(Fault::OutOfStep),
+        }
+    }
+}
+
+fn ended_by_crlf(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut line = Zeroizing::new(Vec::with_capacity(bytes.len() + 2));
+    line.extend_from_slice(bytes);
+    line.extend_from_slice(b"\r\n");
+    line
+}

@@ -1,6 +1,5 @@
 //! The clients of the contest: IMAP sessions, with TLS or without, many at once.
 
-use crate::contest::USERS;
 use crate::stub::MESSAGE;
 use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
 use rustls::pki_types::ServerName;
@@ -196,6 +195,9 @@ impl Client {
         }
     }
 }
+
+/// Users in the directory, all of whom log in.
+pub(crate) const USERS: usize = 100;
 
 /// One of [`USERS`].
 pub(crate) fn user(number: usize) -> String {

@@ -1,14 +1,11 @@
 //! usher and the others, side by side in front of one stub: IMAP without TLS and with it.
 
-use crate::client::{Client, Handshake, How, RUNTIME, user};
+use crate::client::{Client, Handshake, How, RUNTIME, USERS, user};
 use crate::peers::Peer;
 use crate::stub::Stub;
 use std::error::Error;
 use std::net::SocketAddr;
 use usher_tests::usher::{Setup, Usher};
-
-/// Users in the directory, all of whom log in.
-pub(crate) const USERS: usize = 100;
 
 /// The first of them resume TLS sessions; Dovecot's processes share no keys.
 pub(crate) const RESUMING: usize = 3;

@@ -60,8 +60,7 @@ impl CurrentConfig {
     pub(crate) fn listener(&self, address: SocketAddr, name: &Arc<str>) -> Option<ListenerContext> {
         let active = self.load_full();
         let at = active.snapshot.listeners.iter().position(|listener| {
-            let (first, last) = (listener.address.port(), listener.last_port);
-            listener.address.ip() == address.ip() && (first..=last).contains(&address.port())
+            listener.address.ip() == address.ip() && listener.ports().contains(&address.port())
         })?;
         Some(ListenerContext { active, at, name: name.clone() })
     }

@@ -1,6 +1,6 @@
 //! A real Apache with WebDAV as the web service of a host, in the clear: it knows itself as `http`.
 
-use crate::usher::DEADLINE;
+use crate::deadline::DEADLINE;
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;

@@ -1,6 +1,6 @@
 //! A real Chromium, driven as a person would, by W3C WebDriver.
 
-use crate::usher::DEADLINE;
+use crate::deadline::DEADLINE;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -1,6 +1,6 @@
 //! A client that says exactly what a test wants, and a stream it can say it over.
 
-use crate::usher::DEADLINE;
+use crate::deadline::DEADLINE;
 use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;

@@ -1,7 +1,7 @@
 //! A real Cyrus as an instance host, unpacked beside the build: its package would take the place of Dovecot's.
 
 use crate::certificate::Certificate;
-use crate::usher::DEADLINE;
+use crate::deadline::DEADLINE;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! A real Dovecot, on an address of the test's own, in a directory of its own.
 
 use crate::certificate::Certificate;
-use crate::usher::DEADLINE;
+use crate::deadline::DEADLINE;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;

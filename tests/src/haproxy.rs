@@ -1,6 +1,6 @@
 //! A real HAProxy as a web service, which answers everything itself and counts it.
 
-use crate::usher::DEADLINE;
+use crate::deadline::DEADLINE;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;

@@ -11,6 +11,7 @@ pub mod browser;
 pub mod certificate;
 pub mod client;
 pub mod cyrus;
+pub mod deadline;
 pub mod dovecot;
 pub mod faults;
 pub mod frames;

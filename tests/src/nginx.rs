@@ -1,7 +1,7 @@
 //! A real nginx as the web service of a host, which answers with its name and what it saw.
 
 use crate::certificate::Certificate;
-use crate::usher::DEADLINE;
+use crate::deadline::DEADLINE;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

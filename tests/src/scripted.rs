@@ -1,6 +1,6 @@
 //! A backend that does exactly what a test wants, for faults that no real server shows.
 
-use crate::usher::DEADLINE;
+use crate::deadline::DEADLINE;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};

@@ -23,11 +23,10 @@ fn tell_if_too_long(socket: &Path, faults: &mut Faults) {
 pub(super) fn tell_if_taken(admin: &Admin, listeners: &[Listener], faults: &mut Faults) {
     let Some(listen) = admin.listen else { return };
     let taken = listeners.iter().find(|listener| {
-        let ports = listener.address.port()..=listener.last_port;
         let (ours, theirs) = (listen.ip(), listener.address.ip());
         let same = ours == theirs
             || (ours.is_unspecified() || theirs.is_unspecified()) && ours.is_ipv4() == theirs.is_ipv4();
-        same && ports.contains(&listen.port())
+        same && listener.ports().contains(&listen.port())
     });
     if let Some(listener) = taken {
         let what = format!("the [admin] address {listen} is also this listener's");

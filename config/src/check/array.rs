@@ -4,7 +4,7 @@ use super::host::{client_address, client_certificate, http, initial_state, pins}
 use super::{Faults, health, is_host_and_port, is_host_name, unique};
 use crate::fault::Fault;
 use crate::raw::{Place, Section};
-use crate::snapshot::{Affinity, Array, Balance, ClientAddress, Listener, Member, Protocol, TcpEndpoint};
+use crate::snapshot::{Affinity, Array, Balance, ClientAddress, Listener, Member, TcpEndpoint};
 use std::collections::HashMap;
 
 pub(super) fn check(file: &mut Section<'_>, listeners: &[Listener], faults: &mut Faults) -> Vec<Array> {
@@ -12,10 +12,10 @@ pub(super) fn check(file: &mut Section<'_>, listeners: &[Listener], faults: &mut
     let sections = file.many("array", faults);
     let arrays: Vec<_> =
         sections.into_iter().filter_map(|section| one(section, listeners, &mut seen, faults)).collect();
-    for listener in listeners.iter().filter(|listener| listener.protocol == Protocol::Tcp) {
-        let Some(name) = &listener.array else { continue };
-        let Some(array) = arrays.iter().find(|array| array.name == *name) else {
-            if !seen.contains_key(name.as_str()) {
+    for listener in listeners {
+        let Some(name) = listener.array() else { continue };
+        let Some(array) = arrays.iter().find(|array| array.name == name) else {
+            if !seen.contains_key(name) {
                 let known: Vec<_> = arrays.iter().map(|array| array.name.as_str()).collect();
                 let instead = format!("name one of: {}", known.join(", "));
                 let what = format!("there is no [[array]] \"{}\"", name.escape_debug());
@@ -77,7 +77,7 @@ fn one(
     let name = name?.value;
     let probe_port = listeners
         .iter()
-        .find(|listener| listener.array.as_ref() == Some(&name))
+        .find(|listener| listener.array() == Some(name.as_str()))
         .map(|listener| listener.address.port());
     Some(Array {
         name,

@@ -20,7 +20,7 @@ pub(super) fn check(
 ) -> Https {
     let mut https = Https::default();
     let Some(mut section) = file.single("https", faults) else { return https };
-    if !listeners.iter().any(|listener| listener.protocol == Protocol::Https) {
+    if !listeners.iter().any(|listener| listener.protocol() == Protocol::Https) {
         let instead = "add `[[listener]]` with `protocol = \"https\"`, or remove the section";
         faults.push(Fault::new(section.span.clone(), "[https] without a listener does nothing", instead));
     }
@@ -281,7 +281,7 @@ pub(super) fn client_setup(
     // Unasked it would take mail clients from whoever has the domain's mail.
     let mut section = file.single("client_setup", faults)?;
     let mut setup = ClientSetup { display_name: "Mail archive".to_owned(), smtp: None, signing: None };
-    if !listeners.iter().any(|listener| listener.protocol == Protocol::Https) {
+    if !listeners.iter().any(|listener| listener.protocol() == Protocol::Https) {
         let instead = "add `[[listener]]` with `protocol = \"https\"`, or remove the section";
         faults.push(Fault::new(section.span.clone(), "[client_setup] is served by HTTPS only", instead));
     }

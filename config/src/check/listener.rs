@@ -2,14 +2,21 @@
 
 use super::{Faults, networks, unique};
 use crate::fault::Fault;
-use crate::raw::{Place, Section};
-use crate::snapshot::{Listener, Offered, Protocol};
+use crate::raw::{Item, Place, Section};
+use crate::snapshot::{
+    HttpsListener, ImapListener, Listener, Offered, Protocol, RedirectListener, Serves, TcpListener,
+};
+use ipnet::IpNet;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 use usher_wire::imap::capability::may_be_offered;
 
 const ADDRESS: &str = "write an address and a port such as \"[::]:993\" or \"192.0.2.1:993\"";
+
+/// Addresses that are taken.
+type Seen = HashMap<SocketAddr, ()>;
 
 pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Vec<Listener> {
     let sections = file.many("listener", faults);
@@ -17,7 +24,7 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Vec<Listener
         let instead = "add `[[listener]]` with `protocol = \"imaps\"` and `address = \"[::]:993\"`";
         faults.push(Fault::new(0..0, "there is no [[listener]]: nobody could connect", instead));
     }
-    let mut seen = HashMap::new();
+    let mut seen = Seen::new();
     let mut listeners = Vec::new();
     for section in sections {
         one(section, &mut seen, &mut listeners, faults);
@@ -27,11 +34,43 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Vec<Listener
 
 fn one(
     mut section: Section<'_>,
-    seen: &mut HashMap<SocketAddr, ()>,
+    seen: &mut Seen,
     listeners: &mut Vec<Listener>,
     faults: &mut Faults,
 ) -> Option<()> {
     let span = section.span.clone();
+    let protocol = protocol(&mut section, faults);
+    let address = address(&mut section, protocol, seen, faults);
+    let redirected = redirected(&mut section, protocol, faults);
+    let array = array(&mut section, protocol, faults);
+    let capabilities = capabilities(&mut section, protocol, faults);
+    let plaintext_from = plaintext_from(&mut section, protocol, faults);
+    let proxy_from = proxy_from(&mut section, faults);
+    let strict_sni = section.optional("strict_sni", faults).is_some_and(|strict| strict.value);
+    let (hsts, redirect) = of_https(&mut section, protocol, seen, faults);
+    section.finish(faults);
+    let ((address, last_port), protocol) = (address?, protocol?);
+    let imap =
+        |plaintext_from| Serves::Imap(Arc::new(ImapListener { plaintext_from, capabilities, strict_sni }));
+    let serves = match protocol {
+        Protocol::Imap => imap(Some(plaintext_from)),
+        Protocol::Imaps => imap(None),
+        Protocol::Https => Serves::Https(Arc::new(HttpsListener { hsts, strict_sni })),
+        Protocol::Tcp => Serves::Tcp(Arc::new(TcpListener { array: array?, last_port, redirected })),
+        // Made of an HTTPS listener, below.
+        Protocol::HttpRedirect => return None,
+    };
+    let listener = Listener { address, serves, proxy_from: proxy_from.clone(), span: span.clone() };
+    refuse_overlap(&listener, listeners, faults);
+    if let Some(from) = redirect {
+        let serves = Serves::HttpRedirect(RedirectListener { redirect_to: address.port() });
+        listeners.push(Listener { address: from, serves, proxy_from, span });
+    }
+    listeners.push(listener);
+    Some(())
+}
+
+fn protocol(section: &mut Section<'_>, faults: &mut Faults) -> Option<Protocol> {
     let words = [
         ("imap", Protocol::Imap),
         ("imaps", Protocol::Imaps),
@@ -39,32 +78,45 @@ fn one(
         ("tcp", Protocol::Tcp),
     ];
     let has_protocol: Option<Place<String>> = section.required("protocol", "\"imaps\"", faults);
-    let protocol = has_protocol.and_then(|_| section.word("protocol", &words, faults));
-    let written: Option<Place<String>> = section.required("address", "\"[::]:993\"", faults);
-    let address = written.and_then(|written| {
-        let Some((address, last_port)) = range(&written.value) else {
-            faults.push(written.fault("`address` is no address with a port", ADDRESS));
-            return None;
-        };
-        if last_port != address.port() && protocol.is_some_and(|protocol| protocol != Protocol::Tcp) {
-            faults.push(written.fault("only `tcp` listens on a range of ports", ADDRESS));
+    has_protocol.and_then(|_| section.word("protocol", &words, faults))
+}
+
+/// The address, and the last port of a range.
+fn address(
+    section: &mut Section<'_>,
+    protocol: Option<Protocol>,
+    seen: &mut Seen,
+    faults: &mut Faults,
+) -> Option<(SocketAddr, u16)> {
+    let written: Place<String> = section.required("address", "\"[::]:993\"", faults)?;
+    let Some((address, last_port)) = range(&written.value) else {
+        faults.push(written.fault("`address` is no address with a port", ADDRESS));
+        return None;
+    };
+    if last_port != address.port() && protocol.is_some_and(|protocol| protocol != Protocol::Tcp) {
+        faults.push(written.fault("only `tcp` listens on a range of ports", ADDRESS));
+    }
+    for port in address.port()..=last_port {
+        let before = faults.len();
+        unique(seen, SocketAddr::new(address.ip(), port), &written, "the address", faults);
+        if faults.len() > before {
+            break;
         }
-        for port in address.port()..=last_port {
-            let before = faults.len();
-            unique(seen, SocketAddr::new(address.ip(), port), &written, "the address", faults);
-            if faults.len() > before {
-                break;
-            }
-        }
-        Some((address, last_port))
-    });
+    }
+    Some((address, last_port))
+}
+
+fn redirected(section: &mut Section<'_>, protocol: Option<Protocol>, faults: &mut Faults) -> bool {
     let redirected: Option<Place<bool>> = section.optional("redirected", faults);
     if let (Some(Protocol::Imap | Protocol::Imaps | Protocol::Https), Some(redirected)) =
         (protocol, &redirected)
     {
         faults.push(redirected.fault("only `tcp` has redirected ports", "remove it"));
     }
-    let redirected = redirected.is_some_and(|redirected| redirected.value);
+    redirected.is_some_and(|redirected| redirected.value)
+}
+
+fn array(section: &mut Section<'_>, protocol: Option<Protocol>, faults: &mut Faults) -> Option<String> {
     let array: Option<Place<String>> = match protocol {
         Some(Protocol::Tcp) => section.required("array", "\"rpc\"", faults),
         Some(_) | None => section.optional("array", faults),
@@ -74,32 +126,41 @@ fn one(
                        name nobody go to the array of [https]";
         faults.push(array.fault("only `tcp` spreads over an array", instead));
     }
-    let capabilities = capabilities(&mut section, protocol, faults);
-    let plaintext = section.list("plaintext_from", faults);
-    let plaintext_from = networks(&plaintext, faults);
+    array.map(|array| array.value)
+}
+
+fn plaintext_from(section: &mut Section<'_>, protocol: Option<Protocol>, faults: &mut Faults) -> Vec<IpNet> {
+    let written: Vec<Item<'_>> = section.list("plaintext_from", faults);
+    let networks = networks(&written, faults);
     if let Some(Protocol::Imaps | Protocol::Https | Protocol::Tcp) = protocol
-        && let Some(first) = plaintext.first()
+        && let Some(first) = written.first()
     {
         let what = "`plaintext_from` makes no sense where TLS does not begin by STARTTLS";
-        faults.push(Fault::new(
-            first.span.clone(),
-            what,
-            "move it to the listener with `protocol = \"imap\"`",
-        ));
+        let instead = "move it to the listener with `protocol = \"imap\"`";
+        faults.push(Fault::new(first.span.clone(), what, instead));
     }
-    let proxy_from =
-        section.table("proxy_protocol", "{ from = [\"10.0.0.0/8\"] }", faults).map(|mut inner| {
-            let span = inner.span.clone();
-            let from = networks(&inner.list("from", faults), faults);
-            inner.finish(faults);
-            if from.is_empty() {
-                let instead =
-                    "write `proxy_protocol = { from = [\"10.0.0.0/8\"] }` with the load balancer's network";
-                faults.push(Fault::new(span, "`proxy_protocol` names no sender that is trusted", instead));
-            }
-            from
-        });
-    let strict_sni = section.optional("strict_sni", faults).is_some_and(|strict| strict.value);
+    networks
+}
+
+fn proxy_from(section: &mut Section<'_>, faults: &mut Faults) -> Option<Vec<IpNet>> {
+    let mut inner = section.table("proxy_protocol", "{ from = [\"10.0.0.0/8\"] }", faults)?;
+    let span = inner.span.clone();
+    let from = networks(&inner.list("from", faults), faults);
+    inner.finish(faults);
+    if from.is_empty() {
+        let instead = "write `proxy_protocol = { from = [\"10.0.0.0/8\"] }` with the load balancer's network";
+        faults.push(Fault::new(span, "`proxy_protocol` names no sender that is trusted", instead));
+    }
+    Some(from)
+}
+
+/// `hsts` and `redirect_from`.
+fn of_https(
+    section: &mut Section<'_>,
+    protocol: Option<Protocol>,
+    seen: &mut Seen,
+    faults: &mut Faults,
+) -> (Option<Duration>, Option<SocketAddr>) {
     let hsts: Option<Place<Duration>> = section.optional("hsts", faults);
     let redirect: Option<Place<String>> = section.optional("redirect_from", faults);
     if protocol.is_some_and(|protocol| protocol != Protocol::Https) {
@@ -118,43 +179,22 @@ fn one(
         unique(seen, address, &written, "the address", faults);
         Some(address)
     });
-    section.finish(faults);
-    let (address, last_port) = address?;
-    let overlapped = listeners.iter().find(|other| {
-        let ports = other.address.port() <= last_port && address.port() <= other.last_port;
-        let (ours, theirs) = (address.ip(), other.address.ip());
-        ports && ours != theirs && (covers(ours, theirs) || covers(theirs, ours))
+    (hsts.map(|hsts| hsts.value), redirect)
+}
+
+/// Two that would have each other's connections cannot both be opened.
+fn refuse_overlap(listener: &Listener, others: &[Listener], faults: &mut Faults) {
+    let overlapped = others.iter().find(|other| {
+        let (ports, theirs) = (listener.ports(), other.ports());
+        let share_ports = theirs.start() <= ports.end() && ports.start() <= theirs.end();
+        let (ours, theirs) = (listener.address.ip(), other.address.ip());
+        share_ports && ours != theirs && (covers(ours, theirs) || covers(theirs, ours))
     });
     if let Some(other) = overlapped {
         let what = format!("this address is also that of the listener on {}", other.address);
-        faults.push(Fault::new(span.clone(), what, "name the addresses one by one, or only the one for all"));
+        let instead = "name the addresses one by one, or only the one for all";
+        faults.push(Fault::new(listener.span.clone(), what, instead));
     }
-    let listener = Listener {
-        protocol: protocol?,
-        address,
-        last_port,
-        redirected,
-        array: array.map(|array| array.value),
-        plaintext_from,
-        proxy_from,
-        strict_sni,
-        hsts: hsts.map(|hsts| hsts.value),
-        redirect_to: None,
-        capabilities,
-        span,
-    };
-    if let Some(from) = redirect {
-        listeners.push(Listener {
-            protocol: Protocol::HttpRedirect,
-            address: from,
-            last_port: from.port(),
-            redirect_to: Some(address.port()),
-            hsts: None,
-            ..listener.clone()
-        });
-    }
-    listeners.push(listener);
-    Some(())
 }
 
 /// Whether a socket on `all` has the connections to `one` as well. That of all IPv6 addresses has those of IPv4.

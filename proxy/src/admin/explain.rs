@@ -56,10 +56,10 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
         false => domains.user(login.user.as_bytes(), arrival),
     };
     let listeners = setting.snapshot.listeners.iter().filter(|listener| {
-        login.protocol.as_ref().is_none_or(|protocol| *protocol == listener.protocol.name())
+        login.protocol.as_ref().is_none_or(|protocol| *protocol == listener.protocol().name())
     });
     let listeners: Vec<_> =
-        listeners.map(|listener| format!("{} {}", listener.protocol.name(), listener.address)).collect();
+        listeners.map(|listener| format!("{} {}", listener.protocol().name(), listener.address)).collect();
     if login.protocol.is_some() && listeners.is_empty() {
         return Err(Refusal::bad("no listener speaks this protocol"));
     }

@@ -28,7 +28,7 @@ fn records(snapshot: &Snapshot) -> String {
     let addresses: BTreeSet<IpAddr> = snapshot
         .listeners
         .iter()
-        .filter(|listener| listener.protocol != Protocol::Tcp)
+        .filter(|listener| listener.protocol() != Protocol::Tcp)
         .map(|listener| listener.address.ip())
         .filter(|ip| !ip.is_unspecified())
         .collect();
@@ -41,7 +41,7 @@ fn records(snapshot: &Snapshot) -> String {
         line(&format!("{name}."), kind, &address.to_string());
     }
     let port = |protocol: Protocol| {
-        let listener = snapshot.listeners.iter().find(|listener| listener.protocol == protocol)?;
+        let listener = snapshot.listeners.iter().find(|listener| listener.protocol() == protocol)?;
         Some(listener.address.port())
     };
     // In front of an archive they would take mail clients from the mail server.

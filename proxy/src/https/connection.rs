@@ -11,13 +11,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use usher_config::snapshot::HttpsListener;
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(server: Arc<Server>, at: ListenerContext, accepted: Accepted, places: Places) {
+pub(crate) async fn serve(
+    server: Arc<Server>,
+    at: ListenerContext,
+    listener: Arc<HttpsListener>,
+    accepted: Accepted,
+    places: Places,
+) {
     let Accepted { tcp, peer, local } = accepted;
-    let (begun, id, protocol) = (Instant::now(), server.ids.next(), at.listener().protocol);
+    let (begun, id, protocol) = (Instant::now(), server.ids.next(), at.listener().protocol());
     let mut ends = (peer, local);
-    let made = Box::pin(secure(&server, &at, tcp, &mut ends, begun)).await;
+    let made = Box::pin(secure(&server, &at, &listener, tcp, &mut ends, begun)).await;
     drop(places.door);
     match made {
         Ok(stream) => {
@@ -39,6 +46,7 @@ pub(crate) async fn serve(server: Arc<Server>, at: ListenerContext, accepted: Ac
 pub(crate) async fn serve_redirects(
     server: Arc<Server>,
     at: ListenerContext,
+    redirect_to: u16,
     accepted: Accepted,
     places: Places,
 ) {
@@ -48,20 +56,21 @@ pub(crate) async fn serve_redirects(
         return;
     }
     drop(places.door);
-    Box::pin(redirect::serve(&server, &at, ClientStream::Plain(tcp))).await;
+    Box::pin(redirect::serve(&server, &at, redirect_to, ClientStream::Plain(tcp))).await;
     drop(places.connection);
 }
 
 async fn secure(
     server: &Server,
     at: &ListenerContext,
+    listener: &HttpsListener,
     mut tcp: TcpStream,
     ends: &mut (SocketAddr, SocketAddr),
     begun: Instant,
 ) -> Result<ClientStream, Ended> {
     read_proxy_header(&mut tcp, at, ends).await?;
     let limits = &at.active.snapshot.limits;
-    let config = at.active.tls.https.choose(at.listener().strict_sni);
+    let config = at.active.tls.https.choose(listener.strict_sni);
     let made = tls::accept(tcp, config, begun + limits.tls_handshake, limits.farewell).await;
     server.metrics.handshake(made.as_ref().ok(), begun.elapsed());
     made.map_err(|fault| {

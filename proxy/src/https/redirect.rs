@@ -18,14 +18,14 @@ use usher_wire::http::authority::Authority;
 use usher_wire::http1::Scheme;
 
 /// Serves one connection.
-pub(crate) async fn serve(server: &Server, at: &ListenerContext, stream: ClientStream) {
+pub(crate) async fn serve(server: &Server, at: &ListenerContext, redirect_to: u16, stream: ClientStream) {
     let pipeline = Pipeline::default();
     let limits = &at.active.snapshot.limits;
     let io = TokioIo::new(ValidatingReader::new(stream, pipeline.clone(), limits, Scheme::Http));
     let caps = limits.request_caps();
     let at = at.clone();
     let service = service_fn(move |request| {
-        let answer = answer(&pipeline.begin(), &at, &request);
+        let answer = answer(&pipeline.begin(), &at, redirect_to, &request);
         async move { Ok::<_, Infallible>(answer) }
     });
     let connection = http1::Builder::new()
@@ -41,13 +41,18 @@ pub(crate) async fn serve(server: &Server, at: &ListenerContext, stream: ClientS
     drop(connection.await);
 }
 
-fn answer(turn: &Turn, at: &ListenerContext, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+fn answer(
+    turn: &Turn,
+    at: &ListenerContext,
+    redirect_to: u16,
+    request: &Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     let refused = turn.refused().map(|refused| match refused {
         Refused::Slow => 408,
         Refused::Fault(fault) => fault.status(),
     });
-    let status = match (refused, location(at, request)) {
+    let status = match (refused, location(at, redirect_to, request)) {
         (Some(status), _) => StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST),
         (None, None) => StatusCode::BAD_REQUEST,
         (None, Some(location)) => {
@@ -74,14 +79,13 @@ fn knows(at: &ListenerContext, host: &str) -> bool {
 }
 
 /// The same place, by HTTPS.
-fn location(at: &ListenerContext, request: &Request<Incoming>) -> Option<HeaderValue> {
+fn location(at: &ListenerContext, redirect_to: u16, request: &Request<Incoming>) -> Option<HeaderValue> {
     let asked = request.headers().get(HOST).and_then(|host| Authority::parse(host.as_bytes()));
     // Nobody is sent where somebody else might wait for them.
     let host = asked.map(|asked| asked.host).filter(|host| knows(at, host));
     let host = host.unwrap_or(&at.active.snapshot.server.name);
     let path =
         request.uri().path_and_query().map(PathAndQuery::as_str).filter(|path| path.starts_with('/'))?;
-    let port = at.listener().redirect_to.unwrap_or(443);
-    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    let port = if redirect_to == 443 { String::new() } else { format!(":{redirect_to}") };
     HeaderValue::from_str(&format!("https://{host}{port}{path}")).ok()
 }

@@ -12,19 +12,25 @@ use crate::tls::{self, ClientStream, HandshakeFault};
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use usher_config::snapshot::Protocol;
+use usher_config::snapshot::ImapListener;
 use usher_wire::imap::capability::Privacy;
 use usher_wire::imap::reply::{self, Code};
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(server: Arc<Server>, at: ListenerContext, accepted: Accepted, places: Places) {
+pub(crate) async fn serve(
+    server: Arc<Server>,
+    at: ListenerContext,
+    listener: Arc<ImapListener>,
+    accepted: Accepted,
+    places: Places,
+) {
     let Accepted { tcp, peer, local } = accepted;
     let id = server.ids.next();
     let tried = Mutex::default();
-    let mut door = PreLogin { server, at, id, client: peer, local, begun: Instant::now(), tried };
+    let mut door = PreLogin { server, at, listener, id, client: peer, local, begun: Instant::now(), tried };
     // On the heap and gone before the relay begins: a session that lasts for hours is no larger for it.
     let outcome = Box::pin(before_login(&mut door, tcp)).await;
-    let record = Record::new(door.id, door.config().protocol, door.client, door.begun);
+    let record = Record::new(door.id, door.protocol(), door.client, door.begun);
     let patience = door.snapshot().limits.farewell;
     let server = door.server.clone();
     let tried = door.take_tried();
@@ -53,19 +59,15 @@ async fn before_login(door: &mut PreLogin, mut tcp: TcpStream) -> Result<Box<Joi
     (door.client, door.local) = ends;
     let mut until = door.begun + limits.before_login;
     let mut stream = ClientStream::Plain(tcp);
-    let mut privacy = match door.config().protocol {
-        Protocol::Imaps => {
+    let mut privacy = match &door.listener.plaintext_from {
+        None => {
             stream = secure(door, stream, None, until).await?;
             Privacy::Tls
         }
-        Protocol::Imap => {
+        Some(networks) => {
             let client = door.client.ip().to_canonical();
-            let allowed = door.config().plaintext_from.iter().any(|network| network.contains(&client));
+            let allowed = networks.iter().any(|network| network.contains(&client));
             if allowed { Privacy::ClearAllowed } else { Privacy::Clear }
-        }
-        // Served by other rooms.
-        Protocol::Https | Protocol::HttpRedirect | Protocol::Tcp => {
-            return Err(Ended::new(By::Usher, Stage::Preauth, Cause::Closed));
         }
     };
     // A client of a stopping usher would only be sent away later.

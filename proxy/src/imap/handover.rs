@@ -28,7 +28,7 @@ use zeroize::Zeroize;
 pub(crate) struct Joined {
     pub(crate) session: Entry,
     pub(crate) lease: Lease<Host>,
-    pub(crate) streams: Box<Streams>,
+    pub(crate) streams: Box<Streams<Tracker>>,
 }
 
 /// What became of a claim.
@@ -93,7 +93,7 @@ pub(crate) async fn hand_over(
     // In the table before the host is looked up: whoever ends sessions misses none that is being set up.
     let session = door.server.sessions.enter(About {
         id: door.id,
-        protocol: door.config().protocol,
+        protocol: door.protocol(),
         listener: door.at.name.clone(),
         client: door.client,
         user: key.as_ref().map(ToString::to_string).unwrap_or_default().into(),
@@ -107,7 +107,7 @@ pub(crate) async fn hand_over(
     door.note_tried(&session.about.user, session.backend().map(|backend| backend.name));
     let metrics = &door.server.metrics;
     let counted = outcome.as_ref().map_or("aborted", Try::result);
-    metrics.login(door.config().protocol, claim.mechanism.name(), counted, begun.elapsed());
+    metrics.login(door.protocol(), claim.mechanism.name(), counted, begun.elapsed());
     let refused = |code| log_refused(door, claim, key.as_ref(), code);
     match outcome? {
         Try::LoggedIn(logged_in, lease) => {
@@ -359,13 +359,12 @@ fn join(
         "login"
     );
     let accepted = logged_in.accepted;
-    let tracker = Tracker::default();
     let mut to_client = Vec::new();
     login::hand_over(&claim.tag, claim.asked_capability, &accepted, &mut to_client);
     let streams = Streams {
         client: stream,
         backend: logged_in.stream,
-        tracker,
+        follower: Tracker::default(),
         to_client,
         from_client: preauth.into_leftover().to_vec(),
         from_backend: accepted.leftover,

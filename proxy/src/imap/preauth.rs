@@ -115,7 +115,7 @@ pub(crate) async fn converse(
 /// What is offered before login beside what usher has itself.
 fn offered(door: &PreLogin) -> Cow<'_, str> {
     let health = &door.server.health;
-    match &door.config().capabilities {
+    match &door.listener.capabilities {
         Offered::These(names) => Cow::Borrowed(names),
         Offered::Shared => Cow::Owned(health.shared_capabilities().join(" ")),
         Offered::Idle if health.shared_capabilities().iter().any(|name| name == "IDLE") => {
@@ -126,7 +126,7 @@ fn offered(door: &PreLogin) -> Cow<'_, str> {
 }
 
 fn is_implicit(door: &PreLogin) -> bool {
-    door.config().protocol == usher_config::snapshot::Protocol::Imaps
+    door.listener.plaintext_from.is_none()
 }
 
 async fn send(

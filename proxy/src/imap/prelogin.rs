@@ -8,13 +8,15 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 use usher_config::Snapshot;
-use usher_config::snapshot::Listener;
+use usher_config::snapshot::{ImapListener, Protocol};
 
 /// One connection before its login.
 pub(crate) struct PreLogin {
     pub(crate) server: Arc<Server>,
     /// The configuration that it began with, and its listener in it.
     pub(crate) at: ListenerContext,
+    /// What its listener serves.
+    pub(crate) listener: Arc<ImapListener>,
     pub(crate) id: Id,
     /// The client, as the PROXY header tells where one is demanded.
     pub(crate) client: SocketAddr,
@@ -38,9 +40,9 @@ impl PreLogin {
         &self.at.active.snapshot
     }
 
-    /// The listener's configuration.
-    pub(crate) fn config(&self) -> &Listener {
-        self.at.listener()
+    /// What is spoken on its listener.
+    pub(super) fn protocol(&self) -> Protocol {
+        self.at.listener().protocol()
     }
 
     /// Notes whose login is tried, and where.
@@ -57,6 +59,6 @@ impl PreLogin {
     /// TLS as the listener wants it.
     pub(super) fn tls(&self) -> &Arc<ServerConfig> {
         let configs = &self.at.active.tls;
-        configs.imap.choose(self.config().strict_sni)
+        configs.imap.choose(self.listener.strict_sni)
     }
 }

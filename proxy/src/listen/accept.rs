@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use usher_backends::connect::keep_alive;
-use usher_config::snapshot::Protocol;
+use usher_config::snapshot::{Protocol, RedirectListener, Serves};
 use usher_wire::imap::reply::{self, Code};
 
 /// After an error of the system's, before the next try.
@@ -46,7 +46,7 @@ pub(crate) async fn accept(
                 let peer = canonical(peer);
                 // As it is configured now; gone in the moment in which a reload closes it.
                 let Some(at) = acceptor.config.listener(address, &name) else { return };
-                let protocol = at.listener().protocol;
+                let protocol = at.listener().protocol();
                 let most = at.active.snapshot.limits.connections;
                 let place = Slot::take(&acceptor.admission.connections, Some(most));
                 let Some(connection) = place.filter(|_| !acceptor.memory.is_full()) else {
@@ -74,7 +74,7 @@ pub(crate) async fn accept(
                 if reserve.shed(&socket)
                     && let Some(at) = acceptor.config.listener(address, &name)
                 {
-                    acceptor.metrics.connection(&name, at.listener().protocol, "shed");
+                    acceptor.metrics.connection(&name, at.listener().protocol(), "shed");
                 }
                 sleep(BACK_OFF).await;
             }
@@ -85,11 +85,13 @@ pub(crate) async fn accept(
 fn start(acceptor: &Acceptor, at: ListenerContext, accepted: Accepted, places: Places) {
     let (workers, worker) = (&acceptor.workers, places.connection.worker());
     let (imap, https, tcp) = (acceptor.imap.clone(), acceptor.https.clone(), acceptor.tcp.clone());
-    match at.listener().protocol {
-        Protocol::Imap | Protocol::Imaps => workers.on(worker, imap::serve(imap, at, accepted, places)),
-        Protocol::Https => workers.on(worker, https::serve(https, at, accepted, places)),
-        Protocol::HttpRedirect => workers.on(worker, https::serve_redirects(https, at, accepted, places)),
-        Protocol::Tcp => workers.on(worker, tcp::serve(tcp, at, accepted, places)),
+    match at.listener().serves.clone() {
+        Serves::Imap(listener) => workers.on(worker, imap::serve(imap, at, listener, accepted, places)),
+        Serves::Https(listener) => workers.on(worker, https::serve(https, at, listener, accepted, places)),
+        Serves::HttpRedirect(RedirectListener { redirect_to }) => {
+            workers.on(worker, https::serve_redirects(https, at, redirect_to, accepted, places))
+        }
+        Serves::Tcp(listener) => workers.on(worker, tcp::serve(tcp, at, listener, accepted, places)),
     };
 }
 
@@ -114,7 +116,7 @@ impl Keepalive {
 
 /// Closes a connection that there is no room for; where it can be said in the clear, with a word.
 fn send_away(at: &ListenerContext, tcp: &TcpStream) {
-    if at.listener().protocol == Protocol::Imap {
+    if at.listener().protocol() == Protocol::Imap {
         let mut bye = Vec::new();
         reply::bye(Code::Unavailable, &mut bye);
         // Into an empty send buffer; one that does not take it is gone.

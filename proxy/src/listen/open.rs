@@ -21,8 +21,7 @@ pub(crate) struct Bound {
 /// Every address of a listener.
 fn addresses(listener: &Listener) -> impl Iterator<Item = SocketAddr> {
     let ip = listener.address.ip();
-    let last = if listener.redirected { listener.address.port() } else { listener.last_port };
-    (listener.address.port()..=last).map(move |port| SocketAddr::new(ip, port))
+    listener.open_ports().map(move |port| SocketAddr::new(ip, port))
 }
 
 /// Binds what `listener` wants and `open` does not have yet, for so many workers.
@@ -37,10 +36,10 @@ pub(crate) fn bind_missing(
     bound: &mut Vec<Bound>,
 ) -> Result<(), (SocketAddr, std::io::Error)> {
     for address in addresses(listener).filter(|address| !open.contains(address)) {
-        let is_one_of_many = listener.last_port > listener.address.port();
+        let is_one_of_many = listener.ports().len() > 1;
         let count = if is_one_of_many { 1 } else { workers };
         let sockets = bind(address, count, limits).map_err(|error| (address, error))?;
-        bound.push(Bound { address, protocol: listener.protocol.name(), sockets });
+        bound.push(Bound { address, protocol: listener.protocol().name(), sockets });
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use crate::tls;
 use std::os::unix::fs::PermissionsExt;
 use usher_backends::roster::now;
 use usher_config::named::names;
-use usher_config::snapshot::{Certificate, Protocol};
+use usher_config::snapshot::Certificate;
 use usher_config::{Fault, Snapshot};
 
 /// What was found.
@@ -104,8 +104,8 @@ fn look_at_names(certificates: &[Certificate], name: Option<&str>, found: &mut F
 fn look_at_ranges(snapshot: &Snapshot, found: &mut Findings) {
     let Some(most) = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum else { return };
     for listener in &snapshot.listeners {
-        let sockets = u64::from(listener.last_port - listener.address.port()) + 1;
-        if listener.protocol == Protocol::Tcp && !listener.redirected && sockets >= most {
+        let sockets = listener.open_ports().len() as u64;
+        if sockets >= most {
             let what = format!("{sockets} sockets, and usher may have {most} files open");
             let instead =
                 "add `redirected = true` and let the firewall redirect the range to one port, or name fewer";

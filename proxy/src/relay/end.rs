@@ -2,9 +2,6 @@
 
 use crate::session::Ended;
 
-/// What the client is told where usher ends a session between two responses, or its backend is gone.
-const BYE: &[u8] = b"* BYE [UNAVAILABLE] Connection is closing, please reconnect.\r\n";
-
 /// How the client's connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LastWords {
@@ -12,16 +9,16 @@ pub(crate) enum LastWords {
     None,
     /// Nothing more is to be said.
     Clean,
-    /// [`BYE`].
+    /// A goodbye.
     Bye,
 }
 
 impl LastWords {
-    /// The words.
-    pub(crate) fn words(self) -> &'static [u8] {
+    /// The words, where `goodbye` is how a session is told that it ends.
+    pub(crate) fn words(self, goodbye: &'static [u8]) -> &'static [u8] {
         match self {
             Self::None | Self::Clean => b"",
-            Self::Bye => BYE,
+            Self::Bye => goodbye,
         }
     }
 }

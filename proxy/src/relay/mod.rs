@@ -1,4 +1,4 @@
-//! Moves octets both ways: after an IMAP login past the tracker that keeps the framing, on plain TCP as they are.
+//! Moves octets both ways: after a login past what follows the session, on plain TCP as they are.
 //!
 //! Holds no buffer while nothing flows: each worker thread has one, which its sessions use in turn. Whatever
 //! cannot be passed on at once is kept in a leg, and nothing more is read for that leg until it has gone.
@@ -7,6 +7,7 @@ mod end;
 mod leg;
 mod pump;
 mod splice;
+mod way;
 
 pub(crate) use end::End;
 pub(crate) use splice::splice;
@@ -20,13 +21,14 @@ use pump::Pump;
 use std::time::Duration;
 use tokio::time::timeout;
 use usher_backends::connect::BackendStream;
-use usher_wire::imap::tracker::Tracker;
+use usher_wire::follow::Follow;
 
 /// Everything that a relay begins with.
-pub(crate) struct Streams {
+pub(crate) struct Streams<F> {
     pub(crate) client: ClientStream,
     pub(crate) backend: BackendStream,
-    pub(crate) tracker: Tracker,
+    /// What follows the session.
+    pub(crate) follower: F,
     /// What the client is told first: that it is logged in.
     pub(crate) to_client: Vec<u8>,
     /// What the client sent behind its login.
@@ -36,26 +38,27 @@ pub(crate) struct Streams {
 }
 
 /// Relays until either side or an order ends it.
-pub(crate) async fn run(
+pub(crate) async fn run<F: Follow>(
     session: &Session,
-    streams: Box<Streams>,
+    streams: Box<Streams<F>>,
     counted: &Bytes,
     patience: Duration,
 ) -> End {
+    let goodbye = streams.follower.goodbye();
     let mut pump = Pump::new(session, *streams, counted);
     let end = std::future::poll_fn(|cx| pump.poll(cx)).await;
     match (end.last_words, end.ended.by) {
         // Bare: what the client has seen ends in the middle, and it should know.
         (LastWords::None, _) => {}
         (last_words, By::Backend) if end.ended.cause == Cause::Closed => {
-            let mut words = Some(last_words.words());
+            let mut words = Some(last_words.words(goodbye));
             let rest = std::future::poll_fn(|cx| pump.poll_rest(cx, &mut words));
             let _ = timeout(patience, rest).await;
         }
         // Nothing that the client still says goes on.
         (last_words, _) => {
             let (client, unsent) = pump.into_client();
-            let words = [unsent.as_slice(), last_words.words()].concat();
+            let words = [unsent.as_slice(), last_words.words(goodbye)].concat();
             Box::pin(farewell(client, &words, patience)).await;
         }
     }

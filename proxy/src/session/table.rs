@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use usher_backends::roster::BackendId;
 use usher_config::snapshot::Protocol;
-use usher_wire::imap::tracker::Rest;
+use usher_wire::follow::Rest;
 
 /// What is known of a session from its beginning.
 pub(crate) struct About {

@@ -18,7 +18,7 @@ use usher_backends::Observer;
 use usher_backends::connect::{self, Deadlines, OnBehalf};
 use usher_backends::health::Health;
 use usher_backends::roster::{Fleet, Lease, Member, Service};
-use usher_config::snapshot::Listener;
+use usher_config::snapshot::{Protocol, TcpListener};
 use usher_policy::route::nobody;
 
 /// Least time for a connection to a member.
@@ -36,18 +36,24 @@ pub(crate) struct Server {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(server: Arc<Server>, at: ListenerContext, accepted: Accepted, places: Places) {
+pub(crate) async fn serve(
+    server: Arc<Server>,
+    at: ListenerContext,
+    listener: Arc<TcpListener>,
+    accepted: Accepted,
+    places: Places,
+) {
     let Accepted { mut tcp, peer, local } = accepted;
     let begun = Instant::now();
     let id = server.ids.next();
     let mut session = None;
-    let outcome = Box::pin(find_member(&server, &at, &mut tcp, id, (peer, local), &mut session)).await;
-    let protocol = at.listener().protocol;
+    let outcome =
+        Box::pin(find_member(&server, &at, &listener, &mut tcp, id, (peer, local), &mut session)).await;
     let patience = at.active.snapshot.limits.farewell;
     drop(at);
     drop(places.door);
     let client = session.as_ref().map_or(peer, |session: &Entry| session.about.client);
-    let record = Record::new(id, protocol, client, begun);
+    let record = Record::new(id, Protocol::Tcp, client, begun);
     match (outcome, &session) {
         (Ok((backend, lease)), Some(session)) => {
             let (ended, octets) = relay::splice(session, tcp, backend, &server.metrics.bytes, patience).await;
@@ -60,16 +66,16 @@ pub(crate) async fn serve(server: Arc<Server>, at: ListenerContext, accepted: Ac
 }
 
 /// The port that a redirected client meant, where it is one of the listener's.
-fn meant_port(tcp: &TcpStream, listener: &Listener) -> Option<u16> {
+fn meant_port(tcp: &TcpStream, first: u16, last: u16) -> Option<u16> {
     let socket = SockRef::from(tcp);
     let is_ipv6 = tcp.local_addr().is_ok_and(|local| !local.ip().to_canonical().is_ipv4());
     let meant = if is_ipv6 { socket.original_dst_v6() } else { socket.original_dst_v4() };
     // One that came here by itself was redirected by nobody.
     let port = match meant {
         Ok(meant) => meant.as_socket()?.port(),
-        Err(_) => listener.address.port(),
+        Err(_) => first,
     };
-    (listener.address.port()..=listener.last_port).contains(&port).then_some(port)
+    (first..=last).contains(&port).then_some(port)
 }
 
 type Found = (TcpStream, Lease<Member>);
@@ -78,16 +84,16 @@ type Found = (TcpStream, Lease<Member>);
 async fn find_member(
     server: &Server,
     at: &ListenerContext,
+    listener: &TcpListener,
     tcp: &mut TcpStream,
     id: Id,
     mut ends: (SocketAddr, SocketAddr),
     session: &mut Option<Entry>,
 ) -> Result<Found, Ended> {
     let limits = &at.active.snapshot.limits;
-    let listener = at.listener();
     // The port that the client connected to, whatever a header says: members are reached by it.
     let port = match listener.redirected {
-        true => meant_port(tcp, listener).ok_or(Ended::new(
+        true => meant_port(tcp, at.listener().address.port(), listener.last_port).ok_or(Ended::new(
             By::Client,
             Stage::Preauth,
             Cause::Protocol("port"),
@@ -98,14 +104,14 @@ async fn find_member(
     let (client, local) = ends;
     let about = About {
         id,
-        protocol: listener.protocol,
+        protocol: Protocol::Tcp,
         listener: at.name.clone(),
         client,
         user: Box::default(),
         tls: "none",
     };
     let session = session.insert(server.sessions.enter(about));
-    let permit = nobody(listener.array.as_deref().unwrap_or_default());
+    let permit = nobody(&listener.array);
     let deadlines = Deadlines::from(limits);
     let begun = Instant::now();
     let until = begun + deadlines.connect;

@@ -4,6 +4,7 @@
 //! Good enough for mail clients: LIST, SELECT, STATUS, FETCH, SEARCH, STORE, APPEND, COPY, EXPUNGE, IDLE.
 
 mod fetch;
+mod message_commands;
 mod parse;
 mod search;
 mod session;

@@ -1,6 +1,7 @@
 //! The one writer of the roster. Readers take the picture as it is; whoever changes it makes a new one.
 
 mod builder;
+mod prepared;
 #[cfg(test)]
 mod tests;
 
@@ -8,19 +9,18 @@ use super::standing::{Out, Returning};
 use super::{BackendId, Roster, Service};
 use crate::Observer;
 use crate::connect::identity::Identity;
-use crate::connect::tls::{self, TlsError};
-use crate::connect::{HttpTarget, ImapTarget};
+use crate::connect::tls::TlsError;
 use crate::hold::{AgentWord, HoldKind, KeyHold, OperatorHold, now};
 use crate::state::{AddedHost, State, StateError};
 use arc_swap::{ArcSwap, Guard};
-use builder::{ArrayDraft, HostDraft, RosterBuilder};
-use rustls::ClientConfig;
-use std::collections::HashMap;
+use builder::RosterBuilder;
+pub use prepared::Prepared;
+use prepared::host_draft;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use usher_config::snapshot::{Array, InitialState, InstanceHost, Member};
+use usher_config::snapshot::{Array, InitialState, InstanceHost};
 use usher_policy::ArchiveKey;
 
 /// Where a host is defined.
@@ -68,12 +68,6 @@ pub struct Fleet {
     state: Mutex<State>,
     observer: Arc<dyn Observer>,
     identity: Arc<Identity>,
-}
-
-/// Hosts and arrays of a configuration, with their TLS made, ready to be put in place.
-pub struct Prepared {
-    hosts: Vec<HostDraft>,
-    arrays: Vec<ArrayDraft>,
 }
 
 impl Fleet {
@@ -147,50 +141,6 @@ impl Fleet {
         }
         let state = self.state();
         forgotten.iter().try_for_each(|name| state.release(name))
-    }
-
-    /// Makes TLS for a configuration's hosts and members; what has not changed keeps its own.
-    ///
-    /// # Errors
-    /// When no TLS can be made towards one of them.
-    pub fn prepare(&self, hosts: &[InstanceHost], arrays: &[Array]) -> Result<Prepared, TlsError> {
-        let (former_hosts, former_arrays) = {
-            let builder = self.builder();
-            (builder.file.clone(), builder.arrays.clone())
-        };
-        let former_hosts: HashMap<_, _> =
-            former_hosts.iter().map(|former| (former.config.name.as_str(), former)).collect();
-        let draft = |config: &InstanceHost| {
-            let former = former_hosts.get(config.name.as_str());
-            match former.filter(|former| *former.config == *config) {
-                Some(former) => Ok(HostDraft::clone(former)),
-                None => host_draft(config.clone(), HostOrigin::File, &self.identity, &self.observer),
-            }
-        };
-        let array = |config: &Array| {
-            let former = former_arrays.iter().find(|former| former.config.name == config.name);
-            if let Some(former) = former.filter(|former| *former.config == *config) {
-                return Ok(former.clone());
-            }
-            let tls = config.members.iter().map(|member| {
-                let wants = member.http.as_ref().is_some_and(|http| http.tls);
-                self.tls_of(member, wants)
-            });
-            let tls = tls.collect::<Result<Vec<_>, _>>()?;
-            let targets = config.members.iter().zip(&tls).map(|(member, tls)| {
-                member.http.as_ref().map(|http| HttpTarget::new(&member.name, http, tls.as_ref()))
-            });
-            Ok(ArrayDraft {
-                http: targets.collect(),
-                tls,
-                config: Arc::new(config.clone()),
-                memory: former.map_or_else(Arc::default, |former| former.memory.clone()),
-            })
-        };
-        Ok(Prepared {
-            hosts: hosts.iter().map(draft).collect::<Result<_, TlsError>>()?,
-            arrays: arrays.iter().map(array).collect::<Result<_, TlsError>>()?,
-        })
     }
 
     /// Puts a configuration in place. Hosts that were added at run time stay. Returns the names of hosts that
@@ -379,11 +329,6 @@ impl Fleet {
         }
     }
 
-    fn tls_of(&self, member: &Member, wants: bool) -> Result<Option<Arc<ClientConfig>>, TlsError> {
-        let (name, pins, shows) = (&member.name, &member.pins, member.client_certificate);
-        wants.then(|| tls::client_config(name, pins, shows, &self.identity, &self.observer)).transpose()
-    }
-
     fn builder(&self) -> MutexGuard<'_, RosterBuilder> {
         self.builder.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -391,23 +336,4 @@ impl Fleet {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A host with its ways made.
-fn host_draft(
-    config: InstanceHost,
-    origin: HostOrigin,
-    identity: &Identity,
-    observer: &Arc<dyn Observer>,
-) -> Result<HostDraft, TlsError> {
-    use usher_config::snapshot::BackendTls;
-    let wants_tls = config.imap.tls != BackendTls::None || config.http.as_ref().is_some_and(|http| http.tls);
-    let tls = wants_tls
-        .then(|| {
-            tls::client_config(&config.name, &config.pins, config.client_certificate, identity, observer)
-        })
-        .transpose()?;
-    let http = config.http.as_ref().map(|http| HttpTarget::new(&config.name, http, tls.as_ref()));
-    let imap = ImapTarget::new(&config.name, &config.imap, tls.as_ref());
-    Ok(HostDraft { config: Arc::new(config), origin, imap, http })
 }

@@ -117,7 +117,7 @@ fn finish_head(
     headers: &mut HeaderMap,
     cookies: &[String],
 ) {
-    if let Some(hsts) = at.listener().hsts
+    if let Some(hsts) = at.listener().https().and_then(|https| https.hsts)
         && let Ok(value) = HeaderValue::from_str(&format!("max-age={}", hsts.as_secs()))
     {
         headers.insert(STRICT_TRANSPORT_SECURITY, value);

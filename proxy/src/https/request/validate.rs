@@ -11,6 +11,8 @@ use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Version};
 use std::borrow::Cow;
 use std::sync::Arc;
+use usher_config::https::Https;
+use usher_config::snapshot::Limits;
 use usher_wire::http::authority::Authority;
 use usher_wire::http::field::ends_in_blanks;
 use usher_wire::http::path;
@@ -34,6 +36,20 @@ pub(crate) enum Invalid {
     Malformed(&'static str),
 }
 
+impl From<Refusal> for Invalid {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// A request that breaks the protocol, told in the way of its version.
+fn malformed(parts: &Parts, cause: &'static str) -> Invalid {
+    match parts.version {
+        Version::HTTP_2 => Invalid::Malformed(cause),
+        _ => Invalid::Refused(Refusal::new(StatusCode::BAD_REQUEST, cause)),
+    }
+}
+
 /// Judges a request. Whatever came by HTTP/2 gets a `Host`, as every backend expects one.
 pub(crate) fn validate(
     mut parts: Parts,
@@ -41,106 +57,115 @@ pub(crate) fn validate(
     at: &ListenerContext,
 ) -> Result<Validated, Invalid> {
     let snapshot = &at.active.snapshot;
-    let limits = &snapshot.limits;
-    let bad = |cause| {
-        let refusal = Refusal::new(StatusCode::BAD_REQUEST, cause);
-        if parts.version == Version::HTTP_2 { Invalid::Malformed(cause) } else { Invalid::Refused(refusal) }
-    };
     let protocol = parts.extensions.get::<h2::ext::Protocol>();
     let tunnels = protocol.is_some();
     if parts.version == Version::HTTP_2
         && (fields::has_blank_ends(&parts.headers)
             || protocol.is_some_and(|protocol| ends_in_blanks(protocol.as_str().as_bytes())))
     {
-        return Err(bad("blank-ends"));
+        return Err(malformed(&parts, "blank-ends"));
     }
     if parts.method == Method::TRACE || (parts.method == Method::CONNECT && !tunnels) {
-        return Err(Invalid::Refused(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method")));
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method").into());
     }
+    let asked = requested_host(&parts, client)?;
+    check_length(&parts, tunnels)?;
+    if parts.version == Version::HTTP_2 {
+        check_as_the_reader_of_http1(&parts, &snapshot.limits)?;
+    }
+    // A front of one's own has a name of its own (RFC 9110 section 7.4).
+    let is_front = fields::is_in(client.ends.0.ip(), &snapshot.https.trusted);
+    if !is_front && client.server_name.as_ref().is_some_and(|wanted| *wanted != asked.name) {
+        return Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, "misdirected").into());
+    }
+    if !parts.uri.query().is_none_or(is_graphic) {
+        return Err(malformed(&parts, "query"));
+    }
+    if parts.headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
+        // Whom one names, the other may not.
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "authorization-twice").into());
+    }
+    let path = normal_path(&parts, &snapshot.https)?.into_owned();
+    parts.headers.insert(HOST, asked.host.clone());
+    Ok(Validated { parts, asked, path })
+}
+
+/// Whom the request is for, in whichever of two ways it says so.
+fn requested_host(parts: &Parts, client: &Client) -> Result<Arc<RequestedHost>, Invalid> {
+    let bad = |cause| malformed(parts, cause);
     let mut hosts = parts.headers.get_all(HOST).iter();
-    let (host, second) = (hosts.next().cloned(), hosts.next());
+    let (host, second) = (hosts.next(), hosts.next());
     if second.is_some() {
         return Err(bad("host-twice"));
     }
-    let is_absolute = parts.uri.authority().is_some();
-    let asked = match (parts.uri.authority().map(|named| named.as_str().as_bytes()), host) {
-        (None, Some(host)) => client.asked(host.as_bytes()).ok_or_else(|| bad("host"))?,
-        (Some(named), None) => client.asked(named).ok_or_else(|| bad("authority"))?,
+    match (parts.uri.authority().map(|named| named.as_str().as_bytes()), host) {
+        (None, Some(host)) => client.asked(host.as_bytes()).ok_or_else(|| bad("host")),
+        (Some(named), None) => client.asked(named).ok_or_else(|| bad("authority")),
         (Some(named), Some(given)) => {
             let named = Authority::parse(named).ok_or_else(|| bad("authority"))?;
             let same = Authority::parse(given.as_bytes()).is_some_and(|given| given.is_same(&named, 443));
-            client.asked(given.as_bytes()).filter(|_| same).ok_or_else(|| bad("two-hosts"))?
+            client.asked(given.as_bytes()).filter(|_| same).ok_or_else(|| bad("two-hosts"))
         }
         // Whom HTTP/1.0 asks it need not say; usher's own pages are the same for everybody.
         (None, None) if parts.version == Version::HTTP_10 && pages::is_own(parts.uri.path()) => {
-            client.asked(client.name().as_bytes()).ok_or_else(|| bad("no-host"))?
+            client.asked(client.name().as_bytes()).ok_or_else(|| bad("no-host"))
         }
-        (None, None) => return Err(bad("no-host")),
-    };
+        (None, None) => Err(bad("no-host")),
+    }
+}
+
+fn check_length(parts: &Parts, tunnels: bool) -> Result<(), Invalid> {
     let mut lengths = parts.headers.get_all(CONTENT_LENGTH).iter();
     let (length, another) = (lengths.next(), lengths.next());
     let is_length = |value: &HeaderValue| content_length(value.as_bytes()).is_some();
     // A tunnel has no body: what is said of one would be another request's octets for the backend.
     let is_lengthy = tunnels && length.is_some();
     if another.is_some() || is_lengthy || !length.is_none_or(is_length) {
-        return Err(bad("content-length"));
+        return Err(malformed(parts, "content-length"));
     }
-    if parts.version == Version::HTTP_2 {
-        if is_absolute && parts.uri.scheme_str() != Some("https") {
-            return Err(bad("scheme"));
-        }
-        // Of HTTP/1 the guard has judged these. Cookies come apart, and are one field all the same.
-        let crumbs = parts.headers.get_all(COOKIE).iter().count().saturating_sub(1);
-        let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
-        let continues = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-        let refusal = if parts.method.as_str().len() > METHOD_CAP {
-            Some((StatusCode::BAD_REQUEST, "start-line"))
-        } else if target > limits.http_target {
-            Some((StatusCode::URI_TOO_LONG, "target-too-long"))
-        } else if parts.headers.len() - crumbs > limits.http_fields {
-            Some((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large"))
-        } else if !parts.headers.get_all(EXPECT).iter().all(continues) {
-            Some((StatusCode::EXPECTATION_FAILED, "expectation"))
-        } else {
-            None
-        };
-        if let Some((status, cause)) = refusal {
-            return Err(Invalid::Refused(Refusal::new(status, cause)));
-        }
+    Ok(())
+}
+
+/// What the validating reader has judged of a request by HTTP/1.
+fn check_as_the_reader_of_http1(parts: &Parts, limits: &Limits) -> Result<(), Invalid> {
+    if parts.uri.authority().is_some() && parts.uri.scheme_str() != Some("https") {
+        return Err(malformed(parts, "scheme"));
     }
-    // A front of one's own has a name of its own (RFC 9110 section 7.4).
-    let is_front = fields::is_in(client.ends.0.ip(), &snapshot.https.trusted);
-    if !is_front && client.server_name.as_ref().is_some_and(|wanted| *wanted != asked.name) {
-        let refusal = Refusal::new(StatusCode::MISDIRECTED_REQUEST, "misdirected");
-        return Err(Invalid::Refused(refusal));
-    }
-    let written = parts.uri.path();
-    let graphic = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
-    if !parts.uri.query().is_none_or(graphic) {
-        return Err(bad("query"));
-    }
-    let several = parts.headers.get_all(AUTHORIZATION).iter().nth(1).is_some();
-    if several {
-        // Whom one names, the other may not.
-        let refusal = Refusal::new(StatusCode::BAD_REQUEST, "authorization-twice");
-        return Err(Invalid::Refused(refusal));
-    }
-    let path = if written == "*" && parts.method == Method::OPTIONS {
-        Cow::Borrowed("*")
-    } else if graphic(written) {
-        let refusal = Refusal::new(StatusCode::BAD_REQUEST, "ambiguous-path");
-        if !written.starts_with('/') {
-            return Err(bad("path"));
-        }
-        let lenient = || {
-            let normal = path::normalise_lenient(written)?;
-            snapshot.https.policy(&normal).is_some_and(|policy| policy.lenient_paths).then_some(normal)
-        };
-        path::normalise(written).or_else(|| lenient().map(Cow::Owned)).ok_or(Invalid::Refused(refusal))?
+    // Cookies come apart, and are one field all the same.
+    let crumbs = parts.headers.get_all(COOKIE).iter().count().saturating_sub(1);
+    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let continues = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    let (status, cause) = if parts.method.as_str().len() > METHOD_CAP {
+        (StatusCode::BAD_REQUEST, "start-line")
+    } else if target > limits.http_target {
+        (StatusCode::URI_TOO_LONG, "target-too-long")
+    } else if parts.headers.len() - crumbs > limits.http_fields {
+        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large")
+    } else if !parts.headers.get_all(EXPECT).iter().all(continues) {
+        (StatusCode::EXPECTATION_FAILED, "expectation")
     } else {
-        return Err(bad("path"));
+        return Ok(());
     };
-    let path = path.into_owned();
-    parts.headers.insert(HOST, asked.host.clone());
-    Ok(Validated { parts, asked, path })
+    Err(Refusal::new(status, cause).into())
+}
+
+/// The path in the one form that routing and backends see alike.
+fn normal_path<'p>(parts: &'p Parts, https: &Https) -> Result<Cow<'p, str>, Invalid> {
+    let written = parts.uri.path();
+    if written == "*" && parts.method == Method::OPTIONS {
+        return Ok(Cow::Borrowed("*"));
+    }
+    if !is_graphic(written) || !written.starts_with('/') {
+        return Err(malformed(parts, "path"));
+    }
+    let lenient = || {
+        let normal = path::normalise_lenient(written)?;
+        https.policy(&normal).is_some_and(|policy| policy.lenient_paths).then_some(normal)
+    };
+    let ambiguous = || Refusal::new(StatusCode::BAD_REQUEST, "ambiguous-path");
+    Ok(path::normalise(written).or_else(|| lenient().map(Cow::Owned)).ok_or_else(ambiguous)?)
+}
+
+fn is_graphic(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_graphic())
 }

@@ -1,5 +1,9 @@
 use super::*;
+use crate::imap::id::ClientId;
+use crate::imap::reply::Refused;
+use crate::imap::sasl::Credential;
 use crate::secret::Secret;
+use crate::secret::SecretBuf;
 
 fn credential(user: &[u8], password: &[u8]) -> Credential {
     Credential { authorize_as: Vec::new(), user: user.to_vec(), password: Secret::copy_of(password) }

@@ -7,7 +7,10 @@
 
 mod braces;
 mod client;
+mod follow;
 mod server;
+
+pub use crate::follow::{Moved, Out, Rest};
 
 use super::command::TAG_CAP;
 use client::Client;
@@ -22,36 +25,6 @@ const HEAD_CAP: usize = TAG_CAP + 40;
 const OPEN_CAP: usize = 256;
 /// Octets of own answers, beyond which the client's next commands wait.
 const ANSWERS_CAP: usize = 4096;
-
-/// What goes on to the other side.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Out<'a> {
-    /// Nothing.
-    Nothing,
-    /// These octets of the input, as they are.
-    Forward(&'a [u8]),
-    /// These octets in place of what was taken.
-    Insert(Vec<u8>),
-}
-
-/// One step: `taken` octets of the input are done with. A step that takes nothing and puts out nothing
-/// means that more input is needed, or that the other direction has to move first.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Moved<'a> {
-    /// Octets done with.
-    pub taken: usize,
-    /// What goes on.
-    pub out: Out<'a>,
-}
-
-impl Moved<'_> {
-    const STUCK: Self = Moved { taken: 0, out: Out::Nothing };
-
-    /// Whether nothing moved.
-    pub fn is_stuck(&self) -> bool {
-        *self == Self::STUCK
-    }
-}
 
 /// What a peer did that ends the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,17 +50,6 @@ impl Fault {
             Self::LineTooLong => "line-too-long",
         }
     }
-}
-
-/// What the client waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rest {
-    /// For news, in IDLE.
-    Idle,
-    /// For nothing: every command has its answer.
-    Between,
-    /// For an answer, or it is in the middle of a command.
-    Busy,
 }
 
 /// The tags of the commands that wait for their answer, oldest first.

@@ -84,17 +84,7 @@ impl Tracker {
                     if stop || !self.answers.is_empty() {
                         break;
                     }
-                    let head = rest.get(..HEAD_CAP).unwrap_or(rest);
-                    let head = match memchr(b'\n', head) {
-                        Some(lf) => head.get(..lf).unwrap_or_default(),
-                        // Behind the third word nothing is of interest.
-                        None if head.len() == HEAD_CAP
-                            || head.iter().filter(|b| **b == b' ').nth(2).is_some() =>
-                        {
-                            head
-                        }
-                        None => break,
-                    };
+                    let Some(head) = head_of(rest) else { break };
                     if lists_capabilities(head) {
                         if through > 0 {
                             break;
@@ -150,6 +140,17 @@ impl Tracker {
             Means::Continuation => self.continued(),
             Means::Answer(tag) => self.completed(tag),
         }
+    }
+}
+
+/// What of the line that begins here says what it is, once that much has come.
+fn head_of(rest: &[u8]) -> Option<&[u8]> {
+    let head = rest.get(..HEAD_CAP).unwrap_or(rest);
+    match memchr(b'\n', head) {
+        Some(lf) => head.get(..lf),
+        // Behind the third word nothing is of interest.
+        None if head.len() == HEAD_CAP || head.iter().filter(|b| **b == b' ').nth(2).is_some() => Some(head),
+        None => None,
     }
 }
 

@@ -114,7 +114,7 @@ pub(super) fn redirect(
         let names = "The given protocol value is invalid. Supported values are 'AutodiscoverV1'";
         return fault("InvalidProtocol", names);
     }
-    let https = known.snapshot.listeners.iter().find(|listener| listener.protocol == Protocol::Https);
+    let https = known.snapshot.listeners.iter().find(|listener| listener.protocol() == Protocol::Https);
     let port = https.map_or(443, |listener| listener.address.port());
     let port = if port == 443 { String::new() } else { format!(":{port}") };
     let url = format!("https://{}{port}/autodiscover/autodiscover.xml", known.snapshot.server.name);

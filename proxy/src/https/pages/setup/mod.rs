@@ -41,7 +41,7 @@ impl<'s> Known<'s> {
     fn new(snapshot: &'s Snapshot) -> Option<Self> {
         let setup = snapshot.client_setup.as_ref()?;
         let of = |protocol: Protocol| {
-            let listener = snapshot.listeners.iter().find(|listener| listener.protocol == protocol)?;
+            let listener = snapshot.listeners.iter().find(|listener| listener.protocol() == protocol)?;
             let port = listener.address.port();
             Some(Server { host: &snapshot.server.name, port, implicit_tls: protocol == Protocol::Imaps })
         };

@@ -3,12 +3,17 @@
 //! A [`Preauth`] eats what the client sends and answers it, until the client claims to be someone, asks for
 //! TLS, or is to be closed. It knows no user and no host.
 
+mod exchange;
+mod words;
+
+use self::exchange::{Exchange, Told};
+use self::words::{NEEDS_LOGIN, is_http};
 use super::args::{Args, BadArgument};
 use super::capability::{self, Privacy};
 use super::command::{Assembler, Command, Fatal, Head, LiteralVerdict, Refusal, Step as Piece};
 use super::id::{self, ClientId};
 use super::reply::{self, Code};
-use super::sasl::{self, Credential, Mechanism};
+use super::sasl::{Credential, Mechanism};
 use crate::secret::{Secret, SecretBuf};
 
 /// Invalid commands after which the connection ends.
@@ -74,13 +79,7 @@ pub enum Step {
 
 enum Mode {
     Commands,
-    Sasl { tag: Vec<u8>, awaited: Awaited },
-}
-
-enum Awaited {
-    PlainMessage,
-    LoginUser,
-    LoginPassword { user: Vec<u8> },
+    Sasl { tag: Vec<u8>, exchange: Exchange },
 }
 
 /// The conversation before login.
@@ -143,7 +142,7 @@ impl Preauth {
     pub fn step(&mut self, out: &mut Vec<u8>) -> Step {
         match std::mem::replace(&mut self.mode, Mode::Commands) {
             Mode::Commands => self.command_step(out),
-            Mode::Sasl { tag, awaited } => self.sasl_step(tag, awaited, out),
+            Mode::Sasl { tag, exchange } => self.sasl_step(tag, exchange, out),
         }
     }
 
@@ -265,70 +264,49 @@ impl Preauth {
         let Ok((name, initial)) = parsed else {
             return self.invalid(Some(tag), "AUTHENTICATE takes a mechanism.", out);
         };
-        let awaited = match Mechanism::offered(name) {
-            Some(Mechanism::SaslPlain) => Awaited::PlainMessage,
-            Some(Mechanism::SaslLogin) => Awaited::LoginUser,
-            Some(Mechanism::Login) | None => {
-                reply::line(Some(tag), "NO Unsupported authentication mechanism.", out);
-                return Step::Answered;
-            }
+        let Some(exchange) = Mechanism::offered(name).and_then(Exchange::begin) else {
+            reply::line(Some(tag), "NO Unsupported authentication mechanism.", out);
+            return Step::Answered;
         };
         match initial {
             // An initial response of no octets is written as "=" (RFC 4959 section 3).
-            Some(b"=") => self.sasl_message(tag.to_vec(), awaited, b"", out),
-            Some(initial) => self.sasl_message(tag.to_vec(), awaited, initial, out),
-            None => self.prompt(tag.to_vec(), awaited, out),
+            Some(b"=") => self.sasl_message(tag.to_vec(), exchange, b"", out),
+            Some(initial) => self.sasl_message(tag.to_vec(), exchange, initial, out),
+            None => self.prompt(tag.to_vec(), exchange, out),
         }
     }
 
-    fn prompt(&mut self, tag: Vec<u8>, awaited: Awaited, out: &mut Vec<u8>) -> Step {
-        out.extend_from_slice(match awaited {
-            Awaited::PlainMessage => b"+ \r\n",
-            Awaited::LoginUser => b"+ VXNlcm5hbWU6\r\n",
-            Awaited::LoginPassword { .. } => b"+ UGFzc3dvcmQ6\r\n",
-        });
-        self.mode = Mode::Sasl { tag, awaited };
+    fn prompt(&mut self, tag: Vec<u8>, exchange: Exchange, out: &mut Vec<u8>) -> Step {
+        out.extend_from_slice(b"+ ");
+        out.extend_from_slice(exchange.challenge());
+        out.extend_from_slice(b"\r\n");
+        self.mode = Mode::Sasl { tag, exchange };
         Step::Answered
     }
 
-    fn sasl_step(&mut self, tag: Vec<u8>, awaited: Awaited, out: &mut Vec<u8>) -> Step {
+    fn sasl_step(&mut self, tag: Vec<u8>, exchange: Exchange, out: &mut Vec<u8>) -> Step {
         match self.assembler.sasl_line() {
             Ok(None) => {
-                self.mode = Mode::Sasl { tag, awaited };
+                self.mode = Mode::Sasl { tag, exchange };
                 Step::Need
             }
             Ok(Some(line)) if line.as_slice() == b"*" => {
                 reply::line(Some(&tag), "BAD Authentication cancelled.", out);
                 Step::Answered
             }
-            Ok(Some(line)) => self.sasl_message(tag, awaited, &line, out),
+            Ok(Some(line)) => self.sasl_message(tag, exchange, &line, out),
             Err(why) => self.fatal(Some(&tag), why, out),
         }
     }
 
-    fn sasl_message(&mut self, tag: Vec<u8>, awaited: Awaited, line: &[u8], out: &mut Vec<u8>) -> Step {
-        let Some(message) = sasl::decode(line) else {
-            reply::line(Some(&tag), "BAD Invalid base64.", out);
-            return Step::Answered;
-        };
-        // NUL has no place in a name or a password (RFC 4616 section 2), and no way to pass one on.
-        if !matches!(awaited, Awaited::PlainMessage) && message.contains(&0) {
-            reply::line(Some(&tag), "BAD NUL in a name or a password.", out);
-            return Step::Answered;
-        }
-        match awaited {
-            Awaited::PlainMessage => match sasl::parse_plain(&message) {
-                Some(credential) => self.claim(tag, Mechanism::SaslPlain, credential),
-                None => {
-                    reply::line(Some(&tag), "BAD Malformed PLAIN message.", out);
-                    Step::Answered
-                }
-            },
-            Awaited::LoginUser => self.prompt(tag, Awaited::LoginPassword { user: message.to_vec() }, out),
-            Awaited::LoginPassword { user } => {
-                let password = Secret::copy_of(&message);
-                let credential = Credential { authorize_as: Vec::new(), user, password };
-                self.claim(tag, Mechanism::SaslLogin, credential)
+    fn sasl_message(&mut self, tag: Vec<u8>, exchange: Exchange, line: &[u8], out: &mut Vec<u8>) -> Step {
+        let mechanism = exchange.mechanism();
+        match exchange.tell(line) {
+            Told::Goes(exchange) => self.prompt(tag, exchange, out),
+            Told::Claimed(credential) => self.claim(tag, mechanism, credential),
+            Told::Malformed(why) => {
+                reply::line(Some(&tag), &format!("BAD {why}"), out);
+                Step::Answered
             }
         }
     }
@@ -394,42 +372,6 @@ impl Preauth {
     }
 }
 
-/// Commands of IMAP that make sense only after login: a client out of step, not one that talks nonsense.
-const NEEDS_LOGIN: [&[u8]; 32] = [
-    b"APPEND",
-    b"CHECK",
-    b"CLOSE",
-    b"COMPRESS",
-    b"COPY",
-    b"CREATE",
-    b"DELETE",
-    b"EXAMINE",
-    b"EXPUNGE",
-    b"FETCH",
-    b"GETACL",
-    b"GETMETADATA",
-    b"GETQUOTA",
-    b"GETQUOTAROOT",
-    b"IDLE",
-    b"LIST",
-    b"LSUB",
-    b"MOVE",
-    b"NAMESPACE",
-    b"NOTIFY",
-    b"RENAME",
-    b"SEARCH",
-    b"SELECT",
-    b"SORT",
-    b"STATUS",
-    b"STORE",
-    b"SUBSCRIBE",
-    b"THREAD",
-    b"UID",
-    b"UNAUTHENTICATE",
-    b"UNSELECT",
-    b"UNSUBSCRIBE",
-];
-
 fn literal_policy(privacy: Privacy, head: Head<'_>) -> LiteralVerdict {
     if head.verb.eq_ignore_ascii_case(b"LOGIN") {
         match privacy {
@@ -442,22 +384,4 @@ fn literal_policy(privacy: Privacy, head: Head<'_>) -> LiteralVerdict {
     } else {
         LiteralVerdict::UpTo(0)
     }
-}
-
-/// Whether a line is the beginning of an HTTP request: another protocol led here (ALPACA), or a scanner.
-fn is_http(line: &[u8]) -> bool {
-    let methods = [
-        &b"GET "[..],
-        b"HEAD ",
-        b"POST ",
-        b"PUT ",
-        b"DELETE ",
-        b"PATCH ",
-        b"OPTIONS ",
-        b"CONNECT ",
-        b"TRACE ",
-        b"PRI ",
-    ];
-    let Some(target) = methods.iter().find_map(|method| line.strip_prefix(*method)) else { return false };
-    target.starts_with(b"/") || memchr::memmem::find(target, b" HTTP/").is_some()
 }

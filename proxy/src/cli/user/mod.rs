@@ -1,6 +1,9 @@
 //! `usher user`: whose archive is where. Works on the directory's file itself, so it does not matter whether
 //! a server runs; one that does sees every change at its next login.
 
+mod import;
+
+use self::import::import;
 use super::api::{ApiError, Reach, part};
 use super::table::date;
 use super::{ConfigArgument, Exit, complain, print, who};
@@ -10,12 +13,11 @@ use crate::log;
 use crate::log::AUDIT;
 use clap::{Args, Subcommand};
 use hyper::Method;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use usher_backends::directory::{Directory, DirectoryError, ImportOptions, ImportPhase};
+use usher_backends::directory::{Directory, DirectoryError};
 use usher_backends::roster::{KeyHold, now};
 use usher_backends::state::{State, StateError};
 use usher_backends::state_dir::{self, StateDirError};
@@ -324,80 +326,4 @@ fn export(directory: &Directory, file: &Path) -> Result<Exit, UserError> {
     };
     directory.export(out)?;
     Ok(Exit::Done)
-}
-
-fn import(
-    known: &Known<'_>,
-    directory: &Directory,
-    file: &Path,
-    replace: bool,
-    changed: &Audit<'_>,
-) -> Result<Exit, UserError> {
-    let (source, length): (Box<dyn Read>, u64) = if file.as_os_str() == "-" {
-        (Box::new(io::stdin().lock()), 0)
-    } else {
-        let io = |source| UserError::File { path: file.to_owned(), source };
-        let opened = File::open(file).map_err(io)?;
-        let length = opened.metadata().map_err(io)?.len();
-        (Box::new(opened), length)
-    };
-    let bar = progress_bar();
-    let is_host = |host: &str| known.hosts.contains(host);
-    let by = who();
-    let options = ImportOptions { domains: known.domains, is_host: &is_host, replace, by: &by };
-    let mut told_of: BTreeMap<&str, u64> = BTreeMap::new();
-    let imported = directory.import(
-        source,
-        &options,
-        &mut |conflict| {
-            let told = told_of.entry(conflict.kind.name()).or_insert(0_u64);
-            *told += 1;
-            if *told <= SHOWN {
-                bar.suspend(|| eprintln!("{}", printable(&conflict.to_string())));
-            }
-        },
-        &mut |phase| show(&bar, phase, length),
-    );
-    bar.finish_and_clear();
-    let imported = imported?;
-    for (kind, count) in told_of.iter().filter(|(_, count)| **count > SHOWN) {
-        eprintln!("and {} more: {kind}", count - SHOWN);
-    }
-    if !imported.done {
-        let conflicts = if imported.conflicts == 1 { "conflict" } else { "conflicts" };
-        eprintln!("{} {conflicts}; nothing was changed", imported.conflicts);
-        return Ok(Exit::Failed);
-    }
-    let what = format!("{} added, {} moved, {} left out", imported.added, imported.moved, imported.left_out);
-    changed(Changed::ImportUsers, &file.display().to_string(), &what);
-    let unchanged = imported.keys - imported.added - imported.moved;
-    println!(
-        "{} users: {} added, {} moved, {unchanged} as before",
-        imported.keys, imported.added, imported.moved
-    );
-    if imported.left_out > 0 {
-        eprintln!("{} lines were left out", imported.left_out);
-        return Ok(Exit::Failed);
-    }
-    Ok(Exit::Done)
-}
-
-/// A bar on standard error where that is a terminal; nothing otherwise.
-fn progress_bar() -> ProgressBar {
-    let target =
-        if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let style = ProgressStyle::with_template("{msg:8} [{wide_bar}] {percent}% {eta}");
-    let bar = ProgressBar::with_draw_target(Some(0), target);
-    style.map_or(bar.clone(), |style| bar.with_style(style))
-}
-
-fn show(bar: &ProgressBar, phase: ImportPhase, length: u64) {
-    let (what, done, of) = match phase {
-        ImportPhase::Reading(octets) => ("reading", octets, length.max(octets)),
-        ImportPhase::Sorting(rows, of) => ("sorting", rows, of),
-        ImportPhase::Writing(rows, of) => ("writing", rows, of),
-    };
-    bar.set_message(what);
-    bar.set_length(of);
-    bar.set_position(done);
 }

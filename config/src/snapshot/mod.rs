@@ -1,0 +1,53 @@
+//! The checked whole. Immutable: a change is a new snapshot.
+//!
+//! Serialised, it is the effective configuration as the admin API shows it; it names files that hold secrets
+//! and never holds a secret itself.
+
+mod backends;
+mod limits;
+mod listener;
+mod server;
+
+pub use crate::certificate::Certificate;
+pub use backends::{
+    Affinity, Array, BackendTls, ClientAddress, ClientCertificate, HttpEndpoint, HttpVersion, ImapEndpoint,
+    InitialState, InstanceHost, LoginAs, Member, Pin, TcpEndpoint,
+};
+pub use limits::Limits;
+pub use listener::{
+    HttpsListener, ImapListener, Listener, Offered, Protocol, RedirectListener, Serves, TcpListener,
+};
+pub use server::{Admin, LogFormat, OutageReply, Server};
+pub use usher_policy::pick::Balance;
+
+use crate::https::{ClientSetup, Https};
+use serde::Serialize;
+use usher_policy::identity::Domains;
+
+/// Everything that the operator's file says, with defaults filled in.
+#[derive(Debug, Clone, Serialize)]
+pub struct Snapshot {
+    /// `[server]`.
+    pub server: Server,
+    /// `[admin]`.
+    pub admin: Admin,
+    /// `[log]`.
+    pub log: LogFormat,
+    /// `[[listener]]`, at least one.
+    pub listeners: Vec<Listener>,
+    /// `[[certificate]]`; the first is the default. None: self-signed.
+    pub certificates: Vec<Certificate>,
+    /// `[[instance_host]]`.
+    pub hosts: Vec<InstanceHost>,
+    /// `[[array]]`.
+    pub arrays: Vec<Array>,
+    /// `[https]`.
+    pub https: Https,
+    /// `[client_setup]`; `None`: what mail clients ask for is left to backends.
+    pub client_setup: Option<ClientSetup>,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[[domain]]`.
+    #[serde(skip)]
+    pub domains: Domains,
+}

@@ -1,0 +1,92 @@
+//! Where the octets of a body come from.
+
+use super::BodyFault;
+use crate::https::message::fields;
+use bytes::Bytes;
+use h2::RecvStream;
+use http_body::{Body, Frame};
+use hyper::body::Incoming;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// Octets that are read and dropped of a body whose answer came early, and for how long.
+const DRAINED: usize = 64 * 1024;
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// Where the octets come from.
+pub(crate) enum Source {
+    Nothing,
+    One(Incoming),
+    Two(RecvStream),
+}
+
+impl Source {
+    /// Whether it is known that nothing more comes.
+    pub(crate) fn has_ended(&self) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::One(incoming) => incoming.is_end_stream(),
+            Self::Two(stream) => stream.is_end_stream(),
+        }
+    }
+
+    /// The next frame.
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        match self {
+            Self::Nothing => Poll::Ready(None),
+            Self::One(incoming) => Pin::new(incoming).poll_frame(cx).map_err(|_| BodyFault::Broken),
+            Self::Two(stream) => poll_stream(stream, cx),
+        }
+    }
+
+    /// Nobody reads it any more.
+    pub(super) fn close(self) {
+        if let Self::Two(stream) = self
+            && !stream.is_end_stream()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(drain(stream));
+        }
+    }
+}
+
+/// Reads a little of what a client still sends after its answer: some take a stream that is reset at once for one that
+/// failed (RFC 9113 section 8.1).
+async fn drain(mut stream: RecvStream) {
+    let mut left = DRAINED;
+    let reading = async {
+        while let Some(Ok(data)) = stream.data().await {
+            let Some(less) = left.checked_sub(data.len()) else { return };
+            left = less;
+            let _ = stream.flow_control().release_capacity(data.len());
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN, reading).await;
+}
+
+fn poll_stream(
+    stream: &mut RecvStream,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+    match ready!(stream.poll_data(cx)) {
+        Some(Ok(data)) => {
+            // It goes on at once: the client may send as much again.
+            let _ = stream.flow_control().release_capacity(data.len());
+            Poll::Ready(Some(Ok(Frame::data(data))))
+        }
+        Some(Err(_)) => Poll::Ready(Some(Err(BodyFault::Broken))),
+        None => match ready!(stream.poll_trailers(cx)) {
+            Ok(Some(trailers)) if fields::has_blank_ends(&trailers) => {
+                Poll::Ready(Some(Err(BodyFault::Trailers)))
+            }
+            Ok(Some(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+            Ok(None) => Poll::Ready(None),
+            Err(_) => Poll::Ready(Some(Err(BodyFault::Broken))),
+        },
+    }
+}

@@ -1,0 +1,73 @@
+//! A SASL exchange (RFC 4422 section 3): what the client says goes in, what it is asked next comes out, until it has
+//! claimed to be someone. Each state is consumed by what it is told.
+
+use crate::imap::sasl::{self, Credential, Mechanism};
+use crate::secret::Secret;
+
+/// An exchange that waits for the client.
+pub(super) enum Exchange {
+    /// For the one message of PLAIN (RFC 4616).
+    Plain,
+    /// For the name, in LOGIN.
+    LoginUser,
+    /// For the password, in LOGIN.
+    LoginPassword { user: Vec<u8> },
+}
+
+/// What a message of the client's came to.
+pub(super) enum Told {
+    /// There is more to be said.
+    Goes(Exchange),
+    /// The client has said who it is.
+    Claimed(Credential),
+    /// The message is none; this says why.
+    Malformed(&'static str),
+}
+
+impl Exchange {
+    /// Begins the exchange of `mechanism`; `None` for what is no SASL.
+    pub(super) fn begin(mechanism: Mechanism) -> Option<Self> {
+        match mechanism {
+            Mechanism::SaslPlain => Some(Self::Plain),
+            Mechanism::SaslLogin => Some(Self::LoginUser),
+            Mechanism::Login => None,
+        }
+    }
+
+    /// Whose exchange it is.
+    pub(super) fn mechanism(&self) -> Mechanism {
+        match self {
+            Self::Plain => Mechanism::SaslPlain,
+            Self::LoginUser | Self::LoginPassword { .. } => Mechanism::SaslLogin,
+        }
+    }
+
+    /// What the client is asked, in base64.
+    pub(super) fn challenge(&self) -> &'static [u8] {
+        match self {
+            Self::Plain => b"",
+            Self::LoginUser => b"VXNlcm5hbWU6",
+            Self::LoginPassword { .. } => b"UGFzc3dvcmQ6",
+        }
+    }
+
+    /// Takes what the client says, in base64.
+    pub(super) fn tell(self, line: &[u8]) -> Told {
+        let Some(message) = sasl::decode(line) else { return Told::Malformed("Invalid base64.") };
+        // NUL has no place in a name or a password (RFC 4616 section 2), and no way to pass one on.
+        if !matches!(self, Self::Plain) && message.contains(&0) {
+            return Told::Malformed("NUL in a name or a password.");
+        }
+        match self {
+            Self::Plain => match sasl::parse_plain(&message) {
+                Some(credential) => Told::Claimed(credential),
+                None => Told::Malformed("Malformed PLAIN message."),
+            },
+            Self::LoginUser => Told::Goes(Self::LoginPassword { user: message.to_vec() }),
+            Self::LoginPassword { user } => {
+                let password = Secret::copy_of(&message);
+                Told::Claimed(Credential { authorize_as: Vec::new(), user, password })
+            }
+        }
+    }
+}

@@ -4,7 +4,7 @@ CARGO ?= cargo
 # How long each fuzz target runs, in seconds.
 FUZZ_SECONDS ?= 60
 
-.PHONY: run test lint bench fuzz peers toolchain
+.PHONY: run test lint audit bench fuzz peers toolchain
 
 # usher with sample users and three sample archive servers, on unprivileged ports.
 run: toolchain
@@ -19,6 +19,13 @@ test: toolchain peers
 lint: toolchain
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps --document-private-items --quiet
+	$(CARGO) run --quiet --package usher-tests --bin structure
+
+# What may come into the build: licences, banned crates, sources.
+audit: toolchain
+	command -v cargo-deny > /dev/null || $(CARGO) install --locked --quiet cargo-deny
+	$(CARGO) deny check licenses bans sources
 
 # What usher costs, by itself and side by side with others.
 bench: toolchain

@@ -14,6 +14,7 @@ mod imap;
 mod listen;
 mod load;
 mod log;
+mod login;
 mod memory;
 mod metrics;
 mod pending;
@@ -27,5 +28,7 @@ mod slot;
 mod tcp;
 mod tls;
 mod workers;
+#[cfg(test)]
+mod world;
 
 pub use cli::main;

@@ -2,8 +2,8 @@
 
 use super::sweep::sweep;
 use crate::https;
-use crate::imap;
 use crate::listen::Acceptor;
+use crate::login;
 use std::sync::Arc;
 use std::time::Duration;
 use usher_backends::directory::Directory;
@@ -23,7 +23,7 @@ pub(super) fn start(acceptor: &Arc<Acceptor>, directory: Arc<Directory>) {
     tokio::spawn(follow_directory(directory));
 }
 
-async fn tidy_up(imap: Arc<imap::Server>, https: Arc<https::Server>) {
+async fn tidy_up(imap: Arc<login::Server>, https: Arc<https::Server>) {
     loop {
         tokio::time::sleep(TIDY).await;
         https.metrics.tidy_up();

@@ -6,9 +6,9 @@ use crate::active::CurrentConfig;
 use crate::drain::{Drainer, Drains};
 use crate::https::{self, Web};
 use crate::id::Ids;
-use crate::imap;
 use crate::listen::{Acceptor, Admission};
 use crate::load::{self, Read};
+use crate::login;
 use crate::memory::MemoryPressure;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
@@ -29,16 +29,16 @@ use usher_backends::roster::{AdmissionCounter, Fleet};
 use usher_config::Snapshot;
 
 /// What runs.
-pub(super) struct Parts {
-    pub(super) acceptor: Arc<Acceptor>,
-    pub(super) drainer: Arc<Drainer>,
-    pub(super) directory: Arc<Directory>,
-    pub(super) fleet: Arc<Fleet>,
-    pub(super) health: Arc<Health>,
+pub(crate) struct Parts {
+    pub(crate) acceptor: Arc<Acceptor>,
+    pub(crate) drainer: Arc<Drainer>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) health: Arc<Health>,
 }
 
 /// Builds everything for `snapshot` and what was `read` of the files that it names.
-pub(super) fn build(
+pub(crate) fn build(
     snapshot: Snapshot,
     read: Read,
     workers: Workers,
@@ -63,7 +63,7 @@ pub(super) fn build(
     let (shutdown, memory) = (Arc::new(Shutdown::default()), Arc::new(MemoryPressure::default()));
     let admission = Admission::default();
     let router = Arc::new(Router::new(directory.clone(), fleet.clone(), metrics.clone()));
-    let imap = Arc::new(imap::Server {
+    let imap = Arc::new(login::Server {
         router: router.clone(),
         fleet: fleet.clone(),
         health: health.clone(),

@@ -9,7 +9,7 @@ mod sweep;
 
 pub(crate) use error::RunError;
 
-use self::build::Parts;
+pub(crate) use self::build::{Parts, build};
 use crate::admin::Admin;
 use crate::drain;
 use crate::listen::{self, Bound, Sockets};
@@ -57,7 +57,7 @@ pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), Run
     let bound = config.sockets(&[], workers.count(), colour)?;
     let following = Following { path: config.path().to_owned(), watched, ticketer: tls::ticket_keys()? };
     secrets_are_readable(&config.snapshot).map_err(ConfigError::Faults)?;
-    let parts = build::build(config.snapshot, read, workers, &following.ticketer)?;
+    let parts = build(config.snapshot, read, workers, &following.ticketer)?;
     // For everything but connections: the admin API, reloads and what looks after things.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(Box::pin(serve(parts, bound, following)))?;

@@ -30,8 +30,7 @@ enum Command {
         /// A pin of its certificate, sha256:…; may be given twice.
         #[arg(long = "fingerprint", value_name = "PIN")]
         fingerprints: Vec<String>,
-        /// More keys of [[instance_host]], as KEY=VALUE.
-        #[arg(value_name = "KEY=VALUE")]
+        #[arg(value_name = "KEY=VALUE", help = "More keys of [[instance_host]], as KEY=VALUE")]
         keys: Vec<String>,
     },
     /// Change keys of a host, as KEY=VALUE; KEY= removes one.

@@ -1,11 +1,10 @@
 //! The way of one connection, stage by stage. What a stage needed is dropped before the next begins.
 
-use super::handover::Joined;
+use super::joined::Joined;
 use super::preauth;
-use super::prelogin::PreLogin;
-use super::server::Server;
 use crate::accepted::{Accepted, Places, farewell, read_proxy_header};
 use crate::active::ListenerContext;
+use crate::login::{PreLogin, Server};
 use crate::relay;
 use crate::session::{By, Cause, Ended, Record, Stage};
 use crate::tls::{self, ClientStream, HandshakeFault};
@@ -27,9 +26,9 @@ pub(crate) async fn serve(
     let Accepted { tcp, peer, local } = accepted;
     let id = server.ids.next();
     let tried = Mutex::default();
-    let mut door = PreLogin { server, at, listener, id, client: peer, local, begun: Instant::now(), tried };
+    let mut door = PreLogin { server, at, id, client: peer, local, begun: Instant::now(), tried };
     // On the heap and gone before the relay begins: a session that lasts for hours is no larger for it.
-    let outcome = Box::pin(before_login(&mut door, tcp)).await;
+    let outcome = Box::pin(before_login(&mut door, &listener, tcp)).await;
     let record = Record::new(door.id, door.protocol(), door.client, door.begun);
     let patience = door.snapshot().limits.farewell;
     let server = door.server.clone();
@@ -52,16 +51,20 @@ pub(crate) async fn serve(
     drop(places.connection);
 }
 
-async fn before_login(door: &mut PreLogin, mut tcp: TcpStream) -> Result<Box<Joined>, Ended> {
+async fn before_login(
+    door: &mut PreLogin,
+    listener: &ImapListener,
+    mut tcp: TcpStream,
+) -> Result<Box<Joined>, Ended> {
     let limits = door.snapshot().limits.clone();
     let mut ends = (door.client, door.local);
     read_proxy_header(&mut tcp, &door.at, &mut ends).await?;
     (door.client, door.local) = ends;
     let mut until = door.begun + limits.before_login;
     let mut stream = ClientStream::Plain(tcp);
-    let mut privacy = match &door.listener.plaintext_from {
+    let mut privacy = match &listener.plaintext_from {
         None => {
-            stream = secure(door, stream, None, until).await?;
+            stream = secure(door, listener, stream, None, until).await?;
             Privacy::Tls
         }
         Some(networks) => {
@@ -78,9 +81,9 @@ async fn before_login(door: &mut PreLogin, mut tcp: TcpStream) -> Result<Box<Joi
         return Err(Ended::new(By::Operator, Stage::Preauth, Cause::Stopping));
     }
     loop {
-        match Box::pin(preauth::converse(door, stream, privacy, &mut until)).await? {
+        match Box::pin(preauth::converse(door, listener, stream, privacy, &mut until)).await? {
             preauth::Next::StartTls(plain, proof) => {
-                stream = secure(door, plain, Some(proof), until).await?;
+                stream = secure(door, listener, plain, Some(proof), until).await?;
                 privacy = Privacy::Tls;
             }
             preauth::Next::Joined(joined) => return Ok(joined),
@@ -91,6 +94,7 @@ async fn before_login(door: &mut PreLogin, mut tcp: TcpStream) -> Result<Box<Joi
 /// Makes TLS, at once or by the proof that STARTTLS gave.
 async fn secure(
     door: &PreLogin,
+    listener: &ImapListener,
     stream: ClientStream,
     proof: Option<usher_wire::imap::preauth::PlainDrained>,
     until: Instant,
@@ -99,11 +103,12 @@ async fn secure(
         return Err(Ended::new(By::Usher, Stage::Tls, Cause::Handshake));
     };
     let limits = &door.snapshot().limits;
+    let config = door.at.active.tls.imap.choose(listener.strict_sni);
     let begun = Instant::now();
     let until = until.min(begun + limits.tls_handshake);
     let made = match proof {
-        Some(proof) => tls::upgrade(tcp, proof, door.tls(), until, limits.farewell).await,
-        None => tls::accept(tcp, door.tls(), until, limits.farewell).await,
+        Some(proof) => tls::upgrade(tcp, proof, config, until, limits.farewell).await,
+        None => tls::accept(tcp, config, until, limits.farewell).await,
     };
     door.server.metrics.handshake(made.as_ref().ok(), begun.elapsed());
     made.map_err(|fault| {

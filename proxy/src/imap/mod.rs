@@ -1,10 +1,9 @@
 //! An IMAP client from its connection to its end: drives the pure protocol of `wire` over the streams.
 
 mod connection;
-mod handover;
+mod joined;
 mod preauth;
-mod prelogin;
-mod server;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use connection::serve;
-pub(crate) use server::Server;

@@ -1,14 +1,14 @@
 //! The conversation before login: reads, answers, keeps the deadlines, and takes each claim to its host.
 
-use super::handover::{self, Handover, Joined};
-use super::prelogin::PreLogin;
+use super::joined::Joined;
 use crate::accepted::farewell;
+use crate::login::{Handover, PreLogin, hand_over};
 use crate::session::{By, Cause, Ended, Stage};
 use crate::tls::ClientStream;
 use std::borrow::Cow;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
-use usher_config::snapshot::{Offered, OutageReply};
+use usher_config::snapshot::{ImapListener, Offered, OutageReply};
 use usher_wire::imap::capability::Privacy;
 use usher_wire::imap::preauth::{CloseCause, PlainDrained, Preauth, Step, greet};
 use usher_wire::imap::reply::{self, Code};
@@ -31,16 +31,16 @@ pub(crate) enum Next {
 /// the time that a login waits for its host is added to it.
 pub(crate) async fn converse(
     door: &PreLogin,
+    listener: &ImapListener,
     mut stream: ClientStream,
     privacy: Privacy,
     until: &mut Instant,
 ) -> Result<Next, Ended> {
-    let limits = &door.snapshot().limits;
-    let offered = offered(door);
+    let offered = offered(door, listener);
     let mut preauth = Preauth::new(privacy, &offered);
     let mut out = Vec::new();
     // After STARTTLS there is no second greeting (RFC 9051 section 6.2.1).
-    if matches!(stream, ClientStream::Plain(_)) || is_implicit(door) {
+    if matches!(stream, ClientStream::Plain(_)) || listener.plaintext_from.is_none() {
         greet(privacy, &offered, &door.snapshot().server.name, &mut out);
     }
     loop {
@@ -51,71 +51,83 @@ pub(crate) async fn converse(
         match step {
             Step::Answered => {}
             Step::Need => {
-                let silent = Instant::now() + limits.silence_before_login;
-                let mut buf = [0; READ];
-                let most = preauth.room().min(READ);
-                let read = tokio::select! {
-                    read = timeout_at(silent.min(*until), stream.read(&mut buf[..most])) => read,
-                    () = door.server.shutdown.stopped() => {
-                        let ended = Ended::new(By::Operator, Stage::Preauth, Cause::Stopping);
-                        return Err(end(door, stream, ended).await);
-                    }
-                };
-                match read {
-                    Ok(Ok(0)) => return Err(Ended::new(By::Client, Stage::Preauth, Cause::Closed)),
-                    Ok(Ok(read)) => {
-                        preauth.feed(&buf[..read]);
-                        // It may have held a password.
-                        buf[..read].zeroize();
-                    }
-                    Ok(Err(error)) => return Err(Ended::broken(Stage::Preauth, &error)),
-                    Err(_) => {
-                        let cause = if silent < *until { Cause::Idle } else { Cause::TooLong };
-                        return Err(end(door, stream, Ended::new(By::Usher, Stage::Preauth, cause)).await);
-                    }
+                if let Err(ended) = listen(door, &mut stream, &mut preauth, *until).await {
+                    return Err(end(door, stream, ended).await);
                 }
             }
             Step::StartTls(proof) => return Ok(Next::StartTls(stream, proof)),
             Step::Close(why) => {
                 // Nothing is said to a client of another protocol that could be taken for an answer to it.
-                farewell(stream, b"", limits.farewell).await;
+                farewell(stream, b"", door.snapshot().limits.farewell).await;
                 return Err(closed(why));
             }
             Step::Claim(claim) => {
                 let begun = Instant::now();
-                let handed = Box::pin(handover::hand_over(door, &claim, preauth, stream)).await?;
+                let handed = Box::pin(hand_over(door, &claim, &mut preauth, &mut stream)).await?;
                 *until += begun.elapsed();
-                (preauth, stream) = match handed {
-                    Handover::Joined(joined) => return Ok(Next::Joined(joined)),
-                    Handover::Refused(refusal, mut preauth, stream) => {
-                        preauth.refuse(&claim, refusal.code, refusal.alert.as_deref(), &mut out);
-                        (preauth, stream)
+                let ended = match handed {
+                    Handover::LoggedIn(logged_in) => {
+                        return Ok(Next::Joined(Joined::new(&claim, preauth, stream, logged_in)));
                     }
-                    Handover::Outage(mut preauth, mut stream) => {
+                    Handover::Refused(refusal) => {
+                        preauth.refuse(&claim, refusal.code, refusal.alert.as_deref(), &mut out);
+                        continue;
+                    }
+                    Handover::Outage => {
                         let reply = door.snapshot().server.outage_reply;
                         if reply != OutageReply::Bye {
                             preauth.refuse(&claim, Code::Unavailable, None, &mut out);
                         }
-                        if reply != OutageReply::No {
-                            send(door, &mut stream, &mut out, *until).await?;
-                            let ended = Ended::new(By::Usher, Stage::Login, Cause::Unavailable);
-                            return Err(end(door, stream, ended).await);
+                        if reply == OutageReply::No {
+                            continue;
                         }
-                        (preauth, stream)
+                        send(door, &mut stream, &mut out, *until).await?;
+                        Ended::new(By::Usher, Stage::Login, Cause::Unavailable)
                     }
-                    Handover::Ended(by, cause, stream) => {
-                        return Err(end(door, stream, Ended::new(by, Stage::Login, cause)).await);
-                    }
+                    Handover::Ended(by, cause) => Ended::new(by, Stage::Login, cause),
                 };
+                return Err(end(door, stream, ended).await);
             }
         }
     }
 }
 
+/// Waits for what the client says next.
+async fn listen(
+    door: &PreLogin,
+    stream: &mut ClientStream,
+    preauth: &mut Preauth,
+    until: Instant,
+) -> Result<(), Ended> {
+    let silent = Instant::now() + door.snapshot().limits.silence_before_login;
+    let mut buf = [0; READ];
+    let most = preauth.room().min(READ);
+    let read = tokio::select! {
+        read = timeout_at(silent.min(until), stream.read(&mut buf[..most])) => read,
+        () = door.server.shutdown.stopped() => {
+            return Err(Ended::new(By::Operator, Stage::Preauth, Cause::Stopping));
+        }
+    };
+    match read {
+        Ok(Ok(0)) => Err(Ended::new(By::Client, Stage::Preauth, Cause::Closed)),
+        Ok(Ok(read)) => {
+            preauth.feed(&buf[..read]);
+            // It may have held a password.
+            buf[..read].zeroize();
+            Ok(())
+        }
+        Ok(Err(error)) => Err(Ended::broken(Stage::Preauth, &error)),
+        Err(_) => {
+            let cause = if silent < until { Cause::Idle } else { Cause::TooLong };
+            Err(Ended::new(By::Usher, Stage::Preauth, cause))
+        }
+    }
+}
+
 /// What is offered before login beside what usher has itself.
-fn offered(door: &PreLogin) -> Cow<'_, str> {
+fn offered<'l>(door: &PreLogin, listener: &'l ImapListener) -> Cow<'l, str> {
     let health = &door.server.health;
-    match &door.listener.capabilities {
+    match &listener.capabilities {
         Offered::These(names) => Cow::Borrowed(names),
         Offered::Shared => Cow::Owned(health.shared_capabilities().join(" ")),
         Offered::Idle if health.shared_capabilities().iter().any(|name| name == "IDLE") => {
@@ -123,10 +135,6 @@ fn offered(door: &PreLogin) -> Cow<'_, str> {
         }
         Offered::Idle => Cow::Borrowed(""),
     }
-}
-
-fn is_implicit(door: &PreLogin) -> bool {
-    door.listener.plaintext_from.is_none()
 }
 
 async fn send(
@@ -153,10 +161,11 @@ async fn send(
     }
 }
 
-/// Says goodbye with the words that fit the cause.
+/// Says goodbye with the words that fit the cause, to a client that is still there.
 async fn end(door: &PreLogin, stream: ClientStream, ended: Ended) -> Ended {
     let mut bye = Vec::new();
     match ended.cause {
+        _ if ended.by == By::Client => return ended,
         Cause::Idle | Cause::TooLong => bye.extend_from_slice(b"* BYE Waited too long for a login.\r\n"),
         _ => reply::bye(Code::Unavailable, &mut bye),
     }

@@ -5,7 +5,7 @@ use crate::memory::MemoryPressure;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::workers::Workers;
-use crate::{https, imap, tcp};
+use crate::{https, login, tcp};
 use std::sync::Arc;
 use usher_backends::roster::AdmissionCounter;
 
@@ -17,7 +17,7 @@ pub(crate) struct Acceptor {
     pub(crate) workers: Workers,
     pub(crate) shutdown: Arc<Shutdown>,
     pub(crate) admission: Admission,
-    pub(crate) imap: Arc<imap::Server>,
+    pub(crate) imap: Arc<login::Server>,
     pub(crate) https: Arc<https::Server>,
     pub(crate) tcp: Arc<tcp::Server>,
 }

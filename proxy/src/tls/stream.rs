@@ -15,51 +15,51 @@ pub(crate) enum ClientStream {
     Plain(TcpStream),
     /// TLS.
     Tls(Box<Secured>),
+    /// Nobody's but a test's.
+    #[cfg(test)]
+    Memory(tokio::io::DuplexStream),
 }
 
 impl ClientStream {
+    /// TLS, where there is.
+    fn secured(&self) -> Option<&Secured> {
+        match self {
+            Self::Tls(stream) => Some(stream),
+            Self::Plain(_) => None,
+            #[cfg(test)]
+            Self::Memory(_) => None,
+        }
+    }
+
     /// The version of TLS for logs, "none" without.
     pub(crate) fn tls_version(&self) -> &'static str {
-        match self {
-            Self::Plain(_) => "none",
-            Self::Tls(stream) => match stream.negotiated().protocol_version() {
-                Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
-                Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
-                Some(_) | None => "unknown",
-            },
+        let Some(stream) = self.secured() else { return "none" };
+        match stream.negotiated().protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            Some(_) | None => "unknown",
         }
     }
 
     /// Whether the client resumed an earlier TLS session.
     pub(crate) fn is_resumed(&self) -> bool {
-        match self {
-            Self::Plain(_) => false,
-            Self::Tls(stream) => stream.negotiated().handshake_kind() == Some(HandshakeKind::Resumed),
-        }
+        let kind = self.secured().and_then(|stream| stream.negotiated().handshake_kind());
+        kind == Some(HandshakeKind::Resumed)
     }
 
     /// Whether HTTP/2 was negotiated.
     pub(crate) fn is_http2(&self) -> bool {
-        match self {
-            Self::Plain(_) => false,
-            Self::Tls(stream) => stream.negotiated().alpn_protocol() == Some(b"h2"),
-        }
+        self.secured().is_some_and(|stream| stream.negotiated().alpn_protocol() == Some(b"h2"))
     }
 
     /// The certificate that the client has shown, verified.
     pub(crate) fn client_certificate(&self) -> Option<&CertificateDer<'static>> {
-        match self {
-            Self::Plain(_) => None,
-            Self::Tls(stream) => stream.negotiated().peer_certificates()?.first(),
-        }
+        self.secured()?.negotiated().peer_certificates()?.first()
     }
 
     /// The name that the client asked for with SNI.
     pub(crate) fn server_name(&self) -> Option<&str> {
-        match self {
-            Self::Plain(_) => None,
-            Self::Tls(stream) => stream.server_name(),
-        }
+        self.secured()?.server_name()
     }
 }
 
@@ -68,6 +68,8 @@ impl AsyncRead for ClientStream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            #[cfg(test)]
+            Self::Memory(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -77,6 +79,8 @@ impl AsyncWrite for ClientStream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            #[cfg(test)]
+            Self::Memory(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -84,6 +88,8 @@ impl AsyncWrite for ClientStream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(test)]
+            Self::Memory(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -91,6 +97,8 @@ impl AsyncWrite for ClientStream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(test)]
+            Self::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

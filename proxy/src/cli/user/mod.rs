@@ -48,7 +48,7 @@ enum Command {
     Set {
         /// anna@example.com, or @example.com for a whole domain.
         user: String,
-        /// The name of an [[instance_host]].
+        #[arg(help = "The name of an [[instance_host]]")]
         host: String,
     },
     /// Show where a user's archive is, since when and by whom.

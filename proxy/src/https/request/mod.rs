@@ -11,6 +11,8 @@ mod own_cookies;
 mod pairs;
 mod route;
 mod send;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 use self::send::Sent;

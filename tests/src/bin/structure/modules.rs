@@ -53,11 +53,11 @@ pub(crate) enum Target {
 }
 
 impl House {
-    /// Reads the sources of these crates, which are folders of the working directory.
-    pub(crate) fn read(crates: &[&'static str]) -> Result<Self, String> {
+    /// Reads the sources of these crates, which are folders of `base`.
+    pub(crate) fn read(base: &Path, crates: &[&'static str]) -> Result<Self, String> {
         let mut house = Self::default();
         for &of in crates {
-            let src = Path::new(of).join("src");
+            let src = base.join(of).join("src");
             for (file, name) in [("lib.rs", true), ("main.rs", false)] {
                 let path = src.join(file);
                 if path.exists() {

@@ -33,11 +33,9 @@ pub(crate) fn upward(house: &House, arrows: &Arrows) -> Vec<String> {
 /// The room of a file: the folder or file directly in its crate.
 fn room(house: &House, file: FileId) -> String {
     let file = &house.files[file];
-    let inside = file.path.strip_prefix(format!("{}/src", file.of)).unwrap_or(&file.path);
-    let first = inside
-        .components()
-        .next()
-        .map_or_else(String::new, |part| part.as_os_str().to_string_lossy().into_owned());
+    let mut inside = file.path.components().skip_while(|part| part.as_os_str() != file.of).skip(2);
+    let first =
+        inside.next().map_or_else(String::new, |part| part.as_os_str().to_string_lossy().into_owned());
     format!("{}/{}", file.of, first.trim_end_matches(".rs"))
 }
 

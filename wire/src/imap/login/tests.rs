@@ -1,6 +1,5 @@
 use super::*;
 use crate::imap::id::ClientId;
-use crate::imap::reply::Refused;
 use crate::imap::sasl::Credential;
 use crate::secret::Secret;
 use crate::secret::SecretBuf;

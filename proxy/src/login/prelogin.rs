@@ -3,20 +3,17 @@
 use super::server::Server;
 use crate::active::ListenerContext;
 use crate::id::Id;
-use rustls::ServerConfig;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 use usher_config::Snapshot;
-use usher_config::snapshot::{ImapListener, Protocol};
+use usher_config::snapshot::Protocol;
 
 /// One connection before its login.
 pub(crate) struct PreLogin {
     pub(crate) server: Arc<Server>,
     /// The configuration that it began with, and its listener in it.
     pub(crate) at: ListenerContext,
-    /// What its listener serves.
-    pub(crate) listener: Arc<ImapListener>,
     pub(crate) id: Id,
     /// The client, as the PROXY header tells where one is demanded.
     pub(crate) client: SocketAddr,
@@ -24,14 +21,14 @@ pub(crate) struct PreLogin {
     pub(crate) local: SocketAddr,
     pub(crate) begun: Instant,
     /// Whose login was tried last, and where.
-    pub(super) tried: Mutex<Option<Tried>>,
+    pub(crate) tried: Mutex<Option<Tried>>,
 }
 
 /// A login that came to nothing.
 #[derive(Clone)]
-pub(super) struct Tried {
-    pub(super) user: Arc<str>,
-    pub(super) host: Arc<str>,
+pub(crate) struct Tried {
+    pub(crate) user: Arc<str>,
+    pub(crate) host: Arc<str>,
 }
 
 impl PreLogin {
@@ -41,24 +38,18 @@ impl PreLogin {
     }
 
     /// What is spoken on its listener.
-    pub(super) fn protocol(&self) -> Protocol {
+    pub(crate) fn protocol(&self) -> Protocol {
         self.at.listener().protocol()
     }
 
     /// Notes whose login is tried, and where.
-    pub(super) fn note_tried(&self, user: &str, host: Option<Arc<str>>) {
+    pub(crate) fn note_tried(&self, user: &str, host: Option<Arc<str>>) {
         let tried = Tried { user: user.into(), host: host.unwrap_or_default() };
         *self.tried.lock().unwrap_or_else(PoisonError::into_inner) = Some(tried);
     }
 
     /// Whose login was tried last.
-    pub(super) fn take_tried(&self) -> Option<Tried> {
+    pub(crate) fn take_tried(&self) -> Option<Tried> {
         self.tried.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// TLS as the listener wants it.
-    pub(super) fn tls(&self) -> &Arc<ServerConfig> {
-        let configs = &self.at.active.tls;
-        configs.imap.choose(self.listener.strict_sni)
     }
 }

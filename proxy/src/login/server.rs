@@ -1,4 +1,4 @@
-//! What serving IMAP takes.
+//! What mail logins take.
 
 use crate::id::Ids;
 use crate::metrics::Metrics;

@@ -1,0 +1,51 @@
+//! A client and its host, from the host's OK on.
+
+use crate::login::{Inbox, LoggedIn};
+use crate::relay::Streams;
+use crate::session::Entry;
+use crate::tls::ClientStream;
+use usher_backends::roster::{Host, Lease};
+use usher_wire::imap::login;
+use usher_wire::imap::preauth::{Claim, Preauth};
+use usher_wire::imap::tracker::Tracker;
+
+/// A client and its host, the login proven.
+pub(super) struct Joined {
+    pub(super) session: Entry,
+    pub(super) lease: Lease<Host>,
+    pub(super) streams: Box<Streams<Tracker>>,
+}
+
+impl Joined {
+    /// Joins them: the client is told under its own tag.
+    pub(super) fn new(
+        claim: &Claim,
+        preauth: Preauth,
+        client: ClientStream,
+        logged_in: LoggedIn,
+    ) -> Box<Self> {
+        let LoggedIn { session, lease, backend } = logged_in;
+        let accepted = backend.accepted;
+        let mut to_client = Vec::new();
+        login::hand_over(&claim.tag, claim.asked_capability, &accepted, &mut to_client);
+        let streams = Streams {
+            client,
+            backend: backend.stream,
+            follower: Tracker::default(),
+            to_client,
+            from_client: preauth.into_leftover().to_vec(),
+            from_backend: accepted.leftover,
+        };
+        Box::new(Self { session, lease, streams: Box::new(streams) })
+    }
+}
+
+impl Inbox for Preauth {
+    fn room(&self) -> usize {
+        Self::room(self)
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        Self::feed(self, bytes);
+    }
+}

@@ -1,0 +1,142 @@
+//! One try: the decision, a turn, a lease, a connection, the host's word.
+
+use super::PreLogin;
+use super::credential::credential_for;
+use super::tried::{Refusal, Try};
+use crate::session::{Session, Why};
+use crate::slot::Slot;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+use usher_backends::connect::{self, Cause, Deadlines, LoginFault, LoginOutcome, OnBehalf};
+use usher_backends::roster::{Host, Lease, Service, Unavailable, UnderWay};
+use usher_policy::ArchiveKey;
+use usher_policy::route::{Decision, Permit};
+use usher_wire::imap::login::Fault;
+use usher_wire::imap::preauth::Claim;
+
+/// Least time for a turn at a host that has come back: nobody is sent away while it takes those before.
+const TURN: Duration = Duration::from_secs(10);
+
+/// Where the archive of `key` is to be used; `Err` says what becomes of the login without that.
+fn home(door: &PreLogin, key: &ArchiveKey) -> Result<(Permit, Arc<Host>), Try> {
+    let permit = match door.server.router.decide(key) {
+        Decision::Permitted(permit) => permit,
+        Decision::Nobody => return Err(Try::Unknown),
+        Decision::Outage(_) => return Err(Try::Out),
+    };
+    let host = door.server.router.host(&permit).ok_or(Try::Out)?;
+    Ok((permit, host))
+}
+
+/// One try. `come` is when the login came, `until` by when it is over.
+pub(super) async fn attempt(
+    door: &PreLogin,
+    claim: &Claim,
+    key: &ArchiveKey,
+    session: &Session,
+    (come, until): (Instant, Instant),
+    slot: &mut Option<Slot>,
+) -> Try {
+    let server = &door.server;
+    let (mut permit, host) = match home(door, key) {
+        Ok(home) => home,
+        Err(without) => return without,
+    };
+    session.goes_to(&host.id);
+    let mut turn = None;
+    if host.standing.share(Service::Imap) < 1.0 && host.standing.serves(Service::Imap) {
+        turn = wait_for_turn(door, &host, (come, until), slot).await;
+        if turn.is_none() {
+            return Try::Out;
+        }
+        // The archive may have been moved meanwhile.
+        permit = match home(door, key) {
+            Ok((permit, _)) => permit,
+            Err(without) => return without,
+        };
+    }
+    let lease = match server.router.lease(&permit, Service::Imap) {
+        Ok(lease) => lease,
+        Err(Unavailable::Stopped) => return Try::Ended(Why::Stopped),
+        Err(Unavailable::Draining | Unavailable::Unhealthy | Unavailable::Full | Unavailable::Gone) => {
+            return Try::Out;
+        }
+    };
+    session.goes_to(&lease.backend().id);
+    log_in(door, claim, &permit, lease, turn).await
+}
+
+/// A host that has just come back takes logins in the order of coming, and more at a time the more it has taken. `None`: it
+/// is not this one's turn in time.
+async fn wait_for_turn(
+    door: &PreLogin,
+    host: &Host,
+    (come, until): (Instant, Instant),
+    slot: &mut Option<Slot>,
+) -> Option<UnderWay> {
+    if slot.is_none() {
+        *slot = Slot::take(&door.server.held_logins, Some(door.snapshot().limits.held_logins));
+    }
+    let waiting = timeout_at(until.max(Instant::now() + TURN), host.standing.logins.turn(come));
+    slot.as_ref()?;
+    waiting.await.ok()
+}
+
+async fn log_in(
+    door: &PreLogin,
+    claim: &Claim,
+    permit: &Permit,
+    lease: Lease<Host>,
+    turn: Option<UnderWay>,
+) -> Try {
+    let (server, host) = (&door.server, lease.backend().clone());
+    let deadlines = Deadlines::from(&door.snapshot().limits);
+    let id = door.id.to_string();
+    let on_behalf = OnBehalf { source: door.client, destination: door.local, session: &id };
+    let opened = connect::open(&host.imap, on_behalf, &deadlines, &server.observer).await;
+    server.health.note_session(&host.id, Service::Imap, opened.as_ref().map(|_| ()));
+    let Ok(ready) = opened else { return Try::Out };
+    let credential = credential_for(door, &host, claim, permit.key());
+    let begun = Instant::now();
+    let answered = ready.log_in(&host.imap, &credential, &claim.client_id, Some(on_behalf), &deadlines).await;
+    server.metrics.stage("login", begun.elapsed());
+    match answered {
+        Ok(LoginOutcome::Accepted(logged_in)) => {
+            turn.inspect(UnderWay::taken);
+            if !server.router.stands(permit) {
+                // It was held or moved while the host made up its mind.
+                logged_in.leave().await;
+                return Try::Out;
+            }
+            Try::LoggedIn(logged_in, lease)
+        }
+        Ok(LoginOutcome::Refused { code, alert }) => Try::Refused(Refusal { code, alert }),
+        Err(fault) => failed(door, &host, &fault),
+    }
+}
+
+/// What a login that came to no answer says of another try.
+fn failed(door: &PreLogin, host: &Host, LoginFault { fault, is_delivered }: &LoginFault) -> Try {
+    if *is_delivered {
+        // A word on a credential says nothing of the host.
+        tracing::warn!(
+            session = %door.id,
+            host = host.config.name.as_str(),
+            cause = %fault,
+            "login without an answer"
+        );
+        return match fault.cause {
+            Cause::Protocol(Fault::Bye)
+            | Cause::Closed
+            | Cause::Io(_)
+            | Cause::Unavailable("UNAVAILABLE") => Try::Unanswered,
+            _ => Try::Hopeless,
+        };
+    }
+    door.server.observer.connect_failed(&host.config.name, fault);
+    match fault.cause {
+        Cause::Protocol(Fault::Bad | Fault::NoMechanism) => Try::Hopeless,
+        _ => Try::Out,
+    }
+}

@@ -1,0 +1,47 @@
+//! A client that waits for its login: what it sends meanwhile is kept, and when it goes the login ends.
+
+use super::PreLogin;
+use super::tried::Try;
+use crate::session::{By, Cause, Ended, Session, Stage, Why};
+use crate::tls::ClientStream;
+use tokio::io::AsyncReadExt;
+use zeroize::Zeroize;
+
+/// Keeps what a client sends behind its login.
+pub(crate) trait Inbox {
+    /// How many octets may be fed now.
+    fn room(&self) -> usize;
+
+    /// Takes what came.
+    fn feed(&mut self, bytes: &[u8]);
+}
+
+/// Runs `work` while the client is watched: what it sends meanwhile is kept for later, and when it goes away
+/// the work ends with it, as it does when the session is ended or usher stops.
+pub(super) async fn attended(
+    door: &PreLogin,
+    session: &Session,
+    stream: &mut ClientStream,
+    inbox: &mut impl Inbox,
+    mut work: impl Future<Output = Try> + Unpin,
+) -> Result<Try, Ended> {
+    loop {
+        let mut buf = [0; 1024];
+        let most = inbox.room().min(buf.len());
+        let read = tokio::select! {
+            biased;
+            done = &mut work => return Ok(done),
+            () = door.server.shutdown.stopped() => return Ok(Try::Ended(Why::Stopping)),
+            order = session.ordered() => return Ok(Try::Ended(order.why)),
+            read = stream.read(&mut buf[..most]), if most > 0 => read,
+        };
+        match read {
+            Ok(0) => return Err(Ended::new(By::Client, Stage::Login, Cause::Closed)),
+            Ok(read) => {
+                inbox.feed(&buf[..read]);
+                buf[..read].zeroize();
+            }
+            Err(error) => return Err(Ended::broken(Stage::Login, &error)),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! From a claim to a session at a host, or to what its client is told.
+
+use super::PreLogin;
+use super::attend::{Inbox, attended};
+use super::seek::seek;
+use super::tried::{Refusal, Try};
+use crate::log::login_refused;
+use crate::session::{About, By, Cause, Ended, Entry};
+use crate::tls::ClientStream;
+use tokio::time::Instant;
+use usher_backends::connect;
+use usher_backends::roster::{Host, Lease};
+use usher_policy::ArchiveKey;
+use usher_policy::identity::Arrival;
+use usher_wire::imap::preauth::Claim;
+use usher_wire::imap::reply::Code;
+
+/// A client whose login its host has taken.
+pub(crate) struct LoggedIn {
+    pub(crate) session: Entry,
+    pub(crate) lease: Lease<Host>,
+    /// The connection to the host, and what it said.
+    pub(crate) backend: Box<connect::LoggedIn>,
+}
+
+/// What became of a claim.
+pub(crate) enum Handover {
+    /// The host took it.
+    LoggedIn(LoggedIn),
+    /// It is refused, perhaps with a word of the host's for the user; the client may try again.
+    Refused(Refusal),
+    /// The home host is out, for as long as a login may wait.
+    Outage,
+    /// An operator ends it: the home host is stopped, or the session, or usher.
+    Ended(By, Cause),
+}
+
+/// Takes `claim` to the host that the directory names, waiting for the host as long as a login may wait. What the client
+/// sends meanwhile goes into `inbox`.
+pub(crate) async fn hand_over(
+    door: &PreLogin,
+    claim: &Claim,
+    inbox: &mut impl Inbox,
+    stream: &mut ClientStream,
+) -> Result<Handover, Ended> {
+    let begun = Instant::now();
+    let arrival = Arrival { local: Some(door.local.ip()), server_name: stream.server_name() };
+    let key = door.snapshot().domains.user(claim.credential.acting_user(), arrival);
+    // In the table before the host is looked up: whoever ends sessions misses none that is being set up.
+    let session = door.server.sessions.enter(About {
+        id: door.id,
+        protocol: door.protocol(),
+        listener: door.at.name.clone(),
+        client: door.client,
+        user: key.as_ref().map(ToString::to_string).unwrap_or_default().into(),
+        tls: stream.tls_version(),
+    });
+    let outcome = {
+        let seeking = seek(door, claim, key.as_ref(), &session, begun);
+        tokio::pin!(seeking);
+        attended(door, &session, stream, inbox, seeking).await
+    };
+    door.note_tried(&session.about.user, session.backend().map(|backend| backend.name));
+    let metrics = &door.server.metrics;
+    let counted = outcome.as_ref().map_or("aborted", Try::result);
+    metrics.login(door.protocol(), claim.mechanism.name(), counted, begun.elapsed());
+    let refused = |refusal: Refusal| {
+        log_refused(door, claim, key.as_ref(), refusal.code);
+        Handover::Refused(refusal)
+    };
+    Ok(match outcome? {
+        Try::LoggedIn(backend, lease) => {
+            tracing::info!(
+                client = %door.client,
+                session = %door.id,
+                user = &*session.about.user,
+                host = lease.backend().config.name,
+                mechanism = claim.mechanism.name(),
+                tls = stream.tls_version(),
+                "login"
+            );
+            Handover::LoggedIn(LoggedIn { session, lease, backend })
+        }
+        Try::Refused(refusal) => refused(refusal),
+        Try::Unknown => refused(Refusal { code: Code::AuthenticationFailed, alert: None }),
+        Try::Ended(why) => {
+            let (by, cause) = Cause::ordered(why);
+            Handover::Ended(by, cause)
+        }
+        Try::Out | Try::Hopeless | Try::Unanswered => Handover::Outage,
+    })
+}
+
+/// One line that a log watcher can match: the address stands before anything that a client chose.
+fn log_refused(door: &PreLogin, claim: &Claim, key: Option<&ArchiveKey>, code: Code) {
+    let typed = String::from_utf8_lossy(claim.credential.acting_user());
+    let user = key.map_or(typed.as_ref(), ArchiveKey::name);
+    login_refused(door.client, door.id, code, claim.mechanism.name(), user);
+}

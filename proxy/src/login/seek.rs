@@ -1,0 +1,66 @@
+//! Tries until there is a clear answer, or a login may wait no longer.
+
+use super::PreLogin;
+use super::attempt::attempt;
+use super::tried::{Refusal, Try};
+use crate::session::Session;
+use crate::slot::Slot;
+use tokio::time::{Instant, sleep};
+use usher_policy::ArchiveKey;
+use usher_wire::imap::preauth::Claim;
+use usher_wire::imap::reply::Code;
+
+/// Tries until there is a clear answer or a login may wait no longer.
+pub(super) async fn seek(
+    door: &PreLogin,
+    claim: &Claim,
+    key: Option<&ArchiveKey>,
+    session: &Session,
+    begun: Instant,
+) -> Try {
+    let server = &door.server;
+    let until = begun + door.snapshot().server.login_wait;
+    let mut place = None;
+    let mut was_delivered = false;
+    loop {
+        let tried = Instant::now();
+        let outcome = match key {
+            Some(key) => Box::pin(attempt(door, claim, key, session, (begun, until), &mut place)).await,
+            None => Try::Unknown,
+        };
+        match outcome {
+            Try::Unknown => {
+                server.refusals.made_up(claim.credential.acting_user(), tried).await;
+                return Try::Unknown;
+            }
+            // Each of them is a failed login to the host: the second is the last.
+            Try::Unanswered if was_delivered => return Try::Hopeless,
+            Try::Unanswered => was_delivered = true,
+            Try::Refused(Refusal { code: Code::InUse, .. }) if !was_delivered => was_delivered = true,
+            Try::Refused(refusal) => {
+                let host = session.backend().map(|backend| backend.name);
+                server.refusals.real(host.as_deref().unwrap_or_default(), tried).await;
+                return Try::Refused(refusal);
+            }
+            Try::Hopeless => return Try::Out,
+            Try::Out => {}
+            clear => return clear,
+        }
+        let again = Instant::now() + door.snapshot().limits.retry;
+        if again >= until {
+            sleep(until.saturating_duration_since(Instant::now())).await;
+            return Try::Out;
+        }
+        if place.is_none() {
+            place = Slot::take(&server.held_logins, Some(door.snapshot().limits.held_logins));
+            if place.is_none() {
+                return Try::Out;
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep_until(again) => {}
+            // The host may be back.
+            () = server.fleet.changed(), if !was_delivered => {}
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What one try to log in came to.
+
+use crate::session::Why;
+use usher_backends::connect;
+use usher_backends::roster::{Host, Lease};
+use usher_wire::imap::reply::Code;
+
+/// What the client is told of a login that was refused.
+pub(crate) struct Refusal {
+    pub(crate) code: Code,
+    /// The host's own words.
+    pub(crate) alert: Option<String>,
+}
+
+/// What one try came to.
+pub(super) enum Try {
+    LoggedIn(Box<connect::LoggedIn>, Lease<Host>),
+    Refused(Refusal),
+    Unknown,
+    /// Somebody ends it.
+    Ended(Why),
+    Out,
+    /// Out, and another try with the same credential would come to the same, or be one login too many.
+    Hopeless,
+    /// The host has had the credential and could not say anything of it; it may be asked once more.
+    Unanswered,
+}
+
+impl Try {
+    /// A word of a closed set, for metrics.
+    pub(super) fn result(&self) -> &'static str {
+        match self {
+            Self::LoggedIn(..) => "ok",
+            Self::Refused(_) => "refused",
+            Self::Unknown => "unknown-user",
+            Self::Ended(_) => "ended",
+            Self::Out | Self::Hopeless | Self::Unanswered => "unavailable",
+        }
+    }
+}

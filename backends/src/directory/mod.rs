@@ -9,12 +9,14 @@ mod outcome;
 mod readers;
 mod remembered;
 mod schema;
+mod source;
 mod version;
 
 pub use entries::{Entry, Placement};
 pub(crate) use entries::{key_of, kind};
 pub use outcome::{Conflict, ConflictKind, ImportOptions, ImportPhase, Imported};
 pub use remembered::Found;
+pub use source::Source;
 
 use readers::{Reader, Readers};
 use remembered::Remembered;

@@ -14,7 +14,7 @@ pub use admission::{AdmissionCounter, Denied};
 pub use array::{ArrayInService, Member};
 pub use fleet::{Fleet, FleetError, HostOrigin, Prepared};
 pub use queue::{Logins, UnderWay};
-pub use standing::{Out, Standing, Unavailable};
+pub use standing::{Out, ServiceState, Standing, Unavailable};
 
 use crate::connect::{HttpTarget, ImapTarget};
 use std::collections::{BTreeMap, HashMap};

@@ -59,6 +59,51 @@ impl Unavailable {
     }
 }
 
+/// How a service of a backend is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceState {
+    /// In service.
+    Up,
+    /// In service again, and taking less than its share.
+    Returning,
+    /// Health has taken it out.
+    Unhealthy,
+    /// Its agent holds it.
+    Held,
+    /// An operator has taken it out; sessions are left.
+    Draining,
+    /// An operator has taken it out, and nobody is left.
+    Drained,
+    /// An operator has stopped it.
+    Stopped,
+}
+
+impl ServiceState {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Up,
+        Self::Returning,
+        Self::Unhealthy,
+        Self::Held,
+        Self::Draining,
+        Self::Drained,
+        Self::Stopped,
+    ];
+
+    /// A word of a closed set, for people and labels.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Returning => "returning",
+            Self::Unhealthy => "unhealthy",
+            Self::Held => "held",
+            Self::Draining => "draining",
+            Self::Drained => "drained",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// How a backend stands.
 #[derive(Clone, Default)]
 pub struct Standing {
@@ -97,16 +142,16 @@ impl Standing {
         })
     }
 
-    /// The word that says how `service` is, for people and labels.
-    pub fn state(&self, service: Service) -> &'static str {
+    /// How `service` is.
+    pub fn state(&self, service: Service) -> ServiceState {
         match (&self.holds.operator, self.holds.boot, self.holds.agent.hold()) {
-            _ if self.holds.stopped() => "stopped",
-            (Some(_), _, _) if self.leases() > 0 => "draining",
-            (Some(_), _, _) => "drained",
-            (None, _, Some(_)) => "held",
-            (None, _, None) if self.out_by_health(service).is_some() => "unhealthy",
-            (None, _, None) if self.share(service) < 1.0 => "returning",
-            (None, _, None) => "up",
+            _ if self.holds.stopped() => ServiceState::Stopped,
+            (Some(_), _, _) if self.leases() > 0 => ServiceState::Draining,
+            (Some(_), _, _) => ServiceState::Drained,
+            (None, _, Some(_)) => ServiceState::Held,
+            (None, _, None) if self.out_by_health(service).is_some() => ServiceState::Unhealthy,
+            (None, _, None) if self.share(service) < 1.0 => ServiceState::Returning,
+            (None, _, None) => ServiceState::Up,
         }
     }
 

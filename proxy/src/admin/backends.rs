@@ -169,7 +169,7 @@ fn service(
     ServiceView {
         service: service.name().to_owned(),
         address,
-        state: standing.state(service).to_owned(),
+        state: standing.state(service).name().to_owned(),
         share: standing.share(service),
         sessions: None,
         checked_at: report.map(|report| report.at),

@@ -12,7 +12,8 @@ use axum::Json;
 use axum::extract::Query;
 use serde::Deserialize;
 use std::net::IpAddr;
-use usher_backends::roster::{Host, Service, now};
+use tokio::runtime::Handle;
+use usher_backends::roster::{Host, Service, ServiceState, now};
 use usher_config::snapshot::Protocol;
 use usher_policy::ArchiveKey;
 use usher_policy::identity::Arrival;
@@ -69,7 +70,7 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
         key: key.as_ref().map(ToString::to_string),
         domain: key.as_ref().and_then(ArchiveKey::domain).map(|domain| domain.to_string()),
         entry: None,
-        source: "embedded".to_owned(),
+        source: context.router.source().to_owned(),
         age_seconds: None,
         rule: format!("no access rules are configured: logins from {from} are let in"),
         moving: None,
@@ -80,7 +81,7 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
     let Some(key) = key else { return Ok(told) };
     let by_http = login.protocol.as_deref() == Some(Protocol::Https.name());
     let replies = if by_http { &HTTP } else { &IMAP };
-    let Decided { decision, answer } = context.router.explain(&key);
+    let Decided { decision, answer } = Handle::current().block_on(context.router.explain(&key));
     let placement = match answer {
         Answer::Placed { placement, is_remembered } => {
             if is_remembered {
@@ -138,16 +139,20 @@ fn outcome(host: &Host, replies: &Replies) -> String {
         return format!("{held}: {name} has no `http`");
     }
     match standing.state(service) {
-        "up" if host.config.max_sessions.is_some_and(|most| standing.leases() >= most) => {
+        ServiceState::Up if host.config.max_sessions.is_some_and(|most| standing.leases() >= most) => {
             format!("{held}: {name} has as many sessions as it may have")
         }
-        "up" => format!("goes to {name}"),
-        "returning" => format!("goes to {name}, at once or after a moment: it has just come back"),
-        "stopped" => format!("{at_once}: {name} is stopped"),
-        "unhealthy" => {
+        ServiceState::Up => format!("goes to {name}"),
+        ServiceState::Returning => {
+            format!("goes to {name}, at once or after a moment: it has just come back")
+        }
+        ServiceState::Stopped => format!("{at_once}: {name} is stopped"),
+        ServiceState::Unhealthy => {
             let why = standing.out_by_health(service).map(|out| out.why.as_str()).unwrap_or_default();
             format!("{held}: {name} is out of service: {why}")
         }
-        state => format!("{held}: {name} is {state}"),
+        state @ (ServiceState::Held | ServiceState::Draining | ServiceState::Drained) => {
+            format!("{held}: {name} is {}", state.name())
+        }
     }
 }

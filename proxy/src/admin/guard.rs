@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Shortest token in octets.
@@ -51,19 +51,26 @@ impl std::fmt::Display for Caller {
 /// The token, as its digest: comparing digests takes the same time wherever two tokens differ.
 pub(crate) struct Token(Digest);
 
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TokenError {
+    #[error("{path}: {source}")]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{path}: a token has at least {TOKEN_MIN} characters; write one with: openssl rand -hex 32")]
+    Short { path: PathBuf },
+}
+
 impl Token {
     /// Reads the token from its file.
     ///
     /// # Errors
-    /// When the file cannot be read or holds no token, in words for the operator.
-    pub(crate) fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    /// [`TokenError`].
+    pub(crate) fn read(path: &Path) -> Result<Self, TokenError> {
+        let unreadable = |source| TokenError::Unreadable { path: path.to_owned(), source };
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
         let token = text.trim();
         if token.len() < TOKEN_MIN {
-            return Err(format!(
-                "{}: a token has at least {TOKEN_MIN} characters; write one with: openssl rand -hex 32",
-                path.display()
-            ));
+            return Err(TokenError::Short { path: path.to_owned() });
         }
         Ok(Self(digest(&SHA256, token.as_bytes())))
     }

@@ -5,11 +5,8 @@ use crate::metrics::{Page, names};
 use std::collections::HashMap;
 use std::sync::Arc;
 use usher_backends::http::Pool;
-use usher_backends::roster::{BackendId, Service, Standing};
+use usher_backends::roster::{BackendId, Service, ServiceState, Standing};
 use usher_config::snapshot::Protocol;
-
-/// Every word of [`Standing::state`].
-const STATES: [&str; 7] = ["up", "returning", "unhealthy", "held", "draining", "drained", "stopped"];
 
 impl Context {
     /// The page as it is now.
@@ -74,8 +71,9 @@ impl Context {
     fn show_backend(&self, page: &mut Page<'_>, id: &BackendId, standing: &Standing, service: Service) {
         let (host, array) = (&*id.name, id.array.as_deref().unwrap_or_default());
         let now = standing.state(service);
-        for state in STATES {
-            let labels = [("host", host), ("array", array), ("service", service.name()), ("state", state)];
+        for state in ServiceState::ALL {
+            let labels =
+                [("host", host), ("array", array), ("service", service.name()), ("state", state.name())];
             page.set(names::STATE, &labels, on(state == now));
         }
         for (hold, holds) in [

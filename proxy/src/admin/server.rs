@@ -1,6 +1,6 @@
 //! The sockets of the API.
 
-use super::guard::{Caller, Token};
+use super::guard::{Caller, Token, TokenError};
 use super::{Context, router};
 use crate::drain::Drainer;
 use crate::listen::Acceptor;
@@ -49,7 +49,7 @@ pub(crate) enum AdminError {
     },
     /// There is no token.
     #[error("[admin] token_file: {0}")]
-    Token(String),
+    Token(#[source] TokenError),
 }
 
 /// The API while it is served; its socket goes with it.

@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 use usher_backends::Observer;
 use usher_backends::connect::Deadlines;
 use usher_backends::connect::identity::Identity;
-use usher_backends::directory::Directory;
+use usher_backends::directory::{Directory, Source};
 use usher_backends::health::Health;
 use usher_backends::roster::{AdmissionCounter, Fleet};
 use usher_config::Snapshot;
@@ -62,7 +62,7 @@ pub(crate) fn build(
     let (sessions, ids) = (Arc::new(Table::new()), Arc::new(Ids::default()));
     let (shutdown, memory) = (Arc::new(Shutdown::default()), Arc::new(MemoryPressure::default()));
     let admission = Admission::default();
-    let router = Arc::new(Router::new(directory.clone(), fleet.clone(), metrics.clone()));
+    let router = Arc::new(Router::new(Source::Embedded(directory.clone()), fleet.clone(), metrics.clone()));
     let imap = Arc::new(login::Server {
         router: router.clone(),
         fleet: fleet.clone(),

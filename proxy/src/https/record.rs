@@ -3,6 +3,7 @@
 use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::message::body::Seen;
+use crate::https::message::named_by::NamedBy;
 use crate::https::message::pace::Patience;
 use crate::https::message::refusal::Refusal;
 use crate::id::Id;
@@ -52,7 +53,7 @@ pub(crate) struct RequestRecord {
     pub(crate) session: Option<Entry>,
     pub(crate) held: Option<Held>,
     /// Where the name of its user was.
-    pub(crate) by: &'static str,
+    pub(crate) by: NamedBy,
     /// Nobody has the name of its user.
     pub(crate) is_unknown: bool,
     pub(crate) status: Option<StatusCode>,
@@ -83,7 +84,7 @@ impl RequestRecord {
             path: path.to_owned(),
             session: None,
             held: None,
-            by: "nothing",
+            by: NamedBy::Nothing,
             is_unknown: false,
             status: None,
             seen: None,
@@ -138,7 +139,7 @@ impl RequestRecord {
     /// Whether somebody said who they are, and was not believed.
     fn is_refused_login(&self) -> bool {
         let is_by_backend = self.status == Some(StatusCode::UNAUTHORIZED) && self.held.is_some();
-        self.is_unknown || is_by_backend && matches!(self.by, "basic" | "bearer" | "form")
+        self.is_unknown || is_by_backend && self.by.is_login()
     }
 
     /// The end of a response that is complete.
@@ -169,14 +170,14 @@ impl Drop for RequestRecord {
         let user = self.session.as_ref().map(|session| &*session.about.user).unwrap_or_default();
         let host = self.held.as_ref().map(|held| &*held.id().name).unwrap_or_default();
         if self.is_refused_login() {
-            login_refused(self.client.ends.0, self.id, Code::AuthenticationFailed, self.by, user);
+            login_refused(self.client.ends.0, self.id, Code::AuthenticationFailed, self.by.name(), user);
         }
         tracing::info!(
             client = %self.client.ends.0,
             session = %self.id,
             protocol = "https",
             user,
-            identity = self.by,
+            identity = self.by.name(),
             host,
             method = self.method.as_str(),
             path = self.path,

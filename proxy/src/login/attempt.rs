@@ -19,8 +19,8 @@ use usher_wire::imap::preauth::Claim;
 const TURN: Duration = Duration::from_secs(10);
 
 /// Where the archive of `key` is to be used; `Err` says what becomes of the login without that.
-fn home(door: &PreLogin, key: &ArchiveKey) -> Result<(Permit, Arc<Host>), Try> {
-    let permit = match door.server.router.decide(key) {
+async fn home(door: &PreLogin, key: &ArchiveKey) -> Result<(Permit, Arc<Host>), Try> {
+    let permit = match door.server.router.decide(key).await {
         Decision::Permitted(permit) => permit,
         Decision::Nobody => return Err(Try::Unknown),
         Decision::Outage(_) => return Err(Try::Out),
@@ -39,7 +39,7 @@ pub(super) async fn attempt(
     slot: &mut Option<Slot>,
 ) -> Try {
     let server = &door.server;
-    let (mut permit, host) = match home(door, key) {
+    let (mut permit, host) = match home(door, key).await {
         Ok(home) => home,
         Err(without) => return without,
     };
@@ -51,7 +51,7 @@ pub(super) async fn attempt(
             return Try::Out;
         }
         // The archive may have been moved meanwhile.
-        permit = match home(door, key) {
+        permit = match home(door, key).await {
             Ok((permit, _)) => permit,
             Err(without) => return without,
         };
@@ -104,7 +104,7 @@ async fn log_in(
     match answered {
         Ok(LoginOutcome::Accepted(logged_in)) => {
             turn.inspect(UnderWay::taken);
-            if !server.router.stands(permit) {
+            if !server.router.stands(permit).await {
                 // It was held or moved while the host made up its mind.
                 logged_in.leave().await;
                 return Try::Out;

@@ -4,14 +4,14 @@
 use crate::metrics::Metrics;
 use std::sync::Arc;
 use tokio::time::Instant;
-use usher_backends::directory::{Directory, DirectoryError, Found, Placement};
+use usher_backends::directory::{DirectoryError, Found, Placement, Source};
 use usher_backends::roster::{Fleet, Host, Lease, Service, Unavailable};
 use usher_policy::ArchiveKey;
 use usher_policy::route::{self, Decision, Facts, Home, Outage, Permit};
 
 /// Decides where archives are used.
 pub(crate) struct Router {
-    directory: Arc<Directory>,
+    source: Source,
     fleet: Arc<Fleet>,
     metrics: Arc<Metrics>,
 }
@@ -30,14 +30,14 @@ pub(crate) enum Answer {
 }
 
 impl Router {
-    pub(crate) fn new(directory: Arc<Directory>, fleet: Arc<Fleet>, metrics: Arc<Metrics>) -> Self {
-        Self { directory, fleet, metrics }
+    pub(crate) fn new(source: Source, fleet: Arc<Fleet>, metrics: Arc<Metrics>) -> Self {
+        Self { source, fleet, metrics }
     }
 
     /// Decides where `key` goes, for somebody who waits for it: counted, and written down where it is an outage.
-    pub(crate) fn decide(&self, key: &ArchiveKey) -> Decision {
+    pub(crate) async fn decide(&self, key: &ArchiveKey) -> Decision {
         let begun = Instant::now();
-        let found = self.directory.find(key);
+        let found = self.source.find(key).await;
         self.metrics.lookup(&found, begun.elapsed());
         let Decided { decision, answer } = self.decided(key, found);
         match (&decision, &answer) {
@@ -56,14 +56,19 @@ impl Router {
         decision
     }
 
+    /// Who is asked where archives are.
+    pub(crate) fn source(&self) -> &'static str {
+        self.source.name()
+    }
+
     /// The same decision for somebody who only wants to know.
-    pub(crate) fn explain(&self, key: &ArchiveKey) -> Decided {
-        self.decided(key, self.directory.find(key))
+    pub(crate) async fn explain(&self, key: &ArchiveKey) -> Decided {
+        self.decided(key, self.source.find(key).await)
     }
 
     /// Whether the decision would be the same now.
-    pub(crate) fn stands(&self, permit: &Permit) -> bool {
-        let now = self.explain(permit.key()).decision;
+    pub(crate) async fn stands(&self, permit: &Permit) -> bool {
+        let now = self.explain(permit.key()).await.decision;
         matches!(now, Decision::Permitted(now) if now == *permit)
     }
 

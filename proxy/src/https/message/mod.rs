@@ -5,6 +5,7 @@ pub(crate) mod cookies;
 pub(crate) mod date;
 pub(crate) mod fields;
 pub(crate) mod interim;
+pub(crate) mod named_by;
 pub(crate) mod pace;
 pub(crate) mod refusal;
 pub(crate) mod requested_host;

@@ -68,7 +68,7 @@ impl Sent {
             return Outcome::Tunnel(response, tunnel);
         }
         let is_refused_login = upstream.response.status() == StatusCode::UNAUTHORIZED;
-        if is_refused_login && matches!(record.by, "basic" | "bearer") {
+        if is_refused_login && record.by.is_credential() {
             // From the last octet of the request: the client's own time is no backend's.
             let begun = record.seen.as_ref().map_or_else(Instant::now, |seen| seen.last_octet());
             record.client.server.refusals.real(&upstream.target.name, begun).await;

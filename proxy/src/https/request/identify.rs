@@ -6,6 +6,7 @@ use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::message::body::RequestBody;
 use crate::https::message::fields::is_in;
+use crate::https::message::named_by::NamedBy;
 use crate::https::message::refusal::{NO_TOKEN, Refusal};
 use crate::https::message::scheme;
 use crate::https::request::form;
@@ -33,20 +34,20 @@ pub(crate) enum Claimant {
         /// Where they may go.
         decision: Decision,
         /// Where the name was.
-        by: &'static str,
+        by: NamedBy,
         /// The client is to have a cookie with this key, or a new one.
         renews: bool,
     },
     /// It names nobody.
     Nobodys,
     /// It names somebody whom the directory does not know, with a password or as somebody proven.
-    Unknown { key: Option<ArchiveKey>, by: &'static str },
+    Unknown { key: Option<ArchiveKey>, by: NamedBy },
 }
 
 /// A name that was found.
 struct Named {
     key: Option<ArchiveKey>,
-    by: &'static str,
+    by: NamedBy,
     /// It cannot be anything else than a name.
     is_certain: bool,
 }
@@ -71,11 +72,12 @@ pub(crate) async fn identify(
             Identity::Form { path, field, names } => {
                 let is_login = valid.parts.method == Method::POST && valid.path.eq_ignore_ascii_case(path);
                 let typed = if is_login { form::read(&valid.parts, body, field).await? } else { None };
-                typed.map(|typed| named(client, at, valid, *names, typed.as_bytes(), "form", false))
+                typed.map(|typed| named(client, at, valid, *names, typed.as_bytes(), NamedBy::Form, false))
             }
             other => explicit(client, at, valid, other)?,
         };
-        match named.and_then(|named| place(client, named)) {
+        let Some(named) = named else { continue };
+        match place(client, named).await {
             Some(nobody @ Claimant::Unknown { .. }) => unknown = unknown.or(Some(nobody)),
             Some(whose) => return Ok(whose),
             None => {}
@@ -88,7 +90,8 @@ pub(crate) async fn identify(
     if let Some(sealed) = cookie.filter(|_| snapshot.https.identities.contains(&Identity::Cookie))
         && let Some((key, passed)) = client.server.web.cookies.open_sealed("user", sealed, age)
         && let Some(key) = snapshot.domains.written(&key)
-        && let Some(whose) = place(client, Named { key: Some(key), by: "cookie", is_certain: false })
+        && let Some(whose) =
+            place(client, Named { key: Some(key), by: NamedBy::Cookie, is_certain: false }).await
     {
         return Ok(match whose {
             // Whoever comes often enough never has to log in anew for it.
@@ -108,7 +111,7 @@ fn named(
     valid: &Validated,
     names: Naming,
     typed: &[u8],
-    by: &'static str,
+    by: NamedBy,
     is_certain: bool,
 ) -> Named {
     let arrival = Arrival { local: Some(client.ends.1.ip()), server_name: Some(&valid.asked.name) };
@@ -131,10 +134,10 @@ fn explicit(
             let given = credentials(parts, "basic")?;
             // What cannot be read could still be somebody's password: it is refused, and nobody else hears of it.
             let Ok(decoded) = STANDARD.decode(given).map(zeroize::Zeroizing::new) else {
-                return Some(Named { key: None, by: "basic", is_certain: true });
+                return Some(Named { key: None, by: NamedBy::Basic, is_certain: true });
             };
             let user = decoded.split(|b| *b == b':').next().unwrap_or_default();
-            named(Naming::User, &as_utf8(user), "basic", true)
+            named(Naming::User, &as_utf8(user), NamedBy::Basic, true)
         }
         Identity::Bearer { claim, names } => {
             let token = std::str::from_utf8(credentials(parts, "bearer")?).ok()?;
@@ -143,26 +146,26 @@ fn explicit(
                 doubled = true;
                 return None;
             };
-            named(*names, claimed?.as_bytes(), "bearer", true)
+            named(*names, claimed?.as_bytes(), NamedBy::Bearer, true)
         }
         Identity::Path { template } => {
             let (names, segment) = template.find(&valid.path)?;
-            named(names, &path::name(segment), "path", false)
+            named(names, &path::name(segment), NamedBy::Path, false)
         }
         Identity::Query { parameter, names } => {
-            named(*names, one_of(parts.uri.query()?.as_bytes(), parameter)?.as_bytes(), "query", false)
+            named(*names, one_of(parts.uri.query()?.as_bytes(), parameter)?.as_bytes(), NamedBy::Query, false)
         }
         Identity::Host { host } => {
             let arrival = Arrival { local: Some(client.ends.1.ip()), server_name: Some(&valid.asked.name) };
             let key = host.find(&valid.asked.name, &at.active.snapshot.domains, arrival)?;
-            Some(Named { key: Some(key), by: "host", is_certain: false })
+            Some(Named { key: Some(key), by: NamedBy::Host, is_certain: false })
         }
         Identity::Header { name, senders, names } => {
             let value = parts.headers.get(name).filter(|_| is_in(client.ends.0.ip(), senders))?;
-            named(*names, value.as_bytes(), "header", true)
+            named(*names, value.as_bytes(), NamedBy::Header, true)
         }
         Identity::ClientCertificate => {
-            named(Naming::User, client.certificate.as_ref()?.as_bytes(), "client-certificate", true)
+            named(Naming::User, client.certificate.as_ref()?.as_bytes(), NamedBy::ClientCertificate, true)
         }
         Identity::Cookie | Identity::Form { .. } => None,
     };
@@ -192,15 +195,15 @@ fn as_utf8(name: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Where whoever has this name may go. `None`: it was no name after all.
-fn place(client: &Client, named: Named) -> Option<Claimant> {
+async fn place(client: &Client, named: Named) -> Option<Claimant> {
     let Some(key) = named.key else {
         return named.is_certain.then_some(Claimant::Unknown { key: None, by: named.by });
     };
-    match client.server.router.decide(&key) {
+    match client.server.router.decide(&key).await {
         Decision::Nobody => named.is_certain.then_some(Claimant::Unknown { key: Some(key), by: named.by }),
         decision @ (Decision::Permitted(_) | Decision::Outage(_)) => {
             // A form is posted once; what it is for comes after.
-            let renews = named.by == "form";
+            let renews = named.by == NamedBy::Form;
             Some(Claimant::Known { key, decision, by: named.by, renews })
         }
     }

@@ -1,0 +1,44 @@
+//! Where the name of a request's user was.
+
+/// Which of the identities named somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NamedBy {
+    Nothing,
+    Basic,
+    Bearer,
+    Path,
+    Query,
+    Host,
+    Form,
+    Header,
+    ClientCertificate,
+    Cookie,
+}
+
+impl NamedBy {
+    /// A word of a closed set, for logs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Basic => "basic",
+            Self::Bearer => "bearer",
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Host => "host",
+            Self::Form => "form",
+            Self::Header => "header",
+            Self::ClientCertificate => "client-certificate",
+            Self::Cookie => "cookie",
+        }
+    }
+
+    /// Whether what named somebody came with a password or a token, which the backend judges with its answer.
+    pub(crate) fn is_credential(self) -> bool {
+        matches!(self, Self::Basic | Self::Bearer)
+    }
+
+    /// Whether a backend that asks for a login has refused one with that.
+    pub(crate) fn is_login(self) -> bool {
+        self.is_credential() || self == Self::Form
+    }
+}

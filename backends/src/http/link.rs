@@ -122,7 +122,7 @@ where
     ///
     /// # Errors
     /// [`SendFault`]; nothing of a response has come.
-    pub async fn send(&mut self, request: Request<B>) -> Result<Response<Incoming>, SendFault<B>> {
+    pub async fn send(&mut self, request: Box<Request<B>>) -> Result<Response<Incoming>, SendFault<B>> {
         let ready = match &mut self.kind {
             Kind::One(sender, _) => sender.ready().await,
             Kind::Two(sender, _) => sender.ready().await,
@@ -134,12 +134,12 @@ where
             Kind::One(sender, judge) => {
                 let head_only = request.method() == Method::HEAD;
                 judge.expect(if head_only { Expected::HeadOnly } else { Expected::Any });
-                sender.try_send_request(request).await
+                sender.try_send_request(*request).await
             }
-            Kind::Two(sender, _) => sender.try_send_request(request).await,
+            Kind::Two(sender, _) => sender.try_send_request(*request).await,
         };
         let response = sent.map_err(|mut error: TrySendError<Request<B>>| {
-            let unsent = error.take_message();
+            let unsent = error.take_message().map(Box::new);
             self.fault(&error.into_error(), unsent)
         })?;
         // The codec of HTTP/1 takes blanks off; of HTTP/2 they are malformed (RFC 9113 section 8.2.1).
@@ -234,12 +234,8 @@ where
         }
     }
 
-    fn fault(&self, error: &hyper::Error, unsent: Option<Request<B>>) -> SendFault<B> {
-        SendFault {
-            fault: self.body_fault(error),
-            is_refused: is_refusal(error),
-            unsent: unsent.map(Box::new),
-        }
+    fn fault(&self, error: &hyper::Error, unsent: Option<Box<Request<B>>>) -> SendFault<B> {
+        SendFault { fault: self.body_fault(error), is_refused: is_refusal(error), unsent }
     }
 }
 

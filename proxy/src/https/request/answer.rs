@@ -54,15 +54,15 @@ pub(super) fn refusal(
 impl Sent {
     /// What the backend has answered.
     pub(super) async fn answer(
-        self,
+        self: Box<Self>,
         record: RequestRecord,
         at: &ListenerContext,
         version: Version,
     ) -> Outcome {
-        let Self { upstream, host, timeout, cookies, switched } = self;
+        let Self { upstream, host, timeout, cookies, switched } = *self;
         if let Some(protocol) = switched {
             let client = record.client.clone();
-            let (mut response, tunnel) = tunnel::switch(record, at, upstream);
+            let (mut response, tunnel) = tunnel::switch(record, at, *upstream);
             finish_head(&client, at, version, response.headers_mut(), &cookies);
             tunnel::ask(response.headers_mut(), &protocol);
             return Outcome::Tunnel(response, tunnel);
@@ -82,13 +82,13 @@ fn relay(
     mut record: RequestRecord,
     at: &ListenerContext,
     version: Version,
-    upstream: UpstreamResponse,
+    upstream: Box<UpstreamResponse>,
     asked: &HeaderValue,
     timeout: Duration,
     cookies: &[String],
 ) -> Outcome {
     let client = record.client.clone();
-    let UpstreamResponse { response, link, target, reusable } = upstream;
+    let UpstreamResponse { response, link, target, reusable } = *upstream;
     let link = Some(link).filter(|_| reusable);
     let (mut head, incoming) = response.into_parts();
     record.answered(head.status);

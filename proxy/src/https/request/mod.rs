@@ -48,7 +48,7 @@ pub(crate) enum Outcome {
 /// What the stages before the answer came to.
 enum Served {
     Own(Response<ResponseBody>),
-    Sent(Sent),
+    Sent(Box<Sent>),
     Reset(Reason),
 }
 
@@ -70,7 +70,8 @@ pub(crate) async fn exchange(
     let mut record = RequestRecord::new(client, version, parts.method.clone(), path, patience);
     let served = match refused {
         Some(refusal) => Err(refusal.into()),
-        None => serve(&mut record, &at, parts, source, inform).await,
+        // On the heap as a whole, so that nothing of it is moved with the stream that it serves.
+        None => Box::pin(serve(&mut record, &at, parts, source, inform)).await,
     };
     match served {
         Ok(Served::Own(response)) => answer::own(record, &at, version, response),
@@ -114,6 +115,5 @@ async fn serve(
         return Ok(Served::Reset(Reason::HTTP_1_1_REQUIRED));
     };
     let routed = identified.route(record, at).await?;
-    // The largest stage by far, and not there for usher's own pages.
-    Ok(Served::Sent(Box::pin(routed.send(record, at, inform)).await?))
+    Ok(Served::Sent(routed.send(record, at, inform).await?))
 }

@@ -30,7 +30,7 @@ impl Validated {
         record: &mut RequestRecord,
         at: &ListenerContext,
         source: Source,
-    ) -> Result<Opened, Refusal> {
+    ) -> Result<Box<Opened>, Refusal> {
         let snapshot = &at.active.snapshot;
         let https = &snapshot.https;
         let policy = https.policy(&self.path);
@@ -58,7 +58,8 @@ impl Validated {
         let body = RequestBody::new(source, limit, Pace::new(patience), &at.active);
         record.patience = patience;
         record.seen = Some(body.seen().clone());
-        Ok(Opened { validated: self, body, connects, sends_trailers, timeout })
+        // Once: the stages behind it hand it on.
+        Ok(Box::new(Opened { validated: self, body, connects, sends_trailers, timeout }))
     }
 }
 

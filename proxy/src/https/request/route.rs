@@ -20,7 +20,7 @@ use usher_policy::route::{Decision, nobody};
 
 /// A request whose user is known as far as it says.
 pub(super) struct Identified {
-    opened: Opened,
+    opened: Box<Opened>,
     claimant: Claimant,
     own: OwnCookies,
     /// Another site has made a browser send it.
@@ -29,7 +29,7 @@ pub(super) struct Identified {
 
 /// A request that has somewhere to go.
 pub(super) struct Routed {
-    pub(super) opened: Opened,
+    pub(super) opened: Box<Opened>,
     pub(super) destination: Destination,
     pub(super) binding: Binding,
 }
@@ -44,7 +44,7 @@ pub(super) struct Binding {
 impl Opened {
     /// Finds out whose request it is. `None`: it logs in on its connection, which has no place where many share one.
     pub(super) async fn identify(
-        mut self,
+        mut self: Box<Self>,
         record: &RequestRecord,
         at: &ListenerContext,
     ) -> Result<Option<Identified>, Refusal> {

@@ -1,6 +1,8 @@
 //! A routed request on its way to a backend, and what comes back.
 
+use super::opened::Opened;
 use super::route::{Binding, Routed};
+use super::validate::Validated;
 use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::message::fields;
@@ -15,7 +17,7 @@ use usher_config::https::{Https, Identity};
 
 /// A request that has the head of its response.
 pub(super) struct Sent {
-    pub(super) upstream: UpstreamResponse,
+    pub(super) upstream: Box<UpstreamResponse>,
     /// With whom the client has asked for.
     pub(super) host: HeaderValue,
     /// Without an octet from the backend.
@@ -33,7 +35,7 @@ impl Routed {
         record: &mut RequestRecord,
         at: &ListenerContext,
         inform: &impl Inform,
-    ) -> Result<Sent, Unreached> {
+    ) -> Result<Box<Sent>, Unreached> {
         let Self { mut opened, destination, binding } = self;
         let client = record.client.clone();
         let https = &at.active.snapshot.https;
@@ -60,17 +62,19 @@ impl Routed {
             sends_trailers: opened.sends_trailers,
             timeout,
         };
-        let request = Request::from_parts(opened.validated.parts, opened.body);
+        let connects = opened.connects;
+        let Opened { validated: Validated { parts, .. }, body, .. } = *opened;
+        let request = Box::new(Request::from_parts(parts, body));
         let outgoing = Outgoing { request, manner };
         let upstream = upstream::forward(record, at, &destination, outgoing, inform).await?;
         let status = upstream.response.status();
         let switched = switched(&upstream, upgrade)?;
         // The client would take any success for an open tunnel (RFC 8441 section 5).
-        if opened.connects && status.is_success() {
+        if connects && status.is_success() {
             return Err(Refusal::new(StatusCode::BAD_GATEWAY, "no-switch").into());
         }
         let cookies = bound_by(binding, record, &destination, https, status);
-        Ok(Sent { upstream, host, timeout, cookies, switched })
+        Ok(Box::new(Sent { upstream, host, timeout, cookies, switched }))
     }
 }
 

@@ -38,14 +38,14 @@ pub(crate) async fn forward(
     destination: &Destination,
     outgoing: Outgoing,
     inform: &impl Inform,
-) -> Result<UpstreamResponse, Unreached> {
+) -> Result<Box<UpstreamResponse>, Unreached> {
     record.client.server.web.retries.earn();
     let Outgoing { mut request, manner } = outgoing;
     let mut attempts = Attempts::new(at, destination, manner, &request);
     loop {
         match attempts.next(record, request, inform).await? {
-            Attempt::Answered(response) => return Ok(*response),
-            Attempt::Again(another) => request = *another,
+            Attempt::Answered(response) => return Ok(response),
+            Attempt::Again(another) => request = another,
         }
     }
 }
@@ -108,7 +108,7 @@ impl<'a> Attempts<'a> {
     async fn next(
         &mut self,
         record: &mut RequestRecord,
-        mut request: Request<RequestBody>,
+        mut request: Box<Request<RequestBody>>,
         inform: &impl Inform,
     ) -> Result<Attempt, Unreached> {
         let client = record.client.clone();
@@ -125,7 +125,7 @@ impl<'a> Attempts<'a> {
             Ok(link) => link,
             Err(fault) => {
                 self.note_unlinked(&client, id, &fault)?;
-                return Ok(Attempt::Again(Box::new(request)));
+                return Ok(Attempt::Again(request));
             }
         };
         self.prepare(&mut request, &link, &target).await?;
@@ -148,9 +148,7 @@ impl<'a> Attempts<'a> {
                 Ok(Attempt::Answered(Box::new(UpstreamResponse { response, link, target, reusable })))
             }
             Err(Unsent::Ended(ended)) => Err(Unreached::Ended(ended)),
-            Err(Unsent::Fault(fault)) => {
-                self.after(&client, id, &link, fault).map(Box::new).map(Attempt::Again)
-            }
+            Err(Unsent::Fault(fault)) => self.after(&client, id, &link, fault).map(Attempt::Again),
         }
     }
 
@@ -206,15 +204,15 @@ impl<'a> Attempts<'a> {
         id: BackendId,
         link: &Link<RequestBody>,
         fault: SendFault<RequestBody>,
-    ) -> Result<Request<RequestBody>, Unreached> {
+    ) -> Result<Box<Request<RequestBody>>, Unreached> {
         let SendFault { fault, is_refused, unsent } = fault;
         if let Some(refusal) = self.seen.fault().map(Refusal::from) {
             return Err(refusal.into());
         }
         // It was closed while it waited, or is about to be: nothing is lost.
         let request = match unsent {
-            Some(request) => Some(*request),
-            None if is_refused => self.again.request(&self.seen),
+            Some(request) => Some(request),
+            None if is_refused => self.again.request(&self.seen).map(Box::new),
             None => None,
         };
         let timed_out = matches!(fault.cause, Cause::TimedOut);
@@ -242,7 +240,7 @@ impl<'a> Attempts<'a> {
         server.health.note_session(&id, Service::Http, Err(&fault));
         // One that does not answer in time would not do so sooner.
         let may_repeat = self.is_safe && !timed_out && !self.repeated && server.web.retries.take();
-        let another = if may_repeat { self.again.request(&self.seen) } else { None };
+        let another = if may_repeat { self.again.request(&self.seen).map(Box::new) } else { None };
         let another = another.ok_or_else(|| refusal_for(&fault))?;
         server.metrics.http.retried();
         (self.younger, self.repeated) = (Some(Instant::now()), true);

@@ -33,7 +33,7 @@ pub(crate) enum Destination {
 
 /// A request that is ready to be sent.
 pub(crate) struct Outgoing {
-    pub(crate) request: Request<RequestBody>,
+    pub(crate) request: Box<Request<RequestBody>>,
     pub(crate) manner: Manner,
 }
 

@@ -28,7 +28,7 @@ pub(super) enum Unsent {
 pub(super) async fn send(
     record: &RequestRecord,
     link: &mut Link<RequestBody>,
-    mut request: Request<RequestBody>,
+    mut request: Box<Request<RequestBody>>,
     seen: &Seen,
     manner: &Manner,
     inform: &impl Inform,

@@ -1,6 +1,6 @@
 //! usher within a test: everything that `app` builds, and nobody at its door. Connections are streams in memory.
 
-use crate::accepted::Connected;
+use crate::accepted::{Connected, Ends};
 use crate::active::ListenerContext;
 use crate::app::{Parts, build};
 use crate::load::Config;
@@ -59,8 +59,9 @@ impl World {
     }
 
     /// Both ends of a connection to `port`: the client's and usher's.
-    pub(crate) fn ends(&self, port: u16) -> (SocketAddr, SocketAddr) {
-        (SocketAddr::new([192, 0, 2, 9].into(), 50_000), SocketAddr::new(self.ip, port))
+    pub(crate) fn ends(&self, port: u16) -> Ends {
+        let client = SocketAddr::new([192, 0, 2, 9].into(), 50_000);
+        Ends { client, local: SocketAddr::new(self.ip, port) }
     }
 
     /// A connection's place.

@@ -13,7 +13,8 @@ pub(super) fn check(file: &mut Section<'_>, listeners: &[Listener], faults: &mut
     let arrays: Vec<_> =
         sections.into_iter().filter_map(|section| one(section, listeners, &mut seen, faults)).collect();
     for listener in listeners {
-        let Some(name) = listener.array() else { continue };
+        // One that names none is at fault already.
+        let Some(name) = listener.array().filter(|name| !name.is_empty()) else { continue };
         let Some(array) = arrays.iter().find(|array| array.name == name) else {
             if !seen.contains_key(name) {
                 let known: Vec<_> = arrays.iter().map(|array| array.name.as_str()).collect();

@@ -9,6 +9,7 @@ use crate::snapshot::{
 use ipnet::IpNet;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use usher_wire::imap::capability::may_be_offered;
@@ -49,19 +50,22 @@ fn one(
     let strict_sni = section.optional("strict_sni", faults).is_some_and(|strict| strict.value);
     let (hsts, redirect) = of_https(&mut section, protocol, seen, faults);
     section.finish(faults);
-    let ((address, last_port), protocol) = (address?, protocol?);
+    let (address, last_port) = address?;
+    refuse_overlap((address, last_port), &span, listeners, faults);
+    let protocol = protocol?;
     let imap =
         |plaintext_from| Serves::Imap(Arc::new(ImapListener { plaintext_from, capabilities, strict_sni }));
     let serves = match protocol {
         Protocol::Imap => imap(Some(plaintext_from)),
         Protocol::Imaps => imap(None),
         Protocol::Https => Serves::Https(Arc::new(HttpsListener { hsts, strict_sni })),
-        Protocol::Tcp => Serves::Tcp(Arc::new(TcpListener { array: array?, last_port, redirected })),
+        Protocol::Tcp => {
+            Serves::Tcp(Arc::new(TcpListener { array: array.unwrap_or_default(), last_port, redirected }))
+        }
         // Made of an HTTPS listener, below.
         Protocol::HttpRedirect => return None,
     };
     let listener = Listener { address, serves, proxy_from: proxy_from.clone(), span: span.clone() };
-    refuse_overlap(&listener, listeners, faults);
     if let Some(from) = redirect {
         let serves = Serves::HttpRedirect(RedirectListener { redirect_to: address.port() });
         listeners.push(Listener { address: from, serves, proxy_from, span });
@@ -183,17 +187,22 @@ fn of_https(
 }
 
 /// Two that would have each other's connections cannot both be opened.
-fn refuse_overlap(listener: &Listener, others: &[Listener], faults: &mut Faults) {
+fn refuse_overlap(
+    (address, last_port): (SocketAddr, u16),
+    span: &Range<usize>,
+    others: &[Listener],
+    faults: &mut Faults,
+) {
     let overlapped = others.iter().find(|other| {
-        let (ports, theirs) = (listener.ports(), other.ports());
-        let share_ports = theirs.start() <= ports.end() && ports.start() <= theirs.end();
-        let (ours, theirs) = (listener.address.ip(), other.address.ip());
+        let theirs = other.ports();
+        let share_ports = *theirs.start() <= last_port && address.port() <= *theirs.end();
+        let (ours, theirs) = (address.ip(), other.address.ip());
         share_ports && ours != theirs && (covers(ours, theirs) || covers(theirs, ours))
     });
     if let Some(other) = overlapped {
         let what = format!("this address is also that of the listener on {}", other.address);
         let instead = "name the addresses one by one, or only the one for all";
-        faults.push(Fault::new(listener.span.clone(), what, instead));
+        faults.push(Fault::new(span.clone(), what, instead));
     }
 }
 

@@ -21,6 +21,14 @@ pub(crate) struct Accepted {
     pub(crate) local: SocketAddr,
 }
 
+/// Both ends of a connection: as accepted, or as a PROXY header tells.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ends {
+    pub(crate) client: SocketAddr,
+    /// The address of usher's that the client connected to.
+    pub(crate) local: SocketAddr,
+}
+
 /// The places that a connection has.
 pub(crate) struct Places {
     /// Among all connections.
@@ -59,16 +67,16 @@ pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
 pub(crate) async fn read_proxy_header(
     tcp: &mut TcpStream,
     at: &ListenerContext,
-    ends: &mut (SocketAddr, SocketAddr),
+    ends: &mut Ends,
 ) -> Result<(), Ended> {
     let limits = &at.active.snapshot.limits;
     if let Some(senders) = &at.listener().proxy_from {
-        let told = proxy_header::read(tcp, senders, ends.0, limits).await;
+        let told = proxy_header::read(tcp, senders, ends.client, limits).await;
         let Ok(told) = told else {
             return Err(Ended::new(By::Client, Stage::ProxyHeader, Cause::ProxyHeader));
         };
         if let Some(told) = told {
-            *ends = (canonical(told.0), canonical(told.1));
+            *ends = Ends { client: canonical(told.0), local: canonical(told.1) };
         }
     }
     Ok(())

@@ -12,7 +12,7 @@ pub(crate) use progress::{Drains, Phase, Progress};
 use self::progress::Drain;
 use crate::active::CurrentConfig;
 use crate::listen::Admission;
-use crate::session::{Doing, Order, Session, Table, Urgency, Why};
+use crate::session::{Doing, Order, Session, Table, Why};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -159,9 +159,8 @@ async fn take_down(drainer: &Drainer, whose: &Whose, why: Why, drain: &Drain) {
             });
         } else {
             let due = share_due(drain.progress().began_with.max(left), now - begun, window);
-            let quiet = sessions
-                .iter()
-                .filter(|session| session.told().urgency == Urgency::None && session.is_quiet(limits.quiet));
+            let quiet =
+                sessions.iter().filter(|session| session.told().is_none() && session.is_quiet(limits.quiet));
             for session in quiet.take(due.saturating_sub(told) as usize) {
                 told += u32::from(session.tell(Order::goodbye(why)));
             }

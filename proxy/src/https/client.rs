@@ -1,6 +1,6 @@
 //! One client's connection, as its requests see it.
 
-use crate::accepted::Connected;
+use crate::accepted::{Connected, Ends};
 use crate::active::ListenerContext;
 use crate::https::message::body::RequestBody;
 use crate::https::message::requested_host::{LastRequestedHost, RequestedHost};
@@ -27,7 +27,7 @@ pub(crate) struct Client {
     /// The listener's address in the configuration.
     listener: SocketAddr,
     /// The client, and the address it connected to, as a PROXY header tells where one is demanded.
-    pub(crate) ends: (SocketAddr, SocketAddr),
+    pub(crate) ends: Ends,
     pub(crate) tls: &'static str,
     /// What was asked for with SNI, in lower case.
     pub(crate) server_name: Option<String>,
@@ -49,13 +49,13 @@ impl Client {
     pub(crate) fn new(
         server: Arc<Server>,
         at: ListenerContext,
-        ends: (SocketAddr, SocketAddr),
+        ends: Ends,
         stream: &ClientStream,
         place: Connected,
     ) -> Arc<Self> {
         let server_name = stream.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
         let is_secure = matches!(stream, ClientStream::Tls(_));
-        let told = Told::new(ends, is_secure, &at.active.snapshot.server.name);
+        let told = Told::new((ends.client, ends.local), is_secure, &at.active.snapshot.server.name);
         Arc::new(Self {
             server,
             listener: at.listener().address,
@@ -124,7 +124,7 @@ impl Client {
 
     /// Writes down how the connection itself ended.
     pub(crate) fn write_end(&self, ended: Ended) {
-        let record = Record::new(self.server.ids.next(), Protocol::Https, self.ends.0, self.begun);
+        let record = Record::new(self.server.ids.next(), Protocol::Https, self.ends.client, self.begun);
         record.write(&self.server.metrics, "", "", ended, (0, 0));
     }
 

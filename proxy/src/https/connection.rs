@@ -1,13 +1,12 @@
 //! One connection of a client, from its acceptance to the protocol that was negotiated.
 
-use crate::accepted::{Accepted, Places, read_proxy_header};
+use crate::accepted::{Accepted, Ends, Places, read_proxy_header};
 use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::server::Server;
 use crate::https::{http1, http2, redirect};
 use crate::session::{By, Cause, Ended, Record, Stage};
 use crate::tls::{self, ClientStream, HandshakeFault};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -23,8 +22,10 @@ pub(crate) async fn serve(
 ) {
     let Accepted { tcp, peer, local } = accepted;
     let (begun, id, protocol) = (Instant::now(), server.ids.next(), at.listener().protocol());
-    let mut ends = (peer, local);
+    let mut ends = Ends { client: peer, local };
     let made = Box::pin(secure(&server, &at, &listener, tcp, &mut ends, begun)).await;
+    // A connection that lasts keeps no configuration.
+    drop(listener);
     drop(places.door);
     match made {
         Ok(stream) => {
@@ -37,7 +38,7 @@ pub(crate) async fn serve(
             }
         }
         Err(ended) => {
-            Record::new(id, protocol, ends.0, begun).write(&server.metrics, "", "", ended, (0, 0));
+            Record::new(id, protocol, ends.client, begun).write(&server.metrics, "", "", ended, (0, 0));
         }
     }
 }
@@ -51,7 +52,7 @@ pub(crate) async fn serve_redirects(
     places: Places,
 ) {
     let Accepted { mut tcp, peer, local } = accepted;
-    let mut ends = (peer, local);
+    let mut ends = Ends { client: peer, local };
     if read_proxy_header(&mut tcp, &at, &mut ends).await.is_err() {
         return;
     }
@@ -65,7 +66,7 @@ async fn secure(
     at: &ListenerContext,
     listener: &HttpsListener,
     mut tcp: TcpStream,
-    ends: &mut (SocketAddr, SocketAddr),
+    ends: &mut Ends,
     begun: Instant,
 ) -> Result<ClientStream, Ended> {
     read_proxy_header(&mut tcp, at, ends).await?;
@@ -74,7 +75,7 @@ async fn secure(
     let made = tls::accept(tcp, config, begun + limits.tls_handshake, limits.farewell).await;
     server.metrics.handshake(made.as_ref().ok(), begun.elapsed());
     made.map_err(|fault| {
-        tracing::debug!(client = %ends.0, %fault, "no TLS");
+        tracing::debug!(client = %ends.client, %fault, "no TLS");
         match fault {
             HandshakeFault::TimedOut => Ended::new(By::Usher, Stage::Tls, Cause::TooLong),
             HandshakeFault::Failed(_) => Ended::new(By::Client, Stage::Tls, Cause::Handshake),

@@ -102,7 +102,7 @@ impl RequestRecord {
             id: self.id,
             protocol: Protocol::Https,
             listener: at.name.clone(),
-            client: self.client.ends.0,
+            client: self.client.ends.client,
             user: user.into(),
             tls: self.client.tls,
         });
@@ -170,10 +170,10 @@ impl Drop for RequestRecord {
         let user = self.session.as_ref().map(|session| &*session.about.user).unwrap_or_default();
         let host = self.held.as_ref().map(|held| &*held.id().name).unwrap_or_default();
         if self.is_refused_login() {
-            login_refused(self.client.ends.0, self.id, Code::AuthenticationFailed, self.by.name(), user);
+            login_refused(self.client.ends.client, self.id, Code::AuthenticationFailed, self.by.name(), user);
         }
         tracing::info!(
-            client = %self.client.ends.0,
+            client = %self.client.ends.client,
             session = %self.id,
             protocol = "https",
             user,

@@ -147,7 +147,7 @@ impl Relayed {
             let fault = self.record.seen.as_ref().and_then(|seen| seen.fault());
             return Poll::Ready(Some(Err(BrokenOff { is_malformed: fault == Some(BodyFault::Trailers) })));
         }
-        let order = self.record.session.as_ref().map(|session| session.order(cx.waker()));
+        let order = self.record.session.as_ref().and_then(|session| session.order(cx.waker()));
         if let Some(order) = order.filter(|order| order.urgency == Urgency::End) {
             let (by, cause) = Cause::ordered(order.why);
             return self.break_off(Ended::new(by, Stage::Relay, cause), cx);

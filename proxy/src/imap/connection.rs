@@ -2,7 +2,7 @@
 
 use super::joined::Joined;
 use super::preauth;
-use crate::accepted::{Accepted, Places, farewell, read_proxy_header};
+use crate::accepted::{Accepted, Ends, Places, farewell, read_proxy_header};
 use crate::active::ListenerContext;
 use crate::login::{PreLogin, Server};
 use crate::relay;
@@ -28,7 +28,7 @@ pub(crate) async fn serve(
     let tried = Mutex::default();
     let mut door = PreLogin { server, at, id, client: peer, local, begun: Instant::now(), tried };
     // On the heap and gone before the relay begins: a session that lasts for hours is no larger for it.
-    let outcome = Box::pin(before_login(&mut door, &listener, tcp)).await;
+    let outcome = Box::pin(before_login(&mut door, listener, tcp)).await;
     let record = Record::new(door.id, door.protocol(), door.client, door.begun);
     let patience = door.snapshot().limits.farewell;
     let server = door.server.clone();
@@ -53,18 +53,18 @@ pub(crate) async fn serve(
 
 async fn before_login(
     door: &mut PreLogin,
-    listener: &ImapListener,
+    listener: Arc<ImapListener>,
     mut tcp: TcpStream,
 ) -> Result<Box<Joined>, Ended> {
     let limits = door.snapshot().limits.clone();
-    let mut ends = (door.client, door.local);
+    let mut ends = Ends { client: door.client, local: door.local };
     read_proxy_header(&mut tcp, &door.at, &mut ends).await?;
-    (door.client, door.local) = ends;
+    (door.client, door.local) = (ends.client, ends.local);
     let mut until = door.begun + limits.before_login;
     let mut stream = ClientStream::Plain(tcp);
     let mut privacy = match &listener.plaintext_from {
         None => {
-            stream = secure(door, listener, stream, None, until).await?;
+            stream = secure(door, &listener, stream, None, until).await?;
             Privacy::Tls
         }
         Some(networks) => {
@@ -81,9 +81,9 @@ async fn before_login(
         return Err(Ended::new(By::Operator, Stage::Preauth, Cause::Stopping));
     }
     loop {
-        match Box::pin(preauth::converse(door, listener, stream, privacy, &mut until)).await? {
+        match Box::pin(preauth::converse(door, &listener, stream, privacy, &mut until)).await? {
             preauth::Next::StartTls(plain, proof) => {
-                stream = secure(door, listener, plain, Some(proof), until).await?;
+                stream = secure(door, &listener, plain, Some(proof), until).await?;
                 privacy = Privacy::Tls;
             }
             preauth::Next::Joined(joined) => return Ok(joined),

@@ -2,6 +2,7 @@
 
 use super::joined::Joined;
 use super::preauth::{Next, converse};
+use crate::accepted::Ends;
 use crate::login::PreLogin;
 use crate::relay;
 use crate::session::{By, Cause, Ended, Order, Why};
@@ -22,7 +23,7 @@ async fn talk(world: &World, stream: DuplexStream) -> Result<Box<Joined>, Ended>
     let at = world.listener(10993);
     let Serves::Imap(listener) = at.listener().serves.clone() else { panic!("not IMAP") };
     let server = world.parts.acceptor.imap.clone();
-    let (client, local) = world.ends(10993);
+    let Ends { client, local } = world.ends(10993);
     let id = server.ids.next();
     let mut until = Instant::now() + Duration::from_secs(60);
     let door = PreLogin { server, at, id, client, local, begun: Instant::now(), tried: Mutex::default() };

@@ -51,10 +51,16 @@ pub(super) async fn attempt(
             return Try::Out;
         }
         // The archive may have been moved meanwhile.
-        permit = match home(door, key).await {
-            Ok((permit, _)) => permit,
+        let now = match home(door, key).await {
+            Ok((now, host)) => {
+                session.goes_to(&host.id);
+                now
+            }
             Err(without) => return without,
         };
+        // Its turn was at the former home.
+        turn = turn.filter(|_| now.host() == permit.host());
+        permit = now;
     }
     let lease = match server.router.lease(&permit, Service::Imap) {
         Ok(lease) => lease,
@@ -63,7 +69,6 @@ pub(super) async fn attempt(
             return Try::Out;
         }
     };
-    session.goes_to(&lease.backend().id);
     log_in(door, claim, &permit, lease, turn).await
 }
 

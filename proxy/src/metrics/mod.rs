@@ -75,7 +75,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// A metrics at zero.
+    /// All at zero.
     ///
     /// # Errors
     /// The exporter's.

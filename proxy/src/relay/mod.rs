@@ -3,11 +3,11 @@
 //! Holds no buffer while nothing flows: each worker thread has one, which its sessions use in turn. Whatever
 //! cannot be passed on at once is kept in a leg, and nothing more is read for that leg until it has gone.
 
+mod direction;
 mod end;
 mod leg;
 mod pump;
 mod splice;
-mod way;
 
 pub(crate) use end::End;
 pub(crate) use splice::splice;
@@ -44,21 +44,21 @@ pub(crate) async fn run<F: Follow>(
     counted: &Bytes,
     patience: Duration,
 ) -> End {
-    let goodbye = streams.follower.goodbye();
     let mut pump = Pump::new(session, *streams, counted);
     let end = std::future::poll_fn(|cx| pump.poll(cx)).await;
     match (end.last_words, end.ended.by) {
         // Bare: what the client has seen ends in the middle, and it should know.
         (LastWords::None, _) => {}
         (last_words, By::Backend) if end.ended.cause == Cause::Closed => {
-            let mut words = Some(last_words.words(goodbye));
+            let mut words = Some(last_words.words(pump.goodbye()));
             let rest = std::future::poll_fn(|cx| pump.poll_rest(cx, &mut words));
             let _ = timeout(patience, rest).await;
         }
         // Nothing that the client still says goes on.
         (last_words, _) => {
+            let goodbye = last_words.words(pump.goodbye());
             let (client, unsent) = pump.into_client();
-            let words = [unsent.as_slice(), last_words.words(goodbye)].concat();
+            let words = [unsent.as_slice(), goodbye].concat();
             Box::pin(farewell(client, &words, patience)).await;
         }
     }

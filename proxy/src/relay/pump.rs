@@ -1,9 +1,9 @@
 //! The relay itself: one hand-written state machine, polled when either side or an order wakes it.
 
 use super::Streams;
+use super::direction::{Broken, Did, Direction, Watchers};
 use super::end::{End, LastWords};
 use super::leg::{BUFFER, Leg, STEPS, TURN};
-use super::way::{Broken, Did, Watchers, Way};
 use crate::metrics::Bytes;
 use crate::session::{By, Cause, Doing, Ended, Order, Session, Stage, Urgency};
 use crate::tls::ClientStream;
@@ -55,6 +55,11 @@ impl<'s, F: Follow> Pump<'s, F> {
         self.client.poll_close(cx).map(|_| ())
     }
 
+    /// What the client is told between two responses where its session ends.
+    pub(crate) fn goodbye(&self) -> &'static [u8] {
+        self.follower.goodbye()
+    }
+
     /// The client's stream and what it has not been sent.
     pub(crate) fn into_client(self) -> (ClientStream, Vec<u8>) {
         self.client.into_parts()
@@ -62,10 +67,10 @@ impl<'s, F: Follow> Pump<'s, F> {
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let order = self.watchers.session.order(cx.waker());
-        if order.urgency == Urgency::End {
+        if let Some(order) = order.filter(|order| order.urgency == Urgency::End) {
             return Poll::Ready(self.ordered(order));
         }
-        let stop = order.urgency == Urgency::Goodbye;
+        let stop = order.is_some();
         let begun = self.client.total + self.backend.total;
         for _ in 0..STEPS {
             if self.client.total + self.backend.total - begun >= TURN {
@@ -80,7 +85,7 @@ impl<'s, F: Follow> Pump<'s, F> {
                 Ok(moved) => moved,
                 Err(broken) => return Poll::Ready(self.broken(broken)),
             };
-            if stop && self.follower.at_boundary() {
+            if let Some(order) = order.filter(|_| self.follower.at_boundary()) {
                 return Poll::Ready(self.ordered(order));
             }
             if let Some(end) = self.ended(cx) {
@@ -101,13 +106,13 @@ impl<'s, F: Follow> Pump<'s, F> {
 
     /// From the client to the backend.
     fn up(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Result<Did, Broken> {
-        Way::Up.flow(cx, buf, (&mut self.client, &mut self.backend), &mut self.follower, self.watchers)
+        Direction::Up.flow(cx, buf, (&mut self.client, &mut self.backend), &mut self.follower, self.watchers)
     }
 
     /// From the backend to the client.
     fn down(&mut self, cx: &mut Context<'_>, buf: &mut [u8], stop: bool) -> Result<Did, Broken> {
         let legs = (&mut self.backend, &mut self.client);
-        Way::Down { stop }.flow(cx, buf, legs, &mut self.follower, self.watchers)
+        Direction::Down { stop }.flow(cx, buf, legs, &mut self.follower, self.watchers)
     }
 
     /// Passes half-closes on, and says whether both sides have ended.

@@ -3,7 +3,7 @@
 use super::leg::{BUFFER, Leg, STEPS, TURN};
 use crate::accepted::farewell;
 use crate::metrics::Bytes;
-use crate::session::{By, Cause, Doing, Ended, Session, Stage, Urgency};
+use crate::session::{By, Cause, Doing, Ended, Session, Stage};
 use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -33,9 +33,8 @@ pub(crate) async fn splice(
     let mut backend = Leg::new(backend, Vec::new(), Vec::new());
     let (mut up, mut down) = (Way::Open, Way::Open);
     let ended = std::future::poll_fn(|cx| {
-        let order = session.order(cx.waker());
         // There is no place for a goodbye in a protocol that nobody follows.
-        if order.urgency != Urgency::None {
+        if let Some(order) = session.order(cx.waker()) {
             let (by, cause) = Cause::ordered(order.why);
             return Poll::Ready(Ended::new(by, Stage::Relay, cause));
         }

@@ -45,11 +45,7 @@ impl Router {
                 tracing::error!(%error, "the directory cannot be read");
             }
             (Decision::Outage(Outage::UnknownHost), Answer::Placed { placement, .. }) => {
-                tracing::error!(
-                    user = key.name(),
-                    host = placement.host.as_str(),
-                    "the directory names a host that is not configured"
-                );
+                tell_unknown(key, &placement.host);
             }
             _ => {}
         }
@@ -87,7 +83,11 @@ impl Router {
     /// # Errors
     /// [`Unavailable`], when anything holds the host.
     pub(crate) fn lease(&self, permit: &Permit, service: Service) -> Result<Lease<Host>, Unavailable> {
-        self.fleet.roster().lease(permit, service)
+        let leased = self.fleet.roster().lease(permit, service);
+        if let Err(Unavailable::Gone) = leased {
+            tell_unknown(permit.key(), permit.host());
+        }
+        leased
     }
 
     fn decided(&self, key: &ArchiveKey, found: Result<Found, DirectoryError>) -> Decided {
@@ -110,4 +110,8 @@ impl Router {
         let facts = Facts { home, is_moving: roster.moving(key).is_some(), is_configured };
         Decided { decision: route::decide(key, facts), answer }
     }
+}
+
+fn tell_unknown(key: &ArchiveKey, host: &str) {
+    tracing::error!(user = key.name(), host, "the directory names a host that is not configured");
 }

@@ -1,10 +1,8 @@
 //! What a session can be told by others.
 
-/// How a session is to end. Later ones outrank earlier ones.
+/// When a session is to end. Later ones outrank earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Urgency {
-    /// Not at all.
-    None,
     /// Between two responses, with a goodbye.
     Goodbye,
     /// At once, wherever it stands.
@@ -28,10 +26,10 @@ pub(crate) enum Why {
     Stopping,
 }
 
-const URGENCIES: [Urgency; 3] = [Urgency::None, Urgency::Goodbye, Urgency::End];
+const URGENCIES: [Urgency; 2] = [Urgency::Goodbye, Urgency::End];
 const WHYS: [Why; 6] = [Why::Idle, Why::Stalled, Why::Drained, Why::Stopped, Why::Kicked, Why::Stopping];
 
-/// What a session has been told.
+/// That a session is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Order {
     pub(crate) urgency: Urgency,
@@ -39,9 +37,6 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// Go on.
-    pub(crate) const NONE: Self = Self { urgency: Urgency::None, why: Why::Idle };
-
     pub(crate) fn goodbye(why: Why) -> Self {
         Self { urgency: Urgency::Goodbye, why }
     }
@@ -50,15 +45,15 @@ impl Order {
         Self { urgency: Urgency::End, why }
     }
 
-    /// One number, larger for what outranks.
+    /// One number above 0, larger for what outranks.
     pub(super) fn rank(self) -> u8 {
-        (self.urgency as u8) << 4 | self.why as u8
+        (self.urgency as u8 + 1) << 4 | self.why as u8
     }
 
-    /// The order of this rank.
-    pub(super) fn ranked(rank: u8) -> Self {
-        let urgency = URGENCIES.into_iter().find(|urgency| *urgency as u8 == rank >> 4);
-        let why = WHYS.into_iter().find(|why| *why as u8 == rank & 0xf);
-        urgency.zip(why).map_or(Self::NONE, |(urgency, why)| Self { urgency, why })
+    /// The order of this rank; 0: none.
+    pub(super) fn ranked(rank: u8) -> Option<Self> {
+        let urgency = URGENCIES.into_iter().find(|urgency| *urgency as u8 + 1 == rank >> 4)?;
+        let why = WHYS.into_iter().find(|why| *why as u8 == rank & 0xf)?;
+        Some(Self { urgency, why })
     }
 }

@@ -114,12 +114,12 @@ impl Session {
     }
 
     /// What it has been told.
-    pub(crate) fn told(&self) -> Order {
+    pub(crate) fn told(&self) -> Option<Order> {
         Order::ranked(self.order.load(Ordering::Acquire))
     }
 
     /// What it has been told. `waker` is woken at the next order.
-    pub(crate) fn order(&self, waker: &Waker) -> Order {
+    pub(crate) fn order(&self, waker: &Waker) -> Option<Order> {
         self.waker.register(waker);
         self.told()
     }
@@ -127,8 +127,8 @@ impl Session {
     /// Returns with the first order.
     pub(crate) async fn ordered(&self) -> Order {
         std::future::poll_fn(|cx| match self.order(cx.waker()) {
-            Order::NONE => std::task::Poll::Pending,
-            order => std::task::Poll::Ready(order),
+            None => std::task::Poll::Pending,
+            Some(order) => std::task::Poll::Ready(order),
         })
         .await
     }
@@ -235,7 +235,7 @@ impl Table {
             backend: Mutex::new(None),
             epoch: self.epoch,
             begun: 0,
-            order: AtomicU8::new(Order::NONE.rank()),
+            order: AtomicU8::new(0),
             waker: AtomicWaker::new(),
             doing: AtomicU8::new(Doing::Connecting as u8),
             active: AtomicU32::new(0),

@@ -1,6 +1,6 @@
 //! A connection of plain TCP, spread over the members of an array.
 
-use crate::accepted::{Accepted, Places, read_proxy_header};
+use crate::accepted::{Accepted, Ends, Places, read_proxy_header};
 use crate::active::ListenerContext;
 use crate::id::{Id, Ids};
 use crate::metrics::Metrics;
@@ -9,7 +9,6 @@ use crate::session::Table;
 use crate::session::{About, By, Cause, Ended, Entry, Record, Stage};
 use crate::shutdown::Shutdown;
 use socket2::SockRef;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -47,10 +46,18 @@ pub(crate) async fn serve(
     let begun = Instant::now();
     let id = server.ids.next();
     let mut session = None;
-    let outcome =
-        Box::pin(find_member(&server, &at, &listener, &mut tcp, id, (peer, local), &mut session)).await;
+    let outcome = Box::pin(find_member(
+        &server,
+        &at,
+        &listener,
+        &mut tcp,
+        id,
+        Ends { client: peer, local },
+        &mut session,
+    ))
+    .await;
     let patience = at.active.snapshot.limits.farewell;
-    drop(at);
+    drop((at, listener));
     drop(places.door);
     let client = session.as_ref().map_or(peer, |session: &Entry| session.about.client);
     let record = Record::new(id, Protocol::Tcp, client, begun);
@@ -87,7 +94,7 @@ async fn find_member(
     listener: &TcpListener,
     tcp: &mut TcpStream,
     id: Id,
-    mut ends: (SocketAddr, SocketAddr),
+    mut ends: Ends,
     session: &mut Option<Entry>,
 ) -> Result<Found, Ended> {
     let limits = &at.active.snapshot.limits;
@@ -98,10 +105,10 @@ async fn find_member(
             Stage::Preauth,
             Cause::Protocol("port"),
         ))?,
-        false => ends.1.port(),
+        false => ends.local.port(),
     };
     read_proxy_header(tcp, at, &mut ends).await?;
-    let (client, local) = ends;
+    let Ends { client, local } = ends;
     let about = About {
         id,
         protocol: Protocol::Tcp,

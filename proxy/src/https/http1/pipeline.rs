@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use usher_wire::http1::Fault;
 
-/// Server by both.
+/// Shared by both.
 #[derive(Clone, Default)]
 pub(crate) struct Pipeline(Arc<Inner>);
 

@@ -25,7 +25,7 @@ use usher_policy::identity::Naming;
 use usher_policy::route::Decision;
 use usher_wire::http::path;
 
-/// Claimant request it is.
+/// Whose request it is, as it says.
 #[derive(Debug)]
 pub(crate) enum Claimant {
     /// Of whoever has this key, whom the directory knows.
@@ -114,7 +114,7 @@ fn named(
     by: NamedBy,
     is_certain: bool,
 ) -> Named {
-    let arrival = Arrival { local: Some(client.ends.1.ip()), server_name: Some(&valid.asked.name) };
+    let arrival = Arrival { local: Some(client.ends.local.ip()), server_name: Some(&valid.asked.name) };
     Named { key: names.key(typed, &at.active.snapshot.domains, arrival), by, is_certain }
 }
 
@@ -156,12 +156,13 @@ fn explicit(
             named(*names, one_of(parts.uri.query()?.as_bytes(), parameter)?.as_bytes(), NamedBy::Query, false)
         }
         Identity::Host { host } => {
-            let arrival = Arrival { local: Some(client.ends.1.ip()), server_name: Some(&valid.asked.name) };
+            let arrival =
+                Arrival { local: Some(client.ends.local.ip()), server_name: Some(&valid.asked.name) };
             let key = host.find(&valid.asked.name, &at.active.snapshot.domains, arrival)?;
             Some(Named { key: Some(key), by: NamedBy::Host, is_certain: false })
         }
         Identity::Header { name, senders, names } => {
-            let value = parts.headers.get(name).filter(|_| is_in(client.ends.0.ip(), senders))?;
+            let value = parts.headers.get(name).filter(|_| is_in(client.ends.client.ip(), senders))?;
             named(*names, value.as_bytes(), NamedBy::Header, true)
         }
         Identity::ClientCertificate => {

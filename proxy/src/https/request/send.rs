@@ -45,7 +45,7 @@ impl Routed {
         let expects = parts.headers.contains_key(EXPECT) && !opened.body.is_empty();
         let may_not_set = |name: &str| sets_identity(https, &client, name);
         let (version, id) = (parts.version, record.id);
-        let (asked, teller) = (&opened.validated.asked, (&client.told, client.ends.0.ip()));
+        let (asked, teller) = (&opened.validated.asked, (&client.told, client.ends.client.ip()));
         fields::to_backend(&mut parts.headers, teller, https, version, asked, id, may_not_set);
         if expects {
             parts.headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
@@ -104,7 +104,7 @@ fn bound_by(
 fn sets_identity(https: &Https, client: &Client, name: &str) -> bool {
     https.identities.iter().any(|identity| match identity {
         Identity::Header { name: known, senders, .. } => {
-            known == name && !fields::is_in(client.ends.0.ip(), senders)
+            known == name && !fields::is_in(client.ends.client.ip(), senders)
         }
         _ => false,
     })

@@ -65,7 +65,7 @@ async fn what_usher_answers_itself() {
 #[tokio::test]
 async fn a_request_goes_to_the_host_of_its_user() {
     let world = World::new("").await;
-    let _backend = Scripted::start((world.ends(10443).1.ip(), 10080).into(), |mut conn| {
+    let _backend = Scripted::start((world.ends(10443).local.ip(), 10080).into(), |mut conn| {
         let mut host = String::new();
         while let Some(line) = conn.line().filter(|line| !line.is_empty()) {
             if let Some(named) = line.strip_prefix("host: ") {

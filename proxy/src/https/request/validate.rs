@@ -74,7 +74,7 @@ pub(crate) fn validate(
         check_as_the_reader_of_http1(&parts, &snapshot.limits)?;
     }
     // A front of one's own has a name of its own (RFC 9110 section 7.4).
-    let is_front = fields::is_in(client.ends.0.ip(), &snapshot.https.trusted);
+    let is_front = fields::is_in(client.ends.client.ip(), &snapshot.https.trusted);
     if !is_front && client.server_name.as_ref().is_some_and(|wanted| *wanted != asked.name) {
         return Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, "misdirected").into());
     }

@@ -41,7 +41,7 @@ fn of_member(
     let wanted = own.map(|member| &*member.id.name).or(member);
     let wanted = wanted.filter(|wanted| tried.iter().all(|tried| &*tried.name != *wanted));
     let there = wanted.and_then(|wanted| roster.lease_of(permit, Service::Http, wanted));
-    let source = client.ends.0.ip().to_canonical();
+    let source = client.ends.client.ip().to_canonical();
     let lease = there.or_else(|| roster.lease_any(permit, Service::Http, source, tried)).ok_or(none)?;
     Ok(Held::Member(lease))
 }

@@ -81,7 +81,7 @@ async fn open(
     {
         return Ok(link);
     }
-    // Of those who want a server one at the same time, one opens it.
+    // Of those who want a shared one at the same time, one opens it.
     let mut turn = None;
     if let Some(pool) = server.web.pool(target).filter(|_| pools && !own && version == HttpVersion::Two) {
         turn = timeout_at(until, pool.turn(target)).await.ok();
@@ -96,7 +96,7 @@ async fn open(
         deadlines.connect = (until.saturating_duration_since(begun) / 2).max(LEAST);
     }
     let id = record.id.to_string();
-    let on_behalf = OnBehalf { source: client.ends.0, destination: client.ends.1, session: &id };
+    let on_behalf = OnBehalf { source: client.ends.client, destination: client.ends.local, session: &id };
     // Seldom, and large: apart, so that a request which finds a connection is no larger for it.
     let opened = Box::pin(Link::open(target, version, on_behalf, &deadlines)).await;
     if let Some(held) = &record.held {

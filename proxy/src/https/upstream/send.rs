@@ -87,10 +87,9 @@ pub(super) async fn send(
 async fn ended(record: &RequestRecord) -> Ended {
     std::future::poll_fn(|cx| {
         let Some(session) = &record.session else { return Poll::Pending };
-        let order = session.order(cx.waker());
-        if order.urgency != Urgency::End {
+        let Some(order) = session.order(cx.waker()).filter(|order| order.urgency == Urgency::End) else {
             return Poll::Pending;
-        }
+        };
         let (by, cause) = EndCause::ordered(order.why);
         Poll::Ready(Ended::new(by, EndStage::Login, cause))
     })

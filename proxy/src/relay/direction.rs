@@ -13,7 +13,7 @@ const AHEAD: usize = 16 * 1024;
 
 /// Which one.
 #[derive(Clone, Copy)]
-pub(super) enum Way {
+pub(super) enum Direction {
     /// From the client to the backend.
     Up,
     /// From the backend to the client; with `stop`, no further than to the end of a response.
@@ -44,7 +44,7 @@ pub(super) struct Watchers<'s> {
     pub(super) counted: &'s Bytes,
 }
 
-impl Way {
+impl Direction {
     /// Sends what is kept for `to`, and reads once from `from`, past `follower`.
     pub(super) fn flow<F, T>(
         self,

@@ -7,48 +7,71 @@ use crate::active::ListenerContext;
 use crate::login::{PreLogin, Server};
 use crate::relay;
 use crate::session::{By, Cause, Ended, Record, Stage};
+use crate::slot::Slot;
 use crate::tls::{self, ClientStream, HandshakeFault};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use usher_config::snapshot::ImapListener;
 use usher_wire::imap::capability::Privacy;
 use usher_wire::imap::reply::{self, Code};
 
-/// Serves one connection to its end.
-pub(crate) async fn serve(
+/// Serves one connection to its end. What it needs before its relay begins is on the heap and gone by then: a session that
+/// lasts for hours is no larger for it.
+pub(crate) fn serve(
     server: Arc<Server>,
     at: ListenerContext,
     listener: Arc<ImapListener>,
     accepted: Accepted,
     places: Places,
-) {
-    let Accepted { tcp, peer, local } = accepted;
-    let id = server.ids.next();
-    let tried = Mutex::default();
-    let mut door = PreLogin { server, at, id, client: peer, local, begun: Instant::now(), tried };
-    // On the heap and gone before the relay begins: a session that lasts for hours is no larger for it.
-    let outcome = Box::pin(before_login(&mut door, listener, tcp)).await;
-    let record = Record::new(door.id, door.protocol(), door.client, door.begun);
-    let patience = door.snapshot().limits.farewell;
-    let server = door.server.clone();
-    let tried = door.take_tried();
-    // With it goes the setting that the connection began with.
-    drop(door);
-    drop(places.door);
-    match outcome {
-        Ok(joined) => {
+) -> impl Future<Output = ()> + Send {
+    let Places { connection, door } = places;
+    let beginning = Box::pin(begin(server, at, listener, accepted, door));
+    async move {
+        if let Some(Begun { server, joined, record, patience }) = beginning.await {
             let Joined { session, lease, streams } = *joined;
             let end = relay::run(&session, streams, &server.metrics.bytes, patience).await;
             let host = &lease.backend().config.name;
             record.write(&server.metrics, &session.about.user, host, end.ended, end.octets);
         }
+        drop(connection);
+    }
+}
+
+/// A connection whose relay can begin.
+struct Begun {
+    server: Arc<Server>,
+    joined: Box<Joined>,
+    record: Record,
+    patience: Duration,
+}
+
+/// Everything before the relay. `None`: it has ended, and has its record.
+async fn begin(
+    server: Arc<Server>,
+    at: ListenerContext,
+    listener: Arc<ImapListener>,
+    accepted: Accepted,
+    slot: Option<Slot>,
+) -> Option<Begun> {
+    let Accepted { tcp, peer, local } = accepted;
+    let id = server.ids.next();
+    let tried = Mutex::default();
+    let mut door = PreLogin { server, at, id, client: peer, local, begun: Instant::now(), tried };
+    let outcome = before_login(&mut door, listener, tcp).await;
+    let record = Record::new(door.id, door.protocol(), door.client, door.begun);
+    let (server, patience) = (door.server.clone(), door.snapshot().limits.farewell);
+    drop(slot);
+    match outcome {
+        Ok(joined) => Some(Begun { server, joined, record, patience }),
         Err(ended) => {
+            let tried = door.take_tried();
             let (user, host) = tried.as_ref().map_or(("", ""), |tried| (&*tried.user, &*tried.host));
             record.write(&server.metrics, user, host, ended, (0, 0));
+            None
         }
     }
-    drop(places.connection);
 }
 
 async fn before_login(

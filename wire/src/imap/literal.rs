@@ -29,6 +29,10 @@ pub fn announced(line: &[u8]) -> Announced {
     let Some((b'}', head)) = line.split_last() else { return Announced::Nothing };
     let Some(open) = memrchr(b'{', head) else { return Announced::Nothing };
     let inside = head.get(open + 1..).unwrap_or_default();
+    if inside.contains(&b'"') {
+        // The first brace is of a quoted string, and the last one of an atom: `LOGIN "{" }`.
+        return Announced::Nothing;
+    }
     let (digits, sync) = match inside.split_last() {
         Some((b'+', digits)) => (digits, false),
         _ => (inside, true),
@@ -75,6 +79,8 @@ mod tests {
             ("}", Announced::Nothing),
             ("a NOOP", Announced::Nothing),
             ("a LOGIN \"{3}\"", Announced::Nothing),
+            ("a LOGIN \"{\" }", Announced::Nothing),
+            ("a LOGIN \"{3\" x}", Announced::Nothing),
             ("", Announced::Nothing),
         ] {
             assert_eq!(announced(line.as_bytes()), expected, "{line}");

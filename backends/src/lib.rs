@@ -15,5 +15,6 @@ pub mod observer;
 pub mod roster;
 pub mod state;
 pub mod state_dir;
+pub mod store;
 
 pub use observer::Observer;

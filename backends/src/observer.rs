@@ -5,7 +5,6 @@ use crate::fault::ConnectFault;
 use crate::hold::AgentWord;
 use crate::learnt::Learnt;
 use std::time::Duration;
-use usher_config::Fault;
 
 /// What is known of one service.
 #[derive(Debug, Clone, Default)]
@@ -31,8 +30,8 @@ pub trait Observer: Send + Sync {
     /// A backend's pinned certificate nears its end or is past it: `not_after` in seconds since 1970.
     fn pinned_certificate_ends(&self, host: &str, not_after: i64, expired: bool);
 
-    /// A host that was added at run time cannot be read by this version.
-    fn added_host_unreadable(&self, host: &str, faults: &[Fault]);
+    /// A host that was added at run time cannot be used by this version.
+    fn added_host_unusable(&self, host: &str, why: &str);
 
     /// A service was probed.
     fn probed(&self, id: &BackendId, service: Service, report: &Report);

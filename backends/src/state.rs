@@ -5,8 +5,9 @@
 
 use crate::directory::{key_of, kind};
 use crate::hold::{HoldKind, KeyHold, OperatorHold};
+use crate::store::{AddedHost, FleetChange, Follower, Store, StoreError};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 use usher_policy::ArchiveKey;
 
@@ -31,26 +32,7 @@ const SECOND: &str = "
     ) WITHOUT ROWID;
 ";
 
-/// What went wrong with the file.
-#[derive(Debug, thiserror::Error)]
-pub enum StateError {
-    /// There is no room for the change; nothing has changed.
-    #[error("state.db: the disk is full")]
-    Full,
-    /// SQLite's word.
-    #[error("state.db: {0}")]
-    Sqlite(rusqlite::Error),
-    /// Another version of usher wrote it.
-    #[error("{path}: its schema has version {found}, this usher knows version {SCHEMA}")]
-    Version {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: u32,
-    },
-}
-
-impl From<rusqlite::Error> for StateError {
+impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full,
@@ -59,28 +41,18 @@ impl From<rusqlite::Error> for StateError {
     }
 }
 
-/// A host that was added at run time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AddedHost {
-    /// Its name.
-    pub name: String,
-    /// Its `[[instance_host]]` section.
-    pub definition: String,
-    /// When it was added or last changed, in seconds since 1970.
-    pub since: i64,
-    /// By whom.
-    pub by: String,
+/// The file, which is the store of a single node.
+pub struct State {
+    file: Connection,
+    follower: Option<Follower>,
 }
-
-/// The file.
-pub struct State(Connection);
 
 impl State {
     /// Opens `state.db` in `state_dir`, making it where there is none and renewing an older version's.
     ///
     /// # Errors
     /// When it cannot be opened, or a later version of usher wrote it.
-    pub fn open(state_dir: &Path) -> Result<Self, StateError> {
+    pub fn open(state_dir: &Path) -> Result<Self, StoreError> {
         let path = state_dir.join("state.db");
         let mut connection = Connection::open(&path)?;
         connection.busy_timeout(Duration::from_secs(10))?;
@@ -98,7 +70,7 @@ impl State {
                 transaction.execute_batch(SECOND)?;
                 transaction.execute("UPDATE meta SET value = ?1 WHERE name = 'schema'", [SCHEMA])?;
             }
-            Some(found) => return Err(StateError::Version { path, found }),
+            Some(found) => return Err(StoreError::Version { path, found, known: SCHEMA }),
             None => {
                 transaction.execute_batch(TABLES)?;
                 transaction.execute_batch(SECOND)?;
@@ -106,16 +78,16 @@ impl State {
             }
         }
         transaction.commit()?;
-        Ok(Self(connection))
+        Ok(Self { file: connection, follower: None })
     }
 
     /// The holds of operators, by the names of hosts and members.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn operator_holds(&self) -> Result<Vec<(String, OperatorHold)>, StateError> {
+    pub fn operator_holds(&self) -> Result<Vec<(String, OperatorHold)>, StoreError> {
         let mut select =
-            self.0.prepare("SELECT name, since, by, why, kind FROM operator_hold ORDER BY name")?;
+            self.file.prepare("SELECT name, since, by, why, kind FROM operator_hold ORDER BY name")?;
         let holds = select.query_map([], |row| {
             let kind: String = row.get(4)?;
             let kind = if kind == HoldKind::Drain.name() { HoldKind::Drain } else { HoldKind::Stop };
@@ -124,33 +96,12 @@ impl State {
         Ok(holds.collect::<Result<_, _>>()?)
     }
 
-    /// Sets the hold on `name`.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn hold(&self, name: &str, hold: &OperatorHold) -> Result<(), StateError> {
-        self.0.execute(
-            "INSERT OR REPLACE INTO operator_hold (name, since, by, why, kind) VALUES (?1, ?2, ?3, ?4, ?5)",
-            (name, hold.since, &hold.by, &hold.why, hold.kind.name()),
-        )?;
-        Ok(())
-    }
-
-    /// Takes the hold on `name` back.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn release(&self, name: &str) -> Result<(), StateError> {
-        self.0.execute("DELETE FROM operator_hold WHERE name = ?1", [name])?;
-        Ok(())
-    }
-
     /// The holds on keys.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn key_holds(&self) -> Result<Vec<(ArchiveKey, KeyHold)>, StateError> {
-        let mut select = self.0.prepare("SELECT kind, key, since, by, why FROM key_hold")?;
+    pub fn key_holds(&self) -> Result<Vec<(ArchiveKey, KeyHold)>, StoreError> {
+        let mut select = self.file.prepare("SELECT kind, key, since, by, why FROM key_hold")?;
         let holds = select.query_map([], |row| {
             let hold = KeyHold { since: row.get(2)?, by: row.get(3)?, why: row.get(4)? };
             Ok((key_of(row.get(0)?, row.get(1)?), hold))
@@ -158,67 +109,72 @@ impl State {
         Ok(holds.collect::<Result<_, _>>()?)
     }
 
-    /// Sets the hold on `key`.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn hold_key(&self, key: &ArchiveKey, hold: &KeyHold) -> Result<(), StateError> {
-        self.0.execute(
-            "INSERT OR REPLACE INTO key_hold VALUES (?1, ?2, ?3, ?4, ?5)",
-            (kind(key), key.name(), hold.since, &hold.by, &hold.why),
-        )?;
-        Ok(())
-    }
-
-    /// Takes the hold on `key` back.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn release_key(&self, key: &ArchiveKey) -> Result<(), StateError> {
-        self.0.execute("DELETE FROM key_hold WHERE kind = ?1 AND key = ?2", (kind(key), key.name()))?;
-        Ok(())
-    }
-
     /// The hosts that were added at run time, by name.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn hosts(&self) -> Result<Vec<AddedHost>, StateError> {
-        let mut select = self.0.prepare("SELECT name, definition, since, by FROM host ORDER BY name")?;
+    pub fn hosts(&self) -> Result<Vec<AddedHost>, StoreError> {
+        let mut select = self.file.prepare("SELECT name, definition, since, by FROM host ORDER BY name")?;
         let hosts = select.query_map([], |row| {
             Ok(AddedHost { name: row.get(0)?, definition: row.get(1)?, since: row.get(2)?, by: row.get(3)? })
         })?;
         Ok(hosts.collect::<Result<_, _>>()?)
     }
 
-    /// Adds a host, or puts another definition in place of its former one.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn put_host(&self, host: &AddedHost) -> Result<(), StateError> {
-        self.0.execute(
-            "INSERT OR REPLACE INTO host VALUES (?1, ?2, ?3, ?4)",
-            (&host.name, &host.definition, host.since, &host.by),
-        )?;
-        Ok(())
-    }
-
-    /// Removes a host, and with `released` any hold on it.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn remove_host(&mut self, name: &str, released: bool) -> Result<(), StateError> {
-        let transaction = self.0.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute("DELETE FROM host WHERE name = ?1", [name])?;
-        if released {
-            transaction.execute("DELETE FROM operator_hold WHERE name = ?1", [name])?;
-        }
-        transaction.commit()?;
+    fn write(&mut self, change: &FleetChange) -> Result<(), StoreError> {
+        match change {
+            FleetChange::Hold { name, hold } => self.file.execute(
+                "INSERT OR REPLACE INTO operator_hold (name, since, by, why, kind) VALUES (?1, ?2, ?3, ?4, ?5)",
+                (name, hold.since, &hold.by, &hold.why, hold.kind.name()),
+            )?,
+            FleetChange::Release { name } => {
+                self.file.execute("DELETE FROM operator_hold WHERE name = ?1", [name])?
+            }
+            FleetChange::HoldKey { key, hold } => self.file.execute(
+                "INSERT OR REPLACE INTO key_hold VALUES (?1, ?2, ?3, ?4, ?5)",
+                (kind(key), key.name(), hold.since, &hold.by, &hold.why),
+            )?,
+            FleetChange::ReleaseKey { key } => self
+                .file
+                .execute("DELETE FROM key_hold WHERE kind = ?1 AND key = ?2", (kind(key), key.name()))?,
+            FleetChange::PutHost(host) => self.file.execute(
+                "INSERT OR REPLACE INTO host VALUES (?1, ?2, ?3, ?4)",
+                (&host.name, &host.definition, host.since, &host.by),
+            )?,
+            FleetChange::RemoveHost { name, released } => {
+                let transaction = self.file.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let removed = transaction.execute("DELETE FROM host WHERE name = ?1", [name])?;
+                if *released {
+                    transaction.execute("DELETE FROM operator_hold WHERE name = ?1", [name])?;
+                }
+                transaction.commit()?;
+                removed
+            }
+        };
         Ok(())
     }
 }
 
-fn version(connection: &Connection) -> Result<Option<u32>, StateError> {
+impl Store for State {
+    fn watch(&mut self, follower: Follower) -> Result<Vec<FleetChange>, StoreError> {
+        let operators =
+            self.operator_holds()?.into_iter().map(|(name, hold)| FleetChange::Hold { name, hold });
+        let keys = self.key_holds()?.into_iter().map(|(key, hold)| FleetChange::HoldKey { key, hold });
+        let hosts = self.hosts()?.into_iter().map(FleetChange::PutHost);
+        self.follower = Some(follower);
+        Ok(operators.chain(keys).chain(hosts).collect())
+    }
+
+    fn append(&mut self, change: FleetChange) -> Result<(), StoreError> {
+        self.write(&change)?;
+        if let Some(follower) = &self.follower {
+            follower(change);
+        }
+        Ok(())
+    }
+}
+
+fn version(connection: &Connection) -> Result<Option<u32>, StoreError> {
     let there: u32 =
         connection
             .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'", [], |row| row.get(0))?;
@@ -262,8 +218,8 @@ mod tests {
     fn a_later_version_is_told() {
         let dir = tempfile::tempdir().unwrap();
         let state = State::open(dir.path()).unwrap();
-        state.0.execute("UPDATE meta SET value = 99", []).unwrap();
+        state.file.execute("UPDATE meta SET value = 99", []).unwrap();
         drop(state);
-        assert!(matches!(State::open(dir.path()), Err(StateError::Version { found: 99, .. })));
+        assert!(matches!(State::open(dir.path()), Err(StoreError::Version { found: 99, .. })));
     }
 }

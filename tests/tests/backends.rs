@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use usher_backends::roster::{HoldKind, OperatorHold};
 use usher_backends::state::State;
+use usher_backends::store::{FleetChange, Store};
 use usher_tests::archive::{Event, Options, Tls};
 use usher_tests::certificate::Certificate;
 use usher_tests::client::Client;
@@ -330,7 +331,8 @@ fn a_host_that_an_operator_holds_is_out_at_once() {
     let state_dir = setup.dir.path().join("state");
     let setup = with_host(setup, "tls = \"none\"", "");
     let hold = OperatorHold { kind: HoldKind::Stop, since: 0, by: "test".into(), why: "maintenance".into() };
-    State::open(&state_dir).unwrap().hold("ih.test", &hold).unwrap();
+    let hold = FleetChange::Hold { name: "ih.test".to_owned(), hold };
+    State::open(&state_dir).unwrap().append(hold).unwrap();
     let usher = setup.start();
     let begun = Instant::now();
     assert_eq!(login(&usher), BYE);

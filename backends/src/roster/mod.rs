@@ -12,7 +12,7 @@ pub use crate::backend::{BackendId, Service};
 pub use crate::hold::{AgentHold, AgentWord, HoldKind, Holds, KeyHold, OperatorHold, now};
 pub use admission::{AdmissionCounter, Denied};
 pub use array::{ArrayInService, Member};
-pub use fleet::{Fleet, FleetError, HostOrigin, Prepared};
+pub use fleet::{AddedHostFault, Fleet, FleetError, HostOrigin, Prepared};
 pub use queue::{Logins, UnderWay};
 pub use standing::{Out, ServiceState, Standing, Unavailable};
 

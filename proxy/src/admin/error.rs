@@ -5,8 +5,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use usher_backends::directory::DirectoryError;
-use usher_backends::roster::FleetError;
-use usher_backends::state::StateError;
+use usher_backends::roster::{AddedHostFault, FleetError};
+use usher_backends::store::StoreError;
 use utoipa::ToSchema;
 
 /// An answer for people.
@@ -57,8 +57,11 @@ impl From<FleetError> for Refusal {
         let status = match &error {
             FleetError::Unknown(_) => StatusCode::NOT_FOUND,
             FleetError::InFile(_) | FleetError::Exists(_) => StatusCode::CONFLICT,
-            FleetError::State(StateError::Full) => StatusCode::INSUFFICIENT_STORAGE,
-            FleetError::State(_) | FleetError::Tls(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            FleetError::Definition(AddedHostFault::Unreadable(_)) => StatusCode::BAD_REQUEST,
+            FleetError::Store(StoreError::Full) => StatusCode::INSUFFICIENT_STORAGE,
+            FleetError::Store(_) | FleetError::Definition(_) | FleetError::Tls(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         };
         Self::new(status, error.to_string())
     }

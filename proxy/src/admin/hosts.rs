@@ -90,7 +90,7 @@ async fn put(
             secret::read(password_file, &origin, secrets_dir.as_deref())
                 .map_err(|fault| Refusal::bad(fault.to_string()))?;
         }
-        context.fleet.put_host(config, definition, &author.name, replace)?;
+        context.fleet.put_host(&name, definition, &author.name, replace)?;
         author.did(if replace { "change host" } else { "add host" }, &name, &told);
         let _entered = handle.enter();
         context.health.reconcile(Deadlines::from(&context.config.load().snapshot.limits));

@@ -26,6 +26,7 @@ use usher_backends::connect::identity::Identity;
 use usher_backends::directory::{Directory, Source};
 use usher_backends::health::Health;
 use usher_backends::roster::{AdmissionCounter, Fleet};
+use usher_backends::state::State;
 use usher_config::Snapshot;
 
 /// What runs.
@@ -52,7 +53,8 @@ pub(crate) fn build(
     let metrics = Arc::new(Metrics::new()?);
     let observer: Arc<dyn Observer> = Arc::new(Reporter(metrics.clone()));
     let identity = Identity::load_or_make(&state_dir, &snapshot.server.name)?;
-    let fleet = Fleet::open(&state_dir, &snapshot.hosts, &snapshot.arrays, identity, observer.clone())?;
+    let store = Box::new(State::open(&state_dir)?);
+    let fleet = Fleet::open(store, &snapshot.hosts, &snapshot.arrays, identity, observer.clone())?;
     let fleet = Arc::new(fleet);
     let deadlines = Deadlines::from(&snapshot.limits);
     let secrets_dir = snapshot.admin.secrets_dir.clone();

@@ -6,6 +6,7 @@ use usher_backends::connect::identity::SelfMadeError;
 use usher_backends::directory::DirectoryError;
 use usher_backends::roster::FleetError;
 use usher_backends::state_dir::StateDirError;
+use usher_backends::store::StoreError;
 
 /// Why usher does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +17,10 @@ pub(crate) enum RunError {
     /// The directory cannot be used.
     #[error("the directory: {0}")]
     Directory(#[from] DirectoryError),
-    /// `state.db` cannot be used, or there is no TLS towards hosts.
+    /// `state.db` cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What `state.db` keeps cannot be read, or there is no TLS towards hosts.
     #[error(transparent)]
     Fleet(#[from] FleetError),
     /// No TLS towards clients.

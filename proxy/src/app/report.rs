@@ -7,7 +7,6 @@ use usher_backends::Observer;
 use usher_backends::connect::{Cause, ConnectFault};
 use usher_backends::health::Report;
 use usher_backends::roster::{AgentWord, BackendId, Service};
-use usher_config::Fault;
 
 /// Hears of backends.
 pub(crate) struct Reporter(pub(crate) Arc<Metrics>);
@@ -42,8 +41,7 @@ impl Observer for Reporter {
         }
     }
 
-    fn added_host_unreadable(&self, host: &str, faults: &[Fault]) {
-        let why = faults.first().map(|fault| fault.what.as_str()).unwrap_or_default();
+    fn added_host_unusable(&self, host: &str, why: &str) {
         tracing::error!(host, why, "a host that was added at run time cannot be read; add it anew");
     }
 

@@ -22,6 +22,8 @@ pub(super) struct RosterBuilder {
     /// Those that were added at run time. Where the file has one of the same name, that one counts, and this
     /// one again when the file has it no more.
     pub(super) added: Vec<HostDraft>,
+    /// The definitions of those that were added, as they were written, by name.
+    pub(super) definitions: HashMap<String, String>,
     pub(super) arrays: Vec<ArrayDraft>,
     /// Holds by the name of the machine.
     pub(super) operator: HashMap<String, OperatorHold>,
@@ -130,6 +132,17 @@ impl RosterBuilder {
             kept.standing.gate.open();
         }
         self.changed.notify_waiters();
+    }
+
+    /// Takes an operator's hold on the machine called `name` back, whether it was set or came with the start.
+    pub(super) fn release(&mut self, name: &str) {
+        self.operator.remove(name);
+        self.boot.remove(name);
+    }
+
+    pub(super) fn remove_added(&mut self, name: &str) {
+        self.added.retain(|host| host.config.name != name);
+        self.definitions.remove(name);
     }
 
     /// The hosts that count.

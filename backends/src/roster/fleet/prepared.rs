@@ -24,7 +24,7 @@ impl Fleet {
     /// When no TLS can be made towards one of them.
     pub fn prepare(&self, hosts: &[InstanceHost], arrays: &[Array]) -> Result<Prepared, TlsError> {
         let (former_hosts, former_arrays) = {
-            let builder = self.builder();
+            let builder = self.publisher.builder();
             (builder.file.clone(), builder.arrays.clone())
         };
         let former_hosts: HashMap<_, _> =
@@ -33,7 +33,12 @@ impl Fleet {
             let former = former_hosts.get(config.name.as_str());
             match former.filter(|former| *former.config == *config) {
                 Some(former) => Ok(HostDraft::clone(former)),
-                None => host_draft(config.clone(), HostOrigin::File, &self.identity, &self.observer),
+                None => host_draft(
+                    config.clone(),
+                    HostOrigin::File,
+                    &self.publisher.identity,
+                    &self.publisher.observer,
+                ),
             }
         };
         let array = |config: &Array| {
@@ -64,7 +69,11 @@ impl Fleet {
 
     fn tls_of(&self, member: &Member, wants: bool) -> Result<Option<Arc<ClientConfig>>, TlsError> {
         let (name, pins, shows) = (&member.name, &member.pins, member.client_certificate);
-        wants.then(|| tls::client_config(name, pins, shows, &self.identity, &self.observer)).transpose()
+        wants
+            .then(|| {
+                tls::client_config(name, pins, shows, &self.publisher.identity, &self.publisher.observer)
+            })
+            .transpose()
     }
 }
 

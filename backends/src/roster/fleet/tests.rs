@@ -4,6 +4,8 @@ use super::*;
 use crate::connect::ConnectFault;
 use crate::health::Report;
 use crate::roster::{Host, Unavailable};
+use crate::state::State;
+use std::path::Path;
 
 struct Deaf;
 
@@ -11,23 +13,28 @@ impl Observer for Deaf {
     fn connected(&self, _: &str, _: Duration) {}
     fn connect_failed(&self, _: &str, _: &ConnectFault) {}
     fn pinned_certificate_ends(&self, _: &str, _: i64, _: bool) {}
-    fn added_host_unreadable(&self, _: &str, _: &[usher_config::Fault]) {}
+    fn added_host_unusable(&self, _: &str, _: &str) {}
     fn probed(&self, _: &BackendId, _: Service, _: &Report) {}
     fn health_turned(&self, _: &BackendId, _: Service, _: Option<&str>) {}
     fn checker_suspected(&self, _: bool) {}
     fn agent_said(&self, _: &BackendId, _: AgentWord) {}
 }
 
+fn definition(name: &str) -> String {
+    format!("[[instance_host]]\nname = \"{name}\"\nimap = {{ address = \"127.0.0.1:1\", tls = \"none\" }}\n")
+}
+
 fn host(name: &str) -> InstanceHost {
-    let text = format!(
-        "[[instance_host]]\nname = \"{name}\"\nimap = {{ address = \"127.0.0.1:1\", tls = \"none\" }}"
-    );
-    usher_config::load_host(&text).unwrap()
+    usher_config::load_host(&definition(name)).unwrap()
+}
+
+fn store(dir: &Path) -> Box<dyn Store> {
+    Box::new(State::open(dir).unwrap())
 }
 
 fn fleet(dir: &Path) -> Fleet {
     let identity = Identity::load_or_make(dir, "mail.test").unwrap();
-    Fleet::open(dir, &[host("a"), host("b")], &[], identity, Arc::new(Deaf)).unwrap()
+    Fleet::open(store(dir), &[host("a"), host("b")], &[], identity, Arc::new(Deaf)).unwrap()
 }
 
 fn lease(fleet: &Fleet, name: &str) -> Result<crate::roster::Lease<Host>, Unavailable> {
@@ -85,11 +92,9 @@ fn holds_are_apart() {
 fn the_file_goes_before_what_was_added() {
     let dir = tempfile::tempdir().unwrap();
     let fleet = fleet(dir.path());
-    let mut late = host("late");
-    late.max_sessions = Some(7);
-    let definition = "[[instance_host]]\nname = \"late\"\nimap = { address = \"127.0.0.1:1\", tls = \"none\" }\nmax_sessions = 7";
-    fleet.put_host(late.clone(), definition.to_owned(), "x", false).unwrap();
-    assert!(matches!(fleet.put_host(late, String::new(), "x", false), Err(FleetError::Exists(_))));
+    let seven = definition("late") + "max_sessions = 7\n";
+    fleet.put_host("late", seven.clone(), "x", false).unwrap();
+    assert!(matches!(fleet.put_host("late", seven, "x", false), Err(FleetError::Exists(_))));
     let most = |fleet: &Fleet| fleet.roster().host("late").map(|host| host.config.max_sessions);
     assert_eq!(most(&fleet), Some(Some(7)));
     let prepared = fleet.prepare(&[host("a"), host("late")], &[]).unwrap();
@@ -112,8 +117,8 @@ fn a_removed_host_leaves_its_machine_held() {
         members = [{ name = \"late\", tcp = { address = \"127.0.0.1\" } }]";
     let arrays = usher_config::load(text).unwrap().arrays;
     let identity = Identity::load_or_make(dir.path(), "mail.test").unwrap();
-    let fleet = Fleet::open(dir.path(), &[], &arrays, identity, Arc::new(Deaf)).unwrap();
-    fleet.put_host(host("late"), String::new(), "x", false).unwrap();
+    let fleet = Fleet::open(store(dir.path()), &[], &arrays, identity, Arc::new(Deaf)).unwrap();
+    fleet.put_host("late", definition("late"), "x", false).unwrap();
     fleet.hold("late", HoldKind::Stop, "x", "y").unwrap();
     assert_eq!(fleet.roster().standings("late").filter(|(_, standing)| standing.holds.stopped()).count(), 2);
     fleet.remove_host("late").unwrap();
@@ -146,4 +151,35 @@ fn what_is_reconfigured_keeps_its_leases_and_holds() {
     let back = fleet.prepare(&[host("a"), host("b")], &[]).unwrap();
     fleet.put_in_place(back);
     assert_eq!(fleet.roster().host("a").unwrap().standing.leases(), 1, "whose session is still there");
+}
+
+/// What another has written to the log takes effect as what was asked here does.
+#[test]
+fn the_roster_follows_the_log() {
+    type Elsewhere = Arc<Mutex<Option<crate::store::Follower>>>;
+    struct Shared(Elsewhere);
+    impl Store for Shared {
+        fn watch(&mut self, follower: crate::store::Follower) -> Result<Vec<FleetChange>, StoreError> {
+            *self.0.lock().unwrap() = Some(follower);
+            let hold = OperatorHold { kind: HoldKind::Drain, since: 0, by: "x".into(), why: "y".into() };
+            Ok(vec![FleetChange::Hold { name: "a".into(), hold }])
+        }
+        fn append(&mut self, _: FleetChange) -> Result<(), StoreError> {
+            Err(StoreError::Full)
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let identity = Identity::load_or_make(dir.path(), "mail.test").unwrap();
+    let elsewhere = Elsewhere::default();
+    let store = Box::new(Shared(elsewhere.clone()));
+    let fleet = Fleet::open(store, &[host("a")], &[], identity, Arc::new(Deaf)).unwrap();
+    assert!(matches!(lease(&fleet, "a"), Err(Unavailable::Draining)));
+    assert!(matches!(fleet.start("a"), Err(FleetError::Store(StoreError::Full))));
+    assert!(matches!(lease(&fleet, "a"), Err(Unavailable::Draining)), "nothing has changed");
+    let added = AddedHost { name: "late".into(), definition: definition("late"), since: 0, by: "x".into() };
+    for change in [FleetChange::Release { name: "a".into() }, FleetChange::PutHost(added)] {
+        elsewhere.lock().unwrap().as_ref().unwrap()(change);
+    }
+    assert!(lease(&fleet, "a").is_ok());
+    assert!(lease(&fleet, "late").is_ok());
 }

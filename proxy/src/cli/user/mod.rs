@@ -19,8 +19,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use usher_backends::directory::{Directory, DirectoryError};
 use usher_backends::roster::{KeyHold, now};
-use usher_backends::state::{State, StateError};
+use usher_backends::state::State;
 use usher_backends::state_dir::{self, StateDirError};
+use usher_backends::store::{FleetChange, Store, StoreError};
 use usher_config::Snapshot;
 use usher_policy::ArchiveKey;
 use usher_policy::identity::Domains;
@@ -102,7 +103,7 @@ enum UserError {
     #[error("the directory: {0}")]
     Directory(#[from] DirectoryError),
     #[error(transparent)]
-    State(#[from] StateError),
+    Store(#[from] StoreError),
     #[error(transparent)]
     StateDir(#[from] StateDirError),
     #[error("{0}")]
@@ -218,7 +219,7 @@ fn execute(
             if let Err(ApiError::Unreachable { .. }) = held {
                 // Kept for the usher that starts next.
                 let hold = KeyHold { since: now(), by: who(), why: why.clone() };
-                State::open(state_dir)?.hold_key(&key, &hold)?;
+                State::open(state_dir)?.append(FleetChange::HoldKey { key: key.clone(), hold })?;
                 return Ok(print(&format!("{key}: logins wait as soon as usher runs\n")));
             }
             Ok(told(held, &format!("{key}: logins wait until usher user release {key}\n")))
@@ -228,7 +229,7 @@ fn execute(
             let path = format!("/v1/directory/{}/hold", part(&key.to_string()));
             let released = reach.api().and_then(|api| api.change(Method::DELETE, &path, None::<&()>));
             if let Err(ApiError::Unreachable { .. }) = released {
-                State::open(state_dir)?.release_key(&key)?;
+                State::open(state_dir)?.append(FleetChange::ReleaseKey { key: key.clone() })?;
                 return Ok(print(&format!("{key}: logins go on as soon as usher runs\n")));
             }
             Ok(told(released, &format!("{key}: logins go on\n")))
@@ -244,7 +245,7 @@ fn told(done: Result<(), ApiError>, said: &str) -> Exit {
 }
 
 /// The hosts of the configuration, and those that were added at run time.
-fn known_hosts(snapshot: &Snapshot) -> Result<BTreeSet<String>, StateError> {
+fn known_hosts(snapshot: &Snapshot) -> Result<BTreeSet<String>, StoreError> {
     let added = State::open(&snapshot.server.state_dir)?.hosts()?;
     let configured = snapshot.hosts.iter().map(|host| host.name.clone());
     Ok(configured.chain(added.into_iter().map(|host| host.name)).collect())

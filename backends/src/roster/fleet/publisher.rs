@@ -1,0 +1,94 @@
+//! Makes the next roster of every change, and puts it in the former one's place.
+
+use super::HostOrigin;
+use super::builder::{HostDraft, RosterBuilder};
+use super::prepared::host_draft;
+use crate::Observer;
+use crate::connect::identity::Identity;
+use crate::connect::tls::TlsError;
+use crate::roster::Roster;
+use crate::store::{AddedHost, FleetChange};
+use arc_swap::ArcSwap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+use usher_config::Fault;
+
+/// Why a host that was added cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AddedHostFault {
+    /// This version does not understand its definition.
+    #[error("{}", .0.first().map_or("no host", |fault| fault.what.as_str()))]
+    Unreadable(Vec<Fault>),
+    /// No TLS towards it.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// The roster in place, and what the next one is made of.
+pub(super) struct Publisher {
+    pub(super) roster: ArcSwap<Roster>,
+    /// Told when the roster is another one.
+    pub(super) changed: Arc<Notify>,
+    /// Held while a new roster is made, never while a file is written.
+    builder: Mutex<RosterBuilder>,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) identity: Identity,
+}
+
+impl Publisher {
+    pub(super) fn new(identity: Identity, observer: Arc<dyn Observer>) -> Self {
+        let builder = RosterBuilder::default();
+        let changed = builder.changed.clone();
+        Self { roster: ArcSwap::default(), changed, builder: Mutex::new(builder), observer, identity }
+    }
+
+    pub(super) fn builder(&self) -> MutexGuard<'_, RosterBuilder> {
+        self.builder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the roster that follows from `changes`.
+    pub(super) fn follow(&self, changes: impl IntoIterator<Item = FleetChange>) {
+        let mut builder = self.builder();
+        for change in changes {
+            self.apply(&mut builder, change);
+        }
+        builder.publish(&self.roster);
+    }
+
+    fn apply(&self, builder: &mut RosterBuilder, change: FleetChange) {
+        match change {
+            FleetChange::Hold { name, hold } => {
+                builder.operator.insert(name, hold);
+            }
+            FleetChange::Release { name } => builder.release(&name),
+            FleetChange::HoldKey { key, hold } => {
+                builder.moving.insert(key, hold);
+            }
+            FleetChange::ReleaseKey { key } => {
+                builder.moving.remove(&key);
+            }
+            FleetChange::PutHost(host) => {
+                builder.remove_added(&host.name);
+                match self.draft(&host) {
+                    Ok(draft) => builder.added.push(draft),
+                    // Another version may have known other keys.
+                    Err(fault) => self.observer.added_host_unusable(&host.name, &fault.to_string()),
+                }
+                builder.definitions.insert(host.name, host.definition);
+            }
+            FleetChange::RemoveHost { name, released } => {
+                builder.remove_added(&name);
+                if released {
+                    builder.release(&name);
+                }
+            }
+        }
+    }
+
+    /// A host that was added, with its ways made.
+    pub(super) fn draft(&self, host: &AddedHost) -> Result<HostDraft, AddedHostFault> {
+        let config = usher_config::load_host(&host.definition).map_err(AddedHostFault::Unreadable)?;
+        let origin = HostOrigin::Added { since: host.since, by: host.by.clone() };
+        Ok(host_draft(config, origin, &self.identity, &self.observer)?)
+    }
+}

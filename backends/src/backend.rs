@@ -1,5 +1,7 @@
 //! What backends are called, and what they are asked for.
 
+pub use usher_policy::Service;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -18,28 +20,6 @@ impl fmt::Display for BackendId {
         match &self.array {
             Some(array) => write!(f, "{array}/{}", self.name),
             None => f.write_str(&self.name),
-        }
-    }
-}
-
-/// What a backend is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Service {
-    /// IMAP.
-    Imap,
-    /// HTTP.
-    Http,
-    /// Anything over TCP.
-    Tcp,
-}
-
-impl Service {
-    /// A word of a closed set, for logs and labels.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Imap => "imap",
-            Self::Http => "http",
-            Self::Tcp => "tcp",
         }
     }
 }

@@ -52,8 +52,8 @@ pub enum Cause {
     #[error("the certificate is none of the pinned ones")]
     Pin,
     /// TLS failed otherwise.
-    #[error("{0}")]
-    Tls(String),
+    #[error(transparent)]
+    Tls(#[from] TlsFault),
     /// The backend broke the protocol.
     #[error("protocol: {}", .0.name())]
     Protocol(Fault),
@@ -66,6 +66,23 @@ pub enum Cause {
     /// The backend says that it cannot serve.
     #[error("the backend answered {0}")]
     Unavailable(&'static str),
+}
+
+/// Why there is no TLS with a backend.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsFault {
+    /// rustls' error, or the alert that the backend has sent.
+    #[error(transparent)]
+    Rustls(#[from] rustls::Error),
+    /// The backend is called by what no certificate can be for.
+    #[error(transparent)]
+    Name(#[from] rustls::pki_types::InvalidDnsNameError),
+    /// It shows no certificate that can be read.
+    #[error("no certificate that can be read")]
+    NoCertificate,
+    /// HTTP/2 was wanted.
+    #[error("the backend does not speak HTTP/2")]
+    NoHttp2,
 }
 
 /// Why a backend could not be used, and how far the connection had come.
@@ -84,6 +101,6 @@ impl ConnectFault {
     }
 
     pub(crate) fn no_certificate() -> Self {
-        Self::at(Stage::Tls, Cause::Tls("no certificate that can be read".to_owned()))
+        Self::at(Stage::Tls, TlsFault::NoCertificate)
     }
 }

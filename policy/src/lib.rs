@@ -7,6 +7,8 @@
 pub mod identity;
 pub mod pick;
 pub mod route;
+pub mod service;
 pub mod verdict;
 
 pub use identity::ArchiveKey;
+pub use service::{Service, Services};

@@ -27,6 +27,7 @@ mod shutdown;
 mod slot;
 mod tcp;
 mod tls;
+mod unread;
 mod workers;
 #[cfg(test)]
 mod world;

@@ -43,8 +43,8 @@ impl World {
         );
         let file = dir.path().join("usher.toml");
         std::fs::write(&file, text).unwrap();
-        let config = Config::load(&file, false).unwrap();
-        let read = config.certificates(None, false).unwrap();
+        let config = Config::load(&file).unwrap();
+        let read = config.certificates(None).unwrap();
         let key = config.snapshot.domains.written("anna@example.com").unwrap();
         let ticketer = tls::ticket_keys().unwrap();
         let parts = build(config.snapshot, read, Workers::start().unwrap(), &ticketer).unwrap();

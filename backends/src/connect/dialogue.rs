@@ -1,6 +1,6 @@
 //! Speaks with a backend from its greeting to its answer to a login.
 
-use super::{BackendStream, Cause, ConnectFault, Deadlines, ImapTarget, Learnt, OnBehalf, Stage, tls};
+use super::{BackendStream, Cause, ConnectFault, Deadlines, Learnt, MailTarget, OnBehalf, Stage, tls};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -59,7 +59,7 @@ pub struct LoginFault {
 /// From the TCP connection to a backend that waits for a login.
 pub(super) async fn open(
     mut tcp: TcpStream,
-    target: &ImapTarget,
+    target: &MailTarget,
     on_behalf: Option<OnBehalf<'_>>,
     until: Instant,
 ) -> Result<Ready, ConnectFault> {
@@ -119,7 +119,7 @@ pub(super) async fn start_tls(
 async fn upgraded(
     stream: BackendStream,
     _proof: BackendDrained,
-    target: &ImapTarget,
+    target: &MailTarget,
     config: &std::sync::Arc<rustls::ClientConfig>,
     until: Instant,
 ) -> Result<Ready, ConnectFault> {
@@ -192,7 +192,7 @@ impl Ready {
     /// outage, not a wrong password.
     pub async fn log_in(
         mut self,
-        target: &ImapTarget,
+        target: &MailTarget,
         credential: &Credential,
         client_id: &ClientId,
         on_behalf: Option<OnBehalf<'_>>,

@@ -1,6 +1,6 @@
 //! The way to a backend's web service.
 
-use super::{BackendStream, Cause, ConnectFault, Deadlines, OnBehalf, Stage, dial, dialogue, tls};
+use super::{BackendStream, ConnectFault, Deadlines, OnBehalf, Stage, TlsFault, dial, dialogue, tls};
 use super::{Bound, USERS};
 use rustls::ClientConfig;
 use std::sync::Arc;
@@ -63,8 +63,7 @@ pub async fn open_http(
     let config = if version == HttpVersion::Two { two } else { one };
     let stream = tls::handshake(tcp, &target.name, config, until).await?;
     if version == HttpVersion::Two && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-        let cause = Cause::Tls("the backend does not speak HTTP/2".to_owned());
-        return Err(ConnectFault::at(Stage::Tls, cause));
+        return Err(ConnectFault::at(Stage::Tls, TlsFault::NoHttp2));
     }
     Ok(BackendStream::Tls(stream))
 }

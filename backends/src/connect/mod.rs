@@ -9,19 +9,19 @@ mod dialogue;
 pub mod fingerprint;
 mod http;
 pub mod identity;
-mod imap_target;
+mod mail_target;
 pub mod pair;
 mod stream;
 pub mod tls;
 
-pub use crate::fault::{Cause, ConnectFault, Stage};
+pub use crate::fault::{Cause, ConnectFault, Stage, TlsFault};
 pub use crate::learnt::Learnt;
 pub use bound::{Bound, Slot};
 pub(crate) use bound::{Counted, USERS};
 pub use dial::{dial, keep_alive, knock};
 pub use dialogue::{LoggedIn, LoginFault, LoginOutcome, Ready};
 pub use http::{HttpTarget, open_http};
-pub use imap_target::ImapTarget;
+pub use mail_target::MailTarget;
 pub use stream::BackendStream;
 
 use crate::Observer;
@@ -95,7 +95,7 @@ pub async fn reach(
 ///
 /// # Errors
 /// [`ConnectFault`], within the deadline.
-pub async fn look(target: &ImapTarget, deadlines: &Deadlines) -> Result<Ready, ConnectFault> {
+pub async fn look(target: &MailTarget, deadlines: &Deadlines) -> Result<Ready, ConnectFault> {
     let until = Instant::now() + deadlines.connect;
     let tcp = knock(&target.endpoint.address, until).await?;
     dialogue::open(tcp, target, None, until).await
@@ -122,7 +122,7 @@ pub async fn open_tcp(
 /// # Errors
 /// [`ConnectFault`], within the deadline.
 pub async fn open(
-    target: &ImapTarget,
+    target: &MailTarget,
     on_behalf: OnBehalf<'_>,
     deadlines: &Deadlines,
     observer: &Arc<dyn Observer>,

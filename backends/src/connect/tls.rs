@@ -2,7 +2,7 @@
 
 use super::fingerprint::sha256;
 use super::identity::Identity;
-use super::{Cause, ConnectFault, Stage};
+use super::{Cause, ConnectFault, Stage, TlsFault};
 use crate::Observer;
 use rustls::client::ResolvesClientCert;
 use rustls::client::WebPkiServerVerifier;
@@ -117,7 +117,7 @@ pub(super) fn anyone() -> Result<Arc<ClientConfig>, ConnectFault> {
     let verifier = AnyVerifier(provider.signature_verification_algorithms);
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| ConnectFault::at(Stage::Tls, Cause::Tls(error.to_string())))?
+        .map_err(|error| ConnectFault::at(Stage::Tls, TlsFault::Rustls(error)))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
@@ -250,7 +250,7 @@ pub(super) async fn handshake(
     until: Instant,
 ) -> Result<Box<TlsStream<TcpStream>>, ConnectFault> {
     let name = ServerName::try_from(name.to_owned())
-        .map_err(|error| ConnectFault::at(Stage::Tls, Cause::Tls(error.to_string())))?;
+        .map_err(|error| ConnectFault::at(Stage::Tls, TlsFault::Name(error)))?;
     let connecting = TlsConnector::from(config.clone()).connect(name, tcp).into_fallible();
     match timeout_at(until, connecting).await {
         Err(_) => Err(ConnectFault::at(Stage::Tls, Cause::TimedOut)),
@@ -263,7 +263,7 @@ fn cause(error: std::io::Error) -> Cause {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     match tls {
         Some(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)) => Cause::Pin,
-        Some(tls) => Cause::Tls(tls.to_string()),
+        Some(tls) => TlsFault::Rustls(tls.clone()).into(),
         None => Cause::Io(error),
     }
 }

@@ -132,7 +132,7 @@ impl Subject {
 
     fn http(&self) -> Option<&HttpTarget> {
         match self {
-            Self::Host(host) => host.http.as_deref(),
+            Self::Host(host) => host.services.http().map(AsRef::as_ref),
             Self::Member(member, _) => member.http.as_deref(),
         }
     }
@@ -208,29 +208,30 @@ async fn imap(
     deadlines: &Deadlines,
     secrets_dir: Option<&Path>,
 ) -> Result<Learnt, ProbeFault> {
-    let endpoint = &host.config.imap;
+    let Some(target) = host.services.mail(Service::Imap) else { return Ok(Learnt::default()) };
+    let endpoint = &target.endpoint;
     let until = Instant::now() + deadlines.connect;
     match (probe, endpoint.tls) {
         (ImapProbe::None, _) => Ok(Learnt::default()),
         (ImapProbe::Tcp, _) if !deeper => knock(&endpoint.address, until).await,
         (ImapProbe::Tls, BackendTls::Implicit) if !deeper && !wants_header(endpoint.client_address) => {
             let stream =
-                connect::reach(&endpoint.address, &host.config.name, host.imap.tls.as_ref(), until).await?;
+                connect::reach(&endpoint.address, &host.config.name, target.tls.as_ref(), until).await?;
             Ok(Learnt { certificate_ends: stream.certificate_ends(), ..Learnt::default() })
         }
         (ImapProbe::Tcp | ImapProbe::Tls | ImapProbe::Greeting, _) => {
-            let ready = connect::look(&host.imap, deadlines).await?;
+            let ready = connect::look(target, deadlines).await?;
             let learnt = ready.learnt();
             ready.leave().await;
             Ok(learnt)
         }
         (ImapProbe::Login { user, password_file }, _) => {
             let password = read_password(password_file, host, secrets_dir).await?;
-            let ready = connect::look(&host.imap, deadlines).await?;
+            let ready = connect::look(target, deadlines).await?;
             let learnt = ready.learnt();
             let user = user.clone().into_bytes();
             let credential = Credential { authorize_as: Vec::new(), user, password };
-            let answered = ready.log_in(&host.imap, &credential, &ClientId::default(), None, deadlines).await;
+            let answered = ready.log_in(target, &credential, &ClientId::default(), None, deadlines).await;
             match answered.map_err(|fault| fault.fault)? {
                 LoginOutcome::Accepted(logged_in) => {
                     logged_in.leave().await;

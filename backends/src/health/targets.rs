@@ -18,12 +18,11 @@ pub(super) fn services(roster: &Roster) -> Vec<ProbeTarget<'_>> {
     let mut services = Vec::new();
     for host in roster.hosts() {
         let (id, config, policy) = (&host.id, &host.config, &host.config.health);
-        let (pins, agent) = (format!("{:?}", config.pins), policy.agent.as_ref());
-        let place = format!("{:?}{pins}", config.imap);
-        services.push(ProbeTarget { id, service: Service::Imap, policy, place, agent });
-        if let Some(http) = &config.http {
-            let place = format!("{http:?}{pins}");
-            services.push(ProbeTarget { id, service: Service::Http, policy, place, agent });
+        let (pins, agent) = (&config.pins, policy.agent.as_ref());
+        let places =
+            config.services.map(|mail| format!("{mail:?}{pins:?}"), |http| format!("{http:?}{pins:?}"));
+        for (service, place) in places.each() {
+            services.push(ProbeTarget { id, service, policy, place, agent });
         }
     }
     for array in roster.arrays() {

@@ -16,13 +16,16 @@ pub use fleet::{AddedHostFault, Fleet, FleetError, HostOrigin, Prepared};
 pub use queue::{Logins, UnderWay};
 pub use standing::{Out, ServiceState, Standing, Unavailable};
 
-use crate::connect::{HttpTarget, ImapTarget};
+use crate::connect::{HttpTarget, MailTarget};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use usher_config::snapshot::InstanceHost;
-use usher_policy::ArchiveKey;
 use usher_policy::route::{ArrayPermit, Permit};
+use usher_policy::{ArchiveKey, Services};
+
+/// How each service of a host is reached.
+pub type HostServices = Arc<Services<Arc<MailTarget>, Arc<HttpTarget>>>;
 
 /// One instance host as it stands.
 pub struct Host {
@@ -32,10 +35,8 @@ pub struct Host {
     pub config: Arc<InstanceHost>,
     /// Where its definition is.
     pub origin: HostOrigin,
-    /// How its IMAP is reached.
-    pub imap: Arc<ImapTarget>,
-    /// How its web service is reached.
-    pub http: Option<Arc<HttpTarget>>,
+    /// How its services are reached.
+    pub services: HostServices,
     /// How it stands.
     pub standing: Standing,
 }
@@ -63,7 +64,7 @@ impl Host {
     /// The same host, standing otherwise.
     fn standing_so(&self, standing: Standing) -> Self {
         let (id, config, origin) = (self.id.clone(), self.config.clone(), self.origin.clone());
-        Self { id, config, origin, imap: self.imap.clone(), http: self.http.clone(), standing }
+        Self { id, config, origin, services: self.services.clone(), standing }
     }
 
     fn lease(self: &Arc<Self>, service: Service) -> Result<Lease<Self>, Unavailable> {

@@ -4,10 +4,11 @@ use super::{Faults, health, is_host_and_port, is_host_name, unique};
 use crate::fault::Fault;
 use crate::raw::{Place, Section};
 use crate::snapshot::{
-    BackendTls, ClientAddress, ClientCertificate, HttpEndpoint, HttpVersion, ImapEndpoint, InitialState,
-    InstanceHost, LoginAs, Pin,
+    BackendTls, ClientAddress, ClientCertificate, HttpEndpoint, HttpVersion, InitialState, InstanceHost,
+    LoginAs, MailEndpoint, Pin,
 };
 use std::collections::HashMap;
+use usher_policy::Services;
 
 /// Two during rotation; more would be pins nobody remembers.
 const PINS_CAP: usize = 2;
@@ -55,8 +56,7 @@ fn one(
     section.finish(faults);
     Some(InstanceHost {
         name: name?.value.to_ascii_lowercase(),
-        imap: imap?,
-        http,
+        services: Services::new(imap?, http),
         pins,
         login_as: login_as.unwrap_or(LoginAs::Typed),
         client_certificate,
@@ -156,7 +156,7 @@ fn address(section: &mut Section<'_>, example: &str, faults: &mut Faults) -> Opt
     Some(address.value)
 }
 
-fn endpoint(mut section: Section<'_>, faults: &mut Faults) -> Option<ImapEndpoint> {
+fn endpoint(mut section: Section<'_>, faults: &mut Faults) -> Option<MailEndpoint> {
     let address = address(&mut section, "\"10.0.0.11:993\"", faults);
     let words =
         [("implicit", BackendTls::Implicit), ("starttls", BackendTls::StartTls), ("none", BackendTls::None)];
@@ -164,7 +164,7 @@ fn endpoint(mut section: Section<'_>, faults: &mut Faults) -> Option<ImapEndpoin
     let tls = has_tls.and_then(|_| section.word("tls", &words, faults));
     let client_address = client_address(&mut section, faults);
     section.finish(faults);
-    Some(ImapEndpoint { address: address?, tls: tls?, client_address })
+    Some(MailEndpoint { address: address?, tls: tls?, client_address })
 }
 
 /// Reads a fingerprint; colons between the digits, as openssl prints them, are fine.

@@ -3,6 +3,7 @@
 use crate::health::HealthPolicy;
 use serde::Serialize;
 use std::fmt;
+use usher_policy::Services;
 use usher_policy::pick::Balance;
 
 /// `[[instance_host]]`: a backend that owns the archives of some users.
@@ -10,10 +11,9 @@ use usher_policy::pick::Balance;
 pub struct InstanceHost {
     /// Its name: in the directory, in logs, and for its certificate where there are no pins.
     pub name: String,
-    /// How its IMAP is reached.
-    pub imap: ImapEndpoint,
-    /// How its web access is reached.
-    pub http: Option<HttpEndpoint>,
+    /// How its services are reached.
+    #[serde(flatten)]
+    pub services: Services<MailEndpoint, HttpEndpoint>,
     /// Pins of its certificate; empty: verified against the system's roots and `name`.
     pub pins: Vec<Pin>,
     /// The user name that is sent on.
@@ -145,9 +145,9 @@ pub enum ClientCertificate {
     Never,
 }
 
-/// A backend's IMAP service.
+/// A backend's mail service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ImapEndpoint {
+pub struct MailEndpoint {
     /// `host:port`, an address or a name.
     pub address: String,
     /// How TLS begins.

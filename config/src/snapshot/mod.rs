@@ -10,8 +10,8 @@ mod server;
 
 pub use crate::certificate::Certificate;
 pub use backends::{
-    Affinity, Array, BackendTls, ClientAddress, ClientCertificate, HttpEndpoint, HttpVersion, ImapEndpoint,
-    InitialState, InstanceHost, LoginAs, Member, Pin, TcpEndpoint,
+    Affinity, Array, BackendTls, ClientAddress, ClientCertificate, HttpEndpoint, HttpVersion, InitialState,
+    InstanceHost, LoginAs, MailEndpoint, Member, Pin, TcpEndpoint,
 };
 pub use limits::Limits;
 pub use listener::{

@@ -8,13 +8,13 @@ pub(crate) use farewell::farewell;
 use crate::active::ListenerContext;
 use crate::session::{By, Cause, Ended, Stage};
 use crate::slot::Slot;
+use crate::unread::Unread;
 use crate::workers::Worked;
 use std::net::SocketAddr;
-use tokio::net::TcpStream;
 
 /// A connection on the worker that serves it.
 pub(crate) struct Accepted {
-    pub(crate) tcp: TcpStream,
+    pub(crate) tcp: Unread,
     /// The client.
     pub(crate) peer: SocketAddr,
     /// The address that it connected to.
@@ -65,13 +65,13 @@ pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
 /// # Errors
 /// [`Ended`], when there is no header to trust.
 pub(crate) async fn read_proxy_header(
-    tcp: &mut TcpStream,
+    tcp: &mut Unread,
     at: &ListenerContext,
     ends: &mut Ends,
 ) -> Result<(), Ended> {
     let limits = &at.active.snapshot.limits;
     if let Some(senders) = &at.listener().proxy_from {
-        let told = proxy_header::read(tcp, senders, ends.client, limits).await;
+        let told = proxy_header::read(tcp.header(), senders, ends.client, limits).await;
         let Ok(told) = told else {
             return Err(Ended::new(By::Client, Stage::ProxyHeader, Cause::ProxyHeader));
         };

@@ -118,16 +118,16 @@ fn count_sessions(context: &Context, backends: &mut [Backend]) {
 /// A host as it stands.
 pub(super) fn instance_host(context: &Context, host: &usher_backends::roster::Host) -> Backend {
     let config = &host.config;
-    let mut services =
-        vec![service(context, &host.id, &host.standing, Service::Imap, config.imap.address.clone())];
-    services.extend(http(context, &host.id, &host.standing, config.http.as_ref()));
+    let addresses = config.services.map(|mail| mail.address.clone(), |http| http.address.clone());
+    let services =
+        addresses.each().map(|(of, address)| service(context, &host.id, &host.standing, of, address));
     let origin = match &host.origin {
         HostOrigin::File => "file",
         HostOrigin::Added { .. } => "added",
     };
     Backend {
         origin: origin.to_owned(),
-        services,
+        services: services.collect(),
         max_sessions: config.max_sessions,
         ..common(context, &host.id, &host.standing, &config.pins)
     }

@@ -82,13 +82,8 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
     let by_http = login.protocol.as_deref() == Some(Protocol::Https.name());
     let replies = if by_http { &HTTP } else { &IMAP };
     let Decided { decision, answer } = Handle::current().block_on(context.router.explain(&key));
-    let placement = match answer {
-        Answer::Placed { placement, is_remembered } => {
-            if is_remembered {
-                "remembered".clone_into(&mut told.source);
-            }
-            placement
-        }
+    let (placement, is_remembered) = match answer {
+        Answer::Placed { placement, is_remembered } => (placement, is_remembered),
         Answer::Nobody => {
             "refused as a wrong password is: the directory has no entry for it".clone_into(&mut told.outcome);
             return Ok(told);
@@ -98,9 +93,9 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
             return Ok(told);
         }
     };
-    if told.source == "embedded"
-        && let Some(entry) = context.directory.get(&placement.found_by)?
-    {
+    if is_remembered {
+        "remembered".clone_into(&mut told.source);
+    } else if let Some(entry) = context.directory.get(&placement.found_by)? {
         told.age_seconds = Some(now() - entry.set_at);
         told.entry = Some(view(entry));
     }
@@ -135,8 +130,8 @@ const HTTP: Replies = Replies { service: Service::Http, held: "503", at_once: "5
 fn outcome(host: &Host, replies: &Replies) -> String {
     let (name, standing) = (&host.config.name, &host.standing);
     let Replies { service, held, at_once } = *replies;
-    if service == Service::Http && host.config.http.is_none() {
-        return format!("{held}: {name} has no `http`");
+    if !host.services.offers(service) {
+        return format!("{held}: {name} has no `{}`", service.name());
     }
     match standing.state(service) {
         ServiceState::Up if host.config.max_sessions.is_some_and(|most| standing.leases() >= most) => {

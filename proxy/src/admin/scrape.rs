@@ -53,9 +53,8 @@ impl Context {
     fn show_backends(&self, page: &mut Page<'_>) {
         let roster = self.fleet.roster();
         for host in roster.hosts() {
-            self.show_backend(page, &host.id, &host.standing, Service::Imap);
-            if host.config.http.is_some() {
-                self.show_backend(page, &host.id, &host.standing, Service::Http);
+            for service in host.services.offered() {
+                self.show_backend(page, &host.id, &host.standing, service);
             }
         }
         for member in roster.arrays().flat_map(|array| &array.members) {

@@ -12,8 +12,9 @@ pub(crate) use error::RunError;
 pub(crate) use self::build::{Parts, build};
 use crate::admin::Admin;
 use crate::drain;
+use crate::listen::SocketSource;
 use crate::listen::{self, Bound, Sockets};
-use crate::load::{Config, ConfigError, secrets_are_readable};
+use crate::load::{Config, secrets_are_readable};
 use crate::reload::{self, Content, Reloader};
 use crate::tls;
 use crate::workers::Workers;
@@ -41,10 +42,10 @@ struct Following {
 ///
 /// # Errors
 /// [`RunError`], before anything is served.
-pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), RunError> {
+pub(crate) fn run(config: Config, watched: bool) -> Result<(), RunError> {
     // Before the certificates are read: what changes from here on is seen to have changed.
     let watched = watched.then(|| reload::content(config.text().as_bytes(), &config.snapshot));
-    let read = config.certificates(None, colour)?;
+    let read = config.certificates(None)?;
     let admin = &config.snapshot.admin.socket;
     let state_dir = config.snapshot.server.state_dir.clone();
     // Before anything is looked at there, and until the end.
@@ -54,9 +55,9 @@ pub(crate) fn run(config: Config, watched: bool, colour: bool) -> Result<(), Run
     }
     descriptors::raise_limit(config.snapshot.limits.connections);
     let workers = Workers::start()?;
-    let bound = config.sockets(&[], workers.count(), colour)?;
+    let bound = config.sockets(&[], workers.count(), &SocketSource::Bind)?;
     let following = Following { path: config.path().to_owned(), watched, ticketer: tls::ticket_keys()? };
-    secrets_are_readable(&config.snapshot).map_err(ConfigError::Faults)?;
+    secrets_are_readable(&config.snapshot)?;
     let parts = build(config.snapshot, read, workers, &following.ticketer)?;
     // For everything but connections: the admin API, reloads and what looks after things.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -134,7 +134,7 @@ pub fn main() -> ExitCode {
 impl ConfigArgument {
     /// Loads the file, or tells what is wrong with it.
     fn load(&self) -> Result<Config, Exit> {
-        Config::load(&self.config, colour()).map_err(|error| tell(&error))
+        Config::load(&self.config).map_err(|error| tell(&error))
     }
 }
 
@@ -178,7 +178,10 @@ fn print(text: &str) -> Exit {
 }
 
 fn tell(error: &ConfigError) -> Exit {
-    eprintln!("{error}");
+    match colour() {
+        true => eprintln!("{}", error.in_colour()),
+        false => eprintln!("{error}"),
+    }
     Exit::Config
 }
 

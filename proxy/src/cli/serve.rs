@@ -1,6 +1,6 @@
 //! `usher serve`.
 
-use super::{ConfigArgument, Exit, colour, complain, tell};
+use super::{ConfigArgument, Exit, complain, tell};
 use crate::app::{self, RunError};
 use crate::log;
 use clap::Args;
@@ -20,7 +20,7 @@ pub(super) fn serve(arguments: &Arguments) -> Exit {
         Err(exit) => return exit,
     };
     log::init(config.snapshot.log);
-    match app::run(config, arguments.watch, colour()) {
+    match app::run(config, arguments.watch) {
         Ok(()) => Exit::Done,
         Err(RunError::Config(error)) => tell(&error),
         Err(error) => {

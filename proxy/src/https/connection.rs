@@ -7,8 +7,8 @@ use crate::https::server::Server;
 use crate::https::{http1, http2, redirect};
 use crate::session::{By, Cause, Ended, Record, Stage};
 use crate::tls::{self, ClientStream, HandshakeFault};
+use crate::unread::Unread;
 use std::sync::Arc;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use usher_config::snapshot::HttpsListener;
 
@@ -57,7 +57,7 @@ pub(crate) async fn serve_redirects(
         return;
     }
     drop(places.door);
-    Box::pin(redirect::serve(&server, &at, redirect_to, ClientStream::Plain(tcp))).await;
+    Box::pin(redirect::serve(&server, &at, redirect_to, ClientStream::Plain(tcp.into_inner()))).await;
     drop(places.connection);
 }
 
@@ -65,7 +65,7 @@ async fn secure(
     server: &Server,
     at: &ListenerContext,
     listener: &HttpsListener,
-    mut tcp: TcpStream,
+    mut tcp: Unread,
     ends: &mut Ends,
     begun: Instant,
 ) -> Result<ClientStream, Ended> {

@@ -35,7 +35,7 @@ impl Held {
     /// How it is reached.
     pub(crate) fn target(&self) -> Option<&Arc<HttpTarget>> {
         match self {
-            Self::Host(lease) => lease.backend().http.as_ref(),
+            Self::Host(lease) => lease.backend().services.http(),
             Self::Member(lease) => lease.backend().http.as_ref(),
         }
     }

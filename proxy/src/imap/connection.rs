@@ -9,9 +9,9 @@ use crate::relay;
 use crate::session::{By, Cause, Ended, Record, Stage};
 use crate::slot::Slot;
 use crate::tls::{self, ClientStream, HandshakeFault};
+use crate::unread::Unread;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use usher_config::snapshot::ImapListener;
 use usher_wire::imap::capability::Privacy;
@@ -77,23 +77,20 @@ async fn begin(
 async fn before_login(
     door: &mut PreLogin,
     listener: Arc<ImapListener>,
-    mut tcp: TcpStream,
+    mut tcp: Unread,
 ) -> Result<Box<Joined>, Ended> {
     let limits = door.snapshot().limits.clone();
     let mut ends = Ends { client: door.client, local: door.local };
     read_proxy_header(&mut tcp, &door.at, &mut ends).await?;
     (door.client, door.local) = (ends.client, ends.local);
     let mut until = door.begun + limits.before_login;
-    let mut stream = ClientStream::Plain(tcp);
-    let mut privacy = match &listener.plaintext_from {
-        None => {
-            stream = secure(door, &listener, stream, None, until).await?;
-            Privacy::Tls
-        }
+    let (mut stream, mut privacy) = match &listener.plaintext_from {
+        None => (secure(door, &listener, tcp, until).await?, Privacy::Tls),
         Some(networks) => {
             let client = door.client.ip().to_canonical();
             let allowed = networks.iter().any(|network| network.contains(&client));
-            if allowed { Privacy::ClearAllowed } else { Privacy::Clear }
+            let privacy = if allowed { Privacy::ClearAllowed } else { Privacy::Clear };
+            (ClientStream::Plain(tcp.into_inner()), privacy)
         }
     };
     // A client of a stopping usher would only be sent away later.
@@ -105,8 +102,8 @@ async fn before_login(
     }
     loop {
         match Box::pin(preauth::converse(door, &listener, stream, privacy, &mut until)).await? {
-            preauth::Next::StartTls(plain, proof) => {
-                stream = secure(door, &listener, plain, Some(proof), until).await?;
+            preauth::Next::StartTls(unread) => {
+                stream = secure(door, &listener, unread, until).await?;
                 privacy = Privacy::Tls;
             }
             preauth::Next::Joined(joined) => return Ok(joined),
@@ -114,25 +111,18 @@ async fn before_login(
     }
 }
 
-/// Makes TLS, at once or by the proof that STARTTLS gave.
+/// Makes TLS.
 async fn secure(
     door: &PreLogin,
     listener: &ImapListener,
-    stream: ClientStream,
-    proof: Option<usher_wire::imap::preauth::PlainDrained>,
+    connection: Unread,
     until: Instant,
 ) -> Result<ClientStream, Ended> {
-    let ClientStream::Plain(tcp) = stream else {
-        return Err(Ended::new(By::Usher, Stage::Tls, Cause::Handshake));
-    };
     let limits = &door.snapshot().limits;
     let config = door.at.active.tls.imap.choose(listener.strict_sni);
     let begun = Instant::now();
     let until = until.min(begun + limits.tls_handshake);
-    let made = match proof {
-        Some(proof) => tls::upgrade(tcp, proof, config, until, limits.farewell).await,
-        None => tls::accept(tcp, config, until, limits.farewell).await,
-    };
+    let made = tls::accept(connection, config, until, limits.farewell).await;
     door.server.metrics.handshake(made.as_ref().ok(), begun.elapsed());
     made.map_err(|fault| {
         tracing::debug!(client = %door.client, session = %door.id, %fault, "no TLS");

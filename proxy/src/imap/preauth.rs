@@ -5,12 +5,13 @@ use crate::accepted::farewell;
 use crate::login::{Handover, PreLogin, hand_over};
 use crate::session::{By, Cause, Ended, Stage};
 use crate::tls::ClientStream;
+use crate::unread::Unread;
 use std::borrow::Cow;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 use usher_config::snapshot::{ImapListener, Offered, OutageReply};
 use usher_wire::imap::capability::Privacy;
-use usher_wire::imap::preauth::{CloseCause, PlainDrained, Preauth, Step, greet};
+use usher_wire::imap::preauth::{CloseCause, Preauth, Step, greet};
 use usher_wire::imap::reply::{self, Code};
 use zeroize::Zeroize;
 
@@ -22,7 +23,7 @@ const GATHER: usize = 8 * 1024;
 /// What the conversation led to.
 pub(crate) enum Next {
     /// The client wants TLS.
-    StartTls(ClientStream, PlainDrained),
+    StartTls(Unread),
     /// Its host took it.
     Joined(Box<Joined>),
 }
@@ -55,7 +56,13 @@ pub(crate) async fn converse(
                     return Err(end(door, stream, ended).await);
                 }
             }
-            Step::StartTls(proof) => return Ok(Next::StartTls(stream, proof)),
+            Step::StartTls(proof) => {
+                return match stream {
+                    ClientStream::Plain(tcp) => Ok(Next::StartTls(Unread::drained(tcp, proof))),
+                    // It is not offered where there is TLS.
+                    _ => Err(Ended::new(By::Usher, Stage::Tls, Cause::Handshake)),
+                };
+            }
             Step::Close(why) => {
                 // Nothing is said to a client of another protocol that could be taken for an answer to it.
                 farewell(stream, b"", door.snapshot().limits.farewell).await;

@@ -5,6 +5,7 @@ use super::reserve::Reserve;
 use crate::accepted::{Accepted, Connected, Places, canonical};
 use crate::active::ListenerContext;
 use crate::slot::Slot;
+use crate::unread::Unread;
 use crate::{https, imap, tcp};
 use std::io;
 use std::net::SocketAddr;
@@ -64,7 +65,7 @@ pub(crate) async fn accept(
                 let connection = Connected::new(connection, acceptor.workers.choose());
                 let Ok(tcp) = acceptor.workers.adopt(connection.worker(), tcp) else { continue };
                 let places = Places { connection, door: Slot::take(&acceptor.admission.before_login, None) };
-                start(&acceptor, at, Accepted { tcp, peer, local }, places);
+                start(&acceptor, at, Accepted { tcp: Unread::accepted(tcp), peer, local }, places);
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {

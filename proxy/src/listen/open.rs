@@ -1,7 +1,7 @@
 //! The sockets that are open, and how they follow the configuration.
 
 use super::acceptor::Acceptor;
-use super::{accept, bind};
+use super::{SocketSource, accept};
 use crate::workers::Workers;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use usher_config::snapshot::{Limits, Listener};
 
-/// The sockets that were bound for an address of the configuration: one for each worker, or one alone for a port of
+/// The sockets for an address of the configuration: one for each worker, or one alone for a port of
 /// many. They do not accept yet.
 pub(crate) struct Bound {
     address: SocketAddr,
@@ -24,11 +24,12 @@ fn addresses(listener: &Listener) -> impl Iterator<Item = SocketAddr> {
     listener.open_ports().map(move |port| SocketAddr::new(ip, port))
 }
 
-/// Binds what `listener` wants and `open` does not have yet, for so many workers.
+/// Opens what `listener` wants and `open` does not have yet, for so many workers.
 ///
 /// # Errors
 /// The address that cannot be had, and why.
-pub(crate) fn bind_missing(
+pub(crate) fn open_missing(
+    source: &SocketSource,
     listener: &Listener,
     open: &[SocketAddr],
     workers: usize,
@@ -38,7 +39,7 @@ pub(crate) fn bind_missing(
     for address in addresses(listener).filter(|address| !open.contains(address)) {
         let is_one_of_many = listener.ports().len() > 1;
         let count = if is_one_of_many { 1 } else { workers };
-        let sockets = bind(address, count, limits).map_err(|error| (address, error))?;
+        let sockets = source.open(address, count, limits).map_err(|error| (address, error))?;
         bound.push(Bound { address, protocol: listener.protocol().name(), sockets });
     }
     Ok(())

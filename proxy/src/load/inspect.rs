@@ -1,7 +1,7 @@
 //! What `usher check` finds beyond the text: the files that it names, and what this machine can give.
 
 use crate::load::secrets_are_readable;
-use crate::tls;
+use crate::tls::{self, CertificateSource};
 use std::os::unix::fs::PermissionsExt;
 use usher_backends::roster::now;
 use usher_config::named::names;
@@ -24,8 +24,8 @@ pub(crate) fn inspect(text: &str, snapshot: Option<&Snapshot>) -> Findings {
     for certificate in &names.certificates {
         look_at_certificate(certificate, &mut found);
     }
-    if let Some(Err(error)) = names.signing.as_ref().map(|it| tls::load(&it.chain, &it.key))
-        && let Some(signing) = &names.signing
+    if let Some(signing) = &names.signing
+        && let Err(error) = CertificateSource::Files(signing).load()
     {
         found.faults.push(super::unusable(&signing.span, &error));
     }
@@ -60,7 +60,11 @@ pub(crate) fn inspect(text: &str, snapshot: Option<&Snapshot>) -> Findings {
     if let Some(snapshot) = snapshot {
         look_at_ranges(snapshot, &mut found);
         if let Err(unreadable) = secrets_are_readable(snapshot) {
-            found.faults.push(Fault::new(0..0, unreadable, "see the `password_file` of the hosts' probes"));
+            found.faults.push(Fault::new(
+                0..0,
+                unreadable.to_string(),
+                "see the `password_file` of the hosts' probes",
+            ));
         }
     }
     found
@@ -68,7 +72,7 @@ pub(crate) fn inspect(text: &str, snapshot: Option<&Snapshot>) -> Findings {
 
 fn look_at_certificate(certificate: &Certificate, found: &mut Findings) {
     let Certificate { chain, key, span } = certificate;
-    let loaded = match tls::load(chain, key) {
+    let loaded = match CertificateSource::Files(certificate).load() {
         Ok(loaded) => loaded,
         Err(error) => return found.faults.push(super::unusable(span, &error)),
     };
@@ -89,7 +93,8 @@ fn look_at_certificate(certificate: &Certificate, found: &mut Findings) {
 /// Clients ask for the server's name.
 fn look_at_names(certificates: &[Certificate], name: Option<&str>, found: &mut Findings) {
     let (Some(first), Some(name)) = (certificates.first(), name) else { return };
-    let loaded: Vec<_> = certificates.iter().filter_map(|it| tls::load(&it.chain, &it.key).ok()).collect();
+    let loaded: Vec<_> =
+        certificates.iter().filter_map(|it| CertificateSource::Files(it).load().ok()).collect();
     if !loaded.is_empty() && !tls::Certificates::new(loaded).has(&name.to_ascii_lowercase()) {
         let what = format!("no certificate is good for {name:?}, the [server] name");
         found.warnings.push(Fault::new(

@@ -1,11 +1,15 @@
 //! From the checked snapshot to what sessions use: certificates and keys read, sockets bound. Any fault here
 //! stops the start, and the operator hears of all of them.
 
+mod error;
 pub(crate) mod inspect;
 
+pub(crate) use error::ConfigError;
+
 use crate::active::ActiveConfig;
-use crate::listen::{self, Bound};
-use crate::tls::{self, CertificateError, Certificates, Loaded};
+use crate::listen::{self, Bound, SocketSource};
+use crate::tls::{self, CertificateError, CertificateSource, Certificates, Loaded};
+use error::Faulty;
 use rustls::server::ProducesTickets;
 use rustls::server::danger::ClientCertVerifier;
 use std::net::SocketAddr;
@@ -17,22 +21,6 @@ use usher_backends::roster::HostOrigin;
 use usher_config::health::ImapProbe;
 use usher_config::snapshot::Certificate;
 use usher_config::{Fault, Snapshot};
-
-/// What is wrong with a configuration, as it is shown to the operator.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ConfigError {
-    /// The file cannot be read.
-    #[error("{path}: {source}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file has faults; the text shows them all.
-    #[error("{0}")]
-    Faults(String),
-}
 
 /// What was read of the files that a configuration names.
 pub(crate) struct Read {
@@ -54,12 +42,12 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`] with every fault of the file.
-    pub(crate) fn load(path: &Path, colour: bool) -> Result<Self, ConfigError> {
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         match usher_config::load(&text) {
             Ok(snapshot) => Ok(Self { path: path.to_owned(), text, snapshot }),
-            Err(faults) => Err(faults_of(path, &text, &faults, colour)),
+            Err(faults) => Err(ConfigError::Faulty(Faulty { path: path.to_owned(), text, faults })),
         }
     }
 
@@ -69,15 +57,11 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`] with every certificate that cannot be used.
-    pub(crate) fn certificates(
-        &self,
-        served: Option<&[(String, i64)]>,
-        colour: bool,
-    ) -> Result<Read, ConfigError> {
+    pub(crate) fn certificates(&self, served: Option<&[(String, i64)]>) -> Result<Read, ConfigError> {
         let mut faults = Vec::new();
         let mut loaded = Vec::new();
-        for Certificate { chain, key, span } in &self.snapshot.certificates {
-            match tls::load(chain, key) {
+        for files @ Certificate { chain, span, .. } in &self.snapshot.certificates {
+            match CertificateSource::Files(files).load() {
                 Ok(certificate) => {
                     let this = (chain.display().to_string(), certificate.not_after);
                     match served.filter(|served| has_expired(&certificate) && !served.contains(&this)) {
@@ -99,14 +83,15 @@ impl Config {
             tls::client_verifier(&ca.file).map_err(|error| faults.push(unusable(&ca.span, &error))).ok()
         });
         let signing = self.snapshot.client_setup.as_ref().and_then(|setup| setup.signing.as_ref());
-        let profiles = signing.and_then(|Certificate { chain, key, span }| {
-            tls::load(chain, key).map_err(|error| faults.push(unusable(span, &error))).ok()
+        let profiles = signing.and_then(|files| {
+            let loaded = CertificateSource::Files(files).load();
+            loaded.map_err(|error| faults.push(unusable(&files.span, &error))).ok()
         });
         let read = Read { certificates: loaded, clients, profiles };
-        if faults.is_empty() { Ok(read) } else { Err(self.faults(&faults, colour)) }
+        if faults.is_empty() { Ok(read) } else { Err(self.faulty(faults)) }
     }
 
-    /// Binds every address of the listeners that is not in `open` already, for so many workers.
+    /// Opens the sockets of every address of the listeners that is not in `open` already, for so many workers.
     ///
     /// # Errors
     /// [`ConfigError`] with every listener that cannot have its addresses.
@@ -114,19 +99,21 @@ impl Config {
         &self,
         open: &[SocketAddr],
         workers: usize,
-        colour: bool,
+        source: &SocketSource,
     ) -> Result<Vec<Bound>, ConfigError> {
         let limits = &self.snapshot.limits;
         let mut faults = Vec::new();
         let mut bound = Vec::new();
         for listener in &self.snapshot.listeners {
-            if let Err((address, error)) = listen::bind_missing(listener, open, workers, limits, &mut bound) {
+            if let Err((address, error)) =
+                listen::open_missing(source, listener, open, workers, limits, &mut bound)
+            {
                 let what = format!("cannot listen on {address}: {error}");
                 let instead = "stop what listens there, choose another address, or allow usher its port";
                 faults.push(Fault::new(listener.span.clone(), what, instead));
             }
         }
-        if faults.is_empty() { Ok(bound) } else { Err(self.faults(&faults, colour)) }
+        if faults.is_empty() { Ok(bound) } else { Err(self.faulty(faults)) }
     }
 
     /// What was read.
@@ -139,13 +126,9 @@ impl Config {
         &self.path
     }
 
-    fn faults(&self, faults: &[Fault], colour: bool) -> ConfigError {
-        faults_of(&self.path, &self.text, faults, colour)
+    fn faulty(&self, faults: Vec<Fault>) -> ConfigError {
+        ConfigError::Faulty(Faulty { path: self.path.clone(), text: self.text.clone(), faults })
     }
-}
-
-fn faults_of(path: &Path, text: &str, faults: &[Fault], colour: bool) -> ConfigError {
-    ConfigError::Faults(usher_config::fault::render(&path.display().to_string(), text, faults, colour))
 }
 
 fn unusable(span: &Range<usize>, error: &CertificateError) -> Fault {
@@ -191,7 +174,8 @@ pub(crate) fn activate(
 ) -> Result<ActiveConfig, TlsSetupError> {
     let Read { mut certificates, clients, profiles } = read;
     if certificates.is_empty() {
-        let made = tls::load_or_make_self_signed(&snapshot.server.state_dir, &snapshot.server.name)?;
+        let (state_dir, name) = (&snapshot.server.state_dir, &snapshot.server.name);
+        let made = CertificateSource::SelfSigned { state_dir, name }.load()?;
         tracing::warn!(
             chain = %made.chain.display(),
             "no [[certificate]] is configured: serving a self-signed one, which mail clients will warn about"
@@ -205,7 +189,7 @@ pub(crate) fn activate(
 }
 
 /// The files of passwords that probes use; read for each probe, and looked at before.
-pub(crate) fn secrets_are_readable(snapshot: &Snapshot) -> Result<(), String> {
+pub(crate) fn secrets_are_readable(snapshot: &Snapshot) -> Result<(), ConfigError> {
     let unreadable: Vec<_> = snapshot
         .hosts
         .iter()
@@ -213,10 +197,7 @@ pub(crate) fn secrets_are_readable(snapshot: &Snapshot) -> Result<(), String> {
             ImapProbe::Login { password_file, .. } => Some(password_file),
             ImapProbe::None | ImapProbe::Tcp | ImapProbe::Tls | ImapProbe::Greeting => None,
         })
-        .filter_map(|path| {
-            let fault = secret::read(path, &HostOrigin::File, None).err()?;
-            Some(format!("{fault}; name a file that usher may read"))
-        })
+        .filter_map(|path| secret::read(path, &HostOrigin::File, None).err())
         .collect();
-    if unreadable.is_empty() { Ok(()) } else { Err(unreadable.join("\n")) }
+    if unreadable.is_empty() { Ok(()) } else { Err(ConfigError::Secrets(unreadable)) }
 }

@@ -99,12 +99,13 @@ async fn log_in(
     let deadlines = Deadlines::from(&door.snapshot().limits);
     let id = door.id.to_string();
     let on_behalf = OnBehalf { source: door.client, destination: door.local, session: &id };
-    let opened = connect::open(&host.imap, on_behalf, &deadlines, &server.observer).await;
+    let Some(target) = host.services.mail(Service::Imap) else { return Try::Out };
+    let opened = connect::open(target, on_behalf, &deadlines, &server.observer).await;
     server.health.note_session(&host.id, Service::Imap, opened.as_ref().map(|_| ()));
     let Ok(ready) = opened else { return Try::Out };
     let credential = credential_for(door, &host, claim, permit.key());
     let begun = Instant::now();
-    let answered = ready.log_in(&host.imap, &credential, &claim.client_id, Some(on_behalf), &deadlines).await;
+    let answered = ready.log_in(target, &credential, &claim.client_id, Some(on_behalf), &deadlines).await;
     server.metrics.stage("login", begun.elapsed());
     match answered {
         Ok(LoginOutcome::Accepted(logged_in)) => {

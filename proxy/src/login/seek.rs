@@ -20,12 +20,12 @@ pub(super) async fn seek(
 ) -> Try {
     let server = &door.server;
     let until = begun + door.snapshot().server.login_wait;
-    let mut place = None;
+    let mut slot = None;
     let mut was_delivered = false;
     loop {
         let tried = Instant::now();
         let outcome = match key {
-            Some(key) => Box::pin(attempt(door, claim, key, session, (begun, until), &mut place)).await,
+            Some(key) => Box::pin(attempt(door, claim, key, session, (begun, until), &mut slot)).await,
             None => Try::Unknown,
         };
         match outcome {
@@ -51,9 +51,9 @@ pub(super) async fn seek(
             sleep(until.saturating_duration_since(Instant::now())).await;
             return Try::Out;
         }
-        if place.is_none() {
-            place = Slot::take(&server.held_logins, Some(door.snapshot().limits.held_logins));
-            if place.is_none() {
+        if slot.is_none() {
+            slot = Slot::take(&server.held_logins, Some(door.snapshot().limits.held_logins));
+            if slot.is_none() {
                 return Try::Out;
             }
         }

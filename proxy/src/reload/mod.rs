@@ -1,20 +1,21 @@
 //! A new configuration for a running program: load, check, prepare, swap. On any fault nothing changes, and
 //! whoever asked is told.
 
+mod error;
 mod watch;
 
 pub(crate) use watch::{Content, content, follow_files, follow_hangups};
 
 use crate::active::ActiveConfig;
-use crate::listen::{self, Acceptor, Bound, Sockets};
+use crate::listen::{self, Acceptor, Bound, SocketSource, Sockets};
 use crate::load::{self, Config, secrets_are_readable};
+use error::ReloadError;
 use rustls::server::ProducesTickets;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use usher_backends::connect::Deadlines;
-use usher_backends::connect::tls::TlsError;
 use usher_backends::directory::Directory;
 use usher_backends::health::Health;
 use usher_backends::roster::{Fleet, Prepared};
@@ -83,12 +84,18 @@ impl Reloader {
         let open = self.sockets.addresses();
         let preparing =
             tokio::task::spawn_blocking(move || prepare(&acceptor, &fleet, &path, &open, &ticketer));
-        let prepared = preparing.await.unwrap_or_else(|error| Err(error.to_string()));
-        let reloaded = match prepared {
-            Ok(_) if self.acceptor.shutdown.has_begun() => refused("usher stops".to_owned()),
+        let prepared = preparing.await.unwrap_or_else(|error| Err(error.into()));
+        let swapped = match prepared {
+            Ok(_) if self.acceptor.shutdown.has_begun() => Err(ReloadError::Stopping),
             Ok(ready) => self.swap(ready).await,
-            Err(faults) => refused(faults),
+            Err(error) => Err(error),
         };
+        let reloaded = swapped.unwrap_or_else(|error| Reloaded {
+            applied: false,
+            faults: Some(error.to_string()),
+            needs_restart: Vec::new(),
+            warnings: Vec::new(),
+        });
         self.acceptor.metrics.reloaded(reloaded.applied);
         match &reloaded.faults {
             None => tracing::info!(needs_restart = ?reloaded.needs_restart, "configuration reloaded"),
@@ -102,12 +109,9 @@ impl Reloader {
         reloaded
     }
 
-    async fn swap(&mut self, ready: Ready) -> Reloaded {
+    async fn swap(&mut self, ready: Ready) -> Result<Reloaded, ReloadError> {
         // The last thing that may fail.
-        let watched = match listen::watch(&self.acceptor.workers, ready.bound) {
-            Ok(watched) => watched,
-            Err(error) => return refused(format!("new listeners cannot be watched: {error}")),
-        };
+        let watched = listen::watch(&self.acceptor.workers, ready.bound).map_err(ReloadError::Listeners)?;
         let listeners = ready.active.snapshot.listeners.clone();
         let deadlines = Deadlines::from(&ready.active.snapshot.limits);
         let gone = self.fleet.put_in_place(ready.fleet);
@@ -122,17 +126,13 @@ impl Reloader {
         let warnings = still_named.iter().map(|host| {
             format!("{host} is no longer configured, but the directory has users there; their logins wait")
         });
-        Reloaded {
+        Ok(Reloaded {
             applied: true,
             faults: None,
             needs_restart: ready.needs_restart.iter().map(ToString::to_string).collect(),
             warnings: warnings.collect(),
-        }
+        })
     }
-}
-
-fn refused(faults: String) -> Reloaded {
-    Reloaded { applied: false, faults: Some(faults), needs_restart: Vec::new(), warnings: Vec::new() }
 }
 
 /// Everything that may fail. What it has bound is closed again when it does.
@@ -142,16 +142,15 @@ fn prepare(
     path: &Path,
     open: &[std::net::SocketAddr],
     ticketer: &Arc<dyn ProducesTickets>,
-) -> Result<Ready, String> {
+) -> Result<Ready, ReloadError> {
     let running = acceptor.config.load_full();
-    let text = |error: &dyn std::fmt::Display| error.to_string();
-    let config = Config::load(path, false).map_err(|error| text(&error))?;
-    let read = config.certificates(Some(&running.tls.ends), false).map_err(|error| text(&error))?;
-    let bound = config.sockets(open, acceptor.workers.count(), false).map_err(|error| text(&error))?;
+    let config = Config::load(path)?;
+    let read = config.certificates(Some(&running.tls.ends))?;
+    let bound = config.sockets(open, acceptor.workers.count(), &SocketSource::Bind)?;
     let mut snapshot = config.snapshot;
     secrets_are_readable(&snapshot)?;
     let needs_restart = snapshot.keep_what_needs_a_restart(&running.snapshot);
-    let fleet = fleet.prepare(&snapshot.hosts, &snapshot.arrays).map_err(|error: TlsError| text(&error))?;
-    let active = load::activate(snapshot, read, ticketer).map_err(|error| text(&error))?;
+    let fleet = fleet.prepare(&snapshot.hosts, &snapshot.arrays)?;
+    let active = load::activate(snapshot, read, ticketer)?;
     Ok(Ready { active, fleet, bound, needs_restart })
 }

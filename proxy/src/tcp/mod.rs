@@ -8,6 +8,7 @@ use crate::relay;
 use crate::session::Table;
 use crate::session::{About, By, Cause, Ended, Entry, Record, Stage};
 use crate::shutdown::Shutdown;
+use crate::unread::Unread;
 use socket2::SockRef;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +64,8 @@ pub(crate) async fn serve(
     let record = Record::new(id, Protocol::Tcp, client, begun);
     match (outcome, &session) {
         (Ok((backend, lease)), Some(session)) => {
-            let (ended, octets) = relay::splice(session, tcp, backend, &server.metrics.bytes, patience).await;
+            let (ended, octets) =
+                relay::splice(session, tcp.into_inner(), backend, &server.metrics.bytes, patience).await;
             record.write(&server.metrics, "", &lease.backend().config.name, ended, octets);
         }
         (Err(ended), _) => record.write(&server.metrics, "", "", ended, (0, 0)),
@@ -92,7 +94,7 @@ async fn find_member(
     server: &Server,
     at: &ListenerContext,
     listener: &TcpListener,
-    tcp: &mut TcpStream,
+    tcp: &mut Unread,
     id: Id,
     mut ends: Ends,
     session: &mut Option<Entry>,
@@ -100,11 +102,8 @@ async fn find_member(
     let limits = &at.active.snapshot.limits;
     // The port that the client connected to, whatever a header says: members are reached by it.
     let port = match listener.redirected {
-        true => meant_port(tcp, at.listener().address.port(), listener.last_port).ok_or(Ended::new(
-            By::Client,
-            Stage::Preauth,
-            Cause::Protocol("port"),
-        ))?,
+        true => meant_port(tcp.header(), at.listener().address.port(), listener.last_port)
+            .ok_or(Ended::new(By::Client, Stage::Preauth, Cause::Protocol("port")))?,
         false => ends.local.port(),
     };
     read_proxy_header(tcp, at, &mut ends).await?;

@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use usher_backends::connect::identity::{self, SelfMadeError};
+use usher_backends::connect::identity::SelfMadeError;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -187,13 +187,4 @@ fn read_leaf(leaf: &CertificateDer<'_>) -> Option<(Vec<String>, i64, i64)> {
     });
     let validity = certificate.validity();
     Some((names.collect(), validity.not_before.timestamp(), validity.not_after.timestamp()))
-}
-
-/// The self-signed certificate for `name` in `state_dir`, made where there is none yet.
-///
-/// # Errors
-/// When its files cannot be read or written.
-pub(crate) fn load_or_make_self_signed(state_dir: &Path, name: &str) -> Result<Loaded, CertificateError> {
-    let (chain, key) = identity::ensure(state_dir, &format!("self-signed-{name}"), name)?;
-    load(&chain, &key)
 }

@@ -2,13 +2,13 @@
 
 use super::ClientStream;
 use super::secured::Secured;
+use crate::unread::Unread;
 use rustls::{InvalidMessage, ServerConfig};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
-use usher_wire::imap::preauth::PlainDrained;
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -21,17 +21,17 @@ pub(crate) enum HandshakeFault {
     Failed(std::io::Error),
 }
 
-/// Makes TLS with a client on an implicit-TLS port, until `until`.
+/// Makes TLS with a client, until `until`.
 ///
 /// # Errors
 /// [`HandshakeFault`]; the client has been sent its alert, and the connection is closed.
 pub(crate) async fn accept(
-    tcp: TcpStream,
+    connection: Unread,
     config: &Arc<ServerConfig>,
     until: Instant,
     farewell: Duration,
 ) -> Result<ClientStream, HandshakeFault> {
-    match timeout_at(until, Secured::accept(tcp, config)).await {
+    match timeout_at(until, Secured::accept(connection.into_inner(), config)).await {
         Err(_) => Err(HandshakeFault::TimedOut),
         Ok(Ok(stream)) => Ok(ClientStream::Tls(stream)),
         Ok(Err((error, tcp))) => {
@@ -39,20 +39,6 @@ pub(crate) async fn accept(
             Err(HandshakeFault::Failed(error))
         }
     }
-}
-
-/// Makes TLS with a client that asked for it with STARTTLS; `_proof` says that nothing waits before it.
-///
-/// # Errors
-/// As [`accept`].
-pub(crate) async fn upgrade(
-    tcp: TcpStream,
-    _proof: PlainDrained,
-    config: &Arc<ServerConfig>,
-    until: Instant,
-    farewell: Duration,
-) -> Result<ClientStream, HandshakeFault> {
-    accept(tcp, config, until, farewell).await
 }
 
 /// A fatal `decode_error` in the clear (RFC 8446 section 6.2), as there are no keys yet.

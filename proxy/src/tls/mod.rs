@@ -3,12 +3,12 @@
 mod certificates;
 mod handshake;
 mod secured;
+mod source;
 mod stream;
 
-pub(crate) use certificates::{
-    CertificateError, Certificates, Loaded, client_verifier, load, load_or_make_self_signed, named_in,
-};
-pub(crate) use handshake::{HandshakeFault, accept, upgrade};
+pub(crate) use certificates::{CertificateError, Certificates, Loaded, client_verifier, named_in};
+pub(crate) use handshake::{HandshakeFault, accept};
+pub(crate) use source::CertificateSource;
 pub(crate) use stream::ClientStream;
 
 use rustls::ServerConfig;

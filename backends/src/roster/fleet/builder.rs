@@ -1,11 +1,11 @@
 //! What a roster is made of, and how one becomes the next.
 
 use super::HostOrigin;
-use crate::connect::{HttpTarget, ImapTarget};
+use crate::connect::HttpTarget;
 use crate::hold::{AgentWord, Holds, KeyHold, OperatorHold};
 use crate::roster::array::Memory;
 use crate::roster::standing::{Out, Returning, Standing};
-use crate::roster::{ArrayInService, BackendId, Host, Member, Roster};
+use crate::roster::{ArrayInService, BackendId, Host, HostServices, Member, Roster};
 use arc_swap::ArcSwap;
 use rustls::ClientConfig;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -41,8 +41,7 @@ pub(super) struct RosterBuilder {
 pub(super) struct HostDraft {
     pub(super) config: Arc<InstanceHost>,
     pub(super) origin: HostOrigin,
-    pub(super) imap: Arc<ImapTarget>,
-    pub(super) http: Option<Arc<HttpTarget>>,
+    pub(super) services: HostServices,
 }
 
 #[derive(Clone)]
@@ -101,8 +100,8 @@ impl RosterBuilder {
             let id = BackendId { array: None, name: draft.config.name.as_str().into() };
             let standing = self.stand(&id, &mut kept);
             let name = id.name.clone();
-            let HostDraft { config, origin, imap, http } = draft;
-            let host = Host { id, config, origin, imap, http, standing };
+            let HostDraft { config, origin, services } = draft;
+            let host = Host { id, config, origin, services, standing };
             next.hosts.insert(name, Arc::new(host));
         }
         for draft in self.arrays.clone() {

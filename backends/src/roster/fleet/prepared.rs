@@ -5,7 +5,7 @@ use super::{Fleet, HostOrigin};
 use crate::Observer;
 use crate::connect::identity::Identity;
 use crate::connect::tls::{self, TlsError};
-use crate::connect::{HttpTarget, ImapTarget};
+use crate::connect::{HttpTarget, MailTarget};
 use rustls::ClientConfig;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -84,13 +84,16 @@ pub(super) fn host_draft(
     identity: &Identity,
     observer: &Arc<dyn Observer>,
 ) -> Result<HostDraft, TlsError> {
-    let wants_tls = config.imap.tls != BackendTls::None || config.http.as_ref().is_some_and(|http| http.tls);
+    let speaks_tls = config.services.map(|mail| mail.tls != BackendTls::None, |http| http.tls);
+    let wants_tls = speaks_tls.each().any(|(_, speaks)| speaks);
     let tls = wants_tls
         .then(|| {
             tls::client_config(&config.name, &config.pins, config.client_certificate, identity, observer)
         })
         .transpose()?;
-    let http = config.http.as_ref().map(|http| HttpTarget::new(&config.name, http, tls.as_ref()));
-    let imap = ImapTarget::new(&config.name, &config.imap, tls.as_ref());
-    Ok(HostDraft { config: Arc::new(config), origin, imap, http })
+    let services = config.services.map(
+        |mail| MailTarget::new(&config.name, mail, tls.as_ref()),
+        |http| HttpTarget::new(&config.name, http, tls.as_ref()),
+    );
+    Ok(HostDraft { config: Arc::new(config), origin, services: Arc::new(services) })
 }

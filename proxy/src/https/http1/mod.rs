@@ -40,7 +40,7 @@ pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
     let io = TokioIo::new(ValidatingReader::new(stream, pipeline.clone(), limits, Scheme::Https));
     // A connection that lasts keeps no configuration.
     drop(at);
-    let (server, judged) = (client.server.clone(), client.clone());
+    let (server, noted) = (client.server.clone(), client.clone());
     let service = service_fn(move |request| answer(client.clone(), pipeline.begin(), request));
     let connection = http1::Builder::new()
         .header_read_timeout(None)
@@ -51,10 +51,10 @@ pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
         .with_upgrades();
     tokio::pin!(connection);
     tokio::select! {
-        ended = connection.as_mut() => return note_end(&judged, ended),
+        ended = connection.as_mut() => return note_end(&noted, ended),
         () = server.shutdown.stopped() => connection.as_mut().graceful_shutdown(),
     }
-    note_end(&judged, connection.await);
+    note_end(&noted, connection.await);
 }
 
 fn note_end(client: &Client, ended: Result<(), hyper::Error>) {

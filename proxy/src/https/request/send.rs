@@ -1,7 +1,7 @@
 //! A routed request on its way to a backend, and what comes back.
 
 use super::opened::Opened;
-use super::route::{Binding, Routed};
+use super::route::Routed;
 use super::validate::Validated;
 use crate::active::ListenerContext;
 use crate::https::client::Client;
@@ -9,7 +9,7 @@ use crate::https::message::fields;
 use crate::https::message::interim::Inform;
 use crate::https::message::refusal::Refusal;
 use crate::https::record::RequestRecord;
-use crate::https::upstream::{self, Destination, Manner, Outgoing, Unreached, UpstreamResponse, tunnel};
+use crate::https::upstream::{self, Manner, Outgoing, Unreached, UpstreamResponse, tunnel};
 use http::header::{EXPECT, HeaderValue};
 use http::{Request, StatusCode};
 use std::time::Duration;
@@ -73,7 +73,8 @@ impl Routed {
         if connects && status.is_success() {
             return Err(Refusal::new(StatusCode::BAD_GATEWAY, "no-switch").into());
         }
-        let cookies = bound_by(binding, record, &destination, https, status);
+        let held = record.held.as_ref();
+        let cookies = binding.cookies(&record.client, &destination, held, https.cookie_age, status);
         Ok(Box::new(Sent { upstream, host, timeout, cookies, switched }))
     }
 }
@@ -88,16 +89,6 @@ fn switched(
     }
     let agreed = upgrade.filter(|protocol| tunnel::has_switched_to(protocol, upstream.response.headers()));
     agreed.map(Some).ok_or(Refusal::new(StatusCode::BAD_GATEWAY, "unasked-switch"))
-}
-
-fn bound_by(
-    binding: Binding,
-    record: &RequestRecord,
-    destination: &Destination,
-    https: &Https,
-    status: StatusCode,
-) -> Vec<String> {
-    binding.cookies(&record.client, destination, record.held.as_ref(), https.cookie_age, status)
 }
 
 /// Whether a field of this name says who somebody is, and this client may not set it.

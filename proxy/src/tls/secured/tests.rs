@@ -1,6 +1,6 @@
-use super::super::certificates::{Certificates, load_or_make_self_signed};
 use super::super::{server_configs, ticket_keys};
 use super::*;
+use crate::tls::{CertificateSource, Certificates};
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
 use rustls::version::{TLS12, TLS13};
@@ -19,7 +19,7 @@ struct House {
 
 async fn house(version: &'static SupportedProtocolVersion) -> House {
     let dir = tempfile::tempdir().unwrap();
-    let loaded = load_or_make_self_signed(dir.path(), NAME).unwrap();
+    let loaded = CertificateSource::SelfSigned { state_dir: dir.path(), name: NAME }.load().unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(rustls::pki_types::CertificateDer::from_pem_file(&loaded.chain).unwrap()).unwrap();
     let certificates = Arc::new(Certificates::new(vec![loaded]));

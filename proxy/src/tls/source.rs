@@ -1,0 +1,35 @@
+//! Where certificates come from.
+
+use super::certificates::{CertificateError, Loaded, load};
+use std::path::Path;
+use usher_backends::connect::identity;
+use usher_config::snapshot::Certificate;
+
+/// Where a certificate and its key come from.
+pub(crate) enum CertificateSource<'s> {
+    /// Files of the operator's.
+    Files(&'s Certificate),
+    /// One of usher's own for a name, made where there is none yet.
+    SelfSigned {
+        /// Where it is kept.
+        state_dir: &'s Path,
+        /// Whom it is for.
+        name: &'s str,
+    },
+}
+
+impl CertificateSource<'_> {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written, holds no PEM, or the two do not belong together.
+    pub(crate) fn load(&self) -> Result<Loaded, CertificateError> {
+        match self {
+            Self::Files(Certificate { chain, key, .. }) => load(chain, key),
+            Self::SelfSigned { state_dir, name } => {
+                let (chain, key) = identity::ensure(state_dir, &format!("self-signed-{name}"), name)?;
+                load(&chain, &key)
+            }
+        }
+    }
+}

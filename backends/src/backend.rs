@@ -1,12 +1,12 @@
-//! What backends are called, and what they are asked for.
+//! How backends are named, and the services that they offer.
 
 pub use usher_policy::Service;
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Names a backend: an instance host, or a member of an array. Operators hold machines, by name; health and
-/// leases are each backend's own.
+/// Identifies a backend: an instance host, or a member of an array. Operators' holds apply to a machine, by name;
+/// health and leases belong to each backend.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BackendId {
     /// The array, for a member.

@@ -42,14 +42,14 @@ pub enum Cause {
     /// The deadline passed.
     #[error("no answer in time")]
     TimedOut,
-    /// The system's word.
+    /// The system reported an error.
     #[error("{0}")]
     Io(#[from] std::io::Error),
     /// The backend closed the connection.
     #[error("the backend closed the connection")]
     Closed,
     /// The certificate is none of the pinned ones.
-    #[error("the certificate is none of the pinned ones")]
+    #[error("the certificate does not match any of the pins")]
     Pin,
     /// TLS failed otherwise.
     #[error(transparent)]
@@ -61,26 +61,26 @@ pub enum Cause {
     #[error("http: {0}")]
     Http(&'static str),
     /// There are as many connections as the operator allows.
-    #[error("as many connections as `max_connections` allows")]
+    #[error("the limit `max_connections` has been reached")]
     Full,
     /// The backend says that it cannot serve.
     #[error("the backend answered {0}")]
     Unavailable(&'static str),
 }
 
-/// Why there is no TLS with a backend.
+/// Why TLS with a backend failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsFault {
-    /// rustls' error, or the alert that the backend has sent.
+    /// An error of rustls, or the alert that the backend has sent.
     #[error(transparent)]
     Rustls(#[from] rustls::Error),
-    /// The backend is called by what no certificate can be for.
+    /// The backend's name is not one that a certificate can be issued for.
     #[error(transparent)]
     Name(#[from] rustls::pki_types::InvalidDnsNameError),
-    /// It shows no certificate that can be read.
-    #[error("no certificate that can be read")]
+    /// The backend shows no readable certificate.
+    #[error("no readable certificate")]
     NoCertificate,
-    /// HTTP/2 was wanted.
+    /// HTTP/2 was required.
     #[error("the backend does not speak HTTP/2")]
     NoHttp2,
 }

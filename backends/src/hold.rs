@@ -1,4 +1,4 @@
-//! The reasons for which nothing new is taken. Without any, a backend is in service.
+//! The reasons why a backend takes nothing new. Without any, it is in service.
 
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ pub enum HoldKind {
 }
 
 impl HoldKind {
-    /// As commands, the API and `state.db` say it.
+    /// The word used by commands, the API and `state.db`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Drain => "drain",
@@ -52,11 +52,11 @@ pub struct AgentWord {
     pub admin: Option<AgentHold>,
     /// `down`, `fail` or `stopped`, until `up`.
     pub down: bool,
-    /// The share of its weight that it wants, in percent, at most 100.
+    /// The share of its weight that the agent asks for, in percent; at most 100.
     pub percent: u8,
 }
 
-/// What an agent may hold a backend by.
+/// The holds that an agent can set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AgentHold {
     /// No new sessions.
@@ -72,7 +72,7 @@ impl Default for AgentWord {
 }
 
 impl AgentWord {
-    /// The word that holds the backend, if any does.
+    /// The agent's word that holds the backend, if any.
     pub fn hold(self) -> Option<&'static str> {
         match (self.admin, self.down, self.percent) {
             (Some(AgentHold::Drain), _, _) => Some("drain"),
@@ -91,7 +91,7 @@ pub struct Holds {
     pub operator: Option<OperatorHold>,
     /// Its agent's.
     pub agent: AgentWord,
-    /// It was to come back stopped, and nobody has started it yet.
+    /// It is configured to come back stopped, and nobody has started it yet.
     pub boot: bool,
 }
 
@@ -107,7 +107,7 @@ impl Holds {
     }
 }
 
-/// Seconds since 1970, for what is written down.
+/// Seconds since 1970, for records.
 pub fn now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)

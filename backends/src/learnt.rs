@@ -1,16 +1,16 @@
-//! What is learnt of a backend on the way to it.
+//! What is learnt about a backend while connecting to it.
 
-/// What can be learnt of a backend on the way to it.
+/// What can be learnt about a backend while connecting to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Learnt {
     /// Its capabilities before login, separated by spaces.
     pub capabilities: Option<String>,
-    /// The end of its certificate's validity, in seconds since 1970.
+    /// When its certificate expires, in seconds since 1970.
     pub certificate_ends: Option<i64>,
 }
 
 impl Learnt {
-    /// What is not known here, from `other`.
+    /// Fills in from `other` what is not known here.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! Through this, the crate reports what happened; what becomes of it (logs, metrics) is the program's.
+//! How this crate reports what happens; what becomes of that (logs, metrics) is up to the program.
 
 use crate::backend::{BackendId, Service};
 use crate::fault::ConnectFault;
@@ -13,7 +13,7 @@ pub struct Report {
     pub at: i64,
     /// How long that took.
     pub took: Duration,
-    /// Why it failed; `None`: it did not.
+    /// Why the probe failed; `None` if it did not.
     pub fault: Option<String>,
     /// What probes have learnt of it.
     pub learnt: Learnt,
@@ -27,10 +27,10 @@ pub trait Observer: Send + Sync {
     /// A backend could not be reached, or was not the one that was meant.
     fn connect_failed(&self, host: &str, fault: &ConnectFault);
 
-    /// A backend's pinned certificate nears its end or is past it: `not_after` in seconds since 1970.
+    /// A backend's pinned certificate will expire soon or has expired; `not_after` is in seconds since 1970.
     fn pinned_certificate_ends(&self, host: &str, not_after: i64, expired: bool);
 
-    /// A host that was added at run time cannot be used by this version.
+    /// This version cannot use a host that was added at run time.
     fn added_host_unusable(&self, host: &str, why: &str);
 
     /// A service was probed.
@@ -39,9 +39,9 @@ pub trait Observer: Send + Sync {
     /// Health has taken a service out (`why` says for what) or back in.
     fn health_turned(&self, id: &BackendId, service: Service, why: Option<&str>);
 
-    /// Most backends fail by timeout at once, so that the checker itself is in doubt; or no longer.
+    /// So many backends time out at once that the checker itself is in doubt, or no longer.
     fn checker_suspected(&self, suspected: bool);
 
-    /// An agent says something else than before.
+    /// An agent says something other than before.
     fn agent_said(&self, id: &BackendId, word: AgentWord);
 }

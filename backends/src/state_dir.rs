@@ -1,4 +1,4 @@
-//! The directory in which usher keeps what must outlive it: for its owner's eyes, and for one usher at a time.
+//! The directory for data that outlives usher: readable by its owner only, and used by one usher at a time.
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{geteuid, umask};
@@ -7,17 +7,17 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Opens no symbolic link.
+/// Do not follow symbolic links.
 const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
-/// The file by whose lock one usher has the directory.
+/// The file whose lock reserves the directory for one usher.
 const LOCK: &str = "usher.lock";
 
 /// Why the directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateDirError {
     /// Another usher serves from it.
-    #[error("{dir}: another usher{} serves from this state_dir; stop it, or give this one its own", whose(.process))]
+    #[error("{dir}: another usher{} is using this state_dir; stop it, or give this one its own", whose(.process))]
     Taken {
         /// The directory.
         dir: PathBuf,
@@ -26,8 +26,8 @@ pub enum StateDirError {
     },
     /// Something there belongs to somebody else.
     #[error(
-        "{path}: belongs to user {owner}, and usher, which runs as user {own}, cannot write it; \
-             give it to usher: chown -R {own} {dir}"
+        "{path}: belongs to user {owner}, so usher, which runs as user {own}, cannot write to it; \
+             to change the owner: chown -R {own} {dir}"
     )]
     Foreign {
         /// What.
@@ -39,7 +39,7 @@ pub enum StateDirError {
         /// The directory.
         dir: PathBuf,
     },
-    /// The system's word.
+    /// The system reported an error.
     #[error("{path}: {source}")]
     Io {
         /// Where.
@@ -53,14 +53,14 @@ fn whose(process: &Option<u32>) -> String {
     process.map_or_else(String::new, |process| format!(" (process {process})"))
 }
 
-/// The directory, for this usher alone as long as this lives.
+/// Exclusive use of the directory for as long as this exists.
 pub struct StateDir {
     _lock: File,
 }
 
 impl StateDir {
-    /// Takes the directory for an usher that serves. With `socket_inside`, members of its group may go through it to
-    /// the admin socket.
+    /// Reserves the directory for an usher that is going to serve. With `socket_inside`, members of the owner's group
+    /// may traverse it to reach the admin socket.
     ///
     /// # Errors
     /// [`StateDirError`]: another usher has it, or something in it cannot be written.
@@ -83,7 +83,7 @@ impl StateDir {
         lock.set_len(0).and_then(|()| lock.seek(SeekFrom::Start(0))).map_err(io)?;
         writeln!(lock, "{}", std::process::id()).map_err(io)?;
         for entry in files(dir)? {
-            // Found out now, and not when the first change is to be kept.
+            // Found out now rather than when the first change is to be saved.
             if let Err(error) = OpenOptions::new().append(true).open(&entry) {
                 return Err(foreign(dir, &entry, error));
             }
@@ -92,13 +92,13 @@ impl StateDir {
     }
 }
 
-/// Makes the directory where there is none, and sees to it that nobody but its owner reads what is in it. Returns what
+/// Creates the directory if it does not exist, and makes sure that only its owner can read what is in it. Returns what
 /// was open to others until now.
 ///
 /// # Errors
 /// [`StateDirError`], when it cannot be made or read.
 pub fn prepare(dir: &Path, socket_inside: bool) -> Result<Vec<PathBuf>, StateDirError> {
-    // Whatever is made from here on, by SQLite as well, is its owner's alone.
+    // Whatever is created from here on, by SQLite too, is accessible to its owner only.
     umask(Mode::from_raw_mode(0o077));
     let io = |source| StateDirError::Io { path: dir.to_owned(), source };
     let mode = if socket_inside { 0o710 } else { 0o700 };
@@ -124,14 +124,14 @@ pub fn prepare(dir: &Path, socket_inside: bool) -> Result<Vec<PathBuf>, StateDir
     Ok(tightened)
 }
 
-/// What is not its own it cannot tighten; whether it can be used is found out elsewhere.
+/// Permissions of other users' files cannot be changed; whether they are usable is checked elsewhere.
 fn tighten(path: &Path, mode: u32, tightened: &mut Vec<PathBuf>) {
     if fs::set_permissions(path, Permissions::from_mode(mode)).is_ok() {
         tightened.push(path.to_owned());
     }
 }
 
-/// Gives to the owner of the directory what the system's administrator has just made there, so that usher can write it.
+/// Gives files that root has just created in the directory to its owner, so that usher can write them.
 ///
 /// # Errors
 /// [`StateDirError`], when the directory cannot be read or a file cannot be given away.
@@ -142,7 +142,7 @@ pub fn give_to_owner(dir: &Path) -> Result<(), StateDirError> {
         return Ok(());
     }
     for path in files(dir)? {
-        // By a descriptor, and nothing that has a name elsewhere as well: that might be somebody else's.
+        // By descriptor, and nothing that has another hard link: that might be somebody else's.
         let Ok(file) = OpenOptions::new().read(true).custom_flags(NO_LINK).open(&path) else {
             continue;
         };

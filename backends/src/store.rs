@@ -1,7 +1,6 @@
-//! What is kept over restarts, as a log of changes.
+//! What is kept across restarts, as a log of changes.
 //!
-//! The roster is made of what the log tells and of nothing else, so that a change that was made elsewhere takes effect
-//! as one that was made here does.
+//! The roster is made from the log and nothing else, so that a change made elsewhere takes effect like one made here.
 
 use crate::hold::{KeyHold, OperatorHold};
 use usher_policy::ArchiveKey;
@@ -9,37 +8,37 @@ use usher_policy::ArchiveKey;
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FleetChange {
-    /// Takes the machine called `name` out.
+    /// Takes the machine called `name` out of service.
     Hold {
         /// Of a host or member.
         name: String,
         /// By whom and why.
         hold: OperatorHold,
     },
-    /// Takes the hold on the machine called `name` back.
+    /// Removes the hold on the machine called `name`.
     Release {
         /// Of a host or member.
         name: String,
     },
-    /// Lets the logins of `key` wait.
+    /// Makes the logins of `key` wait.
     HoldKey {
         /// Whose archive is being moved.
         key: ArchiveKey,
         /// By whom and why.
         hold: KeyHold,
     },
-    /// Lets the logins of `key` go on.
+    /// Lets the logins of `key` continue.
     ReleaseKey {
         /// Whose archive was being moved.
         key: ArchiveKey,
     },
-    /// Adds a host, or gives one that was added another definition.
+    /// Adds a host, or gives one that was added a different definition.
     PutHost(AddedHost),
     /// Removes a host that was added.
     RemoveHost {
         /// Its name.
         name: String,
-        /// Whether a hold on the machine goes as well.
+        /// Whether a hold on the machine is removed too.
         released: bool,
     },
 }
@@ -58,19 +57,19 @@ pub struct AddedHost {
 }
 
 impl std::fmt::Debug for AddedHost {
-    /// Without the definition, which may hold secrets.
+    /// Omits the definition, which may contain secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AddedHost").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-/// Why a change cannot be kept, or what is kept cannot be read.
+/// Why a change cannot be saved, or why what was saved cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// There is no room for the change; nothing has changed.
+    /// The disk is full; nothing has changed.
     #[error("state.db: the disk is full")]
     Full,
-    /// SQLite's error.
+    /// An error of SQLite.
     #[error("state.db: {0}")]
     Sqlite(rusqlite::Error),
     /// Another version of usher wrote it.
@@ -80,25 +79,25 @@ pub enum StoreError {
         path: std::path::PathBuf,
         /// Its version.
         found: u32,
-        /// The latest version that this usher reads.
+        /// The latest version that this usher can read.
         known: u32,
     },
 }
 
-/// Is told of every change, in the order of the log and one at a time. Must not call the store.
+/// Called with every change, in the order of the log and one at a time. Must not call the store.
 pub type Follower = Box<dyn Fn(FleetChange) + Send>;
 
-/// A log of changes, kept over restarts.
+/// A log of changes that survives restarts.
 pub trait Store: Send {
-    /// Returns what is kept, as the changes that lead to it. `follower` is told of every later one.
+    /// Returns what is kept as a list of the changes that led to it. `follower` is called with every later one.
     ///
     /// # Errors
     /// When what is kept cannot be read.
     fn watch(&mut self, follower: Follower) -> Result<Vec<FleetChange>, StoreError>;
 
-    /// Adds a change. Once this returns, it is kept and the follower has been told.
+    /// Appends a change. Once this returns, it has been saved and the follower has been called.
     ///
     /// # Errors
-    /// When it cannot be kept. Nothing has changed then.
+    /// If it cannot be saved. In this case nothing has changed.
     fn append(&mut self, change: FleetChange) -> Result<(), StoreError>;
 }

@@ -1,9 +1,10 @@
-//! What of a new configuration cannot be applied to a running program.
+//! Which parts of a new configuration cannot take effect without a restart.
 
 use crate::snapshot::Snapshot;
 
 impl Snapshot {
-    /// Names what differs from `running` and needs a restart, and puts back what is running.
+    /// Returns the names of the settings that differ from `running` and need a restart, and resets them to the running
+    /// values.
     pub fn keep_what_needs_a_restart(&mut self, running: &Self) -> Vec<&'static str> {
         let mut named = Vec::new();
         let mut keep = |differs: bool, name| {

@@ -1,4 +1,4 @@
-//! A fault of the configuration, told so that an operator can mend it. It never holds a secret's value.
+//! A fault in the configuration, described so that an operator can fix it. Never contains the value of a secret.
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::ops::Range;
 /// One fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Where in the text, in octets.
+    /// Byte range in the text.
     pub span: Range<usize>,
     /// What is wrong.
     pub what: String,
@@ -27,14 +27,14 @@ impl Fault {
     }
 }
 
-/// Shows `faults` of the file `path` with its lines, for a terminal or a log.
+/// Renders `faults` of the file `path` with the lines that they refer to, for a terminal or a log.
 pub fn render(path: &str, text: &str, faults: &[Fault], colour: bool) -> String {
     let shown = render_as(&Level::ERROR, path, text, faults, colour);
     let count = faults.len();
     shown + &format!("{path}: {count} {}\n", if count == 1 { "fault" } else { "faults" })
 }
 
-/// The same of what is no fault, and worth a thought.
+/// Like [`render`], for warnings: not faults, but worth a look.
 pub fn render_warnings(path: &str, text: &str, warnings: &[Fault], colour: bool) -> String {
     render_as(&Level::WARNING, path, text, warnings, colour)
 }

@@ -8,20 +8,20 @@ use std::time::Duration;
 /// `[instance_host.health]` or `[array.health]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HealthPolicy {
-    /// Between two probes of a protocol.
+    /// Time between two probes of a protocol.
     #[serde(with = "shown::duration")]
     pub interval: Duration,
-    /// For one probe.
+    /// Timeout of one probe.
     #[serde(with = "shown::duration")]
     pub timeout: Duration,
-    /// Successes in a row that bring a protocol back.
+    /// Consecutive successes that bring a protocol back.
     pub rise: u32,
-    /// Failures in a row that take it out.
+    /// Consecutive failures that take it out.
     pub fall: u32,
-    /// Over which new sessions grow from a tenth to all after its return.
+    /// Time over which the share of new sessions grows from a tenth to all of them after its return.
     #[serde(with = "shown::duration")]
     pub ramp: Duration,
-    /// `host:port` of an agent that says how the host is, in HAProxy's text protocol.
+    /// `host:port` of an agent that reports the state of the host, in the protocol of HAProxy's agent checks.
     pub agent: Option<String>,
     /// How IMAP is probed.
     pub imap: ImapProbe,
@@ -80,11 +80,11 @@ pub enum HttpProbe {
     Tls,
     /// Through a request.
     Get {
-        /// What is asked for.
+        /// The path to request.
         path: String,
         /// The status that is expected.
         status: u16,
-        /// What the first 64 KiB of the body must hold.
+        /// What the first 64 KiB of the body must contain.
         body: Option<String>,
     },
 }

@@ -1,4 +1,4 @@
-//! How HTTPS requests are told apart: whom they name, and what each path may take.
+//! How HTTPS requests are identified and routed, and what each path allows.
 
 use crate::certificate::Certificate;
 use crate::shown;
@@ -12,29 +12,29 @@ pub use usher_policy::identity::{HostTemplate, Naming, PathTemplate};
 /// `[https]`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Https {
-    /// Where requests go that name nobody; `None`: they are refused.
+    /// The array for requests that name nobody; `None`: such requests are refused.
     pub array: Option<String>,
-    /// `[[https.identity]]`: where a request may name somebody, in the order in which they are tried.
+    /// `[[https.identity]]`: where to look for a name in a request, in the order in which the places are tried.
     pub identities: Vec<Identity>,
     /// Senders whose `Forwarded` and `X-Forwarded-*` are believed and added to.
     pub trusted: Vec<IpNet>,
     /// `[[https.path]]`: what differs below some paths; the longest prefix counts.
     pub paths: Vec<PathPolicy>,
-    /// From a request's last octet to the first of its response.
+    /// Time from a request's last byte to the first of its response.
     #[serde(with = "shown::duration")]
     pub response_timeout: Duration,
     /// Whether backends are told of this server by `Via`.
     pub via: bool,
-    /// Longest body of a request in octets; `None`: no bound.
+    /// Longest body of a request in bytes; `None`: unlimited.
     pub body_limit: Option<u64>,
-    /// How long usher's own cookies are good.
+    /// Lifetime of usher's own cookies.
     #[serde(with = "shown::duration")]
     pub cookie_age: Duration,
-    /// Certificates, PEM, by which those of clients are verified; `None`: clients are not asked for one.
+    /// The certificate authorities of clients' certificates; `None`: clients are not asked for one.
     pub client_ca: Option<ClientCa>,
 }
 
-/// Who signs clients' certificates.
+/// The certificate authorities that sign clients' certificates.
 #[derive(Debug, Clone, Serialize)]
 pub struct ClientCa {
     /// The certificates, PEM.
@@ -47,23 +47,23 @@ pub struct ClientCa {
 /// `[[https.path]]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct PathPolicy {
-    /// The beginning of the path, whole segments, without regard to case.
+    /// The beginning of the path in whole segments; case is ignored.
     pub prefix: String,
     /// In place of that of `[https]`.
     #[serde(serialize_with = "shown::some_duration")]
     pub response_timeout: Option<Duration>,
     /// In place of that of `[https]`.
     pub body_limit: Option<u64>,
-    /// Protocols beside `websocket` that a request may ask to switch to, in lower case.
+    /// Protocols other than `websocket` that a request may ask to switch to, in lower case.
     pub upgrades: Vec<String>,
-    /// In place of `http_stalled` of `[limits]`.
+    /// Overrides `http_stalled` of `[limits]`.
     #[serde(serialize_with = "shown::some_duration")]
     pub stalled: Option<Duration>,
-    /// In place of `http_min_rate` of `[limits]`, in octets a second.
+    /// Overrides `http_min_rate` of `[limits]`, in bytes per second.
     pub min_rate: Option<u64>,
-    /// Paths with an empty segment, such as `//principals/`, pass as they are.
+    /// Paths with an empty segment, such as `//principals/`, are passed on unchanged.
     pub lenient_paths: bool,
-    /// Trailers of requests that are not announced go on to HTTP/1.1 as well.
+    /// Request trailers that were not announced are passed on to HTTP/1.1 as well.
     pub request_trailers: bool,
 }
 
@@ -92,12 +92,12 @@ pub enum Identity {
         /// What it names.
         names: Naming,
     },
-    /// The host that is asked.
+    /// The host that the request is addressed to.
     Host {
         /// Which hosts.
         host: HostTemplate,
     },
-    /// usher's own cookie, set when a form has named somebody. Whatever else a request says goes before it.
+    /// usher's own cookie, set once a form has named somebody. Any other name in the request takes precedence.
     Cookie,
     /// A field of a login form, or of a JSON object, that is posted.
     Form {
@@ -117,12 +117,12 @@ pub enum Identity {
         /// What it names.
         names: Naming,
     },
-    /// The mail address, else the common name, of the client's certificate.
+    /// The mail address of the client's certificate, or else its common name.
     ClientCertificate,
 }
 
 impl Https {
-    /// What differs below `path`, in its normal form: the policy with the longest prefix.
+    /// The policy with the longest prefix that matches `path`, which is in its normal form.
     pub fn policy(&self, path: &str) -> Option<&PathPolicy> {
         let below = |policy: &&PathPolicy| {
             let Some((start, rest)) = path.split_at_checked(policy.prefix.len()) else { return false };
@@ -154,7 +154,7 @@ impl Default for Https {
 pub struct ClientSetup {
     /// What accounts are called.
     pub display_name: String,
-    /// The server for outgoing mail, which usher is not.
+    /// The server for outgoing mail, a role that usher does not have.
     pub smtp: Option<Smtp>,
     /// Chain and key, PEM, by which configuration profiles are signed.
     pub signing: Option<Certificate>,
@@ -167,7 +167,7 @@ pub struct Smtp {
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// TLS at once, in place of STARTTLS.
+    /// TLS from the start instead of STARTTLS.
     pub implicit_tls: bool,
 }
 

@@ -1,7 +1,7 @@
-//! The operator's file, checked into one immutable [`Snapshot`].
+//! Turns the operator's file into one immutable, checked [`Snapshot`].
 //!
-//! Pure: text goes in, a snapshot or every fault comes out. Nothing here may open a socket, read another
-//! file or ask for the time.
+//! Pure: takes text, and returns a snapshot or every fault. Nothing here may open a socket, read another file or ask
+//! for the time.
 
 mod check;
 mod raw;
@@ -25,7 +25,7 @@ use std::path::PathBuf;
 /// Reads and checks the text of a configuration file.
 ///
 /// # Errors
-/// Every fault that the text has, in the order of its lines; never an empty list.
+/// Every fault in the text, in the order of its lines; never an empty list.
 pub fn load(text: &str) -> Result<Snapshot, Vec<Fault>> {
     check::check(text)
 }
@@ -38,7 +38,7 @@ pub fn load_host(text: &str) -> Result<InstanceHost, Vec<Fault>> {
     check::check_host(text)
 }
 
-/// Where the admin API's socket is, as far as the text says so: a file may have faults everywhere else.
+/// The path of the admin API's socket, even if the file has faults elsewhere.
 pub fn admin_socket(text: &str) -> Option<PathBuf> {
     let (document, _) = toml::de::DeTable::parse_recoverable(text);
     let of = |section: &str, key: &str| {

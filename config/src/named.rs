@@ -1,4 +1,4 @@
-//! What a file names beside itself, as far as its text can be read: it may have faults everywhere else.
+//! The files that a configuration names, as far as its text can be read: it may have faults elsewhere.
 
 use crate::snapshot::Certificate;
 use std::ops::Range;
@@ -15,7 +15,7 @@ pub struct Named {
     pub span: Range<usize>,
 }
 
-/// All of them.
+/// Everything that a configuration names.
 #[derive(Debug, Default)]
 pub struct Names {
     /// `[server] name`.
@@ -24,13 +24,13 @@ pub struct Names {
     pub state_dir: Option<Named>,
     /// `[admin] token_file`.
     pub token_file: Option<Named>,
-    /// `[[certificate]]`, those with both their files.
+    /// The `[[certificate]]` sections that name both files.
     pub certificates: Vec<Certificate>,
     /// `[https] client_ca`.
     pub client_ca: Option<Named>,
     /// `[client_setup] signing`.
     pub signing: Option<Certificate>,
-    /// Probes of services that their hosts do not have: what, and where it stands.
+    /// Probes for services that their hosts do not have: the service, and the position of the probe.
     pub idle_probes: Vec<(&'static str, Range<usize>)>,
 }
 

@@ -1,8 +1,8 @@
-//! Values as the configuration writes them, for the effective configuration.
+//! Values as the configuration file writes them, for display of the effective configuration.
 
 use serde::Serializer;
 
-/// A time that may not be there.
+/// Serialises a duration that may be missing.
 ///
 /// # Errors
 /// The serialiser's.
@@ -21,7 +21,7 @@ pub mod duration {
     use serde::Serializer;
     use std::time::Duration;
 
-    /// Writes the time with the largest unit that loses nothing.
+    /// Writes the duration in the largest unit that represents it exactly.
     ///
     /// # Errors
     /// The serialiser's.
@@ -42,7 +42,7 @@ pub mod duration {
             _ => return None,
         };
         let millis = number.checked_mul(millis)?;
-        // A year is longer than any deadline here makes sense; beyond, sums of deadlines could overflow.
+        // Deadlines of more than a year make no sense here, and adding them up could overflow.
         (1..=365 * 24 * 60 * 60 * 1000).contains(&millis).then(|| Duration::from_millis(millis))
     }
 

@@ -57,7 +57,10 @@ fn one_fault_each() {
     for (line, expected) in [
         ("[[listener]]\nprotocol = \"imap\"\naddress = \"[::]:993\"", "twice"),
         ("[[listener]]\nprotocol = \"imaps\"\naddress = \"[::]:1\"\nplaintext_from = [\"::/0\"]", "STARTTLS"),
-        ("[[listener]]\nprotocol = \"imap\"\naddress = \"[::]:1\"\nproxy_protocol = {}", "no sender"),
+        (
+            "[[listener]]\nprotocol = \"imap\"\naddress = \"[::]:1\"\nproxy_protocol = {}",
+            "needs at least one trusted sender",
+        ),
         ("[[listener]]\nprotocol = \"imap\"\naddress = \"[::]:1\"\nplaintext_from = [\"x\"]", "network"),
         ("[[domain]]\nname = \"a.com\"\n[[domain]]\nname = \"A.com\"", "twice"),
         ("[[domain]]\nname = \"a.com\"\ndefault_for = [\"any\", \"any\"]", "two domains"),
@@ -78,11 +81,11 @@ fn one_fault_each() {
         ("[[array]]\nname = \"rpc\"\nmembers = []", "without members"),
         (
             "[[array]]\nname = \"rpc\"\nmembers = [ { name = \"a\", tcp = { address = \"a:b:c\" } } ]",
-            "no host",
+            "not a host name",
         ),
         (
             "[[array]]\nname = \"rpc\"\nmembers = [ { name = \"a\" }, { name = \"A\" } ]",
-            "the member \"A\" is there twice",
+            "the member \"A\" appears twice",
         ),
         (
             "[[array]]\nname = \"a\"\nhealth = { agent = \"x:1\" }\nmembers = [ { name = \"a\" } ]",
@@ -119,13 +122,13 @@ fn https_sections_are_whole() {
         (identity("claim = \"sub\""), "no `from`"),
         (identity("from = \"nose\""), "cannot be \"nose\""),
         (identity("from = \"path\""), "no `template`"),
-        (identity("from = \"path\"\ntemplate = \"/x/\""), "template of paths"),
-        (identity("from = \"path\"\ntemplate = \"/{tenant}/{user}/\""), "template of paths"),
-        (identity("from = \"query\"\ntemplate = \"User={user}\""), "template of queries"),
+        (identity("from = \"path\"\ntemplate = \"/x/\""), "valid path template"),
+        (identity("from = \"path\"\ntemplate = \"/{tenant}/{user}/\""), "valid path template"),
+        (identity("from = \"query\"\ntemplate = \"User={user}\""), "valid query template"),
         (identity("from = \"host\"\nhost = \"a.example.com\""), "names nobody"),
         (identity("from = \"host\"\nhost = \"a.b\"\ntenant = \"a\"\ndomain = \"b\""), "not both"),
         (identity("from = \"form\"\npath = \"login\"\nfield = \"u\""), "`path`"),
-        (identity("from = \"header\"\nname = \"X-User\""), "no sender"),
+        (identity("from = \"header\"\nname = \"X-User\""), "needs at least one trusted sender"),
         (identity("from = \"header\"\nname = \"X User\"\nsenders = [\"::1\"]"), "header field"),
         (identity("from = \"client-certificate\""), "client_ca"),
         (identity("from = \"basic\"\nfield = \"x\""), "unknown key `field`"),
@@ -182,7 +185,7 @@ fn probes_are_whole() {
         ("http = {}", "no `probe`"),
         ("tcp = { probe = \"tcp\" }", "unknown key `tcp`"),
         ("agent = \"10.0.0.1\"", "`agent`"),
-        ("http = { probe = \"tcp\", path = \"/\" }", "asks for something"),
+        ("http = { probe = \"tcp\", path = \"/\" }", "sends a request"),
         ("rise = 0", "`rise`"),
     ] {
         let told = faults(&format!("{GOOD}[instance_host.health]\n{health}\n"));

@@ -1,8 +1,8 @@
-//! Decisions, as pure functions: from the name that somebody types to the key of an archive, from what is known of that
-//! key to where it may be used, and which member of an array takes it.
+//! Decisions as pure functions: from a typed name to the key of an archive, from what is known about that key to where
+//! the archive may be used, and which member of an array serves a session.
 //!
-//! No socket, no clock, no file and no runtime: what is known goes in, and the time with it. So they can be tested in
-//! microseconds, and asked by the command line while nothing runs.
+//! No sockets, clocks, files or runtimes: the facts are passed in, including the time. So decisions can be tested in
+//! microseconds, and the command line can make them while no server is running.
 
 pub mod identity;
 pub mod pick;

@@ -4,14 +4,14 @@
 
 use crate::identity::ArchiveKey;
 
-/// What is known of an archive at the moment of a decision.
+/// What is known about an archive when the decision is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts<'f> {
     /// What the directory says.
     pub home: Home<'f>,
-    /// Its archive is being moved: nobody uses it until that is over.
+    /// The archive is being moved: nobody may use it until that is done.
     pub is_moving: bool,
-    /// The host that the directory names is one of the fleet's.
+    /// The host that the directory names belongs to the fleet.
     pub is_configured: bool,
 }
 
@@ -22,7 +22,7 @@ pub enum Home<'f> {
     On(&'f str),
     /// Nobody has this name.
     Nowhere,
-    /// It cannot say.
+    /// The directory cannot say.
     Undecided,
 }
 
@@ -31,9 +31,9 @@ pub enum Home<'f> {
 pub enum Decision {
     /// Here.
     Permitted(Permit),
-    /// Nobody has this name: told as a wrong password is.
+    /// Nobody has this name. The client is told the same as for a wrong password.
     Nobody,
-    /// Not now, and nowhere else: a home has no substitute.
+    /// Not now, and nowhere else either: a home has no substitute.
     Outage(Outage),
 }
 
@@ -67,7 +67,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Whose archive.
+    /// The key of the archive.
     pub fn key(&self) -> &ArchiveKey {
         &self.key
     }
@@ -102,7 +102,7 @@ pub fn decide(key: &ArchiveKey, facts: Facts<'_>) -> Decision {
     }
 }
 
-/// Decides where those go who name nobody: to the array that the operator has set for them.
+/// Decides where requests that name nobody go: to the array that the operator has configured for them.
 pub fn nobody(array: &str) -> ArrayPermit {
     ArrayPermit { array: array.to_owned() }
 }

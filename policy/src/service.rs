@@ -1,9 +1,9 @@
-//! What backends are asked for.
+//! The services that backends offer.
 
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What a backend is asked for.
+/// A service that a backend offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Service {
@@ -26,7 +26,8 @@ impl Service {
     }
 }
 
-/// What is known of each service that a host offers: `M` of one that people log in to for their mail, `H` of HTTP.
+/// What is known about each service that a host offers: `M` about the one that people log in to for their mail, `H`
+/// about HTTP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Services<M, H>(BTreeMap<Service, Known<M, H>>);
@@ -39,14 +40,14 @@ enum Known<M, H> {
 }
 
 impl<M, H> Services<M, H> {
-    /// IMAP, and HTTP where there is any.
+    /// IMAP, and HTTP if the host offers it.
     pub fn new(imap: M, http: Option<H>) -> Self {
         let mut services = BTreeMap::from([(Service::Imap, Known::Mail(imap))]);
         services.extend(http.map(|http| (Service::Http, Known::Http(http))));
         Self(services)
     }
 
-    /// Which they are.
+    /// The services that the host offers.
     pub fn offered(&self) -> impl Iterator<Item = Service> {
         self.0.keys().copied()
     }
@@ -64,7 +65,7 @@ impl<M, H> Services<M, H> {
         }
     }
 
-    /// What is known of HTTP.
+    /// What is known about HTTP.
     pub fn http(&self) -> Option<&H> {
         match self.0.get(&Service::Http) {
             Some(Known::Http(http)) => Some(http),
@@ -72,7 +73,7 @@ impl<M, H> Services<M, H> {
         }
     }
 
-    /// The same services, with what else is known of each.
+    /// The same services, with other facts about each.
     pub fn map<N, I>(&self, mail: impl Fn(&M) -> N, http: impl Fn(&H) -> I) -> Services<N, I> {
         let known = self.0.iter().map(|(service, known)| {
             let known = match known {
@@ -86,7 +87,7 @@ impl<M, H> Services<M, H> {
 }
 
 impl<T> Services<T, T> {
-    /// Each service with what is known of it.
+    /// Each service with what is known about it.
     pub fn each(self) -> impl Iterator<Item = (Service, T)> {
         self.0.into_iter().map(|(service, known)| match known {
             Known::Mail(known) | Known::Http(known) => (service, known),

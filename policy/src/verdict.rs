@@ -1,17 +1,17 @@
-//! When failures take a service out and successes bring it back. Pure.
+//! When failures take a service out and when successes bring it back. Pure.
 
 use std::time::Duration;
 
-/// What a probe, or a real session, came to.
+/// The result of a probe or of a real session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// It was served.
     Good,
-    /// No answer in time: the service, or the way to it, or this checker is at fault.
+    /// No answer in time: the service, the network or this checker may be at fault.
     TimedOut,
-    /// A refusal or a wrong answer: the service itself says that it is not fit.
+    /// A refusal or a wrong answer: the service itself says that it is not healthy.
     Refused,
-    /// This machine could not ask: nothing is known of the service.
+    /// This machine was unable to ask, so nothing is known about the service.
     Unknown,
 }
 
@@ -24,14 +24,14 @@ pub enum Turn {
     Up,
 }
 
-/// The verdict on one service, with hysteresis: as many failures in a row as `fall` take it out, as many
-/// successes in a row as `rise` bring it back.
+/// The verdict on one service, with hysteresis: `fall` consecutive failures take it out, and `rise` consecutive
+/// successes bring it back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     rise: u32,
     fall: u32,
     up: bool,
-    /// Outcomes in a row that speak against the verdict.
+    /// Consecutive outcomes that contradict the verdict.
     against: u32,
 }
 
@@ -41,17 +41,17 @@ impl Verdict {
         Self { rise, fall, up: true, against: 0 }
     }
 
-    /// Whether the service is fit.
+    /// Whether the service is healthy.
     pub fn is_up(&self) -> bool {
         self.up
     }
 
-    /// Whether something speaks against the verdict.
+    /// Whether the latest outcomes contradict the verdict.
     pub fn is_in_doubt(&self) -> bool {
         self.against > 0
     }
 
-    /// Takes one more outcome into account.
+    /// Records one more outcome.
     pub fn note(&mut self, good: bool) -> Option<Turn> {
         if good == self.up {
             self.against = 0;
@@ -67,7 +67,7 @@ impl Verdict {
         Some(turn)
     }
 
-    /// Takes back what was noted last, where nobody may be taken out now: one failure is still missing.
+    /// Reverts a turn to down if the service must not be taken out now; one more failure then turns it again.
     pub fn spare(&mut self) {
         self.up = true;
         self.against = self.fall.saturating_sub(1);
@@ -121,7 +121,7 @@ mod tests {
             }
         }
 
-        /// The verdict is what the last long enough row of equal outcomes said.
+        /// The verdict is that of the last sufficiently long run of equal outcomes.
         #[test]
         fn rows_decide(rise in 1u32..5, fall in 1u32..5, outcomes in proptest::collection::vec(any::<bool>(), 0..60)) {
             let mut verdict = Verdict::new(rise, fall);

@@ -1,4 +1,4 @@
-//! The configuration in force, which a reload replaces as a whole.
+//! The active configuration, which a reload replaces as a whole.
 
 use crate::tls::ServerConfigs;
 use arc_swap::{ArcSwap, Guard};
@@ -8,12 +8,12 @@ use std::sync::Arc;
 use usher_config::Snapshot;
 use usher_config::snapshot::Listener;
 
-/// A configuration, and what was made of it. A connection keeps the one that it began with until it is relayed.
+/// A configuration, and what was made from it. Until a connection is relayed, it keeps the one that it began with.
 pub(crate) struct ActiveConfig {
     pub(crate) snapshot: Snapshot,
     /// TLS towards clients.
     pub(crate) tls: ServerConfigs,
-    /// By which configuration profiles for mail clients are signed.
+    /// Signs configuration profiles for mail clients.
     pub(crate) profiles: Option<Arc<CertifiedKey>>,
 }
 
@@ -22,7 +22,7 @@ pub(crate) struct ActiveConfig {
 pub(crate) struct ListenerContext {
     pub(crate) active: Arc<ActiveConfig>,
     at: usize,
-    /// The listener's address as it is configured, for people and labels.
+    /// The listener's address as configured, for people and labels.
     pub(crate) name: Arc<str>,
 }
 
@@ -33,7 +33,7 @@ impl ListenerContext {
     }
 }
 
-/// The configuration now.
+/// The active configuration.
 pub(crate) struct CurrentConfig(ArcSwap<ActiveConfig>);
 
 impl CurrentConfig {
@@ -41,22 +41,22 @@ impl CurrentConfig {
         Self(ArcSwap::from_pointee(active))
     }
 
-    /// As it is, for a moment.
+    /// The configuration as it is now, for a moment.
     pub(crate) fn load(&self) -> Guard<Arc<ActiveConfig>> {
         self.0.load()
     }
 
-    /// As it is, to be kept.
+    /// The configuration as it is now, to be kept.
     pub(crate) fn load_full(&self) -> Arc<ActiveConfig> {
         self.0.load_full()
     }
 
-    /// Puts another in force.
+    /// Activates another configuration.
     pub(crate) fn replace(&self, active: ActiveConfig) {
         self.0.store(Arc::new(active));
     }
 
-    /// The listener on `address` as it is configured now; `None`: there is none any more.
+    /// The listener on `address` as it is configured now; `None` if it no longer exists.
     pub(crate) fn listener(&self, address: SocketAddr, name: &Arc<str>) -> Option<ListenerContext> {
         let active = self.load_full();
         let at = active.snapshot.listeners.iter().position(|listener| {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Gives every connection an id that is unique over restarts.
+/// Generates ids that are unique across restarts.
 pub(crate) struct Ids(AtomicU64);
 
 impl Default for Ids {

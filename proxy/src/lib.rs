@@ -1,6 +1,6 @@
 //! usher: the front door of a pool of mail-archive servers.
 //!
-//! A library for the sake of its tests; the program is [`main`]. Everything is built and joined in `app`.
+//! A library only so that it can be tested; the program is [`main`]. Everything is built and connected in `app`.
 
 mod accepted;
 mod active;

@@ -1,14 +1,14 @@
-//! How much memory is left: near the limit usher takes nobody new, so that those who are in are served.
+//! How much memory is left: near the limit usher accepts no more clients, so that those it has are served.
 
 use std::fs;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Percent of the limit from which on connections are not kept for more than they do.
+/// Percentage of the limit from which connections are no longer kept idle.
 const TIGHT: u64 = 92;
-/// Percent of the limit from which on no connections are taken.
+/// Percentage of the limit from which no connections are accepted.
 const FULL: u64 = 95;
 
-/// The last look.
+/// The result of the last check.
 #[derive(Default)]
 pub(crate) struct MemoryPressure(AtomicU8);
 
@@ -23,7 +23,7 @@ impl MemoryPressure {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Looks at the memory: against `own` limit where there is one, else against the control group's.
+    /// Checks memory use against usher's `own` limit, if there is one, or else against that of the control group.
     pub(crate) fn look(&self, own: Option<u64>) {
         let seen = match own {
             Some(limit) => resident().map(|used| (used, limit)),
@@ -39,15 +39,15 @@ impl MemoryPressure {
         let level = u8::from(percent >= TIGHT) + u8::from(percent >= FULL);
         let before = self.0.swap(level, Ordering::Relaxed);
         match (before, level) {
-            (0 | 1, 2) => tracing::error!(used, limit, "memory is short: connections are sent away"),
-            (2, 0 | 1) => tracing::warn!(used, limit, "memory is enough again: connections are taken"),
-            (0, 1) => tracing::warn!(used, limit, "memory becomes short"),
+            (0 | 1, 2) => tracing::error!(used, limit, "memory is low: new connections are turned away"),
+            (2, 0 | 1) => tracing::warn!(used, limit, "memory has recovered: connections are accepted again"),
+            (0, 1) => tracing::warn!(used, limit, "memory is getting low"),
             _ => {}
         }
     }
 }
 
-/// Octets of memory that the process has.
+/// Bytes of memory that the process uses.
 fn resident() -> Option<u64> {
     let statm = fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
@@ -61,7 +61,7 @@ fn control_group() -> Option<(u64, u64)> {
     let read = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup{path}/{name}")).ok();
     let limit: u64 = read("memory.max")?.trim().parse().ok()?;
     let used: u64 = read("memory.current")?.trim().parse().ok()?;
-    // Cached files are given back when memory is short.
+    // The system reclaims cached files when memory is short.
     let cached = read("memory.stat").and_then(|stat| {
         let line = stat.lines().find_map(|line| line.strip_prefix("inactive_file "))?.to_owned();
         line.trim().parse::<u64>().ok()

@@ -1,8 +1,8 @@
-//! Octets of a connection that wait for the next poll.
+//! Bytes of a connection that wait for the next poll.
 
 use tokio::io::ReadBuf;
 
-/// Octets that wait. Holds no memory while there are none, and leaves none behind: they may be somebody's password.
+/// Bytes that wait. Uses no memory while there are none, and leaves none behind: they may be somebody's password.
 #[derive(Default)]
 pub(crate) struct PendingBuffer {
     pub(crate) octets: Vec<u8>,
@@ -10,7 +10,7 @@ pub(crate) struct PendingBuffer {
 }
 
 impl PendingBuffer {
-    /// Those that wait.
+    /// The bytes that wait.
     pub(crate) fn rest(&self) -> &[u8] {
         self.octets.get(self.taken..).unwrap_or_default()
     }
@@ -20,7 +20,7 @@ impl PendingBuffer {
         self.octets.is_empty()
     }
 
-    /// The first `count` wait no more.
+    /// Removes the first `count` of them.
     pub(crate) fn take(&mut self, count: usize) {
         self.taken += count;
         if self.taken >= self.octets.len() {
@@ -28,7 +28,7 @@ impl PendingBuffer {
         }
     }
 
-    /// Moves as many as there is room for into `buf`. False where there are none.
+    /// Moves as many as fit into `buf`. False if there are none.
     pub(crate) fn deliver(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         let rest = self.rest();
         if rest.is_empty() {
@@ -40,7 +40,7 @@ impl PendingBuffer {
         true
     }
 
-    /// Puts as much of `octets` into `buf` as finds room there in turn, and keeps the rest.
+    /// Puts as much of `octets` into `buf` as fits in order, and keeps the rest.
     pub(crate) fn hand_on(&mut self, octets: &[u8], buf: &mut ReadBuf<'_>) {
         let room = if self.is_empty() { buf.remaining().min(octets.len()) } else { 0 };
         let (now, later) = octets.split_at(room);
@@ -55,9 +55,9 @@ impl Drop for PendingBuffer {
     }
 }
 
-/// Overwrites what is not needed any more, in one go: uploads pass here as well as passwords.
+/// Overwrites what is no longer needed, in one go: uploads pass here as well as passwords.
 pub(crate) fn wipe(octets: &mut [u8]) {
     octets.fill(0);
-    // Seen, so that it is not left out.
+    // Prevents the compiler from optimising it away.
     std::hint::black_box(octets);
 }

@@ -1,4 +1,4 @@
-//! Counted slots: as many connections, logins or waits as may be.
+//! Counted slots: they limit the number of connections, logins or waits.
 
 use std::sync::Arc;
 use usher_backends::roster::AdmissionCounter;
@@ -7,7 +7,7 @@ use usher_backends::roster::AdmissionCounter;
 pub(crate) struct Slot(Arc<AdmissionCounter>);
 
 impl Slot {
-    /// Takes one of `most`; `None`: there is none left.
+    /// Takes one of `most`; `None` if there is none left.
     pub(crate) fn take(counter: &Arc<AdmissionCounter>, most: Option<u32>) -> Option<Self> {
         counter.enter(most).ok().map(|()| Self(counter.clone()))
     }

@@ -1,19 +1,19 @@
-//! The proof that TLS begins with the first byte that its peer meant for it.
+//! Proof that TLS begins with the first byte that the peer meant for it.
 
 use tokio::net::TcpStream;
 use usher_wire::imap::preauth::PlainDrained;
 
-/// A connection from which nothing was read that belongs to what comes next: what was sent in the clear before a
-/// handshake must never be taken for what was sent within it.
+/// A connection from which nothing has been read that belongs to what comes next: what was sent in the clear before a
+/// handshake must never be mistaken for something sent within it.
 pub(crate) struct Unread(TcpStream);
 
 impl Unread {
-    /// As it was accepted.
+    /// As accepted.
     pub(crate) fn accepted(tcp: TcpStream) -> Self {
         Self(tcp)
     }
 
-    /// After STARTTLS, when nothing waits that came with it.
+    /// After STARTTLS, if nothing that came with it is waiting.
     pub(crate) fn drained(tcp: TcpStream, _proof: PlainDrained) -> Self {
         Self(tcp)
     }

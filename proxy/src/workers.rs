@@ -1,7 +1,7 @@
-//! The one place where sessions are started, so that what runs them can change without their knowing.
+//! The only place where sessions are started, so that what runs them can change without affecting them.
 //!
-//! Each worker thread has a runtime of its own, and a session lives and dies on one of them: the tasks that
-//! it is made of wake each other without a word to another thread.
+//! Each worker thread has a runtime of its own, and a session spends its life on one of them: its tasks wake each other
+//! without involving another thread.
 
 use std::cell::Cell;
 use std::num::NonZero;
@@ -12,15 +12,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinHandle;
 
-/// Connections by which a worker may be ahead of another, beside an eighth, before it hands new ones over.
+/// Connections by which a worker may be ahead of another, plus an eighth, before it hands new ones over.
 const AHEAD: usize = 4;
-/// How often a worker that has nothing to do wakes. A timer that is due before all others makes tokio write to
-/// its own wake-up descriptor, and almost every deadline of a login would be one; with this one there is always
-/// an earlier one, whose lateness nobody minds.
+/// How often an idle worker wakes. A timer that is due before all others makes tokio write to its own wake-up
+/// descriptor, and almost every deadline of a login would be one. With this timer there is always an earlier one, and
+/// nobody minds if it is late.
 const TICK: Duration = Duration::from_secs(1);
 
 thread_local! {
-    /// Which worker this thread is; the first, where it is none.
+    /// Which worker this thread is; 0 if it is not a worker.
     static HERE: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -30,11 +30,11 @@ pub(crate) struct Workers(Arc<[Worker]>);
 
 struct Worker {
     runtime: Handle,
-    /// Connections that it serves now.
+    /// Connections that it is serving now.
     serves: Arc<AtomicUsize>,
 }
 
-/// A connection's worker, which counts it until this is dropped.
+/// A connection's worker, which counts the connection until this is dropped.
 pub(crate) struct Worked {
     serves: Arc<AtomicUsize>,
     at: usize,
@@ -86,8 +86,8 @@ impl Workers {
         HERE.get()
     }
 
-    /// The worker for a connection that the caller's has accepted: the same, unless another serves clearly fewer.
-    /// It counts one more.
+    /// The worker for a connection that the caller's worker has accepted: the same one, unless another serves clearly
+    /// fewer. Its count is increased.
     pub(crate) fn choose(&self) -> Worked {
         let load = |at: &usize| self.0.get(*at).map_or(usize::MAX, |one| one.serves.load(Ordering::Relaxed));
         let (here, least) = (Self::here(), (0..self.count()).min_by_key(load).unwrap_or(0));
@@ -98,7 +98,7 @@ impl Workers {
         Worked { serves, at }
     }
 
-    /// Lets the worker numbered `at` watch `socket`, which nobody watches.
+    /// Registers `socket`, which no worker watches yet, with the worker numbered `at`.
     ///
     /// # Errors
     /// The system's.
@@ -107,7 +107,7 @@ impl Workers {
         TcpListener::from_std(socket)
     }
 
-    /// Lets the worker numbered `at` watch `tcp`, which the caller's watches.
+    /// Moves `tcp`, which the caller's worker watches, to the worker numbered `at`.
     ///
     /// # Errors
     /// The system's.
@@ -120,8 +120,8 @@ impl Workers {
         TcpStream::from_std(tcp)
     }
 
-    /// Runs `work` on the worker numbered `at`. A connection that panics ends alone: its lease and its place in
-    /// the table go with it.
+    /// Runs `work` on the worker numbered `at`. A panic ends only its own connection, whose lease and place in the
+    /// table are released.
     pub(crate) fn on(&self, at: usize, work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
         match self.0.get(at) {
             Some(worker) => worker.runtime.spawn(work),
@@ -129,7 +129,7 @@ impl Workers {
         }
     }
 
-    /// Starts what belongs to the caller's connection, on its worker.
+    /// Starts a task that belongs to the caller's connection, on its worker.
     pub(crate) fn session(&self, session: impl Future<Output = ()> + Send + 'static) {
         drop(self.on(Self::here(), session));
     }

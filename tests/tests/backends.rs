@@ -353,7 +353,7 @@ fn credentials_go_to_the_pinned_certificate_only() {
         let pins = format!("fingerprints = [{:?}]", other.pin());
         let usher = with_host(setup, &format!("tls = \"{tls}\""), &pins).start();
         assert_eq!(login(&usher), OUT);
-        usher.wait_for_log("the certificate is none of the pinned ones");
+        usher.wait_for_log("the certificate does not match any of the pins");
         let said = held.lines().join("\n");
         assert!(!said.contains("LOGIN") && !said.contains("AUTHENTICATE"), "{said}");
     }

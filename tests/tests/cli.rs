@@ -108,7 +108,7 @@ fn certificates_are_checked_with_their_line() {
         (chain.as_path(), other_key.as_path(), Some("does not belong to")),
         (half.as_path(), key.as_path(), Some("half.pem")),
         (Path::new("/nowhere.pem"), key.as_path(), Some("/nowhere.pem")),
-        (chain.as_path(), chain.as_path(), Some("holds no private key")),
+        (chain.as_path(), chain.as_path(), Some("contains no private key")),
         (chain.as_path(), key.as_path(), None),
     ] {
         std::fs::write(state.config(), format!("{good}[[certificate]]\nchain = {chain:?}\nkey = {key:?}\n"))
@@ -156,7 +156,7 @@ fn users_come_move_and_go() {
     let got = told(&state.user(&["get", "anna"]));
     assert!(got.starts_with("anna@example.com: ih2.test, set 20") && got.contains("Z by "), "{got}");
     state.user(&["set", "@example.com", "ih1.test"]);
-    assert!(told(&state.user(&["get", "ben"])).contains("ih1.test, by the entry of @example.com"));
+    assert!(told(&state.user(&["get", "ben"])).contains("ih1.test, because of the entry for @example.com"));
     assert!(told(&state.user(&["get", "anna"])).contains("ih2.test"), "the user's own entry goes first");
     let listed = told(&state.user(&["list", "--host", "ih2.test"]));
     assert!(listed.starts_with("anna@example.com\tih2.test\t") && listed.lines().count() == 1, "{listed}");
@@ -237,7 +237,7 @@ fn an_import_is_taken_as_a_whole_or_not_at_all() {
     // Moved on demand; what cannot be taken is left out.
     let output = state.import("anna,ih2.test\ncarla,ih1.test\n", &["--replace"]);
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
-    assert!(told(&output).contains("2 users: 1 added, 1 moved, 0 as before"), "{}", told(&output));
+    assert!(told(&output).contains("2 users: 1 added, 1 moved, 0 unchanged"), "{}", told(&output));
     let output = state.import("dora,ih9.test\nemil,ih1.test\n", &["--replace"]);
     assert_eq!(output.status.code(), Some(1));
     let now = state.exported();
@@ -424,15 +424,15 @@ fn check_finds_everything_at_once() {
     assert_eq!(output.status.code(), Some(78));
     let said = told(&output);
     for what in [
-        "error: `login_wait` in [server] cannot be read",
-        "is no directory",
-        "the [admin] address 127.0.0.1:9993 is also this listener's",
-        "this address is also that of the listener on 127.0.0.1:9993",
+        "error: `login_wait` in [server] has an invalid value",
+        "is not a directory",
+        "the [admin] address 127.0.0.1:9993 is also the address of this listener",
+        "this address overlaps with the listener on 127.0.0.1:9993",
         "token: No such file",
         "error: /nowhere.pem",
         "warning: ",
         "the certificate has expired",
-        "no certificate is good for \"mail.test\"",
+        "no certificate is valid for \"mail.test\"",
         "can be read by every user",
         "this host has no `http`",
     ] {

@@ -452,7 +452,7 @@ fn pairing_pins_the_certificate_that_was_looked_at() {
         (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (done, told) = pair(&[]);
-    assert!(!done && told.contains(&certificate.pin()) && told.contains("nobody is there to ask"), "{told}");
+    assert!(!done && told.contains(&certificate.pin()) && told.contains("there is nobody to ask"), "{told}");
     assert!(told.contains("CN=paired.test"), "{told}");
     let other = Certificate::for_names(&["other.test"]);
     assert!(!pair(&["--fingerprint", &other.pin()]).0);
@@ -534,7 +534,7 @@ fn a_pinned_certificate_that_ends_soon_is_told() {
         certificate.pin()
     );
     let usher = setup.host("ih.test", address, "tls = \"implicit\"", &keys).start();
-    usher.wait_for_log("pinned certificate ends soon");
+    usher.wait_for_log("pinned certificate expires soon");
     let shown =
         usher.wait_until("/v1/hosts/ih.test", |shown| !shown[0]["services"][0]["capabilities"].is_null());
     let service = &shown[0]["services"][0];

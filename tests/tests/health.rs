@@ -345,7 +345,7 @@ fn a_checker_that_sees_most_hosts_time_out_suspects_itself() {
     usher.wait_for_state("ih5.test", "unhealthy");
     mute.store(true, Ordering::Relaxed);
     usher.wait_until("/v1/status", |status| status["checker_suspected"] == true);
-    usher.wait_for_log("the last good state is kept");
+    usher.wait_for_log("keeping the last good state");
     let failed = |name: &str, page: &str| {
         let line = format!("usher_host_checks_total{{host=\"{name}\",service=\"imap\",result=\"failed\"}} ");
         page.lines().find_map(|page| page.strip_prefix(&line)?.parse::<u32>().ok()).unwrap_or(0)

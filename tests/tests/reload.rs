@@ -109,15 +109,15 @@ fn certificates_are_replaced_together_or_not_at_all() {
         (good_chain.as_str(), key.as_str(), "does not belong"),
         (&expired_chain, &expired_key, "has expired"),
         (&good_chain[..good_chain.len() / 2], &good_key, "not PEM"),
-        ("", &good_key, "holds no certificate"),
-        (&good_chain, "", "holds no private key"),
+        ("", &good_key, "contains no certificate"),
+        (&good_chain, "", "contains no private key"),
     ] {
         std::fs::write(dir.join("usher.pem"), chain).unwrap();
         std::fs::write(dir.join("usher.key"), key).unwrap();
         let output = usher.cli(&["reload"]);
         assert_eq!(output.status.code(), Some(78));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains(told) && said.contains("the former configuration"), "{told}: {said}");
+        assert!(said.contains(told) && said.contains("the previous configuration"), "{told}: {said}");
         assert_eq!(shown(&usher), first, "the old one is kept");
     }
     std::fs::remove_file(dir.join("usher.pem")).unwrap();

@@ -19,7 +19,7 @@ fn without_descriptors_connections_are_shed_and_service_returns() {
     let mut greeted = Client::plain(usher.imap());
     greeted.line();
     let crowd: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(usher.imap()).unwrap()).collect();
-    usher.wait_for_log("does not bear [limits] connections");
+    usher.wait_for_log("too low for [limits] connections");
     usher.wait_for_log("connections cannot be accepted");
     // One who is in is served.
     assert_eq!(greeted.command("a NOOP"), ["a OK Nothing done."]);
@@ -147,14 +147,14 @@ fn short_memory_sheds_connections_and_ends_with_it() {
     inside.login("anna", "secret");
     usher.rewrite(|text| format!("{text}\n[limits]\nmemory = \"1MiB\"\n"));
     usher.did(&["reload"]);
-    usher.wait_for_log("memory is short");
+    usher.wait_for_log("memory is low");
     assert!(Client::plain(usher.imap()).rest().0.starts_with("* BYE [UNAVAILABLE]"));
     assert_eq!(Client::plain(usher.imaps()).rest().0, "");
     assert_eq!(inside.command("n NOOP"), ["n OK done"]);
     assert!(usher.shows("/metrics").to_string().contains("usher_memory_pressure 2"));
     usher.rewrite(|text| text.replace("1MiB", "8GiB"));
     usher.did(&["reload"]);
-    usher.wait_for_log("memory is enough again");
+    usher.wait_for_log("memory has recovered");
     assert!(says(&usher, "a LOGIN anna secret").starts_with("a OK"));
 }
 
@@ -296,7 +296,7 @@ fn what_usher_keeps_is_its_owners_alone() {
         std::fs::set_permissions(dir.join(name), PermissionsExt::from_mode(0o644)).unwrap();
     }
     usher.restart();
-    let note = usher.wait_for_log("was open to other users");
+    let note = usher.wait_for_log("was accessible to other users");
     assert!(note.contains(dir.to_str().unwrap()), "{note}");
     assert_eq!(mode(&dir), 0o710);
     assert!(modes(&dir).iter().all(|(name, mode)| *mode == if name == "admin.sock" { 0o660 } else { 0o600 }));
@@ -323,7 +323,7 @@ fn the_state_of_the_version_before_is_taken_over() {
         .host("ih0.test", zero, "tls = \"none\"", "")
         .host("ih1.test", one, "tls = \"none\"", "")
         .start();
-    usher.wait_for_log("was open to other users");
+    usher.wait_for_log("was accessible to other users");
     for start in 0..2 {
         let shown = usher.shows("/v1/hosts/added.test");
         assert_eq!(

@@ -1,23 +1,23 @@
-//! What follows a session after login, whatever is spoken: where responses end, what the client waits for, and what may be
-//! said between two responses. It keeps no octets: what cannot be judged yet stays with the caller, who offers it again with
-//! what follows it.
+//! Follows a session after login, whatever protocol is spoken: where responses end, what the client waits for, and what
+//! may be inserted between two responses. It keeps no bytes: what cannot be judged yet stays with the caller, who
+//! offers it again together with what comes next.
 
 /// What goes on to the other side.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Out<'a> {
     /// Nothing.
     Nothing,
-    /// These octets of the input, as they are.
+    /// These bytes of the input, as they are.
     Forward(&'a [u8]),
-    /// These octets in place of what was taken.
+    /// These bytes in place of what was taken.
     Insert(Vec<u8>),
 }
 
-/// One step: `taken` octets of the input are done with. A step that takes nothing and puts out nothing
-/// means that more input is needed, or that the other direction has to move first.
+/// One step, in which `taken` bytes of the input were dealt with. A step that takes nothing and emits nothing means
+/// that more input is needed, or that the other direction has to move first.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Moved<'a> {
-    /// Octets done with.
+    /// Bytes done with.
     pub taken: usize,
     /// What goes on.
     pub out: Out<'a>,
@@ -49,7 +49,7 @@ pub trait Follow {
     /// Judges what the client says.
     ///
     /// # Errors
-    /// A word of a closed set: what it did that ends the session.
+    /// A word from a closed set: what the client did that ends the session.
     fn client<'a>(&mut self, input: &'a [u8]) -> Result<Moved<'a>, &'static str>;
 
     /// Judges what the server says; with `stop`, nothing more is let through once a response has ended.
@@ -58,19 +58,19 @@ pub trait Follow {
     /// As for the client.
     fn server<'a>(&mut self, input: &'a [u8], stop: bool) -> Result<Moved<'a>, &'static str>;
 
-    /// Own answers to the client that are due now.
+    /// usher's own answers to the client that are due now.
     fn take_answers(&mut self) -> Vec<u8>;
 
-    /// Whether nothing of the client's can go on before the server has said something.
+    /// Whether the client's input must wait until the server has said something.
     fn client_waits(&self) -> bool;
 
-    /// Whether the server's side is between two responses: the only place to say something.
+    /// Whether the server's side is between two responses, the only place where something may be inserted.
     fn at_boundary(&self) -> bool;
 
     /// Whether the server has said goodbye, so that nobody else needs to.
     fn said_bye(&self) -> bool;
 
-    /// Whether the client has, so that the end is its wish.
+    /// Whether the client has said goodbye, so that it ended the session itself.
     fn logged_out(&self) -> bool;
 
     /// Whether the session may be ended without cutting anything off.

@@ -1,7 +1,7 @@
 //! The protocols as bytes and values.
 //!
 //! Everything here is sans-io: bytes go in, values and bytes come out. Nothing in this crate may know a
-//! socket, a clock or a runtime; every buffer has a cap that holds whatever the peer sends.
+//! socket, a clock or a runtime. Every buffer has a cap that holds whatever the peer sends.
 
 pub mod follow;
 pub mod http;

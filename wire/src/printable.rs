@@ -1,19 +1,19 @@
-//! What others have written, made fit for a terminal, a log line or a mail client: the one way there.
+//! Makes text from others safe for a terminal, a log line or a mail client. There is no other way to get it there.
 
 use std::borrow::Cow;
 
-/// `text` with everything escaped that would do something other than be seen: control characters, line ends among them,
-/// and characters that turn the direction of what follows or have no width.
+/// `text` with every character escaped that has an effect other than being displayed: control characters, including
+/// line ends, and characters that have no width or change the direction of text.
 pub fn printable(text: &str) -> Cow<'_, str> {
     escape(text, |_| false)
 }
 
-/// The same for what has lines of its own.
+/// Like [`printable`], for text with several lines.
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escape(text, |c| c == '\n')
 }
 
-/// `text` as one value of a line of values: in quotes, where it could be taken for more than one or for none.
+/// `text` as one value in a line of values: quoted if it could be taken for more than one value, or for none.
 pub fn quoted(text: &str) -> Cow<'_, str> {
     let is_plain = |c: char| !(c.is_whitespace() || matches!(c, '"' | '\\' | '=') || acts(c));
     if !text.is_empty() && text.chars().all(is_plain) {
@@ -44,7 +44,7 @@ fn escape(text: &str, may_stay: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Whether a character does something instead of being seen.
+/// Whether a character has an effect other than being displayed.
 pub(crate) fn acts(c: char) -> bool {
     c.is_control()
         || matches!(c,

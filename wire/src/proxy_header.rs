@@ -1,22 +1,22 @@
-//! The PROXY protocol, versions 1 and 2, both ways.
+//! The PROXY protocol, versions 1 and 2, in both directions.
 //!
-//! The header format is the `proxy-header` crate's; here is how many octets to read for it, so that not one
-//! octet of what follows is taken, and what an answer means.
+//! The `proxy-header` crate knows the format. This module decides how many bytes to read for it, so that not a single
+//! byte of what follows is taken, and what the result means.
 
 use proxy_header::{ParseConfig, ProxiedAddress, ProxyHeader, Tlv};
 use std::net::SocketAddr;
 
 /// CRC32C.
 const CHECKSUM: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
-/// The kind of the TLV with the checksum.
+/// Type of the TLV that holds the checksum.
 const CRC32C: u8 = 3;
-/// Longest version 1 line in octets, with its CRLF.
+/// Longest version 1 line in bytes, with its CRLF.
 const V1_CAP: usize = 107;
 const V2_SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// The addresses of the connection that a header speaks of.
+/// What a header says about the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum HeaderInfo {
     /// A proxied connection: where it came from and where it went.
     Proxied {
         /// The client.
@@ -24,37 +24,37 @@ pub enum Told {
         /// The address it connected to.
         destination: SocketAddr,
     },
-    /// The sender speaks for itself (`LOCAL`, `UNKNOWN`): the peer's own address counts.
+    /// The sender speaks for itself (`LOCAL`, `UNKNOWN`): the peer's own address is used.
     Local,
 }
 
-/// The header is none, is broken, or is longer than any sane one.
+/// The header is missing, broken, or longer than any sane one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadHeader;
 
-/// Reads one header without taking an octet too many.
+/// Reads one header without taking a byte too many.
 pub struct Reader {
     header: Vec<u8>,
-    /// Longest header in octets.
+    /// Longest header in bytes.
     cap: usize,
 }
 
 /// What a [`Reader`] wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// Read at most so many octets (at least one) and feed them.
+    /// Read at most this many bytes (at least one) and feed them.
     Need(usize),
     /// The header is complete.
-    Done(Told),
+    Done(HeaderInfo),
 }
 
 impl Reader {
-    /// One for a header of at most `cap` octets.
+    /// One for a header of at most `cap` bytes.
     pub fn new(cap: usize) -> Self {
         Self { header: Vec::new(), cap }
     }
 
-    /// Takes octets: no more than were asked for.
+    /// Takes bytes: no more than were asked for.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.header.extend_from_slice(bytes);
     }
@@ -62,7 +62,7 @@ impl Reader {
     /// What comes next.
     ///
     /// # Errors
-    /// [`BadHeader`] as soon as the octets cannot become a header.
+    /// [`BadHeader`] as soon as the bytes cannot become a header.
     pub fn progress(&self) -> Result<Progress, BadHeader> {
         let have = self.header.len();
         let signed = have.min(V2_SIGNATURE.len());
@@ -83,14 +83,14 @@ impl Reader {
         match self.header.last() {
             Some(b'\n') => self.parse(),
             _ if have >= V1_CAP => Err(BadHeader),
-            // The shortest line is "PROXY UNKNOWN\r\n"; behind it one octet at a time, so that none is
-            // taken from what follows.
+            // The shortest line is "PROXY UNKNOWN\r\n"; from there on one byte at a time, so that none is taken from
+            // what follows.
             _ if have < 15 => Ok(Progress::Need(15 - have)),
             _ => Ok(Progress::Need(1)),
         }
     }
 
-    /// Whether the checksum is right, where there is one: CRC32C of the header with zeros in its place.
+    /// Whether the checksum, if there is one, is correct: CRC32C of the header with the checksum set to zero.
     fn is_intact(&self) -> bool {
         if !self.header.starts_with(V2_SIGNATURE) {
             return true;
@@ -123,8 +123,8 @@ impl Reader {
             return Err(BadHeader);
         }
         Ok(Progress::Done(match header.proxied_address() {
-            Some(a) => Told::Proxied { source: a.source, destination: a.destination },
-            None => Told::Local,
+            Some(a) => HeaderInfo::Proxied { source: a.source, destination: a.destination },
+            None => HeaderInfo::Local,
         }))
     }
 }

@@ -1,4 +1,4 @@
-//! Bytes that may hold a password: wiped when they go, also when they move to a larger buffer.
+//! Bytes that may hold a password: wiped on drop, and when they move to a larger buffer.
 
 use std::fmt;
 use zeroize::{Zeroize, Zeroizing};
@@ -36,7 +36,7 @@ impl fmt::Debug for Secret {
 pub struct SecretBuf(Vec<u8>);
 
 impl SecretBuf {
-    /// Appends `bytes`, wiping the former allocation where a larger one is needed.
+    /// Appends `bytes`, wiping the old allocation if a larger one is needed.
     pub fn extend(&mut self, bytes: &[u8]) {
         let needed = self.0.len() + bytes.len();
         if needed > self.0.capacity() {
@@ -48,7 +48,7 @@ impl SecretBuf {
         self.0.extend_from_slice(bytes);
     }
 
-    /// Forgets the first `count` bytes (at most all of them); what they leave behind is wiped.
+    /// Forgets the first `count` bytes (at most all of them), and wipes the space that they leave.
     pub fn discard(&mut self, count: usize) {
         let kept = self.0.len().saturating_sub(count);
         let from = self.0.len() - kept;

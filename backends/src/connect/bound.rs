@@ -1,4 +1,4 @@
-//! At most so many connections to one backend. Whoever finds none free waits in the order of coming.
+//! Limits the number of connections to one backend. Callers that find none free wait in order of arrival.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -7,22 +7,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout_at};
 use usher_config::snapshot::HttpVersion;
 
-/// A request that lasts longer is one that waits for news: its connection counts no more.
+/// A request that takes longer is assumed to wait for news: its connection no longer counts.
 const LONG: Duration = Duration::from_secs(60);
-/// Between two looks for those while somebody waits.
+/// How often to look for such requests while somebody waits.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Requests at a time on an HTTP/2 connection: what every server takes (RFC 9113 section 6.5.2).
+/// Concurrent requests on an HTTP/2 connection: as many as every server accepts (RFC 9113 section 6.5.2).
 pub(crate) const USERS: usize = 100;
 
 /// The bound of one backend.
 pub struct Bound {
     epoch: Instant,
-    /// Requests that may be under way: as many as find a connection at once.
+    /// Requests that may be in progress: as many as can have a connection at once.
     requests: Arc<Semaphore>,
-    /// Connections that may be there, those that close among them.
+    /// Connections that may exist, including those that are closing.
     connections: Arc<Semaphore>,
-    /// Connections of HTTP/1, to find those that serve one request for long.
+    /// HTTP/1 connections, to find those that have been serving one request for long.
     known: Mutex<Vec<Weak<Counted>>>,
 }
 
@@ -35,9 +35,9 @@ pub struct Slot(OwnedSemaphorePermit);
 pub(crate) struct Counted {
     connection: Mutex<Option<OwnedSemaphorePermit>>,
     slot: Mutex<Option<OwnedSemaphorePermit>>,
-    /// Milliseconds from the epoch to the beginning of the request that it serves.
+    /// When its current request began, in milliseconds since the epoch.
     since: AtomicU64,
-    /// It has counted, and does not any more.
+    /// It used to count, and no longer does.
     is_free: std::sync::atomic::AtomicBool,
 }
 
@@ -46,7 +46,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Bound {
-    /// Of `most` connections that speak `version`, on each of which so many requests may be under way.
+    /// Allows `most` connections that speak `version`, each with up to `users` concurrent requests.
     pub(crate) fn new(most: u32, version: HttpVersion, users: usize) -> Self {
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         let requests = match version {
@@ -61,17 +61,17 @@ impl Bound {
         }
     }
 
-    /// The right to send a request; `None`: not by then.
+    /// Waits for the right to send a request; `None` if it cannot be had before `until`.
     pub async fn slot(&self, until: tokio::time::Instant) -> Option<Slot> {
         self.wait(&self.requests, until).await.map(Slot)
     }
 
-    /// Whether there are as many connections as there may be.
+    /// Whether no more connections are allowed.
     pub fn is_full(&self) -> bool {
         self.connections.available_permits() == 0
     }
 
-    /// The right to have a connection; `None`: not by then.
+    /// Waits for the right to open a connection; `None` if it cannot be had before `until`.
     pub(crate) async fn connection(&self, until: tokio::time::Instant) -> Option<OwnedSemaphorePermit> {
         self.wait(&self.connections, until).await
     }
@@ -128,7 +128,7 @@ impl Bound {
 }
 
 impl Counted {
-    /// It counts no more: it is another protocol's, or serves one request for long, or is gone.
+    /// Stops counting it: it speaks another protocol now, has been serving one request for long, or is gone.
     pub(crate) fn release(&self) {
         self.is_free.store(true, Ordering::Release);
         drop(lock(&self.slot).take());
@@ -140,7 +140,7 @@ impl Counted {
         drop(lock(&self.slot).take());
     }
 
-    /// Whether there may be another connection in its place by now.
+    /// Whether another connection may have taken its place by now.
     pub(crate) fn is_released(&self) -> bool {
         self.is_free.load(Ordering::Acquire)
     }

@@ -10,35 +10,34 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// Keepalive probes without an answer before the peer counts as gone.
+/// Unanswered keepalive probes after which the peer is considered gone.
 const PROBES: u32 = 3;
-/// What the system takes for the time until a probe, and between two (`MAX_TCP_KEEPIDLE`).
+/// The times that the system accepts before a probe and between two (`MAX_TCP_KEEPIDLE`).
 const SPAN: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(32_767);
 
-/// For an address to answer before the next one is tried as well.
+/// Time that an address has to answer before the next one is tried as well.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Names that are looked up at a time: the resolver works on threads that others need as well, and goes on
-/// when nobody waits for it any more.
+/// Concurrent look-ups of names. The resolver occupies threads that others need too, and continues even if nobody is
+/// waiting for it any more.
 static RESOLVING: Semaphore = Semaphore::const_new(32);
 
-/// Connects to `address` (`host:port`), trying each address that a name has until `until`, for a connection
-/// that is to last.
+/// Connects to `address` (`host:port`) until `until`, trying each address that a name has, for a long-lived connection.
 ///
 /// # Errors
 /// [`ConnectFault`], within the deadline.
 pub async fn dial(address: &str, deadlines: &Deadlines, until: Instant) -> Result<TcpStream, ConnectFault> {
-    let stream = knock(address, until).await?;
+    let stream = connect_briefly(address, until).await?;
     keep_alive(&stream, deadlines.keepalive, deadlines.unreachable)
         .map_err(|error| ConnectFault::at(Stage::Dial, error))?;
     Ok(stream)
 }
 
-/// Connects to `address` as [`dial`] does, for a connection that is over soon.
+/// Connects to `address` as [`dial`] does, for a short-lived connection.
 ///
 /// # Errors
 /// [`ConnectFault`], within the deadline.
-pub async fn knock(address: &str, until: Instant) -> Result<TcpStream, ConnectFault> {
+pub async fn connect_briefly(address: &str, until: Instant) -> Result<TcpStream, ConnectFault> {
     let late = |stage| ConnectFault::at(stage, Cause::TimedOut);
     let found = timeout_at(until, resolve(address)).await.map_err(|_| late(Stage::Resolve))?;
     let found = found.map_err(|error| ConnectFault::at(Stage::Resolve, error))?;
@@ -50,8 +49,8 @@ pub async fn knock(address: &str, until: Instant) -> Result<TcpStream, ConnectFa
     }
 }
 
-/// Connects to whichever of `addresses` answers first. The next one is tried as soon as one has failed or has not
-/// answered for a while (RFC 8305 section 5), so that one which swallows packets leaves time for the others.
+/// Connects to whichever of `addresses` answers first. The next one is tried once one has failed or has not answered
+/// for a while (RFC 8305 section 5), so that an address whose packets are dropped leaves time for the others.
 async fn race(addresses: &[SocketAddr], until: Instant) -> std::io::Result<TcpStream> {
     let mut waiting = in_turn(addresses).into_iter();
     let share = until.saturating_duration_since(Instant::now())
@@ -72,7 +71,7 @@ async fn race(addresses: &[SocketAddr], until: Instant) -> std::io::Result<TcpSt
             },
         };
         match ended {
-            // Those that are still trying go with the set.
+            // Attempts that are still running are dropped with the set.
             Some(Ok(Ok(stream))) => return Ok(stream),
             Some(Ok(Err(error))) => failure = error,
             Some(Err(error)) => failure = std::io::Error::other(error),
@@ -81,7 +80,7 @@ async fn race(addresses: &[SocketAddr], until: Instant) -> std::io::Result<TcpSt
     }
 }
 
-/// The families by turns, beginning with that of the first (RFC 8305 section 4).
+/// Alternates between the address families, beginning with that of the first address (RFC 8305 section 4).
 fn in_turn(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let is_first_family =
         |address: &&SocketAddr| addresses.first().is_some_and(|first| first.is_ipv4() == address.is_ipv4());
@@ -103,7 +102,7 @@ async fn resolve(address: &str) -> std::io::Result<Vec<SocketAddr>> {
     }
     let place = RESOLVING.acquire().await.map_err(std::io::Error::other)?;
     let address = address.to_owned();
-    // A task of its own keeps the place until the resolver is done, also where nobody waits for it.
+    // A separate task holds the permit until the resolver is done, even if nobody is waiting for it.
     let resolving = tokio::spawn(async move {
         let found = lookup_host(address).await.map(Iterator::collect);
         drop(place);
@@ -112,8 +111,8 @@ async fn resolve(address: &str) -> std::io::Result<Vec<SocketAddr>> {
     resolving.await.map_err(std::io::Error::other)?
 }
 
-/// Sets what every connection of usher's has: no delay, keepalive from `idle` on, and an end after
-/// `unreachable` without a sign of the peer. What a listening socket is told so, those that it accepts have.
+/// Sets the options of all of usher's connections: no delay, keepalive after `idle`, and an end after `unreachable`
+/// without a sign of the peer. Connections inherit them from the listening socket that accepts them.
 ///
 /// # Errors
 /// The system's, for a socket that is gone already.
@@ -122,7 +121,7 @@ pub fn keep_alive(socket: &impl AsFd, idle: Duration, unreachable: Duration) -> 
     socket.set_tcp_nodelay(true)?;
     let within = |span: Duration| span.clamp(*SPAN.start(), *SPAN.end());
     let interval = unreachable.saturating_sub(idle).div_f64(f64::from(PROBES));
-    // How many probes are too many is for the user timeout to say (tcp(7)).
+    // The user timeout decides how many probes are too many (tcp(7)).
     let keepalive = TcpKeepalive::new().with_time(within(idle)).with_interval(within(interval));
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_user_timeout(Some(unreachable))

@@ -1,4 +1,4 @@
-//! Speaks with a backend from its greeting to its answer to a login.
+//! Talks to a backend, from its greeting to its answer to a login.
 
 use super::{BackendStream, Cause, ConnectFault, Deadlines, Learnt, MailTarget, OnBehalf, Stage, tls};
 use std::time::Duration;
@@ -13,12 +13,12 @@ use usher_wire::imap::sasl::Credential;
 use usher_wire::proxy_header::{self, Version};
 use usher_wire::secret::SecretBuf;
 
-/// Octets read at a time before login.
+/// Bytes read at a time before login.
 const READ: usize = 2048;
-/// How long a backend may take to hear that it is not needed any more.
+/// How long a backend that is no longer needed may take to hear so.
 const LOGOUT: Duration = Duration::from_millis(200);
 
-/// A backend that is the one that is meant, and waits for a login.
+/// A backend that has been authenticated and waits for a login.
 pub struct Ready {
     stream: BackendStream,
     /// Its capabilities before login, space-separated.
@@ -33,26 +33,26 @@ pub struct LoggedIn {
     pub accepted: Accepted,
 }
 
-/// What a backend said to a login.
+/// A backend's answer to a login.
 pub enum LoginOutcome {
     /// The claim is proven.
     Accepted(Box<LoggedIn>),
-    /// It is not; the client is told this, and the user what the backend has to say to them.
+    /// The claim is refused. The client is told the code, and the user what the backend has to say to them.
     Refused {
         /// What the client is told.
         code: Code,
-        /// The backend's own words; only of one that is the one that is meant.
+        /// The backend's own words; only if it has been authenticated.
         alert: Option<String>,
     },
 }
 
-/// A backend gave no answer to a login, or says that it cannot serve.
+/// A backend did not answer a login, or says that it cannot serve.
 #[derive(Debug, thiserror::Error)]
 #[error("{fault}")]
 pub struct LoginFault {
     /// What happened.
     pub fault: ConnectFault,
-    /// The backend has the credential, so that another try is another login.
+    /// The backend has the credential, so another attempt would be another login.
     pub is_delivered: bool,
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn open(
     ready(stream, Opening::new(false), Vec::new(), until).await
 }
 
-/// A probe speaks for itself.
+/// The addresses for a probe, which connects on its own behalf.
 pub(super) fn own_addresses(tcp: &TcpStream) -> std::io::Result<OnBehalf<'static>> {
     Ok(OnBehalf { source: tcp.local_addr()?, destination: tcp.peer_addr()?, session: "probe" })
 }
@@ -146,7 +146,7 @@ async fn ready(
     }
 }
 
-/// Sends `out` and goes on until the opening has come to something.
+/// Sends `out` and continues until the opening has a result.
 async fn drive(
     stream: &mut BackendStream,
     opening: &mut Opening,
@@ -177,7 +177,7 @@ impl LoggedIn {
 }
 
 impl Ready {
-    /// What has been learnt of the backend.
+    /// What has been learnt about the backend.
     pub fn learnt(&self) -> Learnt {
         Learnt {
             capabilities: Some(String::from_utf8_lossy(&self.capabilities).into_owned()),
@@ -201,12 +201,12 @@ impl Ready {
         let until = Instant::now() + deadlines.login;
         let undelivered = |fault| LoginFault { fault, is_delivered: false };
         let wanted = target.endpoint.client_address == ClientAddress::ImapId;
-        let told = on_behalf.filter(|_| wanted).map(Told::new);
-        let own_id = told.as_ref().map(Told::fields).unwrap_or_default();
+        let told = on_behalf.filter(|_| wanted).map(ClientIdFields::new);
+        let own_id = told.as_ref().map(ClientIdFields::fields).unwrap_or_default();
         let mut out = SecretBuf::default();
         let begun = Login::begin(&self.capabilities, credential, client_id, &own_id, &mut out);
         let mut login = begun.map_err(|fault| undelivered(in_login(fault)))?;
-        // What is known only by its name may be anybody.
+        // Without TLS, anybody may be answering.
         let is_authenticated = matches!(self.stream, BackendStream::Tls(_));
         loop {
             let stepped = next_step(&mut self.stream, &mut login, &mut out, until).await;
@@ -245,7 +245,7 @@ fn in_login(fault: Fault) -> ConnectFault {
     ConnectFault::at(Stage::Login, Cause::Protocol(fault))
 }
 
-/// Sends what is to be sent, and works on what comes back.
+/// Sends what is to be sent, and processes what comes back.
 async fn next_step(
     stream: &mut BackendStream,
     login: &mut Login,
@@ -269,14 +269,14 @@ async fn leave(stream: &mut BackendStream) {
     }
 }
 
-/// The client's address in the words of IMAP ID, as Dovecot reads them.
-struct Told<'a> {
+/// The client's address in the fields of IMAP ID, as Dovecot reads them.
+struct ClientIdFields<'a> {
     source: (String, String),
     destination: (String, String),
     session: &'a str,
 }
 
-impl<'a> Told<'a> {
+impl<'a> ClientIdFields<'a> {
     fn new(on_behalf: OnBehalf<'a>) -> Self {
         let words = |address: std::net::SocketAddr| {
             (address.ip().to_canonical().to_string(), address.port().to_string())

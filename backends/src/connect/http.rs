@@ -7,12 +7,12 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use usher_config::snapshot::{ClientAddress, HttpEndpoint, HttpVersion};
 
-/// How a backend's web service is reached. Made anew when anything of it changes, so that connections of the
-/// former one serve no request of the next.
+/// How to reach a backend's web service. Recreated when anything about it changes, so that no old connection serves a
+/// new request.
 pub struct HttpTarget {
     /// The backend's name.
     pub name: String,
-    /// What the operator says of it.
+    /// Its configuration.
     pub endpoint: HttpEndpoint,
     /// TLS with ALPN for HTTP/1.1 and for HTTP/2; `None`: no TLS.
     tls: Option<(Arc<ClientConfig>, Arc<ClientConfig>)>,
@@ -21,7 +21,7 @@ pub struct HttpTarget {
 }
 
 impl HttpTarget {
-    /// The way to `endpoint` of the backend called `name`, with TLS as in `tls` where it speaks TLS.
+    /// The target `endpoint` of the backend called `name`, with TLS as in `tls` if the backend speaks TLS.
     pub(crate) fn new(name: &str, endpoint: &HttpEndpoint, tls: Option<&Arc<ClientConfig>>) -> Arc<Self> {
         let with = |config: &Arc<ClientConfig>, protocol: &[u8]| {
             let mut config = ClientConfig::clone(config);
@@ -40,8 +40,8 @@ impl HttpTarget {
     }
 }
 
-/// Connects to a web service, with TLS and pins where it has them, to speak `version`; on nobody's behalf for a
-/// probe, which speaks for itself.
+/// Connects to a web service, with TLS and pins if they are configured, to speak `version`; without `on_behalf`, for a
+/// probe, which connects on its own behalf.
 ///
 /// # Errors
 /// [`ConnectFault`], within the deadline.

@@ -1,5 +1,5 @@
-//! Certificates that usher makes for itself: to show to clients while it has none, and to backends that want
-//! to know who connects.
+//! Certificates that usher creates for itself: to show to clients while none is configured, and to backends that want
+//! to know who is connecting.
 
 use super::fingerprint::sha256;
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair};
@@ -20,7 +20,7 @@ use x509_parser::parse_x509_certificate;
 pub struct SelfMadeError {
     /// The file.
     pub path: PathBuf,
-    /// What is the matter.
+    /// What is wrong.
     pub what: String,
 }
 
@@ -37,7 +37,7 @@ impl std::fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// Reads `client.pem` and `client.key` in `state_dir`, made for `name` where there are none.
+    /// Reads `client.pem` and `client.key` in `state_dir`, or creates them for `name` if they do not exist.
     ///
     /// # Errors
     /// When they cannot be made or read.
@@ -51,7 +51,7 @@ impl Identity {
             .and_then(Iterator::collect)
             .map_err(|error| failed(&chain, &error))?;
         if certificates.is_empty() {
-            return Err(failed(&chain, &"holds no certificate"));
+            return Err(failed(&chain, &"contains no certificate"));
         }
         let key = PrivateKeyDer::from_pem_file(&key).map_err(|error| failed(&key, &error))?;
         Ok(Self { chain: certificates, key })
@@ -63,7 +63,7 @@ impl Identity {
         usher_config::snapshot::Pin::Certificate(leaf).to_string()
     }
 
-    /// Chain and key, ready to be shown.
+    /// Chain and key, ready for use.
     pub(super) fn certified_key(
         &self,
         provider: &CryptoProvider,
@@ -72,15 +72,14 @@ impl Identity {
         Ok(Arc::new(key))
     }
 
-    /// The name of whoever has signed the last certificate of the chain, DER.
+    /// The issuer of the last certificate of the chain, in DER.
     pub(super) fn issuer(&self) -> Vec<u8> {
         let parsed = self.chain.last().and_then(|last| parse_x509_certificate(last).ok());
         parsed.map(|(_, certificate)| certificate.issuer().as_raw().to_vec()).unwrap_or_default()
     }
 }
 
-/// The files `STEM.pem` and `STEM.key` in `dir`: a self-signed certificate for `name`, made where there is
-/// none.
+/// The files `STEM.pem` and `STEM.key` in `dir`: a self-signed certificate for `name`, created if it does not exist.
 ///
 /// # Errors
 /// When they cannot be made or written.
@@ -96,7 +95,7 @@ pub fn ensure(dir: &Path, stem: &str, name: &str) -> Result<(PathBuf, PathBuf), 
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = params.self_signed(&pair).map_err(failed)?;
-        // The key first: a chain without its key would be found at the next start.
+        // The key first: a chain without its key would be taken for complete at the next start.
         write(&key, &pair.serialize_pem())?;
         write(&chain, &certificate.pem())?;
     }
@@ -105,7 +104,7 @@ pub fn ensure(dir: &Path, stem: &str, name: &str) -> Result<(PathBuf, PathBuf), 
 
 fn write(path: &Path, text: &str) -> Result<(), SelfMadeError> {
     let io = |error: std::io::Error| SelfMadeError { path: path.to_owned(), what: error.to_string() };
-    // Whole or not at all, whenever the machine stops.
+    // The file is written completely or not at all, even if the machine stops.
     let next = path.with_extension("new");
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next).map_err(io)?;

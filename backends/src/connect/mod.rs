@@ -1,7 +1,6 @@
 //! Reaches a backend: dial, PROXY header, TLS with pins, the greeting, STARTTLS, and the login.
 //!
-//! One way for sessions and health probes. No credential is sent before the backend has proven to be the one
-//! that is meant.
+//! Sessions and health probes take the same path. No credential is sent before the backend has been authenticated.
 
 mod bound;
 mod dial;
@@ -18,7 +17,7 @@ pub use crate::fault::{Cause, ConnectFault, Stage, TlsFault};
 pub use crate::learnt::Learnt;
 pub use bound::{Bound, Slot};
 pub(crate) use bound::{Counted, USERS};
-pub use dial::{dial, keep_alive, knock};
+pub use dial::{connect_briefly, dial, keep_alive};
 pub use dialogue::{LoggedIn, LoginFault, LoginOutcome, Ready};
 pub use http::{HttpTarget, open_http};
 pub use mail_target::MailTarget;
@@ -34,18 +33,18 @@ use tokio::time::Instant;
 use usher_config::snapshot::ClientAddress;
 use usher_config::snapshot::Limits;
 
-/// For whom a backend is contacted.
+/// On whose behalf a backend is contacted.
 #[derive(Debug, Clone, Copy)]
 pub struct OnBehalf<'a> {
     /// The client's address.
     pub source: SocketAddr,
-    /// The address of usher's that it connected to.
+    /// usher's address that it connected to.
     pub destination: SocketAddr,
-    /// The session's id, at most 64 octets.
+    /// The session's id, at most 64 bytes.
     pub session: &'a str,
 }
 
-/// The deadlines that connecting keeps to.
+/// The deadlines for connecting.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadlines {
     /// From the dial to the backend's capabilities.
@@ -69,12 +68,12 @@ impl From<&Limits> for Deadlines {
     }
 }
 
-/// `host:port` as addresses are written, an IPv6 address in brackets.
+/// Formats `host:port`, with an IPv6 address in brackets.
 pub fn authority(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-/// Connects to `address`, with TLS where `tls` says how, to the backend called `name`.
+/// Connects to `address`, with TLS if `tls` is given, to the backend called `name`.
 ///
 /// # Errors
 /// [`ConnectFault`], within the deadline.
@@ -84,24 +83,24 @@ pub async fn reach(
     tls: Option<&Arc<ClientConfig>>,
     until: Instant,
 ) -> Result<BackendStream, ConnectFault> {
-    let tcp = knock(address, until).await?;
+    let tcp = connect_briefly(address, until).await?;
     Ok(match tls {
         Some(config) => BackendStream::Tls(tls::handshake(tcp, name, config, until).await?),
         None => BackendStream::Plain(tcp),
     })
 }
 
-/// Goes the way of [`open`] on nobody's behalf, for a probe: nobody is told.
+/// Connects as [`open`] does, but on nobody's behalf, for a probe, and without telling an observer.
 ///
 /// # Errors
 /// [`ConnectFault`], within the deadline.
 pub async fn look(target: &MailTarget, deadlines: &Deadlines) -> Result<Ready, ConnectFault> {
     let until = Instant::now() + deadlines.connect;
-    let tcp = knock(&target.endpoint.address, until).await?;
+    let tcp = connect_briefly(&target.endpoint.address, until).await?;
     dialogue::open(tcp, target, None, until).await
 }
 
-/// Connects to `address` for a client of plain TCP, and tells its address where `told` says so.
+/// Connects to `address` for a client of plain TCP, and passes on the client's address as `told` says.
 ///
 /// # Errors
 /// [`ConnectFault`], within the deadline.
@@ -117,7 +116,7 @@ pub async fn open_tcp(
     Ok(tcp)
 }
 
-/// Goes from nothing to a backend that is ready for a login, and tells `observer`.
+/// Connects to a backend until it is ready for a login, and tells `observer`.
 ///
 /// # Errors
 /// [`ConnectFault`], within the deadline.

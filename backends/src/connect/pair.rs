@@ -1,4 +1,4 @@
-//! Looks at a backend that nobody knows yet, so that a person can decide whether it is the one they mean.
+//! Inspects a backend that is not known yet, so that a person can decide whether it is the one they mean.
 
 use super::dialogue::start_tls;
 use super::fingerprint::{sha256, thumbprint};
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use usher_config::snapshot::{BackendTls, Pin};
 use x509_parser::parse_x509_certificate;
 
-/// What a backend shows of itself.
+/// What a backend reveals about itself.
 #[derive(Debug, Clone)]
 pub struct Shown {
     /// The pin of its certificate.
@@ -21,18 +21,21 @@ pub struct Shown {
     pub subject: String,
     /// Who issued it.
     pub issuer: String,
-    /// The end of its validity, in seconds since 1970.
+    /// When it expires, in seconds since 1970.
     pub not_after: i64,
 }
 
-/// Connects to `address` (`host:port`) and returns the certificate it shows, whatever it is. Nothing is sent
-/// beyond the handshake.
+/// Connects to `address` (`host:port`) and returns whatever certificate it shows. Nothing is sent after the handshake.
 ///
 /// # Errors
 /// [`ConnectFault`], within `patience`.
-pub async fn look_at(address: &str, how: BackendTls, patience: Duration) -> Result<Shown, ConnectFault> {
+pub async fn inspect_certificate(
+    address: &str,
+    how: BackendTls,
+    patience: Duration,
+) -> Result<Shown, ConnectFault> {
     let until = Instant::now() + patience;
-    let mut stream = BackendStream::Plain(dial::knock(address, until).await?);
+    let mut stream = BackendStream::Plain(dial::connect_briefly(address, until).await?);
     if how == BackendTls::StartTls {
         start_tls(&mut stream, until).await?;
     }

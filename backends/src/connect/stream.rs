@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use x509_parser::parse_x509_certificate;
 
-/// The seam: what is behind it may change without the relay knowing.
+/// An abstraction boundary: the transport may change without affecting the relay.
 pub enum BackendStream {
     /// No TLS.
     Plain(TcpStream),
@@ -17,7 +17,7 @@ pub enum BackendStream {
 }
 
 impl BackendStream {
-    /// The end of the validity of the certificate that the backend has shown, in seconds since 1970.
+    /// When the certificate that the backend has shown expires, in seconds since 1970.
     pub fn certificate_ends(&self) -> Option<i64> {
         let Self::Tls(stream) = self else { return None };
         let leaf = stream.get_ref().1.peer_certificates()?.first()?;

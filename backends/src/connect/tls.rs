@@ -1,4 +1,4 @@
-//! TLS towards backends: by pins, or by the system's roots and the host's name.
+//! TLS with backends: verified by pins, or by the system's roots and the host's name.
 
 use super::fingerprint::sha256;
 use super::identity::Identity;
@@ -24,10 +24,10 @@ use tokio_rustls::client::TlsStream;
 use usher_config::snapshot::{ClientCertificate, Pin};
 use x509_parser::parse_x509_certificate;
 
-/// Seconds before the end of a pinned certificate from which on the operator is warned: two weeks.
+/// How many seconds before a pinned certificate expires the operator is warned: two weeks.
 const NEAR: i64 = 14 * 24 * 60 * 60;
 
-/// Why no TLS towards a host can be prepared.
+/// Why TLS with a host cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The system has no roots to verify a host without pins by.
@@ -38,7 +38,7 @@ pub enum TlsError {
         /// What the system said.
         why: String,
     },
-    /// rustls' word.
+    /// An error of rustls.
     #[error("instance host {host}: {source}")]
     Rustls {
         /// The host.
@@ -48,8 +48,8 @@ pub enum TlsError {
     },
 }
 
-/// The configuration for one backend and its pins; without pins, the system's roots and `name` decide. A
-/// backend that asks who connects is shown `identity`, as `shows` says.
+/// The configuration for one backend, which is verified by its pins or, without pins, by the system's roots and `name`.
+/// A backend that asks for a certificate is shown `identity` if `shows` permits.
 ///
 /// # Errors
 /// [`TlsError`], for a backend without pins.
@@ -88,7 +88,7 @@ pub fn client_config(
 #[derive(Debug)]
 struct Shown {
     key: Arc<CertifiedKey>,
-    /// Who has signed it, as a list of authorities names it.
+    /// Its issuer, as it appears in a list of authorities.
     issuer: Vec<u8>,
     shows: ClientCertificate,
 }
@@ -98,7 +98,8 @@ impl ResolvesClientCert for Shown {
         let is_wanted = match self.shows {
             ClientCertificate::Always => true,
             ClientCertificate::Never => false,
-            // Who names authorities and not this one's refuses it, and might do without.
+            // A backend that lists authorities, but not the issuer of this certificate, would refuse it, and might do
+            // without one.
             ClientCertificate::Auto => {
                 authorities.is_empty() || authorities.contains(&self.issuer.as_slice())
             }
@@ -111,7 +112,7 @@ impl ResolvesClientCert for Shown {
     }
 }
 
-/// A configuration that takes any certificate, to look at it. Never for anything that is to be trusted.
+/// A configuration that accepts any certificate, for inspection. Never for anything that is to be trusted.
 pub(super) fn anyone() -> Result<Arc<ClientConfig>, ConnectFault> {
     let provider = Arc::new(default_provider());
     let verifier = AnyVerifier(provider.signature_verification_algorithms);
@@ -134,13 +135,13 @@ fn by_roots(host: &str, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServ
     })
 }
 
-/// Takes the pinned certificates and no others. The handshake's signature is checked as ever: who has the
-/// certificate must have its key.
+/// Accepts only the pinned certificates. The handshake's signature is still verified: whoever presents the certificate
+/// must have its key.
 struct PinVerifier {
     host: String,
     pins: Vec<Pin>,
     algorithms: WebPkiSupportedAlgorithms,
-    /// What the operator has been told of its end: 0 nothing, 1 that it nears, 2 that it is past.
+    /// What the operator has been told about its expiry: 0 nothing, 1 that it is near, 2 that it has passed.
     told: AtomicU8,
     observer: Arc<dyn Observer>,
 }
@@ -203,7 +204,7 @@ impl ServerCertVerifier for PinVerifier {
     }
 }
 
-/// Takes any certificate whose key the backend has.
+/// Accepts any certificate if the backend has its key.
 #[derive(Debug)]
 struct AnyVerifier(WebPkiSupportedAlgorithms);
 
@@ -242,7 +243,7 @@ impl ServerCertVerifier for AnyVerifier {
     }
 }
 
-/// Makes TLS over `tcp` with the host called `name`.
+/// Performs a TLS handshake over `tcp` with the host called `name`.
 pub(super) async fn handshake(
     tcp: TcpStream,
     name: &str,

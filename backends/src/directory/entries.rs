@@ -1,4 +1,4 @@
-//! Single entries: look up, set, remove, walk through.
+//! Single entries: look up, set, remove, list.
 
 use super::version::Version;
 use super::{Directory, DirectoryError};
@@ -7,7 +7,7 @@ use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 use usher_policy::ArchiveKey;
 
-/// The directory's answer for one login.
+/// The directory's answer to one look-up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
     /// The instance host's name.
@@ -35,22 +35,22 @@ const ENTRIES: &str = "SELECT e.kind, e.key, h.name, c.at, c.by FROM entry e \
 impl Directory {
     /// Where the archive of `key` is: under its own name or under that of its domain. `None`: nowhere.
     ///
-    /// Microseconds, so it may be called where sessions run.
+    /// This takes microseconds, so it may be called where sessions run.
     ///
     /// # Errors
-    /// When the file cannot be read: nothing is known then, not that the key is nowhere.
+    /// If the file cannot be read. Then nothing is known, which does not mean that the key is nowhere.
     pub fn look_up(&self, key: &ArchiveKey) -> Result<Option<Placement>, DirectoryError> {
         self.look_up_in(self.versions.now(&self.path), key)
     }
 
-    /// Where the archive of `key` is in the state that is `now`, or in a later one.
+    /// Where the archive of `key` is in state `now` of the directory, or in a later one.
     pub(super) fn look_up_in(
         &self,
         now: Option<Version>,
         key: &ArchiveKey,
     ) -> Result<Option<Placement>, DirectoryError> {
-        // One statement, so one state of the directory: between two, an import could be swapped in. The second
-        // look-up is made only where the first finds nothing; the digit says which of them it was.
+        // One statement, so that it sees one state of the directory: between two, an import could be swapped in. The
+        // second look-up runs only if the first finds nothing; the digit says which one it was.
         let sql = "SELECT coalesce(
             (SELECT '0' || h.name FROM entry e JOIN host h ON h.id = e.host WHERE e.kind = ?1 AND e.key = ?2),
             (SELECT '1' || h.name FROM entry e JOIN host h ON h.id = e.host WHERE e.kind = ?3 AND e.key = ?4))";
@@ -81,7 +81,7 @@ impl Directory {
         })
     }
 
-    /// Puts `key` on `host`, for good once this returns. `by` says who wants it.
+    /// Puts `key` on `host`, durably once this returns. `by` says who asked for it.
     ///
     /// Returns the host it was on before.
     ///
@@ -132,7 +132,7 @@ impl Directory {
         self.with(|connection| Ok(connection.query_row(sql, [host], |row| row.get(0))?))
     }
 
-    /// At most `most` entries behind `after` in the order of keys, those on `host` only where one is named.
+    /// At most `most` entries after `after` in key order; only those on `host`, if given.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -154,7 +154,7 @@ impl Directory {
         })
     }
 
-    /// Writes every user and domain as `user,host` lines, which an import takes again.
+    /// Writes every user and domain as `user,host` lines, which can be imported again.
     ///
     /// # Errors
     /// When the file cannot be read, or the output cannot be written.
@@ -173,8 +173,7 @@ impl Directory {
         csv.flush().map_err(|source| DirectoryError::Io { path: "the output".into(), source })
     }
 
-    /// Shows `visit` every entry in the order of keys, those on `host` only where one is named, until it
-    /// returns false.
+    /// Calls `visit` for every entry in key order (only those on `host`, if given) until it returns false.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -215,7 +214,7 @@ pub(crate) fn kind(key: &ArchiveKey) -> u8 {
     }
 }
 
-/// The key that is stored so.
+/// The key that is stored as `kind` and `name`.
 pub(crate) fn key_of(kind: u8, name: String) -> ArchiveKey {
     match kind {
         0 => ArchiveKey::User(name),
@@ -229,13 +228,13 @@ fn host_of(connection: &Connection, key: &ArchiveKey) -> Result<Option<String>, 
     Ok(connection.query_row(sql, (kind(key), key.name()), |row| row.get(0)).optional()?)
 }
 
-/// The number of the host called `name`, given one where it has none.
+/// The number of the host called `name`, which is assigned if it has none.
 pub(super) fn host_id(connection: &Connection, name: &str) -> Result<i64, DirectoryError> {
     connection.execute("INSERT INTO host (name) VALUES (?1) ON CONFLICT (name) DO NOTHING", [name])?;
     Ok(connection.query_row("SELECT id FROM host WHERE name = ?1", [name], |row| row.get(0))?)
 }
 
-/// Writes down a change of `key`, or of many at once.
+/// Records a change of `key`, or of many keys at once.
 pub(super) fn new_change(
     connection: &Connection,
     by: &str,

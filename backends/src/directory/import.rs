@@ -1,4 +1,4 @@
-//! Import from CSV: streamed into a staging file, judged there, and swapped in as a whole.
+//! Import from CSV: streamed into a staging file, checked there, and swapped in as a whole.
 
 use super::entries::{host_id, key_of, kind};
 use super::merge::{self, Staged};
@@ -15,8 +15,8 @@ use usher_policy::ArchiveKey;
 const REPORT_EVERY: u64 = 8192;
 
 impl Directory {
-    /// Imports `user,host` lines. Every conflict is told; unless there is none, or `replace` is given,
-    /// nothing changes. Readers see all of it or nothing, and other writers wait for one chunk at most.
+    /// Imports `user,host` lines. Every conflict is reported; if there are any, nothing changes unless `replace` is
+    /// given. Readers see all of it or nothing, and other writers wait for at most one chunk.
     ///
     /// # Errors
     /// When a file cannot be read or written, or another import is under way; nothing has changed then.
@@ -38,7 +38,7 @@ impl Directory {
                 let staged = Staged { connection: &staging.0, ..staged };
                 merge::merge(connection, &staged, options, &mut listener)?;
             } else {
-                // Not to be applied, but every conflict is told.
+                // Nothing is applied, but every conflict is reported.
                 merge::tell_elsewhere(connection, &staged, &mut listener)?;
             }
             Ok(listener.tally)
@@ -48,7 +48,7 @@ impl Directory {
     fn lock_imports(&self) -> Result<File, DirectoryError> {
         let path = self.path.with_extension("import.lock");
         let io = |source| DirectoryError::Io { path: path.clone(), source };
-        // Whoever made it, locking it needs no right to write.
+        // Whoever created the file, locking it needs no write permission.
         let file = File::open(&path).or_else(|_| File::create(&path)).map_err(io)?;
         match file.try_lock() {
             Ok(()) => Ok(file),
@@ -58,8 +58,8 @@ impl Directory {
     }
 }
 
-/// A file of its own, so that staging ten million rows neither locks nor grows the directory. It has no name
-/// once it is open: it goes with the process, however that ends.
+/// A separate file, so that staging ten million rows neither locks nor grows the directory. It is unlinked once it is
+/// open, so it disappears with the process, however that ends.
 struct Staging(Connection);
 
 impl Staging {
@@ -118,7 +118,7 @@ fn read(
                 }
             },
         }
-        // Where it begins: behind blank lines, which the reader skips with it, by its end.
+        // The record's first line, computed from its end: the reader also skips blank lines before it.
         let lines_within: u64 =
             record.iter().map(|field| field.iter().filter(|b| **b == b'\n').count() as u64).sum();
         let line = csv.position().line().saturating_sub(1 + lines_within).max(1);
@@ -150,10 +150,10 @@ fn read(
     Ok(())
 }
 
-/// Octets that are looked at to tell the separator.
+/// Bytes that are examined to find the separator.
 const SAMPLE: usize = 64 * 1024;
 
-/// Skips a byte order mark, and says what separates the fields: what the first line has that has any.
+/// Skips a byte order mark and returns the field separator, which is taken from the first line that is not blank.
 fn begin(source: &mut BufReader<impl Read>) -> std::io::Result<u8> {
     let start = source.fill_buf()?;
     let mark = if start.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
@@ -180,11 +180,11 @@ fn parse<'r>(
     }
     match options.domains.written(user) {
         Some(key) => Ok(Some((key, host))),
-        None => Err(format!("no archive can be named {user:?}")),
+        None => Err(format!("{user:?} is not a valid name for an archive")),
     }
 }
 
-/// Sorts `rows` into `sorted`, one row a key; a key on two hosts is a conflict and left out.
+/// Sorts `rows` into `sorted`, one row per key. A key on two hosts is a conflict and is left out.
 fn sort<'s>(staging: &'s Connection, listener: &mut Listener<'_>) -> Result<Staged<'s>, DirectoryError> {
     let total: u64 = staging.query_row("SELECT count(*) FROM rows", [], |row| row.get(0))?;
     staging.execute_batch("BEGIN")?;

@@ -9,9 +9,9 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
-/// Up to so many rows, one transaction takes well under a second.
+/// Up to this many rows, one transaction takes well under a second.
 const AT_ONCE: u64 = 50_000;
-/// Rows written between two chances for other writers.
+/// Rows written before other writers get a chance.
 const CHUNK: usize = 20_000;
 
 /// The sorted rows of an import.
@@ -26,7 +26,7 @@ type Row = (u8, String, i64, i64, Option<String>);
 /// A row of the import: kind, key, host, line.
 type StagedRow = (u8, String, i64, u64);
 
-/// Tells every staged key that the directory has elsewhere. Returns how many there are and how many staged
+/// Reports every staged key that the directory has on another host. Returns how many there are, and how many staged
 /// keys the directory has at all.
 pub(super) fn tell_elsewhere(
     directory: &Connection,
@@ -59,7 +59,7 @@ pub(super) fn tell_elsewhere(
     Ok((elsewhere, there))
 }
 
-/// Applies the staged rows, unless a key is elsewhere and must not be moved.
+/// Applies the staged rows, unless a key is on another host and must not be moved.
 pub(super) fn merge(
     directory: &mut Connection,
     staged: &Staged<'_>,
@@ -78,7 +78,7 @@ pub(super) fn merge(
         finish(listener, staged, elsewhere, there);
         return Ok(());
     }
-    // First of all the change is written down: what others change from here on is looked at in the end.
+    // Record the change first: what others change from here on is examined at the end.
     let change = begin_next(directory, options.by)?;
     let (elsewhere, there) = tell_elsewhere(directory, staged, listener)?;
     if elsewhere == 0 || options.replace {
@@ -87,7 +87,7 @@ pub(super) fn merge(
             finish(listener, staged, elsewhere, there);
         }
     }
-    // What is dropped is the table that is not in use: the former one, or the next one that was given up.
+    // Drops the table that is not in use: the former one, or an abandoned next one.
     directory.execute_batch("DROP TABLE IF EXISTS entry_former; DROP TABLE IF EXISTS entry_next;")?;
     Ok(())
 }
@@ -119,7 +119,7 @@ fn insert_all(
     Ok(())
 }
 
-/// Makes the next table and writes the change down: whatever is changed from here on is replayed.
+/// Creates the next table and records the change: whatever is changed from here on is replayed.
 fn begin_next(directory: &mut Connection, by: &str) -> Result<i64, DirectoryError> {
     let transaction = directory.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch("DROP TABLE IF EXISTS entry_next; DROP TABLE IF EXISTS entry_former;")?;
@@ -149,8 +149,7 @@ fn fill_next(
     };
     let mut new = next_staged()?;
     let mut written = 0;
-    // The table in use is read by chunks as well: one long read would keep the write-ahead log from being
-    // emptied meanwhile.
+    // The table in use is read in chunks too: one long read would keep the write-ahead log from being truncated.
     let mut old = VecDeque::new();
     let mut after: (u8, String) = (0, String::new());
     let mut old_ended = false;
@@ -177,7 +176,7 @@ fn fill_next(
                 if coming.is_some() {
                     new = next_staged()?;
                 }
-                // A key that stays where it was keeps its history.
+                // A key that stays on its host keeps its history.
                 let row = match (before, coming) {
                     (Some(before), Some(coming)) if before.2 != coming.2 => {
                         Some((before.0, before.1, coming.2, coming.3, before.4))
@@ -210,9 +209,8 @@ fn chunk_after(directory: &Connection, after: &(u8, String)) -> Result<VecDeque<
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Replays what was changed meanwhile, which is younger than the import and wins, also where it removes a
-/// key, and puts the next table into use. False when a key has come to be
-/// elsewhere meanwhile and must not be moved.
+/// Replays what was changed meanwhile, which is newer than the import and wins, even if it removes a key, and puts the
+/// next table into use. False if a key has meanwhile been put on another host and must not be moved.
 fn swap(
     directory: &mut Connection,
     staged: &Staged<'_>,
@@ -255,7 +253,7 @@ fn swap(
     }
     transaction
         .execute_batch("ALTER TABLE entry RENAME TO entry_former; ALTER TABLE entry_next RENAME TO entry;")?;
-    // Once more, at the moment from which it counts: whoever follows changes forgets what they remember.
+    // Recorded once more, now that it takes effect: whoever follows changes forgets what they remember.
     transaction.execute(
         "INSERT INTO change (at, by, kind, key) SELECT at, by, NULL, NULL FROM change WHERE id = ?1",
         [change],

@@ -29,7 +29,7 @@ use version::{Version, Versions};
 /// What went wrong with the directory. For operators, never for clients.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
-    /// SQLite's word.
+    /// An error of SQLite.
     #[error("{0}")]
     Sqlite(#[from] rusqlite::Error),
     /// The file was written by another version of usher.
@@ -49,7 +49,7 @@ pub enum DirectoryError {
         source: std::io::Error,
     },
     /// Another import is under way.
-    #[error("another import is under way; wait for it to end")]
+    #[error("another import is in progress; wait until it has finished")]
     ImportUnderWay,
 }
 
@@ -70,14 +70,14 @@ pub struct Directory {
     /// Connections that are not in use, for everything but look-ups.
     idle: Mutex<Vec<Connection>>,
     readers: Readers,
-    /// How often another file was found in the place of the directory: connections to the former one are of no use.
+    /// How often the directory was replaced by another file: connections to the former one are useless.
     files: AtomicU64,
     remembered: Remembered,
     versions: Versions,
 }
 
 impl Directory {
-    /// Opens `directory.db` in `state_dir`, making it where there is none.
+    /// Opens `directory.db` in `state_dir`, creating it if it does not exist.
     ///
     /// # Errors
     /// When the file cannot be opened or was written by a version that this one does not know.
@@ -85,7 +85,7 @@ impl Directory {
         Self::remembering(state_dir, 1)
     }
 
-    /// Opens it, and remembers the last known places of as many as `remember` users.
+    /// Like [`Self::open`], but remembers the last known places of up to `remember` users.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -97,7 +97,7 @@ impl Directory {
         Ok(Self { path, idle, readers, files, remembered, versions })
     }
 
-    /// Reads with `work` in the state that is `now`, or in a later one.
+    /// Runs `work` on state `now` of the directory, or on a later one.
     fn read<T>(
         &self,
         now: Option<Version>,
@@ -110,7 +110,7 @@ impl Directory {
         };
         let may_stay = self.readers.is_settled(now);
         let result = reader.read(now, may_stay, || self.versions.now(&self.path), work);
-        // Whatever was wrong, the next look-up begins anew.
+        // Whatever went wrong, the next look-up starts over.
         let is_good = result.is_ok() || reader.end().is_ok();
         if is_good && self.files.load(Ordering::SeqCst) == files {
             self.readers.put(reader);
@@ -118,14 +118,14 @@ impl Directory {
         Ok(result?)
     }
 
-    /// Closes every connection, those that are in use as soon as they are not.
+    /// Closes every connection; those in use are closed as soon as they are free.
     fn let_go(&self) {
         self.files.fetch_add(1, Ordering::SeqCst);
         self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
         self.readers.let_go();
     }
 
-    /// Runs `work` on a connection of its own.
+    /// Runs `work` on a connection that nobody else uses.
     fn with<T>(
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, DirectoryError>,

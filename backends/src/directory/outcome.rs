@@ -1,4 +1,4 @@
-//! What an import is told to do, what it tells on the way, and what it came to.
+//! The options, progress and result of an import.
 
 use usher_policy::ArchiveKey;
 use usher_policy::identity::Domains;
@@ -9,22 +9,22 @@ pub struct ImportOptions<'a> {
     pub domains: &'a Domains,
     /// Whether a host of this name exists.
     pub is_host: &'a dyn Fn(&str) -> bool,
-    /// Move users that are elsewhere, and leave out the lines that cannot be taken.
+    /// Move users that are on another host, and leave out lines that cannot be applied.
     pub replace: bool,
     /// Who imports.
     pub by: &'a str,
 }
 
-/// A line that stands in the way.
+/// A line that prevents the import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
     /// Its number, counted from 1.
     pub line: u64,
-    /// What is the matter.
+    /// What is wrong with it.
     pub kind: ConflictKind,
 }
 
-/// What is the matter with a line.
+/// What is wrong with a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConflictKind {
     /// It is not `user,host`.
@@ -73,10 +73,10 @@ impl std::fmt::Display for Conflict {
     }
 }
 
-/// What an import is busy with, for a progress bar.
+/// What an import is doing, for a progress bar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportPhase {
-    /// Reading lines; so many octets are read.
+    /// Reading lines; the number is that of the bytes read.
     Reading(u64),
     /// Sorting; so many of so many rows.
     Sorting(u64, u64),
@@ -84,7 +84,7 @@ pub enum ImportPhase {
     Writing(u64, u64),
 }
 
-/// What an import came to.
+/// The result of an import.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Imported {
     /// Whether anything was swapped in.
@@ -97,11 +97,11 @@ pub struct Imported {
     pub moved: u64,
     /// Lines in the way.
     pub conflicts: u64,
-    /// Of those, lines that no `replace` can take.
+    /// How many of those `replace` cannot resolve.
     pub left_out: u64,
 }
 
-/// Who hears of conflicts and progress.
+/// Where conflicts and progress are reported.
 pub(super) struct Listener<'a> {
     pub(super) conflict: &'a mut dyn FnMut(&Conflict),
     pub(super) progress: &'a mut dyn FnMut(ImportPhase),

@@ -1,16 +1,16 @@
 //! Connections for look-ups.
 //!
-//! To begin and to end a look at the database costs more than the look-up itself: two locks and a look at the file.
-//! So a connection goes on looking at the state that it saw last, for as long as that is the present one. A state
-//! that somebody looks at cannot be cleared out of the log, which would grow without end while there are changes and
-//! look-ups at the same time; so that is done only in a directory that has been quiet for a while.
+//! Beginning and ending a read transaction costs more than the look-up itself: two locks and a check of the file. So a
+//! connection keeps reading the state that it saw last for as long as that is current. A state that is being read
+//! cannot be removed from the log, which would grow without limit while there are changes and look-ups at the same
+//! time; so this is done only once the directory has been quiet for a while.
 
 use super::version::Version;
 use rusqlite::Connection;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Those that are not in use. A look-up takes microseconds, so there are never more of them than threads that look
-/// up.
+/// Those that are not in use. A look-up takes microseconds, so there are never more of them than threads doing
+/// look-ups.
 #[derive(Default)]
 pub(super) struct Readers {
     idle: Mutex<Vec<Reader>>,
@@ -20,9 +20,9 @@ pub(super) struct Readers {
 /// Whether there have been changes lately.
 #[derive(Default)]
 struct Quiet {
-    /// The state at the last rest.
+    /// The state when [`Readers::rest`] was last called.
     last: Option<Version>,
-    /// The same, where it had been that at the rest before as well.
+    /// The same, if it was already that state the time before.
     settled: Option<Version>,
 }
 
@@ -42,7 +42,7 @@ impl Readers {
         self.quiet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the state that is `now` has been that for a while.
+    /// Whether `now` has been the current state for a while.
     pub(super) fn is_settled(&self, now: Option<Version>) -> bool {
         now.is_some() && self.quiet().settled == now
     }
@@ -62,7 +62,7 @@ impl Readers {
         self.lock().clear();
     }
 
-    /// Lets go of every state that is looked at and not in use this moment; `now` is the present one.
+    /// Ends the read transactions of all connections that are not in use; `now` is the current state.
     pub(super) fn rest(&self, now: Option<Version>) {
         let mut quiet = self.quiet();
         quiet.settled = quiet.last.filter(|last| Some(*last) == now);
@@ -77,7 +77,7 @@ impl Reader {
         Self { connection, shows: None }
     }
 
-    /// Does `work` in the state that is `now`, or in a later one, and goes on looking at that where it `may_stay`.
+    /// Runs `work` on state `now` or a later one, and keeps reading that state if it `may_stay`.
     pub(super) fn read<T>(
         &mut self,
         now: Option<Version>,
@@ -94,7 +94,7 @@ impl Reader {
         }
         self.connection.prepare_cached("BEGIN")?.execute(())?;
         let result = work(&self.connection);
-        // Its transaction began somewhere between the two; where they are the same, it shows just that state.
+        // The transaction began somewhere between the two; if they are equal, it shows exactly that state.
         if result.is_ok() && later() == now {
             self.shows = now;
         } else {
@@ -103,7 +103,7 @@ impl Reader {
         result
     }
 
-    /// Lets go of the state that it looks at.
+    /// Ends its read transaction.
     pub(super) fn end(&mut self) -> rusqlite::Result<()> {
         self.shows = None;
         if !self.connection.is_autocommit() {

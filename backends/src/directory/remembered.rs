@@ -1,9 +1,7 @@
-//! What the directory last said, for when it cannot be read: an outage of it stops nobody who was here
-//! before.
+//! What the directory last said, for when it cannot be read: its outage affects nobody who has been here before.
 //!
-//! A user who was moved since is the danger: remembered at the old host, they would be sent to the wrong
-//! archive. So each change that the directory has written down, by whichever process, is followed and makes
-//! usher forget.
+//! The danger is a user who has been moved since: remembered at the old host, they would be sent to the wrong archive.
+//! So usher follows every change recorded in the directory, by whichever process, and forgets what it affects.
 
 use super::version::Version;
 use super::{Directory, DirectoryError, Placement, key_of};
@@ -12,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use usher_policy::ArchiveKey;
 
-/// Changes that are looked at one by one; of more than these everything is forgotten.
+/// Changes that are processed one by one; if there are more, everything is forgotten.
 const ONE_BY_ONE: usize = 10_000;
 
 /// An answer, and whether it is the directory's own.
@@ -24,7 +22,7 @@ pub enum Found {
     Remembered(Placement),
 }
 
-/// A place, and the state of the directory in which it was found there.
+/// A place, and the state of the directory in which it was found.
 #[derive(Clone)]
 struct Known {
     placement: Placement,
@@ -34,7 +32,8 @@ struct Known {
 /// The last known places, as many as fit.
 pub(super) struct Remembered {
     places: Cache<ArchiveKey, Known>,
-    /// How often something was forgotten. A look-up that was under way meanwhile may have found what is gone.
+    /// How often something was forgotten. A look-up that was in progress at the time may have found what is no longer
+    /// true.
     forgotten: AtomicU64,
     /// The last change that has been followed.
     followed: Mutex<Option<i64>>,
@@ -45,7 +44,7 @@ impl Remembered {
         Self { places: Cache::new(most as usize), forgotten: AtomicU64::new(0), followed: Mutex::new(None) }
     }
 
-    /// Forgets where `key` was; for the key of a domain, or of many, everything.
+    /// Forgets where `key` was; for the key of a domain, or for many keys, everything.
     pub(super) fn forget(&self, key: Option<&ArchiveKey>) {
         self.forgotten.fetch_add(1, Ordering::SeqCst);
         match key {
@@ -56,8 +55,8 @@ impl Remembered {
         }
     }
 
-    /// Remembers what was found by a look-up that began when so much was `forgotten`; not where more is by now: either
-    /// this sees that something was forgotten, or whoever forgets sees this.
+    /// Remembers the result of a look-up that began when the counter was at `forgotten`, unless it has advanced since:
+    /// either this notices that, or whoever forgets notices the entry.
     fn remember(&self, key: &ArchiveKey, known: Known, forgotten: u64) {
         self.places.insert(key.clone(), known);
         if self.forgotten.load(Ordering::SeqCst) != forgotten {
@@ -73,7 +72,7 @@ impl Directory {
     /// When the file cannot be read and nothing is remembered of this key.
     pub fn find(&self, key: &ArchiveKey) -> Result<Found, DirectoryError> {
         let places = &self.remembered.places;
-        // Before the look-up: what is found is at least as new.
+        // Read before the look-up, so that what is found is at least as new.
         let forgotten = self.remembered.forgotten.load(Ordering::SeqCst);
         let version = self.versions.now(&self.path);
         if let Some(known) = places.get(key).filter(|known| version.is_some() && known.version == version) {
@@ -98,22 +97,21 @@ impl Directory {
         self.remembered.forget(Some(key));
     }
 
-    /// Forgets what other processes have changed since this was last called, and lets go of what was looked up in
-    /// until now.
+    /// Forgets what other processes have changed since the last call, and ends all idle read transactions.
     ///
     /// # Errors
     /// When the file cannot be read; what is remembered stays as it is then.
     pub fn follow_changes(&self) -> Result<(), DirectoryError> {
         if self.versions.is_another_file(&self.path) {
-            // Somebody has put another file in its place: nothing that was opened or remembered is of this one.
+            // Somebody has put another file in its place: nothing that was opened or remembered belongs to this one.
             self.let_go();
             self.remembered.forget(None);
         }
         self.readers.rest(self.versions.now(&self.path));
         let mut followed = self.remembered.followed.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = self.last_change()?;
-        // Whatever was remembered until now may be older than a change that nobody has followed; or younger than all of
-        // them, where an older directory was put back.
+        // What was remembered so far may be older than a change that nobody has followed, or newer than all of them, if
+        // an older directory was restored.
         let Some(last) = followed.filter(|last| *last <= newest) else {
             *followed = Some(newest);
             self.remembered.forget(None);

@@ -13,13 +13,13 @@ const SCHEMA: u32 = 1;
 /// How long a writer waits for another one. Imports hold the lock for a chunk at a time.
 const BUSY: Duration = Duration::from_secs(30);
 
-/// Pages that a connection keeps, in KiB: all inner pages of ten million entries, so that a look-up reads one
-/// leaf. Taken as they are needed.
+/// Page cache of a connection in KiB: enough for all inner pages of ten million entries, so that a look-up reads a
+/// single leaf. Allocated on demand.
 const CACHE: i64 = 16 * 1024;
 
-/// `change` says when and by whom: an entry names its change, so that ten million entries of one import
-/// share one row. A change of a single key names the key as well, which makes the table a log that an import
-/// can replay and a follower can read. `kind`: 0 user, 1 tenant, 2 domain. `attributes` is JSON.
+/// `change` says when and by whom. Each entry refers to its change, so that ten million entries of one import share one
+/// row. A change of a single key names the key as well, which makes the table a log that an import can replay and a
+/// follower can read. `kind`: 0 user, 1 tenant, 2 domain. `attributes` is JSON.
 const TABLES: &str = "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE host (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -53,10 +53,10 @@ pub(super) fn open(path: &Path) -> Result<Connection, DirectoryError> {
     // An acknowledged change survives a power cut, not only a crash of the process.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -CACHE)?;
-    // Plans do not depend on what is looked up: otherwise a statement is planned anew for each look-up.
+    // Query plans must not depend on what is looked up, or each look-up would be planned again.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     if !has_tables(&connection)? {
-        // Several processes may find the file empty; one makes the tables.
+        // Several processes may find the file empty; one of them creates the tables.
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if !has_tables(&transaction)? {
             transaction.execute_batch(TABLES)?;
@@ -71,7 +71,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, DirectoryError> {
         let theirs: u32 =
             connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0))?;
         if theirs != ours {
-            let what = format!("its {name} has version {theirs}, this usher knows version {ours}");
+            let what = format!("its {name} version is {theirs}, but this usher supports only version {ours}");
             return Err(DirectoryError::Version { path: path.to_owned(), what });
         }
     }

@@ -4,7 +4,7 @@ use super::{Directory, DirectoryError, Found};
 use std::sync::Arc;
 use usher_policy::ArchiveKey;
 
-/// A source of placements. Asked without blocking a worker; one that is within this process answers at once.
+/// A source of placements. Must not block a worker; one within this process answers at once.
 pub enum Source {
     /// The embedded directory.
     Embedded(Arc<Directory>),
@@ -14,7 +14,7 @@ impl Source {
     /// Where the archive of `key` is.
     ///
     /// # Errors
-    /// [`DirectoryError`], when it cannot be said.
+    /// [`DirectoryError`], if there is no answer.
     pub async fn find(&self, key: &ArchiveKey) -> Result<Found, DirectoryError> {
         match self {
             Self::Embedded(directory) => directory.find(key),

@@ -1,8 +1,8 @@
-//! Which state the directory is in, without asking SQLite.
+//! Which state the directory is in, determined without asking SQLite.
 //!
-//! In WAL mode each commit, by whichever process, writes a new header into the WAL index, the file beside the
-//! database whose name ends in `-shm` (the format is SQLite's, documented, and the same for all its versions). As
-//! long as the header is the same, so is everything that a look-up would find.
+//! In WAL mode each commit, by whichever process, writes a new header into the WAL index, the file next to the database
+//! whose name ends in `-shm` (SQLite documents the format, which is the same in all its versions). As long as the
+//! header is the same, so is everything that a look-up would find.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Octets of the header. It stands there twice, and both are the same unless it is just being written.
+/// Bytes of the header. There are two copies, which are equal unless the header is just being written.
 const HEADER: usize = 48;
 
 /// One state of the directory.
@@ -30,8 +30,8 @@ struct Seen {
 }
 
 impl Versions {
-    /// The state that the database at `path` is in; a look-up that is begun now sees this one or a later one.
-    /// `None`: that cannot be told.
+    /// The current state of the database at `path`; a look-up that begins now sees this state or a later one. `None`:
+    /// it cannot be determined.
     pub(super) fn now(&self, path: &Path) -> Option<Version> {
         let seen = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(index) = &seen.index {
@@ -47,7 +47,7 @@ impl Versions {
         version(seen.index.as_ref()?)
     }
 
-    /// Whether another file has been put in the place of the database; from here on that one is looked at.
+    /// Whether the database was replaced by another file, which is watched from now on.
     pub(super) fn is_another_file(&self, path: &Path) -> bool {
         let mut seen = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let is_another = seen.database.is_some_and(|known| which(path).is_some_and(|now| now != known));

@@ -1,13 +1,13 @@
-//! What an agent says, in the words of HAProxy's agent check: one line, read to its end, of words that are
-//! separated by spaces, tabs, commas or semicolons.
+//! What an agent says, in the language of HAProxy's agent checks: one line, up to its end, of words that are separated
+//! by spaces, tabs, commas or semicolons.
 
 use crate::roster::{AgentHold, AgentWord};
 
 /// Longest line that is read.
 pub(super) const LINE_CAP: usize = 1024;
 
-/// What `before` becomes by one line of an agent's. Words that mean nothing here (`maxconn:N`, descriptions
-/// behind `#`) change nothing.
+/// Applies an agent's line to `before`. Words without a meaning here (`maxconn:N`, descriptions after `#`) change
+/// nothing.
 pub(super) fn read(line: &str, before: AgentWord) -> AgentWord {
     let words = line.split('#').next().unwrap_or_default();
     let mut word = before;

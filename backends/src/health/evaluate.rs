@@ -1,4 +1,4 @@
-//! What follows from what probes and sessions have come to.
+//! Draws conclusions from the results of probes and sessions.
 
 use super::scheduler::{Health, Target, Watch, lock};
 use crate::connect::{Cause, ConnectFault, Stage};
@@ -13,7 +13,7 @@ impl Health {
     pub fn note_session(&self, id: &BackendId, service: Service, result: Result<(), &ConnectFault>) {
         let Some(target) = lock(&self.targets).get(&(id.clone(), service)).cloned() else { return };
         match result {
-            // A login is what is probed; a session that only came to its greeting says nothing of it.
+            // The probes log in; a session that only got as far as the greeting says nothing about that.
             Ok(()) if matches!(target.policy.imap, ImapProbe::Login { .. }) && service == Service::Imap => {}
             Ok(()) => {
                 let watch = lock(&target.watch);
@@ -26,9 +26,9 @@ impl Health {
             Err(ConnectFault { cause: Cause::Full, .. }) => {}
             Err(fault) => {
                 match fault.stage {
-                    // What one user's login comes to says nothing of the host.
+                    // The result of one user's login says nothing about the host.
                     Stage::Login => return,
-                    // Neither does one request, but whether anything is answered there is worth a look.
+                    // Neither does one request, but it is worth checking whether anything is answered there.
                     Stage::Response => {
                         lock(&target.watch).deeper = true;
                         target.wake.notify_one();
@@ -53,7 +53,7 @@ impl Health {
 
     pub(super) fn note(&self, target: &Target, outcome: Outcome, why: &str, passive: bool) {
         if outcome == Outcome::Unknown {
-            // Doubt all the same, so that the next probe comes soon; it is for that one to say.
+            // Raises doubt all the same, so that the next probe comes soon; that probe decides.
             let mut watch = lock(&target.watch);
             if passive && watch.verdict.is_up() && watch.verdict.note(false) == Some(Turn::Down) {
                 watch.verdict.spare();
@@ -66,7 +66,7 @@ impl Health {
         if watch.retired {
             return;
         }
-        // As it is by now: whoever turns the doubt over looks at this watch after or before.
+        // Read under the lock: whoever changes the doubt examines this watch either before or after.
         let suspected = lock(&self.doubt).holds;
         let turn = watch.verdict.note(outcome == Outcome::Good);
         match turn {
@@ -88,10 +88,10 @@ impl Health {
                 }
             }
             None if watch.verdict.is_up() => {
-                // A probe as deep as the failure of a session has seen nothing of it.
+                // A probe that went as deep as the failed session found nothing wrong.
                 watch.deeper &= passive || outcome != Outcome::Good;
             }
-            // A refusal is the host's own word, whatever the checker is suspected of.
+            // A refusal comes from the host itself, whatever the checker is suspected of.
             None if watch.spared && outcome == Outcome::Refused => {
                 watch.spared = false;
                 (watch.cause, watch.passive) = (outcome, passive);
@@ -118,7 +118,7 @@ impl Health {
         self.observer.health_turned(&target.id, target.service, None);
     }
 
-    /// Failures of sessions alone take out at most half of an array: they may be the clients' fault.
+    /// Failed sessions alone take out at most half of an array: the clients may be at fault.
     fn may_eject(&self, target: &Target) -> bool {
         let roster = self.fleet.roster();
         let array = target.id.array.as_ref().and_then(|array| roster.array(array));
@@ -130,7 +130,7 @@ impl Health {
         })
     }
 
-    /// Takes into account what asking a service has come to, and turns the doubt over where that is due.
+    /// Takes the result of asking a service into account, and updates the doubt if that is due.
     fn evaluate_doubt(&self, target: &Target, outcome: Outcome) {
         let long_out = {
             let watch = lock(&target.watch);
@@ -140,7 +140,7 @@ impl Health {
             let mut doubt = lock(&self.doubt);
             let key = (target.id.clone(), target.service);
             if long_out {
-                // It was out before the others; it says nothing of what happens to them now.
+                // It was out before the others, so it says nothing about what is happening to them now.
                 doubt.suspicion.forget(&key);
             } else {
                 doubt.suspicion.note(key, outcome == Outcome::TimedOut);
@@ -156,8 +156,8 @@ impl Health {
         }
     }
 
-    /// The doubt has come or gone: what timed out with the others goes on by its last good state, or has one
-    /// failure left.
+    /// The doubt has arisen or gone: services that timed out together are put back into their last good state, or are
+    /// one failure away from being out.
     fn reconsider(&self, target: &Target) {
         let mut watch = lock(&target.watch);
         let suspected = lock(&self.doubt).holds;
@@ -170,7 +170,7 @@ impl Health {
                 watch.spared = true;
                 self.take_back(target, None);
             }
-            // Some have just answered and some have not been asked yet: the next failure decides.
+            // Some have just answered and others have not been asked yet: the next failure decides.
             (false, true) => {
                 watch.spared = false;
                 watch.verdict.spare();
@@ -180,8 +180,8 @@ impl Health {
     }
 }
 
-/// How long ago something has happened together with what happens now: failures take an interval, and some
-/// fifths and timeouts, to become a verdict.
+/// How long ago something may have happened to count as simultaneous: failures take an interval, and some fifths and
+/// timeouts, to become a verdict.
 fn recently(target: &Target) -> Duration {
     (target.policy.interval + target.policy.timeout) * 2
 }

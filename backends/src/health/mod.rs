@@ -1,6 +1,6 @@
-//! Whether backends are fit to be asked: probes at intervals, failures of real sessions, and agents.
+//! Whether backends are healthy: periodic probes, failures of real sessions, and agents.
 //!
-//! What is found out becomes holds in the roster; nothing here is asked by a session.
+//! The results become holds in the roster; sessions ask nothing here.
 
 mod agent;
 

@@ -1,4 +1,4 @@
-//! One look at one service, by the same way that sessions take.
+//! One probe of one service, by the same path that sessions take.
 
 use super::agent;
 use super::secret::{self, SecretFault};
@@ -21,7 +21,7 @@ use usher_wire::imap::id::ClientId;
 use usher_wire::imap::sasl::Credential;
 use usher_wire::secret::Secret;
 
-/// Octets of a body that are searched.
+/// Bytes of a body that are searched.
 const BODY_CAP: usize = 64 * 1024;
 
 /// Who is probed.
@@ -45,12 +45,12 @@ pub(super) enum ProbeFault {
     HttpTimedOut,
     #[error("http: status {0}")]
     Status(u16),
-    #[error("http: the body does not hold what it should")]
+    #[error("http: the body does not contain the expected text")]
     Body,
 }
 
 impl ProbeFault {
-    /// What the fault says of the service.
+    /// What the fault says about the service.
     pub(super) fn outcome(&self) -> Outcome {
         match self {
             Self::Connect(fault) => fault.outcome(),
@@ -75,8 +75,9 @@ impl ConnectFault {
             && matches!(&self.cause, Cause::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused)
     }
 
-    /// Whether a backend that is fit may do so to a client whose address it does not like: it closes or resets once it
-    /// knows the address, or says so in its greeting. It shows no other certificate for that, and breaks no TLS.
+    /// Whether a healthy backend might do this to a client whose address it rejects: it closes or resets the connection
+    /// once it knows the address, or says so in its greeting. It would not show another certificate for that, nor break
+    /// TLS.
     pub(super) fn may_be_meant_for_one_client(&self) -> bool {
         let is_refusal = self.outcome() == Outcome::Refused;
         match self.stage {
@@ -86,11 +87,11 @@ impl ConnectFault {
         }
     }
 
-    /// What the fault says of the backend.
+    /// What the fault says about the backend.
     pub(super) fn outcome(&self) -> Outcome {
         use std::io::ErrorKind as K;
         match &self.cause {
-            // Without a resolver no host has an address, and none of them is at fault.
+            // Without a resolver no host has an address, but none of them is at fault.
             _ if self.stage == Stage::Resolve => Outcome::TimedOut,
             Cause::TimedOut => Outcome::TimedOut,
             Cause::Io(error) => match error.kind() {
@@ -103,7 +104,7 @@ impl ConnectFault {
                 K::TimedOut | K::HostUnreachable | K::NetworkUnreachable | K::NetworkDown => {
                     Outcome::TimedOut
                 }
-                // No descriptors, no ports, no memory: this machine's own want.
+                // No descriptors, ports or memory: this machine's own shortage.
                 _ => Outcome::Unknown,
             },
             Cause::Full => Outcome::Unknown,
@@ -137,8 +138,8 @@ impl Subject {
         }
     }
 
-    /// Probes `service` as `policy` says; with `deeper`, beyond the TCP connection in any case. Passwords of hosts that
-    /// were added at run time lie in `secrets_dir`.
+    /// Probes `service` as `policy` says; with `deeper`, beyond the TCP connection in any case. The passwords of hosts
+    /// added at run time are in `secrets_dir`.
     pub(super) async fn probe(
         &self,
         service: Service,
@@ -157,7 +158,7 @@ impl Subject {
             (Self::Member(member, probe_port), _) => match (&policy.tcp, &member.config.tcp) {
                 (TcpProbe::Tcp, Some(tcp)) => {
                     let Some(port) = tcp.port.or(*probe_port) else { return Ok(Learnt::default()) };
-                    knock(&connect::authority(&tcp.host, port), until).await
+                    connect_briefly(&connect::authority(&tcp.host, port), until).await
                 }
                 (TcpProbe::None, _) | (_, None) => Ok(Learnt::default()),
             },
@@ -175,7 +176,7 @@ impl Subject {
         let until = Instant::now() + deadlines.connect;
         match probe {
             HttpProbe::None => return Ok(Learnt::default()),
-            HttpProbe::Tcp if !deeper => return knock(&target.endpoint.address, until).await,
+            HttpProbe::Tcp if !deeper => return connect_briefly(&target.endpoint.address, until).await,
             HttpProbe::Tcp | HttpProbe::Tls | HttpProbe::Get { .. } => {}
         }
         let stream = connect::open_http(target, HttpVersion::One, None, deadlines).await?;
@@ -194,9 +195,9 @@ impl Subject {
     }
 }
 
-/// Connects and resets, so that neither side keeps anything of it.
-async fn knock(address: &str, until: Instant) -> Result<Learnt, ProbeFault> {
-    let tcp = connect::knock(address, until).await?;
+/// Connects and resets, so that neither side keeps any state.
+async fn connect_briefly(address: &str, until: Instant) -> Result<Learnt, ProbeFault> {
+    let tcp = connect::connect_briefly(address, until).await?;
     let _ = tcp.set_zero_linger();
     Ok(Learnt::default())
 }
@@ -213,7 +214,7 @@ async fn imap(
     let until = Instant::now() + deadlines.connect;
     match (probe, endpoint.tls) {
         (ImapProbe::None, _) => Ok(Learnt::default()),
-        (ImapProbe::Tcp, _) if !deeper => knock(&endpoint.address, until).await,
+        (ImapProbe::Tcp, _) if !deeper => connect_briefly(&endpoint.address, until).await,
         (ImapProbe::Tls, BackendTls::Implicit) if !deeper && !wants_header(endpoint.client_address) => {
             let stream =
                 connect::reach(&endpoint.address, &host.config.name, target.tls.as_ref(), until).await?;
@@ -243,12 +244,12 @@ async fn imap(
     }
 }
 
-/// Whether nothing can be said before a PROXY header.
+/// Whether the backend expects a PROXY header before anything else.
 fn wants_header(told: ClientAddress) -> bool {
     matches!(told, ClientAddress::ProxyV1 | ClientAddress::ProxyV2)
 }
 
-/// Reads the password of a probe where a slow disk keeps no other probe waiting.
+/// Reads the password of a probe where a slow disk does not delay other probes.
 async fn read_password(path: &Path, host: &Host, secrets_dir: Option<&Path>) -> Result<Secret, ProbeFault> {
     let (path, origin) = (path.to_owned(), host.origin.clone());
     let secrets_dir = secrets_dir.map(Path::to_owned);
@@ -297,7 +298,7 @@ async fn get(
     tokio::select! {
         biased;
         done = &mut talk => done,
-        // What it has delivered before its end is still to be read.
+        // What the backend delivered before it closed must still be read.
         _ = connection => talk.await,
     }
 }
@@ -309,7 +310,7 @@ pub(super) async fn ask_agent(
     timeout: Duration,
 ) -> Result<AgentWord, ConnectFault> {
     let until = Instant::now() + timeout;
-    let mut tcp = connect::knock(address, until).await?;
+    let mut tcp = connect::connect_briefly(address, until).await?;
     let mut line = Vec::new();
     let reading = async {
         let mut limited = (&mut tcp).take(agent::LINE_CAP as u64);

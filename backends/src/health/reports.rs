@@ -1,4 +1,4 @@
-//! What probes have last said of each service, for people and metrics.
+//! The latest probe reports of each service, for people and metrics.
 
 use crate::observer::Report;
 use crate::roster::{BackendId, Service};
@@ -10,7 +10,8 @@ use std::sync::{Mutex, PoisonError};
 pub(super) struct Reports(Mutex<HashMap<(BackendId, Service), Report>>);
 
 impl Reports {
-    /// Writes a report down; what it does not know stays as it was. Says whether its capabilities are other ones.
+    /// Stores a report, in which what it does not know stays as it was. Returns it, and whether the capabilities have
+    /// changed.
     pub(super) fn put(&self, id: &BackendId, service: Service, mut report: Report) -> (Report, bool) {
         let mut reports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let former = reports.remove(&(id.clone(), service));

@@ -1,4 +1,4 @@
-//! When to look. One task a service.
+//! When to probe. One task per service.
 
 use super::probe::{ProbeFault, Subject, ask_agent};
 use super::reports::Reports;
@@ -24,7 +24,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 type Key = (BackendId, Service);
 
-/// The first wait between probes of a service that is likely to be back soon.
+/// First wait between probes of a service that is likely to be back soon.
 const SOON: Duration = Duration::from_millis(100);
 
 /// Watches over all backends of a fleet.
@@ -32,20 +32,20 @@ pub struct Health {
     pub(super) fleet: Arc<Fleet>,
     pub(super) observer: Arc<dyn Observer>,
     runtime: Handle,
-    /// Where beats count from.
+    /// The moment that beats are counted from.
     epoch: Instant,
     deadlines: Mutex<Deadlines>,
-    /// Where passwords of hosts lie that were added at run time.
+    /// Directory of the passwords of hosts that were added at run time.
     secrets_dir: Option<PathBuf>,
     pub(super) targets: Mutex<HashMap<Key, Arc<Target>>>,
     agents: Mutex<HashMap<BackendId, Agent>>,
     pub(super) doubt: Mutex<Doubt>,
     reports: Reports,
-    /// What all hosts have as far as probes have seen it, in order.
+    /// The capabilities that all hosts have, sorted, as far as probes have seen them.
     shared_capabilities: ArcSwap<Vec<String>>,
-    /// One reconciliation at a time, of the roster as it is by then.
+    /// One reconciliation at a time, with the roster as it is by then.
     reconciling: Mutex<()>,
-    /// One ejection from an array at a time, so that no two of them are the last.
+    /// One ejection from an array at a time, so that two of them cannot both be the last one allowed.
     pub(super) ejecting: Mutex<()>,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Target {
     pub(super) id: BackendId,
     pub(super) service: Service,
     pub(super) policy: HealthPolicy,
-    /// Where it is; another place is another service.
+    /// Where it is; a different place is a different service.
     place: String,
     pub(super) watch: Mutex<Watch>,
     /// Told when a real session fails.
@@ -73,11 +73,11 @@ pub(super) struct Watch {
     pub(super) passive: bool,
     /// Down, but left in service, because the checker is in doubt.
     pub(super) spared: bool,
-    /// It is watched no more; what is still being found out counts for nothing.
+    /// It is no longer watched; results that are still to come are ignored.
     pub(super) retired: bool,
-    /// Connections that were refused in a row: nobody listens, as while a server starts anew.
+    /// Consecutive refused connections: nobody is listening, as while a server restarts.
     pub(super) refused: u32,
-    /// It failed beyond the TCP connection, so a probe that only connects would not see whether it is back.
+    /// It failed beyond the TCP connection, so a probe that only connects would not notice that it is back.
     pub(super) deeper: bool,
 }
 
@@ -101,8 +101,8 @@ pub(super) struct Doubt {
 }
 
 impl Health {
-    /// Watches over the backends of `fleet` on `runtime`, from the first [`Self::reconcile`] on. Passwords of hosts that
-    /// are added at run time are read in `secrets_dir` alone.
+    /// Watches the backends of `fleet` on `runtime`, beginning with the first [`Self::reconcile`]. The passwords of
+    /// hosts added at run time are read from `secrets_dir` only.
     pub fn new(
         fleet: Arc<Fleet>,
         observer: Arc<dyn Observer>,
@@ -127,18 +127,18 @@ impl Health {
         })
     }
 
-    /// What is known of a service; `None` before the first probe.
+    /// The latest report on a service; `None` before the first probe.
     pub fn report(&self, id: &BackendId, service: Service) -> Option<Report> {
         self.reports.get(id, service)
     }
 
-    /// The capabilities that all hosts have, in upper case; none, while a probe has not seen those of one of them. Only
-    /// what may be offered before login.
+    /// The capabilities that all hosts have and that may be offered before login, in upper case. Empty until a probe
+    /// has seen those of every host.
     pub fn shared_capabilities(&self) -> Arc<Vec<String>> {
         self.shared_capabilities.load_full()
     }
 
-    /// Looks anew what all hosts have.
+    /// Determines again which capabilities all hosts have.
     fn compare_capabilities(&self) {
         let roster = self.fleet.roster();
         let mut shared: Option<BTreeSet<String>> = None;
@@ -160,7 +160,7 @@ impl Health {
         lock(&self.doubt).holds
     }
 
-    /// Watches what the roster has now, with `deadlines`; what has not changed is watched on.
+    /// Watches what is in the roster now, with `deadlines`; services that have not changed keep being watched.
     pub fn reconcile(self: &Arc<Self>, deadlines: Deadlines) {
         let _alone = lock(&self.reconciling);
         *lock(&self.deadlines) = deadlines;
@@ -189,7 +189,7 @@ impl Health {
                 .get(key)
                 .is_some_and(|(policy, place)| *policy == target.policy && *place == target.place);
             if !same {
-                // Elsewhere or by other rules: fit until proven otherwise.
+                // Another place or other rules: considered healthy until proven otherwise.
                 lock(&target.watch).retired = true;
                 self.fleet.take_back(&key.0, key.1, None);
                 self.reports.forget(&key.0, key.1);
@@ -237,7 +237,7 @@ impl Health {
             if !same {
                 agent.task.abort();
             }
-            // Another agent's word is not this one's; how often it is asked changes nothing of it.
+            // What another agent said does not apply to this one; how often it is asked makes no difference.
             if wanted.get(id).is_none_or(|ask| ask.address != agent.ask.address) {
                 self.fleet.note_agent(id, AgentWord::default());
             }
@@ -254,12 +254,12 @@ impl Health {
     /// Probes one service for as long as it is watched.
     async fn look_after(self: Arc<Self>, target: Arc<Target>) {
         let mut round = 0_u64;
-        // Not all at once.
+        // Spreads the first probes.
         let mut due = Instant::now() + target.policy.interval.mul_f64(chance(&target.id, round) / 5.0);
         loop {
             tokio::select! {
                 () = sleep_until(due) => {}
-                // Sooner now, and never later: failing sessions must not keep a probe from being made.
+                // Sooner but never later: failing sessions must not postpone a probe.
                 () = target.wake.notified() => {
                     due = due.min(Instant::now() + self.next_wait(&target, round));
                     continue;
@@ -271,7 +271,7 @@ impl Health {
         }
     }
 
-    /// Many probes in one beat, a hundredth of the interval, cost less than each at its own moment.
+    /// Several probes on one beat, a hundredth of the interval, cost less than each at its own time.
     fn on_beat(&self, due: Instant, interval: Duration) -> Instant {
         let beat = (interval / 100).max(Duration::from_millis(1)).as_nanos();
         let over = due.duration_since(self.epoch).as_nanos() % beat;
@@ -285,7 +285,7 @@ impl Health {
             return next.min(soon);
         }
         drop(watch);
-        // A tenth more or less, so that probes of many hosts do not fall into step.
+        // Plus or minus a tenth, so that probes of many hosts do not fall into step.
         next.mul_f64(0.9 + chance(&target.id, round) / 5.0)
     }
 
@@ -331,7 +331,7 @@ impl Health {
             let Some(before) = before else { return };
             // One that cannot be asked leaves things as they are.
             let Ok(word) = ask_agent(&ask.address, before, ask.timeout).await else { continue };
-            // Under the lock, so that an agent that is asked no more has said its last word.
+            // Under the lock, so that an agent that is no longer asked has no say any more.
             let agents = lock(&self.agents);
             if word != before && agents.get(&id).is_some_and(|agent| agent.ask == ask) {
                 self.observer.agent_said(&id, word);
@@ -342,8 +342,8 @@ impl Health {
 }
 
 impl Watch {
-    /// The wait for the next probe where it is to come soon: at once after a refused connection, then at 100, 200, 400 ms
-    /// and so on, since a server that starts anew is seldom gone for longer; and when it is out and was good just now.
+    /// The wait for the next probe if it is to come soon: none after a refused connection, then 100, 200, 400 ms and so
+    /// on, since a restarting server is seldom gone for longer; and also if the service is out but has just answered.
     fn soon(&self) -> Option<Duration> {
         if !self.verdict.is_up() && self.verdict.is_in_doubt() {
             return Some(SOON);

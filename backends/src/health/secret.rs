@@ -7,13 +7,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use usher_wire::secret::Secret;
 
-/// Longest file of a password, in octets.
+/// Longest file of a password, in bytes.
 const CAP: u64 = 4096;
 
 /// Why there is no password.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFault {
-    /// The system's word.
+    /// The system reported an error.
     #[error("{path}: {source}")]
     Io {
         /// The file.
@@ -21,19 +21,19 @@ pub enum SecretFault {
         /// Why.
         source: io::Error,
     },
-    /// It is a directory, a pipe, or something else that a password is not kept in.
-    #[error("{0}: no regular file")]
+    /// It is a directory, a pipe, or something else that does not hold passwords.
+    #[error("{0}: not a regular file")]
     Irregular(PathBuf),
     /// It is too long for a password.
-    #[error("{0}: longer than {CAP} octets")]
+    #[error("{0}: longer than {CAP} bytes")]
     TooLong(PathBuf),
-    /// A host that was added at run time may not have this file read.
-    #[error("{0}: a host that is added at run time has its password_file in [admin] secrets_dir, or none")]
+    /// The file may not be read for a host that was added at run time.
+    #[error("{0}: the password_file of a host added at run time must be in [admin] secrets_dir")]
     Outside(PathBuf),
 }
 
-/// Reads the password in `path` for a host of this `origin`. Whoever adds a host says where it is, and could have any
-/// file sent there: theirs is read only where it lies in `secrets_dir`.
+/// Reads the password in `path` for a host of this `origin`. Whoever adds a host chooses the path, and could have any
+/// file sent to it: for such a host, only files in `secrets_dir` are read.
 ///
 /// # Errors
 /// [`SecretFault`]. Waits for the disk.
@@ -54,11 +54,11 @@ fn open(path: &Path, origin: &HostOrigin, secrets_dir: Option<&Path>) -> Result<
     let io = |source| SecretFault::Io { path: path.to_owned(), source };
     let real = match origin {
         HostOrigin::File => path.to_owned(),
-        // Where it really is, whatever links lead there.
+        // Its real location, whatever links lead there.
         HostOrigin::Added { .. } => {
             let outside = || SecretFault::Outside(path.to_owned());
             let dir = secrets_dir.and_then(|dir| dir.canonicalize().ok()).ok_or_else(outside)?;
-            // Before the file is looked for, so that nobody learns from the answer what there is elsewhere.
+            // Checked before the file is looked for, so that the answer does not reveal which files exist elsewhere.
             let parent = path.parent().and_then(|parent| parent.canonicalize().ok()).ok_or_else(outside)?;
             if !parent.starts_with(&dir) {
                 return Err(outside());
@@ -70,7 +70,7 @@ fn open(path: &Path, origin: &HostOrigin, secrets_dir: Option<&Path>) -> Result<
             real
         }
     };
-    // Without waiting for whoever might write to a pipe.
+    // Does not block on a pipe that nobody writes to.
     let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(&real).map_err(io)?;
     if !file.metadata().map_err(io)?.is_file() {

@@ -1,10 +1,10 @@
-//! Whether the checker itself is at fault: when most backends stop answering at once, the cable of this
-//! machine is a better guess than all of theirs. Pure.
+//! Whether the checker itself is at fault: if most backends stop answering at once, this machine's own network is a
+//! more likely cause than all of theirs. Pure.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// With fewer backends, most of them is too few to tell.
+/// With fewer backends, a majority says too little.
 const FEWEST: usize = 5;
 
 /// Which backends timed out when they were last asked.
@@ -21,8 +21,8 @@ impl<K> Default for Suspicion<K> {
 }
 
 impl<K: Hash + Eq> Suspicion<K> {
-    /// Notes what asking `backend` last came to. Every backend is asked once an interval, so this is what
-    /// happened within one.
+    /// Records the latest result of asking `backend`. Every backend is asked once per interval, so these results lie
+    /// within one interval.
     pub(super) fn note(&mut self, backend: K, timed_out: bool) {
         let before = self.timing_out.insert(backend, timed_out).unwrap_or(false);
         self.count = self.count - usize::from(before) + usize::from(timed_out);

@@ -8,7 +8,7 @@ pub(super) struct ProbeTarget<'r> {
     pub(super) id: &'r BackendId,
     pub(super) service: Service,
     pub(super) policy: &'r HealthPolicy,
-    /// Where it is; another place is another service.
+    /// Where it is; a different place is a different service.
     pub(super) place: String,
     pub(super) agent: Option<&'r String>,
 }

@@ -1,4 +1,4 @@
-//! A backend's HTTP/1 connection, past the strict reader of its responses.
+//! A backend's HTTP/1 connection, behind the strict reader of its responses.
 
 use crate::connect::BackendStream;
 use std::cell::RefCell;
@@ -9,11 +9,11 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use usher_wire::http1::{Expected, Fault, ResponseReader};
 
-/// Octets read at a time: a TLS record.
+/// Bytes read at a time: a TLS record.
 const READ: usize = 16 * 1024;
 
 thread_local! {
-    /// What connections of a worker thread read into before it is judged; nothing of it outlives a poll.
+    /// The connections of a worker thread read into this before validation; nothing in it outlives a poll.
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
 }
 
@@ -37,7 +37,7 @@ impl Judge {
         self.lock().reader.expect(expected);
     }
 
-    /// Why the connection is of no more use.
+    /// Why the connection is useless, if it is.
     pub(super) fn fault(&self) -> Option<Fault> {
         self.lock().fault
     }
@@ -47,7 +47,7 @@ impl Judge {
 pub(super) struct Judged {
     stream: BackendStream,
     judge: Judge,
-    /// What was judged and not taken yet, and how much of it was taken.
+    /// What has been validated and not taken yet, and how much of it has been taken.
     good: Vec<u8>,
     taken: usize,
 }
@@ -57,7 +57,7 @@ impl Judged {
         Self { stream, judge, good: Vec::new(), taken: 0 }
     }
 
-    /// Hands on what was judged. False where there is nothing.
+    /// Hands on validated bytes. False if there are none.
     fn deliver(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         let rest = self.good.get(self.taken..).unwrap_or_default();
         if rest.is_empty() {
@@ -67,7 +67,7 @@ impl Judged {
         buf.put_slice(rest.get(..step).unwrap_or_default());
         self.taken += step;
         if self.taken == self.good.len() {
-            // Nothing is kept while nothing flows.
+            // Keeps no buffer while nothing flows.
             (self.good, self.taken) = (Vec::new(), 0);
         }
         true
@@ -81,11 +81,11 @@ impl AsyncRead for Judged {
             if this.deliver(buf) {
                 return Poll::Ready(Ok(()));
             }
-            // What was good before a fault has gone on; nothing behind it does.
+            // What was valid before a fault has been passed on; nothing after it is.
             if let Some(fault) = this.judge.fault() {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, fault.name())));
             }
-            // What needs no judging is read to where it is wanted.
+            // What needs no validation is read directly into the caller's buffer.
             if this.judge.lock().reader.free() >= buf.remaining() as u64 {
                 let before = buf.filled().len();
                 ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;

@@ -16,29 +16,29 @@ use usher_config::snapshot::HttpVersion;
 use usher_wire::http::field::ends_in_blanks;
 use usher_wire::http1::{Caps, Expected};
 
-/// Window of a stream of HTTP/2, in octets.
+/// Flow-control window of an HTTP/2 stream, in bytes.
 const STREAM_WINDOW: u32 = 256 * 1024;
-/// Window of a connection, in octets: a client that reads slowly leaves room for all others.
+/// Flow-control window of a connection, in bytes: a client that reads slowly leaves room for all others.
 const WINDOW: u32 = 32 * 1024 * 1024;
-/// Between two signs of life of an HTTP/2 connection that is in use, and for the answer to one.
+/// Time between two pings on an HTTP/2 connection that is in use, and the time for each answer.
 const ALIVE: Duration = Duration::from_secs(20);
-/// Most octets that are gathered of a response before they are handed on.
+/// Most bytes of a response that are collected before they are passed on.
 const BUFFER: usize = Caps::RESPONSE.head + 16 * 1024;
 
 /// A connection on which requests of body `B` are sent.
 pub struct Link<B> {
     kind: Kind<B>,
-    /// Whether it has served a request before: it may have been closed since.
+    /// Whether it has served a request before: the backend may have closed it since.
     pub used: bool,
     /// When it was made.
     pub opened: tokio::time::Instant,
-    /// Where the backend's connections are bounded: what this one counts for.
+    /// What it counts for, if the backend's connections are limited.
     counted: Option<Arc<Counted>>,
 }
 
 enum Kind<B> {
     One(http1::SendRequest<B>, Judge),
-    /// With a count of those who use it.
+    /// With a count of its users.
     Two(http2::SendRequest<B>, Arc<()>),
 }
 
@@ -46,9 +46,9 @@ enum Kind<B> {
 pub struct SendFault<B> {
     /// What happened.
     pub fault: ConnectFault,
-    /// The backend has said that it did nothing for it (RFC 9113 section 8.7).
+    /// The backend has said that it did not process the request (RFC 9113 section 8.7).
     pub is_refused: bool,
-    /// The request, where nothing of it was sent.
+    /// The request, if no part of it was sent.
     pub unsent: Option<Box<Request<B>>>,
 }
 
@@ -88,7 +88,7 @@ where
                     .handshake(io)
                     .await
                     .map_err(|error| broken(&error))?;
-                // Whoever waits for a response hears of the error.
+                // Whoever waits for a response is told of the error.
                 counted = target.bound.as_ref().zip(permit.take()).map(|(bound, permit)| bound.count(permit));
                 let gone = counted.clone();
                 tokio::spawn(async move {
@@ -121,7 +121,7 @@ where
     /// Sends `request`, and waits for the head of its response.
     ///
     /// # Errors
-    /// [`SendFault`]; nothing of a response has come.
+    /// [`SendFault`]; no part of a response has come.
     pub async fn send(&mut self, request: Box<Request<B>>) -> Result<Response<Incoming>, SendFault<B>> {
         let ready = match &mut self.kind {
             Kind::One(sender, _) => sender.ready().await,
@@ -142,7 +142,7 @@ where
             let unsent = error.take_message().map(Box::new);
             self.fault(&error.into_error(), unsent)
         })?;
-        // The codec of HTTP/1 takes blanks off; of HTTP/2 they are malformed (RFC 9113 section 8.2.1).
+        // The HTTP/1 codec strips blanks; in HTTP/2 they are malformed (RFC 9113 section 8.2.1).
         if response.headers().values().any(|value| ends_in_blanks(value.as_bytes())) {
             let fault = ConnectFault::at(Stage::Response, Cause::Http("blank-ends"));
             return Err(SendFault { fault, is_refused: false, unsent: None });
@@ -150,12 +150,12 @@ where
         Ok(response)
     }
 
-    /// A request begins on it, which has the right to.
+    /// Begins a request on it, in `slot`.
     pub fn occupy(&mut self, bound: &Bound, slot: Slot) {
         bound.begin(self.counted.get_or_insert_default(), slot);
     }
 
-    /// It serves another protocol from now on, and counts no more.
+    /// It serves another protocol from now on, and no longer counts.
     pub fn uncount(&self) {
         self.counted.as_ref().inspect(|counted| counted.release());
     }
@@ -173,7 +173,7 @@ where
         }
     }
 
-    /// What is the matter with a body that broke off.
+    /// Why a body broke off.
     pub fn body_fault(&self, error: &hyper::Error) -> ConnectFault {
         ConnectFault::at(Stage::Response, self.judged().unwrap_or_else(|| cause(error)))
     }
@@ -181,7 +181,7 @@ where
     /// Whether the next request may be sent on it now.
     pub fn is_ready(&self) -> bool {
         match &self.kind {
-            // Where it counts no more there may be another one in its place.
+            // If it no longer counts, another connection may have taken its place.
             Kind::One(..) if self.counted.as_ref().is_some_and(|counted| counted.is_released()) => false,
             Kind::One(sender, judge) => sender.is_ready() && judge.fault().is_none(),
             Kind::Two(sender, _) => !sender.is_closed(),
@@ -196,7 +196,7 @@ where
         }
     }
 
-    /// Waits until the former exchange is over. False: the connection is of no more use.
+    /// Waits until the previous exchange is over. False: the connection is useless.
     pub async fn settle(&mut self) -> bool {
         match &mut self.kind {
             Kind::One(sender, judge) => sender.ready().await.is_ok() && judge.fault().is_none(),
@@ -209,8 +209,8 @@ where
         matches!(self.kind, Kind::Two(..))
     }
 
-    /// Another user of the same connection; `None` where one request has it for itself, or there are as many
-    /// as a backend takes.
+    /// Another user of the same connection; `None` if it serves only one request at a time, or has as many users as a
+    /// backend accepts.
     pub(super) fn share(&self) -> Option<Self> {
         match &self.kind {
             Kind::One(..) => None,
@@ -239,7 +239,7 @@ where
     }
 }
 
-/// Whether a stream of HTTP/2 was turned away before anything was done for it.
+/// Whether an HTTP/2 stream was refused before anything was done for it.
 fn is_refusal(error: &hyper::Error) -> bool {
     let mut source = error.source();
     while let Some(inner) = source {
@@ -252,7 +252,7 @@ fn is_refusal(error: &hyper::Error) -> bool {
     false
 }
 
-/// What an error of the codec's means.
+/// The cause that an error of the codec stands for.
 fn cause(error: &hyper::Error) -> Cause {
     if error.is_timeout() {
         return Cause::TimedOut;

@@ -1,7 +1,6 @@
-//! Requests to backends' web services: connections, those that wait for the next request, and what a backend
-//! may answer.
+//! Requests to backends' web services: connections, the pool of idle ones, and what a backend may answer.
 //!
-//! Knows no client and no routing: whoever holds a lease of a backend asks here.
+//! Knows no client and no routing: callers hold a lease of a backend.
 
 mod judged;
 mod link;

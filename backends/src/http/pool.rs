@@ -1,6 +1,7 @@
 //! Connections that wait for the next request.
 //!
-//! Kept by the target they lead to: one that changes is another, and what led to the former ends idle.
+//! Grouped by target: a target that changes becomes a new one, and the connections to the former one are left to
+//! expire.
 
 use super::link::Link;
 use crate::connect::HttpTarget;
@@ -11,17 +12,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedMutexGuard;
 
-/// Idle connections kept a target.
+/// Most idle connections kept per target.
 const IDLE_CAP: usize = 512;
 
 /// Connections of body `B` by target.
 pub struct Pool<B>(DashMap<usize, Arc<Place<B>>>);
 
 struct Place<B> {
-    /// Kept, so that its address is nobody else's.
+    /// Kept alive so that its address is not reused.
     target: Arc<HttpTarget>,
     idle: Mutex<Vec<(Instant, Link<B>)>>,
-    /// Held while a connection is opened that is to be shared: those who want one wait for it.
+    /// Held while a shared connection is being opened: others who want one wait for it.
     opening: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -43,14 +44,14 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    /// A connection to `target` that is ready, where there is one: the one that was used last.
+    /// A connection to `target` that is ready, if there is one: the one that was used last.
     pub fn take(&self, target: &Arc<HttpTarget>) -> Option<Link<B>> {
         let place = self.0.get(&key(target))?.clone();
         let mut idle = place.idle();
         idle.retain(|(_, link)| !link.is_closed());
         for (since, link) in idle.iter_mut().rev() {
             if let Some(user) = link.share() {
-                // It is in use as long as it is asked for.
+                // It is in use as long as requests come.
                 *since = Instant::now();
                 return Some(user);
             }
@@ -59,21 +60,21 @@ where
         Some(idle.remove(at).1)
     }
 
-    /// A connection that waits, taken out for good: one that is shared ends with those who use it now.
+    /// Takes an idle connection out for good; one that is shared ends with its current users.
     pub fn evict(&self, target: &Arc<HttpTarget>) -> Option<Link<B>> {
         let place = self.0.get(&key(target))?.clone();
         let mut idle = place.idle();
         (!idle.is_empty()).then(|| idle.remove(0).1)
     }
 
-    /// Keeps a connection for the next request. One that is shared is kept already, and this user of it goes.
+    /// Keeps a connection for the next request. A shared one is kept already: only this user of it is dropped.
     pub fn put(&self, target: &Arc<HttpTarget>, link: Link<B>) {
         if !link.is_shared() && link.version() == target.endpoint.version {
             self.keep(target, link);
         }
     }
 
-    /// The turn to open a connection to `target` that is to be shared. Whoever has had to wait for it finds one.
+    /// Waits for the turn to open a shared connection to `target`. Callers that had to wait will find one in the pool.
     pub async fn turn(&self, target: &Arc<HttpTarget>) -> OwnedMutexGuard<()> {
         self.place(target).opening.clone().lock_owned().await
     }
@@ -95,14 +96,14 @@ where
         let mut idle = place.idle();
         if idle.len() < IDLE_CAP {
             idle.push((Instant::now(), link));
-            // Whoever waits for the right to send a request finds it here.
+            // Whoever waits for the right to send a request finds the connection here.
             if let Some((_, link)) = idle.last() {
                 link.vacate();
             }
         }
     }
 
-    /// Keeps a connection that serves several requests at a time, and returns one user of it.
+    /// Keeps a connection that can be shared, and returns a user of it.
     pub fn lend(&self, target: &Arc<HttpTarget>, link: Link<B>) -> Link<B> {
         match link.share() {
             None => link,
@@ -119,7 +120,7 @@ where
         let now = Instant::now();
         self.0.retain(|_, place| {
             let mut idle = place.idle();
-            // Those that are used last stand last; a shared one is in use as long as requests come.
+            // The connections used last come last; a shared one is in use as long as requests come.
             idle.retain(|(since, link)| !link.is_closed() && now.duration_since(*since) < most);
             !idle.is_empty() || Arc::strong_count(&place.target) > 1
         });

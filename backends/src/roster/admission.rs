@@ -1,4 +1,4 @@
-//! A door that counts: whether it is closed and how many are inside is one truth, in one atomic.
+//! A gate that counts: whether it is closed and how many are inside is kept in a single atomic value.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,19 +9,19 @@ const CLOSED: u64 = 1 << 63;
 pub enum Denied {
     /// It is closed.
     Closed,
-    /// As many are inside as may be.
+    /// The limit has been reached.
     Full,
 }
 
-/// The door. Once it is closed nobody comes in, so that a count of zero behind a closed door is final.
+/// The gate. Once it is closed, nobody enters, so a count of zero behind a closed gate is final.
 #[derive(Default)]
 pub struct AdmissionCounter(AtomicU64);
 
 impl AdmissionCounter {
-    /// Goes in, unless the door is closed or `most` are inside.
+    /// Enters, unless the gate is closed or `most` are inside.
     ///
     /// # Errors
-    /// [`Denied`]; the count is as before.
+    /// [`Denied`]; the count is unchanged.
     pub fn enter(&self, most: Option<u32>) -> Result<(), Denied> {
         let step = |now: u64| {
             let free = most.is_none_or(|most| now < u64::from(most));
@@ -34,17 +34,17 @@ impl AdmissionCounter {
         }
     }
 
-    /// Goes out. Only who came in may do so, once.
+    /// Leaves. Only those who entered may do so, once.
     pub fn leave(&self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Closes the door behind those who are inside.
+    /// Closes the gate; those inside stay.
     pub fn close(&self) {
         self.0.fetch_or(CLOSED, Ordering::AcqRel);
     }
 
-    /// Opens the door again.
+    /// Reopens the gate.
     pub fn open(&self) {
         self.0.fetch_and(!CLOSED, Ordering::AcqRel);
     }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use usher_config::snapshot::{Affinity, Array, Member as MemberConfig};
 use usher_policy::pick::{self, Candidate, Draw};
 
-/// Clients whose member is remembered, an array.
+/// Most clients whose member is remembered, per array.
 const REMEMBERED: usize = 100_000;
 
 /// A member as it stands.
@@ -36,7 +36,7 @@ pub struct ArrayInService {
     pub(super) memory: Arc<Memory>,
 }
 
-/// What an array remembers from one choice to the next, over changes of the roster.
+/// What an array remembers from one choice to the next, even if the roster changes.
 pub(super) struct Memory {
     turn: AtomicU64,
     at: Cache<IpAddr, Arc<str>>,
@@ -49,8 +49,8 @@ impl Default for Memory {
 }
 
 impl ArrayInService {
-    /// The same array, in which one member stands otherwise.
-    pub(super) fn standing_so(&self, id: &BackendId, standing: &Standing) -> Self {
+    /// The same array with one member's standing replaced.
+    pub(super) fn with_standing(&self, id: &BackendId, standing: &Standing) -> Self {
         let member = |member: &Arc<Member>| {
             if member.id != *id {
                 return member.clone();
@@ -62,13 +62,13 @@ impl ArrayInService {
         Self { config: self.config.clone(), members, memory: self.memory.clone() }
     }
 
-    /// Takes a lease of the member called `name`, as long as it is in service and not full.
+    /// Takes a lease of the member called `name` if it is in service and not full.
     pub(super) fn lease_of(&self, service: Service, name: &str) -> Option<Lease<Member>> {
         let member = self.members.iter().find(|member| &*member.id.name == name)?;
         member.standing.serves(service).then(|| take(member)).flatten()
     }
 
-    /// Chooses a member for a client of `source` and takes a lease of it; none of those in `tried`.
+    /// Chooses a member that is not in `tried` for a client at `source`, and takes a lease of it.
     ///
     /// `None`: no member is left that is in service and not full.
     pub(super) fn lease(
@@ -107,7 +107,7 @@ impl ArrayInService {
     }
 }
 
-/// The share of a returning member is in its weight already, so its gate alone decides.
+/// The reduced share of a returning member is part of its weight already, so only its gate decides.
 fn take(member: &Arc<Member>) -> Option<Lease<Member>> {
     member.standing.gate.enter(member.config.max_sessions).ok()?;
     Some(Lease { backend: member.clone(), gate: member.standing.gate.clone() })

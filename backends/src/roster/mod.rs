@@ -1,6 +1,6 @@
-//! The instance hosts and array members and how they stand: one immutable picture, replaced as a whole.
+//! The instance hosts and array members and how they stand: one immutable value, replaced as a whole.
 //!
-//! Readers never lock. [`Fleet`] is the one writer; it must never be asked by a session.
+//! Readers never lock. [`Fleet`] is the only writer; sessions must never call it.
 
 mod admission;
 mod array;
@@ -24,14 +24,14 @@ use usher_config::snapshot::InstanceHost;
 use usher_policy::route::{ArrayPermit, Permit};
 use usher_policy::{ArchiveKey, Services};
 
-/// How each service of a host is reached.
+/// How to reach each service of a host.
 pub type HostServices = Arc<Services<Arc<MailTarget>, Arc<HttpTarget>>>;
 
 /// One instance host as it stands.
 pub struct Host {
     /// Its name.
     pub id: BackendId,
-    /// What the operator says of it.
+    /// Its configuration.
     pub config: Arc<InstanceHost>,
     /// Where its definition is.
     pub origin: HostOrigin,
@@ -61,8 +61,8 @@ impl<B> Drop for Lease<B> {
 }
 
 impl Host {
-    /// The same host, standing otherwise.
-    fn standing_so(&self, standing: Standing) -> Self {
+    /// The same host with its standing replaced.
+    fn with_standing(&self, standing: Standing) -> Self {
         let (id, config, origin) = (self.id.clone(), self.config.clone(), self.origin.clone());
         Self { id, config, origin, services: self.services.clone(), standing }
     }
@@ -87,23 +87,22 @@ impl Roster {
         self.hosts.get(name)
     }
 
-    /// Takes a lease of the host of `permit` for `service`. Where the host has just come back, logins wait for their
-    /// turn before; requests, which cannot wait, are let in.
+    /// Takes a lease of the host of `permit` for `service`. If the host has just come back, logins wait for their turn
+    /// first; requests, which cannot wait, are let in.
     ///
     /// # Errors
-    /// [`Unavailable`], when anything holds the host or it has as many sessions as it may have: there is no other
-    /// home.
+    /// [`Unavailable`], if anything holds the host or it has all the sessions that it may have: there is no other home.
     pub fn lease(&self, permit: &Permit, service: Service) -> Result<Lease<Host>, Unavailable> {
         self.hosts.get(permit.host()).ok_or(Unavailable::Gone)?.lease(service)
     }
 
-    /// Takes a lease of the member called `name` of the array of `permit`, as long as it is in service and not full.
+    /// Takes a lease of the member called `name` of the array of `permit` if it is in service and not full.
     pub fn lease_of(&self, permit: &ArrayPermit, service: Service, name: &str) -> Option<Lease<Member>> {
         self.arrays.get(permit.array())?.lease_of(service, name)
     }
 
-    /// Chooses a member of the array of `permit` for a client of `source` and takes a lease of it; none of those in
-    /// `tried`.
+    /// Chooses a member of the array of `permit` that is not in `tried` for a client at `source`, and takes a lease of
+    /// it.
     ///
     /// `None`: no member is left that is in service and not full.
     pub fn lease_any(
@@ -131,7 +130,7 @@ impl Roster {
         self.arrays.values()
     }
 
-    /// How the backends called `name` stand, whatever their part is.
+    /// How the backends called `name` stand, as hosts and as members.
     pub fn standings<'r>(&'r self, name: &'r str) -> impl Iterator<Item = (&'r BackendId, &'r Standing)> {
         let host = self.hosts.get(name).map(|host| (&host.id, &host.standing));
         let members = self.arrays.values().flat_map(|array| &array.members);

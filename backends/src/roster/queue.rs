@@ -1,13 +1,13 @@
-//! Those who wait for a home that has come back: served in the order of coming, as many at a time as the host has
-//! shown to take.
+//! The queue for a home that has come back: logins are served in order of arrival, as many at a time as the host has
+//! proved able to take.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// Logins that a host is given at a time at first. Each one that it takes makes room for one more, so that their number
-/// doubles with every round.
+/// How many logins a host is given at a time at first. Each success makes room for one more, so that the number doubles
+/// with every round.
 const FIRST: u32 = 32;
 
 /// The logins of one host.
@@ -18,7 +18,7 @@ pub struct Logins(Mutex<Inner>);
 struct Inner {
     under_way: u32,
     most: u32,
-    /// By when they came; numbers keep those apart who came together.
+    /// By time of arrival; the number distinguishes those that arrived together.
     waiting: BTreeMap<(Instant, u64), oneshot::Sender<()>>,
     next: u64,
 }
@@ -26,7 +26,7 @@ struct Inner {
 /// A login that is under way.
 pub struct UnderWay(Arc<Logins>);
 
-/// Leaves the queue, also when whoever waits is gone.
+/// Leaves the queue when dropped, even if the waiting task is gone.
 struct Waiting<'l> {
     logins: &'l Arc<Logins>,
     at: (Instant, u64),
@@ -38,12 +38,12 @@ impl Logins {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The host has come back: it is given few logins at first.
+    /// The host has come back: it is given only a few logins at first.
     pub(super) fn begin(&self) {
         self.inner().most = FIRST;
     }
 
-    /// Waits for a turn. Whoever has `come` sooner is served sooner.
+    /// Waits for a turn. Earlier arrivals, by `come`, are served first.
     pub async fn turn(self: &Arc<Self>, come: Instant) -> UnderWay {
         let (mut waiting, told) = {
             let mut inner = self.inner();
@@ -54,7 +54,7 @@ impl Logins {
             inner.let_in();
             (Waiting { logins: self, at, is_served: false }, told)
         };
-        // Whoever could tell is this queue, which is kept.
+        // The sender belongs to this queue, which is kept alive.
         let _ = told.await;
         waiting.is_served = true;
         UnderWay(self.clone())
@@ -67,14 +67,14 @@ impl Inner {
             && let Some((_, tell)) = self.waiting.pop_first()
         {
             self.under_way += 1;
-            // One that is gone gives its place up by itself.
+            // A waiter that is gone gives up its place when it is dropped.
             let _ = tell.send(());
         }
     }
 }
 
 impl UnderWay {
-    /// The host has taken it: it bears more.
+    /// The host has accepted the login, so it can take more.
     pub fn taken(&self) {
         let mut inner = self.0.inner();
         inner.most = inner.most.max(FIRST).saturating_add(1);
@@ -95,7 +95,7 @@ impl Drop for Waiting<'_> {
             return;
         }
         let mut inner = self.logins.inner();
-        // It was told in the same moment in which it went.
+        // It was served at the very moment it gave up.
         if inner.waiting.remove(&self.at).is_none() {
             inner.under_way = inner.under_way.saturating_sub(1);
             inner.let_in();

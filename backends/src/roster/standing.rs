@@ -16,11 +16,11 @@ pub struct Out {
     pub since: i64,
     /// What the last failure was.
     pub why: String,
-    /// By failures of real sessions alone, before any probe has said so.
+    /// Whether it is out because of failures of real sessions alone, not yet confirmed by a probe.
     pub passive: bool,
 }
 
-/// A service that has come back and takes new sessions little by little.
+/// A service that has come back and takes new sessions gradually.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Returning {
     pub(super) service: Service,
@@ -70,7 +70,7 @@ pub enum ServiceState {
     Unhealthy,
     /// Its agent holds it.
     Held,
-    /// An operator has taken it out; sessions are left.
+    /// An operator has taken it out; some sessions are left.
     Draining,
     /// An operator has taken it out, and nobody is left.
     Drained,
@@ -128,7 +128,7 @@ impl Standing {
         !self.holds.any() && self.out_by_health(service).is_none()
     }
 
-    /// What health holds against `service`.
+    /// Why health has taken `service` out, if it has.
     pub fn out_by_health(&self, service: Service) -> Option<&Out> {
         self.out.iter().find(|out| out.service == service)
     }
@@ -155,7 +155,7 @@ impl Standing {
         }
     }
 
-    /// Goes in, to use `service`, as soon as it is back.
+    /// Admits one user of `service`, unless it is out of service.
     pub(super) fn enter(&self, service: Service, most: Option<u32>) -> Result<(), Unavailable> {
         if self.out_by_health(service).is_some() && !self.holds.any() {
             return Err(Unavailable::Unhealthy);

@@ -3,7 +3,7 @@
 use super::host::{client_address, client_certificate, http, initial_state, pins};
 use super::{Faults, health, is_host_and_port, is_host_name, unique};
 use crate::fault::Fault;
-use crate::raw::{Place, Section};
+use crate::raw::{Located, Section};
 use crate::snapshot::{Affinity, Array, Balance, ClientAddress, Listener, Member, TcpEndpoint};
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ pub(super) fn check(file: &mut Section<'_>, listeners: &[Listener], faults: &mut
     let arrays: Vec<_> =
         sections.into_iter().filter_map(|section| one(section, listeners, &mut seen, faults)).collect();
     for listener in listeners {
-        // One that names none is at fault already.
+        // A missing or empty name has already been reported.
         let Some(name) = listener.array().filter(|name| !name.is_empty()) else { continue };
         let Some(array) = arrays.iter().find(|array| array.name == name) else {
             if !seen.contains_key(name) {
@@ -25,7 +25,7 @@ pub(super) fn check(file: &mut Section<'_>, listeners: &[Listener], faults: &mut
             continue;
         };
         if array.affinity == Affinity::Cookie {
-            let what = "this array keeps clients by a cookie, which plain TCP does not have";
+            let what = "this array has cookie affinity, which plain TCP does not support";
             faults.push(Fault::new(
                 listener.span.clone(),
                 what,
@@ -50,7 +50,7 @@ fn one(
     seen: &mut HashMap<String, ()>,
     faults: &mut Faults,
 ) -> Option<Array> {
-    let name: Option<Place<String>> = section.required("name", "\"cas\"", faults);
+    let name: Option<Located<String>> = section.required("name", "\"cas\"", faults);
     if let Some(name) = &name {
         unique(seen, name.value.clone(), name, "the array", faults);
     }
@@ -70,7 +70,7 @@ fn one(
     if tables.is_empty() {
         let instead =
             "add `members = [ { name = \"cas1.example.com\", tcp = { address = \"10.0.0.21\" } } ]`";
-        faults.push(Fault::new(span, "an array without members can serve nobody", instead));
+        faults.push(Fault::new(span, "an array without members cannot serve anybody", instead));
     }
     let mut names = HashMap::new();
     let members = tables.into_iter().filter_map(|table| member(table, &mut names, faults)).collect();
@@ -91,7 +91,7 @@ fn one(
 }
 
 fn member(mut section: Section<'_>, names: &mut HashMap<String, ()>, faults: &mut Faults) -> Option<Member> {
-    let name: Option<Place<String>> = section.required("name", "\"cas1.example.com\"", faults);
+    let name: Option<Located<String>> = section.required("name", "\"cas1.example.com\"", faults);
     if let Some(name) = &name {
         if is_host_name(&name.value) {
             unique(names, name.value.to_ascii_lowercase(), name, "the member", faults);
@@ -119,7 +119,7 @@ fn member(mut section: Section<'_>, names: &mut HashMap<String, ()>, faults: &mu
         tcp,
         http,
         agent,
-        weight: weight.map_or(1, |weight: Place<u32>| weight.value),
+        weight: weight.map_or(1, |weight: Located<u32>| weight.value),
         pins,
         client_certificate,
         max_sessions: max_sessions.map(|most| most.value),
@@ -128,13 +128,13 @@ fn member(mut section: Section<'_>, names: &mut HashMap<String, ()>, faults: &mu
 }
 
 fn endpoint(mut section: Section<'_>, faults: &mut Faults) -> Option<TcpEndpoint> {
-    let address: Option<Place<String>> = section.required("address", "\"10.0.0.21\"", faults);
+    let address: Option<Located<String>> = section.required("address", "\"10.0.0.21\"", faults);
     let told = client_address(&mut section, faults);
     let span = section.span.clone();
     section.finish(faults);
     if told == ClientAddress::ImapId {
         let instead = "write \"proxy-v1\" or \"proxy-v2\"";
-        faults.push(Fault::new(span, "plain TCP knows no IMAP ID", instead));
+        faults.push(Fault::new(span, "plain TCP has no IMAP ID", instead));
     }
     let address = address?;
     let written = &address.value;
@@ -145,8 +145,8 @@ fn endpoint(mut section: Section<'_>, faults: &mut Faults) -> Option<TcpEndpoint
         let (host, port) = written.rsplit_once(':')?;
         (host.trim_matches(['[', ']']).to_owned(), port.parse().ok())
     } else {
-        let instead = "write an address or a name, with a port or without: \"10.0.0.21\", \"10.0.0.21:135\"";
-        faults.push(address.fault("`address` is no host", instead));
+        let instead = "write an address or a name, with or without a port: \"10.0.0.21\", \"10.0.0.21:135\"";
+        faults.push(address.fault("`address` is not a host name or an address", instead));
         return None;
     };
     Some(TcpEndpoint { host, port, client_address: told })

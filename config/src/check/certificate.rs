@@ -1,7 +1,7 @@
-//! `[[certificate]]`. Whether the files are good is judged where they are read.
+//! `[[certificate]]`. The files themselves are checked when they are read.
 
 use super::Faults;
-use crate::raw::{Place, Section};
+use crate::raw::{Located, Section};
 use crate::snapshot::Certificate;
 
 pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Vec<Certificate> {
@@ -9,12 +9,12 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Vec<Certific
     sections.into_iter().filter_map(|section| one(section, faults)).collect()
 }
 
-/// A chain and its key.
+/// Reads a section that names a chain and its key.
 pub(super) fn one(mut section: Section<'_>, faults: &mut Faults) -> Option<Certificate> {
     let span = section.span.clone();
-    let chain: Option<Place<String>> =
+    let chain: Option<Located<String>> =
         section.required("chain", "\"/etc/usher/mail.example.com.pem\"", faults);
-    let key: Option<Place<String>> = section.required("key", "\"/etc/usher/mail.example.com.key\"", faults);
+    let key: Option<Located<String>> = section.required("key", "\"/etc/usher/mail.example.com.key\"", faults);
     section.finish(faults);
     Some(Certificate { chain: chain?.value.into(), key: key?.value.into(), span })
 }

@@ -1,7 +1,7 @@
 //! `[[domain]]`.
 
 use super::{Faults, is_host_name};
-use crate::raw::{Place, Section};
+use crate::raw::{Located, Section};
 use usher_policy::identity::{DefaultFor, Domains};
 
 pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Domains {
@@ -13,7 +13,7 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Domains {
 }
 
 fn one(mut section: Section<'_>, domains: &mut Domains, faults: &mut Faults) {
-    let name: Option<Place<String>> = section.required("name", "\"example.com\"", faults);
+    let name: Option<Located<String>> = section.required("name", "\"example.com\"", faults);
     let aliases: Vec<_> =
         section.list("aliases", faults).iter().filter_map(|alias| alias.text(faults)).collect();
     let mut separators = vec!['@'];
@@ -24,7 +24,7 @@ fn one(mut section: Section<'_>, domains: &mut Domains, faults: &mut Faults) {
             (Some(one), None) if one.is_ascii_punctuation() && !matches!(one, '.' | '-' | '_') => {
                 separators.push(one)
             }
-            _ => faults.push(text.fault("not a separator", "write one sign such as \"#\" or \"%\"")),
+            _ => faults.push(text.fault("not a separator", "write one character such as \"#\" or \"%\"")),
         }
     }
     let default_for: Vec<_> =
@@ -37,7 +37,7 @@ fn one(mut section: Section<'_>, domains: &mut Domains, faults: &mut Faults) {
         if !is_name {
             faults.push(alias.fault("not a domain", "write a domain such as \"example.com\""));
         } else if !domains.add(&alias.value, &name.value, &separators) {
-            let what = format!("the domain \"{}\" is there twice", alias.value.escape_debug());
+            let what = format!("the domain \"{}\" is listed twice", alias.value.escape_debug());
             faults.push(alias.fault(what, "remove one of the two, or a user could have two homes"));
         }
     }
@@ -52,12 +52,12 @@ fn one(mut section: Section<'_>, domains: &mut Domains, faults: &mut Faults) {
         };
         match parsed {
             None => faults.push(way.fault(
-                "not a way in which names arrive",
+                "not a valid value for `default_for`",
                 "write \"any\", an address of this server, or a name that clients ask for (SNI)",
             )),
             Some(parsed) => {
                 if !domains.add_default(parsed, &name.value) {
-                    let what = format!("bare names of \"{}\" have two domains", way.value.escape_debug());
+                    let what = format!("bare names from \"{}\" have two domains", way.value.escape_debug());
                     faults.push(way.fault(what, "keep it in one [[domain]] only"));
                 }
             }

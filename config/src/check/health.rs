@@ -3,9 +3,9 @@
 use super::{Faults, is_host_and_port};
 use crate::fault::Fault;
 use crate::health::{HealthPolicy, HttpProbe, ImapProbe, TcpProbe};
-use crate::raw::{Place, Section};
+use crate::raw::{Located, Section};
 
-/// Which protocols a section may say something of.
+/// What a section belongs to, which decides the protocols it may configure.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Of {
     Host,
@@ -51,9 +51,9 @@ pub(super) fn check(owner: &mut Section<'_>, of: Of, faults: &mut Faults) -> Hea
 
 /// The `agent` of a backend.
 pub(super) fn agent(section: &mut Section<'_>, faults: &mut Faults) -> Option<String> {
-    let agent: Place<String> = section.optional("agent", faults)?;
+    let agent: Located<String> = section.optional("agent", faults)?;
     if !is_host_and_port(&agent.value) {
-        faults.push(agent.fault("`agent` is no host with a port", "write it as \"10.0.0.11:9777\""));
+        faults.push(agent.fault("`agent` is not a host with a port", "write it as \"10.0.0.11:9777\""));
     }
     Some(agent.value)
 }
@@ -69,7 +69,7 @@ enum Depth {
 }
 
 fn depth(section: &mut Section<'_>, words: &[(&str, Depth)], faults: &mut Faults) -> Option<Depth> {
-    let there: Option<Place<String>> = section.required("probe", "\"tcp\"", faults);
+    let there: Option<Located<String>> = section.required("probe", "\"tcp\"", faults);
     there.and_then(|_| section.word("probe", words, faults))
 }
 
@@ -84,8 +84,8 @@ fn imap(health: &mut Section<'_>, faults: &mut Faults) -> Option<ImapProbe> {
         ("login", Depth::Login),
     ];
     let depth = depth(&mut section, &words, faults);
-    let user: Option<Place<String>> = section.optional("user", faults);
-    let password: Option<Place<String>> = section.optional("password_file", faults);
+    let user: Option<Located<String>> = section.optional("user", faults);
+    let password: Option<Located<String>> = section.optional("password_file", faults);
     section.finish(faults);
     match (depth?, user, password) {
         (Depth::Login, Some(user), Some(file)) => {
@@ -113,22 +113,22 @@ fn http(health: &mut Section<'_>, faults: &mut Faults) -> Option<HttpProbe> {
     let mut section = health.table("http", "{ probe = \"get\", path = \"/\" }", faults)?;
     let words = [("none", Depth::None), ("tcp", Depth::Tcp), ("tls", Depth::Tls), ("get", Depth::Get)];
     let depth = depth(&mut section, &words, faults);
-    let path: Option<Place<String>> = section.optional("path", faults);
-    let status: Option<Place<u32>> = section.optional("status", faults);
-    let body: Option<Place<String>> = section.optional("body", faults);
+    let path: Option<Located<String>> = section.optional("path", faults);
+    let status: Option<Located<u32>> = section.optional("status", faults);
+    let body: Option<Located<String>> = section.optional("body", faults);
     section.finish(faults);
     if let Some(path) = path.as_ref().filter(|path| !is_path(&path.value)) {
-        faults.push(path.fault("`path` is no path", "write one such as \"/healthcheck.htm\""));
+        faults.push(path.fault("`path` is not a valid path", "write one such as \"/healthcheck.htm\""));
     }
-    let in_range = |status: &&Place<u32>| !(100..=599).contains(&status.value);
+    let in_range = |status: &&Located<u32>| !(100..=599).contains(&status.value);
     if let Some(status) = status.as_ref().filter(in_range) {
-        faults.push(status.fault("`status` is no HTTP status", "write a number from 100 to 599"));
+        faults.push(status.fault("`status` is not an HTTP status", "write a number from 100 to 599"));
     }
     let asks = [path.as_ref().map(|path| &path.span), body.as_ref().map(|body| &body.span)];
     let asks = asks.into_iter().flatten().chain(status.as_ref().map(|status| &status.span)).next().cloned();
     if let (Some(Depth::None | Depth::Tcp | Depth::Tls), Some(span)) = (depth, asks) {
-        let instead = "write `probe = \"get\"`, or remove what is only asked for with it";
-        faults.push(Fault::new(span, "only the probe \"get\" asks for something", instead));
+        let instead = "write `probe = \"get\"`, or remove `path`, `status` and `body`";
+        faults.push(Fault::new(span, "only the probe \"get\" sends a request", instead));
     }
     Some(match depth? {
         Depth::Get => HttpProbe::Get {

@@ -2,7 +2,7 @@
 
 use super::{Faults, health, is_host_and_port, is_host_name, unique};
 use crate::fault::Fault;
-use crate::raw::{Place, Section};
+use crate::raw::{Located, Section};
 use crate::snapshot::{
     BackendTls, ClientAddress, ClientCertificate, HttpEndpoint, HttpVersion, InitialState, InstanceHost,
     LoginAs, MailEndpoint, Pin,
@@ -10,7 +10,7 @@ use crate::snapshot::{
 use std::collections::HashMap;
 use usher_policy::Services;
 
-/// Two during rotation; more would be pins nobody remembers.
+/// Two, for rotation. Nobody would keep track of more.
 const PINS_CAP: usize = 2;
 const IMAP: &str = "{ address = \"10.0.0.11:993\", tls = \"implicit\" }";
 const HTTP: &str = "{ address = \"10.0.0.11:8472\", tls = \"implicit\" }";
@@ -28,7 +28,7 @@ fn one(
     seen: &mut HashMap<String, ()>,
     faults: &mut Faults,
 ) -> Option<InstanceHost> {
-    let name: Option<Place<String>> = section.required("name", "\"ih1.example.com\"", faults);
+    let name: Option<Located<String>> = section.required("name", "\"ih1.example.com\"", faults);
     if let Some(name) = &name {
         if is_host_name(&name.value) {
             unique(seen, name.value.to_ascii_lowercase(), name, "the instance host", faults);
@@ -89,20 +89,21 @@ pub(super) fn http(section: &mut Section<'_>, faults: &mut Faults) -> Option<Htt
     let mut section = section.table("http", HTTP, faults)?;
     let address = address(&mut section, "\"10.0.0.11:8472\"", faults);
     let words = [("implicit", true), ("none", false)];
-    let has_tls: Option<Place<String>> = section.required("tls", "\"implicit\"", faults);
+    let has_tls: Option<Located<String>> = section.required("tls", "\"implicit\"", faults);
     let tls = has_tls.and_then(|_| section.word("tls", &words, faults));
     let client_address = client_address(&mut section, faults);
     if client_address == ClientAddress::ImapId {
-        let instead = "write \"proxy-v1\" or \"proxy-v2\"; `Forwarded` tells the address in any case";
-        faults.push(Fault::new(section.span.clone(), "HTTP knows no IMAP ID", instead));
+        let instead = "write \"proxy-v1\" or \"proxy-v2\"; `Forwarded` contains the address in any case";
+        faults.push(Fault::new(section.span.clone(), "HTTP has no IMAP ID", instead));
     }
     let version = section.word("version", &[("1.1", HttpVersion::One), ("2", HttpVersion::Two)], faults);
     let rewrite = section.optional("rewrite", faults).is_none_or(|rewrite| rewrite.value);
-    let max_connections: Option<Place<u32>> = section.optional("max_connections", faults);
+    let max_connections: Option<Located<u32>> = section.optional("max_connections", faults);
     if let Some(none) = max_connections.as_ref().filter(|most| most.value == 0) {
-        faults.push(
-            none.fault("no connection at all could be made", "write 1 or more, or remove it: no bound"),
-        );
+        faults.push(none.fault(
+            "this would allow no connections at all",
+            "write 1 or more, or remove the key for no limit",
+        ));
     }
     section.finish(faults);
     Some(HttpEndpoint {
@@ -148,10 +149,10 @@ pub(super) fn client_address(section: &mut Section<'_>, faults: &mut Faults) -> 
 
 /// The `address` of an endpoint.
 fn address(section: &mut Section<'_>, example: &str, faults: &mut Faults) -> Option<String> {
-    let address: Place<String> = section.required("address", example, faults)?;
+    let address: Located<String> = section.required("address", example, faults)?;
     if !is_host_and_port(&address.value) {
         let instead = "write a host and a port such as \"10.0.0.11:993\" or \"ih1.example.com:993\"";
-        faults.push(address.fault("`address` is no host with a port", instead));
+        faults.push(address.fault("`address` is not a host with a port", instead));
     }
     Some(address.value)
 }
@@ -160,7 +161,7 @@ fn endpoint(mut section: Section<'_>, faults: &mut Faults) -> Option<MailEndpoin
     let address = address(&mut section, "\"10.0.0.11:993\"", faults);
     let words =
         [("implicit", BackendTls::Implicit), ("starttls", BackendTls::StartTls), ("none", BackendTls::None)];
-    let has_tls: Option<Place<String>> = section.required("tls", "\"implicit\"", faults);
+    let has_tls: Option<Located<String>> = section.required("tls", "\"implicit\"", faults);
     let tls = has_tls.and_then(|_| section.word("tls", &words, faults));
     let client_address = client_address(&mut section, faults);
     section.finish(faults);

@@ -5,7 +5,7 @@ use crate::fault::Fault;
 use crate::https::{
     ClientCa, ClientSetup, HostTemplate, Https, Identity, Naming, PathPolicy, PathTemplate, Smtp,
 };
-use crate::raw::{Octets, Place, Rate, Section};
+use crate::raw::{Located, Octets, Rate, Section};
 use crate::snapshot::{Array, Listener, Protocol};
 use std::time::Duration;
 use usher_policy::identity::ArchiveKey;
@@ -22,9 +22,9 @@ pub(super) fn check(
     let Some(mut section) = file.single("https", faults) else { return https };
     if !listeners.iter().any(|listener| listener.protocol() == Protocol::Https) {
         let instead = "add `[[listener]]` with `protocol = \"https\"`, or remove the section";
-        faults.push(Fault::new(section.span.clone(), "[https] without a listener does nothing", instead));
+        faults.push(Fault::new(section.span.clone(), "[https] has no effect without a listener", instead));
     }
-    let array: Option<Place<String>> = section.optional("array", faults);
+    let array: Option<Located<String>> = section.optional("array", faults);
     if let Some(array) = array {
         is_for_http(&array, arrays, faults);
         https.array = Some(array.value);
@@ -34,7 +34,7 @@ pub(super) fn check(
         https.identities =
             sections.into_iter().filter_map(|section| identity(section, domains, faults)).collect();
     }
-    // A form names somebody once; what it is for comes after.
+    // A form names the user only once; later requests are identified by the cookie that is set in response.
     let has_form = https.identities.iter().any(|identity| matches!(identity, Identity::Form { .. }));
     if has_form && !https.identities.contains(&Identity::Cookie) {
         https.identities.push(Identity::Cookie);
@@ -51,7 +51,7 @@ pub(super) fn check(
     }
     https.via = section.optional("via", faults).is_none_or(|via| via.value);
     https.body_limit = section.optional::<Octets>("body_limit", faults).map(|limit| limit.value.0);
-    let client_ca: Option<Place<String>> = section.optional("client_ca", faults);
+    let client_ca: Option<Located<String>> = section.optional("client_ca", faults);
     https.client_ca = client_ca.map(|file| ClientCa { file: file.value.into(), span: file.span });
     let asks = https.client_ca.is_some();
     if !asks && https.identities.contains(&Identity::ClientCertificate) {
@@ -63,8 +63,8 @@ pub(super) fn check(
     https
 }
 
-/// The array must be there, and each of its members must be reached by HTTP.
-fn is_for_http(array: &Place<String>, arrays: &[Array], faults: &mut Faults) {
+/// Reports an array that does not exist, or that has members without `http`.
+fn is_for_http(array: &Located<String>, arrays: &[Array], faults: &mut Faults) {
     let Some(found) = arrays.iter().find(|found| found.name == array.value) else {
         let known: Vec<_> = arrays.iter().map(|array| array.name.as_str()).collect();
         let what = format!("there is no [[array]] \"{}\"", array.value.escape_debug());
@@ -103,7 +103,7 @@ fn identity(mut section: Section<'_>, domains: &Domains, faults: &mut Faults) ->
         ("header", From::Header),
         ("client-certificate", From::ClientCertificate),
     ];
-    let there: Option<Place<String>> = section.required("from", "\"basic\"", faults);
+    let there: Option<Located<String>> = section.required("from", "\"basic\"", faults);
     let from = there.and_then(|_| section.word("from", &words, faults));
     let found = match from {
         None => return None,
@@ -125,24 +125,24 @@ fn identity(mut section: Section<'_>, domains: &Domains, faults: &mut Faults) ->
     found
 }
 
-/// What the name is the name of.
+/// What kind of key the names stand for.
 fn names(section: &mut Section<'_>, faults: &mut Faults) -> Naming {
     let words = [("user", Naming::User), ("tenant", Naming::Tenant), ("domain", Naming::Domain)];
     section.word("names", &words, faults).unwrap_or(Naming::User)
 }
 
 fn path(section: &mut Section<'_>, faults: &mut Faults) -> Option<Identity> {
-    let template: Place<String> = section.required("template", "\"/{tenant}/\"", faults)?;
+    let template: Located<String> = section.required("template", "\"/{tenant}/\"", faults)?;
     let parsed = PathTemplate::parse(&template.value);
     if parsed.is_none() {
         let instead = "write whole segments, one of them {user}, {tenant} or {domain}: \"/dav/{user}/\"";
-        faults.push(template.fault("not a template of paths", instead));
+        faults.push(template.fault("not a valid path template", instead));
     }
     Some(Identity::Path { template: parsed? })
 }
 
 fn query(section: &mut Section<'_>, faults: &mut Faults) -> Option<Identity> {
-    let template: Place<String> = section.required("template", "\"?User={user}\"", faults)?;
+    let template: Located<String> = section.required("template", "\"?User={user}\"", faults)?;
     let parsed = template.value.strip_prefix('?').and_then(|rest| {
         let (parameter, placeholder) = rest.split_once('=')?;
         let names = match placeholder {
@@ -155,15 +155,15 @@ fn query(section: &mut Section<'_>, faults: &mut Faults) -> Option<Identity> {
     });
     if parsed.is_none() {
         let instead = "write one parameter with {user}, {tenant} or {domain}: \"?User={user}\"";
-        faults.push(template.fault("not a template of queries", instead));
+        faults.push(template.fault("not a valid query template", instead));
     }
     parsed
 }
 
 fn host(section: &mut Section<'_>, domains: &Domains, faults: &mut Faults) -> Option<Identity> {
-    let host: Place<String> = section.required("host", "\"{tenant}.example.com\"", faults)?;
-    let tenant: Option<Place<String>> = section.optional("tenant", faults);
-    let domain: Option<Place<String>> = section.optional("domain", faults);
+    let host: Located<String> = section.required("host", "\"{tenant}.example.com\"", faults)?;
+    let tenant: Option<Located<String>> = section.optional("tenant", faults);
+    let domain: Option<Located<String>> = section.optional("domain", faults);
     let key = match (&tenant, &domain) {
         (Some(tenant), None) => Domains::tenant(tenant.value.as_bytes()),
         (None, Some(domain)) => domains.domain(domain.value.as_bytes()),
@@ -192,18 +192,18 @@ fn one_host(host: &str, key: ArchiveKey) -> HostTemplate {
 
 fn form(section: &mut Section<'_>, faults: &mut Faults) -> Option<Identity> {
     let path = absolute_path(section, "path", "\"/login\"", faults);
-    let field: Option<Place<String>> = section.required("field", "\"username\"", faults);
+    let field: Option<Located<String>> = section.required("field", "\"username\"", faults);
     let names = names(section, faults);
     Some(Identity::Form { path: path?, field: field?.value, names })
 }
 
 fn header(section: &mut Section<'_>, faults: &mut Faults) -> Option<Identity> {
-    let name: Option<Place<String>> = section.required("name", "\"X-Remote-User\"", faults);
+    let name: Option<Located<String>> = section.required("name", "\"X-Remote-User\"", faults);
     let span = section.span.clone();
     let senders = networks(&section.list("senders", faults), faults);
     if senders.is_empty() {
         let instead = "add `senders = [\"10.0.0.0/8\"]` with the proxy that sets it";
-        faults.push(Fault::new(span, "an identity from a header names no sender that is trusted", instead));
+        faults.push(Fault::new(span, "an identity from a header needs at least one trusted sender", instead));
     }
     let names = names(section, faults);
     let name = name?;
@@ -214,17 +214,19 @@ fn header(section: &mut Section<'_>, faults: &mut Faults) -> Option<Identity> {
     Some(Identity::Header { name: name.value.to_ascii_lowercase(), senders, names })
 }
 
-/// A path without anything that could be written otherwise, in lower case.
+/// Reads a path in lower case. It must have only one spelling: no escapes, no query, no empty segments.
 fn absolute_path(
     section: &mut Section<'_>,
     key: &'static str,
     example: &str,
     faults: &mut Faults,
 ) -> Option<String> {
-    let path: Place<String> = section.required(key, example, faults)?;
+    let path: Located<String> = section.required(key, example, faults)?;
     let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'%' | b'?' | b'#' | b'\\');
     if !path.value.starts_with('/') || !path.value.bytes().all(plain) || path.value.contains("//") {
-        faults.push(path.fault(format!("`{key}` is no path"), format!("write a path such as {example}")));
+        faults.push(
+            path.fault(format!("`{key}` is not a plain path"), format!("write a path such as {example}")),
+        );
     }
     Some(path.value.to_lowercase())
 }
@@ -261,12 +263,12 @@ fn upgrades(section: &mut Section<'_>, faults: &mut Faults) -> Vec<String> {
         let mut parts = name.split('/');
         let plain =
             parts.clone().count() <= 2 && parts.all(|part| !part.is_empty() && part.bytes().all(is_token));
-        // What they make of a connection carries requests again, which nobody would route.
+        // After switching to one of these, the connection would carry further requests, which nobody would route.
         let carries_requests = name.starts_with("h2") || name.starts_with("http") || name.starts_with("tls");
         if !plain || carries_requests {
             let instead =
-                "write the name of another protocol such as \"rdgtunnel\"; `websocket` needs no mention";
-            faults.push(text.fault("no protocol that a request may switch to", instead));
+                "write the name of another protocol such as \"rdgtunnel\"; `websocket` is always allowed";
+            faults.push(text.fault("requests may not switch to this protocol", instead));
         }
         upgrades.push(name);
     }
@@ -278,7 +280,7 @@ pub(super) fn client_setup(
     listeners: &[Listener],
     faults: &mut Faults,
 ) -> Option<ClientSetup> {
-    // Unasked it would take mail clients from whoever has the domain's mail.
+    // Off by default: otherwise mail clients would be drawn away from the server that has the domain's mail.
     let mut section = file.single("client_setup", faults)?;
     let mut setup = ClientSetup { display_name: "Mail archive".to_owned(), smtp: None, signing: None };
     if !listeners.iter().any(|listener| listener.protocol() == Protocol::Https) {
@@ -300,14 +302,14 @@ pub(super) fn client_setup(
 }
 
 fn smtp(mut section: Section<'_>, faults: &mut Faults) -> Option<Smtp> {
-    let address: Option<Place<String>> = section.required("address", "\"smtp.example.com:587\"", faults);
-    let there: Option<Place<String>> = section.required("tls", "\"starttls\"", faults);
+    let address: Option<Located<String>> = section.required("address", "\"smtp.example.com:587\"", faults);
+    let there: Option<Located<String>> = section.required("tls", "\"starttls\"", faults);
     let words = [("starttls", false), ("implicit", true)];
     let implicit_tls = there.and_then(|_| section.word("tls", &words, faults));
     section.finish(faults);
     let address = address?;
     if !is_host_and_port(&address.value) {
-        faults.push(address.fault("`address` is no host with a port", "write \"smtp.example.com:587\""));
+        faults.push(address.fault("`address` is not a host with a port", "write \"smtp.example.com:587\""));
     }
     let (host, port) = address.value.rsplit_once(':')?;
     Some(Smtp { host: host.to_owned(), port: port.parse().ok()?, implicit_tls: implicit_tls? })

@@ -2,7 +2,7 @@
 
 use super::{Faults, networks, unique};
 use crate::fault::Fault;
-use crate::raw::{Item, Place, Section};
+use crate::raw::{Item, Located, Section};
 use crate::snapshot::{
     HttpsListener, ImapListener, Listener, Offered, Protocol, RedirectListener, Serves, TcpListener,
 };
@@ -23,7 +23,7 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Vec<Listener
     let sections = file.many("listener", faults);
     if sections.is_empty() {
         let instead = "add `[[listener]]` with `protocol = \"imaps\"` and `address = \"[::]:993\"`";
-        faults.push(Fault::new(0..0, "there is no [[listener]]: nobody could connect", instead));
+        faults.push(Fault::new(0..0, "there is no [[listener]], so nobody could connect", instead));
     }
     let mut seen = Seen::new();
     let mut listeners = Vec::new();
@@ -62,7 +62,7 @@ fn one(
         Protocol::Tcp => {
             Serves::Tcp(Arc::new(TcpListener { array: array.unwrap_or_default(), last_port, redirected }))
         }
-        // Made of an HTTPS listener, below.
+        // Derived from the HTTPS listener below.
         Protocol::HttpRedirect => return None,
     };
     let listener = Listener { address, serves, proxy_from: proxy_from.clone(), span: span.clone() };
@@ -81,7 +81,7 @@ fn protocol(section: &mut Section<'_>, faults: &mut Faults) -> Option<Protocol> 
         ("https", Protocol::Https),
         ("tcp", Protocol::Tcp),
     ];
-    let has_protocol: Option<Place<String>> = section.required("protocol", "\"imaps\"", faults);
+    let has_protocol: Option<Located<String>> = section.required("protocol", "\"imaps\"", faults);
     has_protocol.and_then(|_| section.word("protocol", &words, faults))
 }
 
@@ -92,9 +92,9 @@ fn address(
     seen: &mut Seen,
     faults: &mut Faults,
 ) -> Option<(SocketAddr, u16)> {
-    let written: Place<String> = section.required("address", "\"[::]:993\"", faults)?;
+    let written: Located<String> = section.required("address", "\"[::]:993\"", faults)?;
     let Some((address, last_port)) = range(&written.value) else {
-        faults.push(written.fault("`address` is no address with a port", ADDRESS));
+        faults.push(written.fault("`address` is not an address with a port", ADDRESS));
         return None;
     };
     if last_port != address.port() && protocol.is_some_and(|protocol| protocol != Protocol::Tcp) {
@@ -111,7 +111,7 @@ fn address(
 }
 
 fn redirected(section: &mut Section<'_>, protocol: Option<Protocol>, faults: &mut Faults) -> bool {
-    let redirected: Option<Place<bool>> = section.optional("redirected", faults);
+    let redirected: Option<Located<bool>> = section.optional("redirected", faults);
     if let (Some(Protocol::Imap | Protocol::Imaps | Protocol::Https), Some(redirected)) =
         (protocol, &redirected)
     {
@@ -121,7 +121,7 @@ fn redirected(section: &mut Section<'_>, protocol: Option<Protocol>, faults: &mu
 }
 
 fn array(section: &mut Section<'_>, protocol: Option<Protocol>, faults: &mut Faults) -> Option<String> {
-    let array: Option<Place<String>> = match protocol {
+    let array: Option<Located<String>> = match protocol {
         Some(Protocol::Tcp) => section.required("array", "\"rpc\"", faults),
         Some(_) | None => section.optional("array", faults),
     };
@@ -139,7 +139,7 @@ fn plaintext_from(section: &mut Section<'_>, protocol: Option<Protocol>, faults:
     if let Some(Protocol::Imaps | Protocol::Https | Protocol::Tcp) = protocol
         && let Some(first) = written.first()
     {
-        let what = "`plaintext_from` makes no sense where TLS does not begin by STARTTLS";
+        let what = "`plaintext_from` makes no sense on a listener without STARTTLS";
         let instead = "move it to the listener with `protocol = \"imap\"`";
         faults.push(Fault::new(first.span.clone(), what, instead));
     }
@@ -153,7 +153,7 @@ fn proxy_from(section: &mut Section<'_>, faults: &mut Faults) -> Option<Vec<IpNe
     inner.finish(faults);
     if from.is_empty() {
         let instead = "write `proxy_protocol = { from = [\"10.0.0.0/8\"] }` with the load balancer's network";
-        faults.push(Fault::new(span, "`proxy_protocol` names no sender that is trusted", instead));
+        faults.push(Fault::new(span, "`proxy_protocol` needs at least one trusted sender", instead));
     }
     Some(from)
 }
@@ -165,8 +165,8 @@ fn of_https(
     seen: &mut Seen,
     faults: &mut Faults,
 ) -> (Option<Duration>, Option<SocketAddr>) {
-    let hsts: Option<Place<Duration>> = section.optional("hsts", faults);
-    let redirect: Option<Place<String>> = section.optional("redirect_from", faults);
+    let hsts: Option<Located<Duration>> = section.optional("hsts", faults);
+    let redirect: Option<Located<String>> = section.optional("redirect_from", faults);
     if protocol.is_some_and(|protocol| protocol != Protocol::Https) {
         let of_https = hsts.as_ref().map(|hsts| hsts.span.clone());
         if let Some(span) = of_https.or(redirect.as_ref().map(|redirect| redirect.span.clone())) {
@@ -177,7 +177,7 @@ fn of_https(
     let redirect = redirect.and_then(|written| {
         let Ok(address) = written.value.parse::<SocketAddr>() else {
             let instead = "write an address and a port such as \"[::]:80\"";
-            faults.push(written.fault("`redirect_from` is no address with a port", instead));
+            faults.push(written.fault("`redirect_from` is not an address with a port", instead));
             return None;
         };
         unique(seen, address, &written, "the address", faults);
@@ -186,7 +186,7 @@ fn of_https(
     (hsts.map(|hsts| hsts.value), redirect)
 }
 
-/// Two that would have each other's connections cannot both be opened.
+/// Reports two listeners that would receive each other's connections: they cannot both be opened.
 fn refuse_overlap(
     (address, last_port): (SocketAddr, u16),
     span: &Range<usize>,
@@ -200,13 +200,13 @@ fn refuse_overlap(
         share_ports && ours != theirs && (covers(ours, theirs) || covers(theirs, ours))
     });
     if let Some(other) = overlapped {
-        let what = format!("this address is also that of the listener on {}", other.address);
-        let instead = "name the addresses one by one, or only the one for all";
+        let what = format!("this address overlaps with the listener on {}", other.address);
+        let instead = "list the addresses one by one, or keep only the one for all addresses";
         faults.push(Fault::new(span.clone(), what, instead));
     }
 }
 
-/// Whether a socket on `all` has the connections to `one` as well. That of all IPv6 addresses has those of IPv4.
+/// Whether a socket on `all` also receives connections to `one`. `[::]` receives IPv4 connections as well.
 fn covers(all: IpAddr, one: IpAddr) -> bool {
     all.is_unspecified() && (all.is_ipv6() || one.is_ipv4())
 }
@@ -217,14 +217,12 @@ fn capabilities(section: &mut Section<'_>, protocol: Option<Protocol>, faults: &
         let is_shared = section.word("capabilities", &[("shared", true)], faults).unwrap_or(false);
         return if is_shared { Offered::Shared } else { Offered::Idle };
     }
-    let written: Vec<Place<String>> =
+    let written: Vec<Located<String>> =
         section.list("capabilities", faults).iter().filter_map(|item| item.text(faults)).collect();
     for name in written.iter().filter(|name| !may_be_offered(&name.value)) {
-        let instead = "write names such as \"IDLE\" or \"UIDPLUS\"; usher itself says what concerns TLS, logging in and \
+        let instead = "write names such as \"IDLE\" or \"UIDPLUS\"; usher itself announces the ones for TLS, login and \
                        literals";
-        faults.push(
-            name.fault(format!("{:?} is nothing that can be offered before login", name.value), instead),
-        );
+        faults.push(name.fault(format!("{:?} cannot be offered before login", name.value), instead));
     }
     if let (Some(Protocol::Https | Protocol::Tcp), Some(first)) = (protocol, written.first()) {
         faults.push(first.fault("`capabilities` belongs to IMAP", "remove it"));

@@ -1,4 +1,4 @@
-//! From tables to checked values: one file a section, and all faults at once.
+//! Turns tables into checked values, one file per section, and reports all faults at once.
 
 mod admin;
 mod array;
@@ -14,7 +14,7 @@ mod server;
 pub(crate) use admin::SOCKET;
 
 use crate::fault::Fault;
-use crate::raw::{Item, Place, Section};
+use crate::raw::{Item, Located, Section};
 use crate::snapshot::{InstanceHost, LogFormat, Snapshot};
 use ipnet::IpNet;
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ use toml::de::DeTable;
 
 type Faults = Vec<Fault>;
 
-/// Syntax errors shown at most: behind the first, others are often its echo.
+/// Most syntax errors shown. Later ones are often consequences of the first.
 const SYNTAX_SHOWN: usize = 3;
 
 pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
@@ -84,7 +84,11 @@ fn parse(text: &str) -> Result<toml::Spanned<DeTable<'_>>, Vec<Fault>> {
     let (document, errors) = DeTable::parse_recoverable(text);
     let fault = |error: &toml::de::Error| {
         let span = error.span().unwrap_or(0..0);
-        Fault::new(span, error.message().to_owned(), "this is not TOML; look at the quotes and brackets here")
+        Fault::new(
+            span,
+            error.message().to_owned(),
+            "this is not valid TOML; check the quotes and brackets here",
+        )
     };
     if errors.is_empty() { Ok(document) } else { Err(errors.iter().take(SYNTAX_SHOWN).map(fault).collect()) }
 }
@@ -142,16 +146,16 @@ fn is_host_and_port(address: &str) -> bool {
     }
 }
 
-/// Tells a fault when `value` was there before.
+/// Reports `value` if it has been seen before.
 fn unique<T: std::hash::Hash + Eq>(
     seen: &mut HashMap<T, ()>,
     value: T,
-    place: &Place<String>,
+    place: &Located<String>,
     what: &str,
     faults: &mut Faults,
 ) {
     if seen.insert(value, ()).is_some() {
         let shown = place.value.escape_debug();
-        faults.push(place.fault(format!("{what} \"{shown}\" is there twice"), "remove one of the two"));
+        faults.push(place.fault(format!("{what} \"{shown}\" appears twice"), "remove one of the two"));
     }
 }

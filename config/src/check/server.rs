@@ -2,7 +2,7 @@
 
 use super::{Faults, is_host_name};
 use crate::fault::Fault;
-use crate::raw::{Place, Section};
+use crate::raw::{Located, Section};
 use crate::snapshot::{OutageReply, Server};
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Option<Serve
         faults.push(Fault::new(0..0, "there is no [server]", instead));
         return None;
     };
-    let name: Option<Place<String>> = section.required("name", "\"mail.example.com\"", faults);
+    let name: Option<Located<String>> = section.required("name", "\"mail.example.com\"", faults);
     if let Some(name) = name.as_ref().filter(|name| !is_host_name(&name.value)) {
         faults.push(name.fault("`name` is not a host name", "write a name such as \"mail.example.com\""));
     }
-    let state_dir: Option<Place<String>> = section.required("state_dir", "\"/var/lib/usher\"", faults);
+    let state_dir: Option<Located<String>> = section.required("state_dir", "\"/var/lib/usher\"", faults);
     let drain_deadline = section.optional("drain_deadline", faults);
     let login_wait = section.optional("login_wait", faults);
     let stop_delay = section.optional("stop_delay", faults);

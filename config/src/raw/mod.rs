@@ -1,9 +1,9 @@
-//! The file as tables of values with their places, nothing more.
+//! The file as tables of values with their positions, nothing more.
 //!
-//! Not serde structs: those stop at the first fault, and an operator wants all of them at once.
+//! Not serde structs: serde stops at the first fault, and operators want to see all of them at once.
 
 mod section;
 mod value;
 
 pub(crate) use section::{Item, Section};
-pub(crate) use value::{Octets, Place, Rate};
+pub(crate) use value::{Located, Octets, Rate};

@@ -1,6 +1,6 @@
-//! Reads the keys of one table, gathers faults, and at the end names the keys nobody asked for.
+//! Reads the keys of one table, collects faults and finally reports unknown keys.
 
-use super::value::{FromValue, Place};
+use super::value::{FromValue, Located};
 use crate::fault::Fault;
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
@@ -16,7 +16,7 @@ pub(crate) struct Section<'t> {
     known: Vec<&'static str>,
 }
 
-/// One element of an array, whatever it is.
+/// One element of a TOML array, of any type.
 pub(crate) struct Item<'t> {
     value: &'t DeValue<'t>,
     pub(crate) span: Range<usize>,
@@ -33,12 +33,12 @@ impl<'t> Section<'t> {
         &mut self,
         key: &'static str,
         faults: &mut Faults,
-    ) -> Option<Place<T>> {
+    ) -> Option<Located<T>> {
         let (value, span) = self.get(key)?;
         match T::from_value(value) {
-            Some(value) => Some(Place { value, span }),
+            Some(value) => Some(Located { value, span }),
             None => {
-                let what = format!("`{key}` in {} cannot be read", self.name);
+                let what = format!("`{key}` in {} has an invalid value", self.name);
                 faults.push(Fault::new(span, what, T::EXPECTED));
                 None
             }
@@ -51,7 +51,7 @@ impl<'t> Section<'t> {
         key: &'static str,
         example: &str,
         faults: &mut Faults,
-    ) -> Option<Place<T>> {
+    ) -> Option<Located<T>> {
         self.demand(key, example, faults);
         self.optional(key, faults)
     }
@@ -63,14 +63,14 @@ impl<'t> Section<'t> {
         }
     }
 
-    /// A value of a closed set of words.
+    /// A value that must be one of `words`.
     pub(crate) fn word<T: Copy>(
         &mut self,
         key: &'static str,
         words: &[(&str, T)],
         faults: &mut Faults,
     ) -> Option<T> {
-        let written: Place<String> = self.optional(key, faults)?;
+        let written: Located<String> = self.optional(key, faults)?;
         let found = words.iter().find(|(word, _)| *word == written.value).map(|(_, value)| *value);
         if found.is_none() {
             let list: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
@@ -80,7 +80,7 @@ impl<'t> Section<'t> {
         found
     }
 
-    /// The elements of a list; none where the key is missing.
+    /// The elements of a list; empty if the key is missing.
     pub(crate) fn list(&mut self, key: &'static str, faults: &mut Faults) -> Vec<Item<'t>> {
         match self.get(key) {
             None => Vec::new(),
@@ -129,18 +129,22 @@ impl<'t> Section<'t> {
         }
     }
 
-    /// A section that stands once, `[key]`.
+    /// A section that may appear only once, `[key]`.
     pub(crate) fn single(&mut self, key: &'static str, faults: &mut Faults) -> Option<Section<'t>> {
         match self.get(key)? {
             (DeValue::Table(table), span) => Some(Self::new(format!("[{key}]"), table, span)),
             (_, span) => {
-                faults.push(Fault::new(span, format!("[{key}] stands once"), format!("write `[{key}]`")));
+                faults.push(Fault::new(
+                    span,
+                    format!("[{key}] may appear only once"),
+                    format!("write `[{key}]`"),
+                ));
                 None
             }
         }
     }
 
-    /// A section that may stand many times, `[[key]]`.
+    /// A section that may appear several times, `[[key]]`.
     pub(crate) fn many(&mut self, key: &'static str, faults: &mut Faults) -> Vec<Section<'t>> {
         self.tables(key, &format!("[[{key}]]"), faults)
     }
@@ -170,7 +174,7 @@ impl<'t> Section<'t> {
         }
     }
 
-    /// Names the keys that nobody has asked for.
+    /// Reports the keys that nobody has asked for.
     pub(crate) fn finish(self, faults: &mut Faults) {
         for key in self.table.keys() {
             let written = key.get_ref();
@@ -185,7 +189,7 @@ impl<'t> Section<'t> {
                 Some(near) if strsim::jaro_winkler(near, written) > 0.85 => {
                     format!("did you mean `{near}`?")
                 }
-                _ => format!("known here: {}", self.known.join(", ")),
+                _ => format!("known keys: {}", self.known.join(", ")),
             };
             let what = format!("unknown key `{}` in {}", written.escape_debug(), self.name);
             faults.push(Fault::new(key.span(), what, instead));
@@ -201,12 +205,12 @@ impl<'t> Section<'t> {
 }
 
 impl Item<'_> {
-    /// The element as a text.
-    pub(crate) fn text(&self, faults: &mut Faults) -> Option<Place<String>> {
+    /// The element as a string.
+    pub(crate) fn text(&self, faults: &mut Faults) -> Option<Located<String>> {
         match String::from_value(self.value) {
-            Some(value) => Some(Place { value, span: self.span.clone() }),
+            Some(value) => Some(Located { value, span: self.span.clone() }),
             None => {
-                faults.push(Fault::new(self.span.clone(), "not a text", String::EXPECTED));
+                faults.push(Fault::new(self.span.clone(), "not a string", String::EXPECTED));
                 None
             }
         }

@@ -1,4 +1,4 @@
-//! Single values: how they are written, and what to say where they are not.
+//! Single values: how they are written, and what to suggest when they are wrong.
 
 use crate::fault::Fault;
 use crate::shown;
@@ -8,12 +8,12 @@ use toml::de::DeValue;
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
-pub(crate) struct Place<T> {
+pub(crate) struct Located<T> {
     pub(crate) value: T,
     pub(crate) span: Range<usize>,
 }
 
-impl<T> Place<T> {
+impl<T> Located<T> {
     /// A fault at this value.
     pub(crate) fn fault(&self, what: impl Into<String>, instead: impl Into<String>) -> Fault {
         Fault::new(self.span.clone(), what, instead)
@@ -29,7 +29,7 @@ pub(crate) trait FromValue: Sized {
 }
 
 impl FromValue for String {
-    const EXPECTED: &'static str = "write a text in double quotes";
+    const EXPECTED: &'static str = "write a string in double quotes";
 
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         match value {
@@ -63,7 +63,7 @@ impl FromValue for u32 {
     }
 }
 
-/// A size in octets.
+/// A size in bytes.
 pub(crate) struct Octets(pub(crate) u64);
 
 impl FromValue for Octets {
@@ -83,11 +83,11 @@ impl FromValue for Octets {
     }
 }
 
-/// A rate in octets a second, which may be nothing.
+/// A rate in bytes per second; zero is allowed.
 pub(crate) struct Rate(pub(crate) u64);
 
 impl FromValue for Rate {
-    const EXPECTED: &'static str = "write a rate a second such as \"1KiB\", or \"0KiB\" for none";
+    const EXPECTED: &'static str = "write a rate per second such as \"1KiB\", or \"0KiB\" for none";
 
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         match value {
@@ -98,7 +98,7 @@ impl FromValue for Rate {
 }
 
 impl FromValue for Duration {
-    const EXPECTED: &'static str = "write a time such as \"250ms\", \"5s\", \"10m\" or \"12h\"";
+    const EXPECTED: &'static str = "write a duration such as \"250ms\", \"5s\", \"10m\" or \"12h\"";
 
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         let DeValue::String(text) = value else { return None };

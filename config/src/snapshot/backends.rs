@@ -9,14 +9,14 @@ use usher_policy::pick::Balance;
 /// `[[instance_host]]`: a backend that owns the archives of some users.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InstanceHost {
-    /// Its name: in the directory, in logs, and for its certificate where there are no pins.
+    /// Its name in the directory and in logs; without pins, also the name that its certificate must have.
     pub name: String,
     /// How its services are reached.
     #[serde(flatten)]
     pub services: Services<MailEndpoint, HttpEndpoint>,
-    /// Pins of its certificate; empty: verified against the system's roots and `name`.
+    /// The pins of its certificate; if empty, the certificate is verified against the system's roots and `name`.
     pub pins: Vec<Pin>,
-    /// The user name that is sent on.
+    /// Which user name it is given at login.
     pub login_as: LoginAs,
     /// Whether usher's own certificate is shown to it.
     pub client_certificate: ClientCertificate,
@@ -47,14 +47,14 @@ pub struct HttpEndpoint {
     pub address: String,
     /// Whether it speaks TLS.
     pub tls: bool,
-    /// How the client's address is told beside `Forwarded`; never [`ClientAddress::ImapId`]. With a PROXY
-    /// header no connection serves two clients.
+    /// How it is told the client's address, in addition to `Forwarded`; never [`ClientAddress::ImapId`]. With a PROXY
+    /// header, no connection serves two clients.
     pub client_address: ClientAddress,
-    /// What is spoken.
+    /// The version of HTTP that it speaks.
     pub version: HttpVersion,
-    /// Without TLS, URLs that clients and backend name to each other are translated.
+    /// Whether, without TLS, the URLs that clients and backend send each other are translated.
     pub rewrite: bool,
-    /// Connections at a time; `None`: no bound.
+    /// Most connections at a time; `None`: unlimited.
     pub max_connections: Option<u32>,
 }
 
@@ -64,7 +64,7 @@ pub enum HttpVersion {
     /// HTTP/1.1.
     #[serde(rename = "1.1")]
     One,
-    /// HTTP/2, but for upgrades and for logins that belong to a connection.
+    /// HTTP/2, except for upgrades and for logins that belong to a connection.
     #[serde(rename = "2")]
     Two,
 }
@@ -74,7 +74,7 @@ pub enum HttpVersion {
 pub struct TcpEndpoint {
     /// An address or a name.
     pub host: String,
-    /// Its port; `None`: the one that the client connected to.
+    /// Its port; `None`: the port that the client connected to.
     pub port: Option<u16>,
     /// How the client's address is told; never [`ClientAddress::ImapId`].
     pub client_address: ClientAddress,
@@ -93,7 +93,7 @@ pub struct Array {
     pub members: Vec<Member>,
     /// `[array.health]`.
     pub health: HealthPolicy,
-    /// The port that probes of members without one use: the first of the first listener that spreads over it.
+    /// The port for probes of members that have none: the first port of the first listener that spreads over the array.
     pub probe_port: Option<u16>,
 }
 
@@ -112,7 +112,7 @@ pub enum Affinity {
 /// One server of an array.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Member {
-    /// Its name: in logs, for operators' holds, and for its certificate where there are no pins.
+    /// Its name in logs and for operators' holds; without pins, also the name that its certificate must have.
     pub name: String,
     /// How its TCP service is reached.
     pub tcp: Option<TcpEndpoint>,
@@ -120,7 +120,7 @@ pub struct Member {
     pub http: Option<HttpEndpoint>,
     /// `host:port` of an agent that says how it is, in HAProxy's text protocol.
     pub agent: Option<String>,
-    /// Its share of the sessions against other members'; from 1.
+    /// Its share of the sessions relative to other members; at least 1.
     pub weight: u32,
     /// Pins of its certificate.
     pub pins: Vec<Pin>,
@@ -136,7 +136,7 @@ pub struct Member {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClientCertificate {
-    /// Where the backend names no authorities, or the one that signed it.
+    /// If the backend lists no authorities, or lists the one that signed it.
     #[default]
     Auto,
     /// Whatever authorities it names.
@@ -162,9 +162,9 @@ pub struct MailEndpoint {
 pub enum BackendTls {
     /// At once.
     Implicit,
-    /// By STARTTLS, without which nothing is sent.
+    /// With STARTTLS; nothing is sent without it.
     StartTls,
-    /// Never: the network between is trusted.
+    /// Never: the network in between is trusted.
     None,
 }
 
@@ -192,7 +192,7 @@ pub enum LoginAs {
     Canonical,
 }
 
-/// A fingerprint that a backend's certificate must have.
+/// A fingerprint that a backend's certificate must match.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Pin {
     /// SHA-256 of the certificate in DER.

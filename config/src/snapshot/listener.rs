@@ -11,11 +11,11 @@ use std::time::Duration;
 /// `[[listener]]`.
 #[derive(Debug, Clone)]
 pub struct Listener {
-    /// Where it listens; of a range, the first port.
+    /// The address it listens on, with the first port of a range.
     pub address: SocketAddr,
     /// What is served there.
     pub serves: Serves,
-    /// Demand the PROXY header, from these senders only; `None`: no header.
+    /// The only senders, each of which must send a PROXY header; `None`: there is no header.
     pub proxy_from: Option<Vec<IpNet>>,
     /// Where it stands in the file.
     pub span: Range<usize>,
@@ -58,7 +58,7 @@ impl Listener {
         }
     }
 
-    /// The ports that are listened on: not those that the firewall redirects.
+    /// The ports that usher listens on: without those that the firewall redirects.
     pub fn open_ports(&self) -> RangeInclusive<u16> {
         match &self.serves {
             Serves::Tcp(tcp) if tcp.redirected => self.address.port()..=self.address.port(),
@@ -66,7 +66,7 @@ impl Listener {
         }
     }
 
-    /// Over whose members it spreads, where it does.
+    /// The array whose members it spreads over, if any.
     pub fn array(&self) -> Option<&str> {
         match &self.serves {
             Serves::Tcp(tcp) => Some(&tcp.array),
@@ -74,7 +74,7 @@ impl Listener {
         }
     }
 
-    /// What its HTTPS is like, where it serves that.
+    /// Its HTTPS settings, if it serves HTTPS.
     pub fn https(&self) -> Option<&HttpsListener> {
         match &self.serves {
             Serves::Https(https) => Some(https),
@@ -83,7 +83,7 @@ impl Listener {
     }
 }
 
-/// What a listener serves, with what only that has.
+/// What a listener serves, with the settings that are specific to it.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum Serves {
@@ -100,9 +100,9 @@ pub enum Serves {
 /// IMAP.
 #[derive(Debug, Clone, Serialize)]
 pub struct ImapListener {
-    /// STARTTLS; these networks may log in without it. `None`: implicit TLS.
+    /// STARTTLS, which these networks may log in without. `None`: implicit TLS.
     pub plaintext_from: Option<Vec<IpNet>>,
-    /// What clients are offered before login beside what usher has itself.
+    /// What clients are offered before login in addition to usher's own capabilities.
     pub capabilities: Offered,
     /// Refuse handshakes that ask for a name no certificate has.
     pub strict_sni: bool,
@@ -111,7 +111,7 @@ pub struct ImapListener {
 /// HTTPS.
 #[derive(Debug, Clone, Serialize)]
 pub struct HttpsListener {
-    /// `Strict-Transport-Security` for so long; `None`: not at all.
+    /// Duration that `Strict-Transport-Security` announces; `None`: no such header.
     #[serde(serialize_with = "shown::some_duration")]
     pub hsts: Option<Duration>,
     /// Refuse handshakes that ask for a name no certificate has.
@@ -121,7 +121,7 @@ pub struct HttpsListener {
 /// HTTP in the clear.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct RedirectListener {
-    /// The port that requests are sent to.
+    /// The port that requests are redirected to.
     pub redirect_to: u16,
 }
 
@@ -130,17 +130,17 @@ pub struct RedirectListener {
 pub struct TcpListener {
     /// Over whose members it spreads.
     pub array: String,
-    /// The last port of a range that begins with that of the address.
+    /// The last port of the range; the first is that of `address`.
     pub last_port: u16,
     /// Only its first port is listened on; the firewall redirects the others there.
     pub redirected: bool,
 }
 
-/// Capabilities of the hosts that are offered before login.
+/// Which of the hosts' capabilities are offered before login.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Offered {
-    /// `IDLE`, as soon as all hosts have it.
+    /// `IDLE`, once all hosts have it.
     #[default]
     Idle,
     /// All that all hosts have.

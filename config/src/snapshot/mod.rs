@@ -1,4 +1,4 @@
-//! The checked whole. Immutable: a change is a new snapshot.
+//! The checked configuration as a whole. Immutable: a change makes a new snapshot.
 //!
 //! Serialised, it is the effective configuration as the admin API shows it; it names files that hold secrets
 //! and never holds a secret itself.
@@ -24,7 +24,7 @@ use crate::https::{ClientSetup, Https};
 use serde::Serialize;
 use usher_policy::identity::Domains;
 
-/// Everything that the operator's file says, with defaults filled in.
+/// Everything in the operator's file, with defaults filled in.
 #[derive(Debug, Clone, Serialize)]
 pub struct Snapshot {
     /// `[server]`.
@@ -35,7 +35,7 @@ pub struct Snapshot {
     pub log: LogFormat,
     /// `[[listener]]`, at least one.
     pub listeners: Vec<Listener>,
-    /// `[[certificate]]`; the first is the default. None: self-signed.
+    /// `[[certificate]]`; the first is the default. If there are none, usher uses a self-signed one.
     pub certificates: Vec<Certificate>,
     /// `[[instance_host]]`.
     pub hosts: Vec<InstanceHost>,
@@ -43,7 +43,7 @@ pub struct Snapshot {
     pub arrays: Vec<Array>,
     /// `[https]`.
     pub https: Https,
-    /// `[client_setup]`; `None`: what mail clients ask for is left to backends.
+    /// `[client_setup]`; `None`: the requests of mail clients are left to backends.
     pub client_setup: Option<ClientSetup>,
     /// `[limits]`.
     pub limits: Limits,

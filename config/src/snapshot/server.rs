@@ -16,22 +16,22 @@ pub struct Server {
     /// How long sessions may go on after SIGTERM.
     #[serde(with = "shown::duration")]
     pub drain_deadline: Duration,
-    /// How long a login is held while its home host is out.
+    /// How long a login is held while its home host is out of service.
     #[serde(with = "shown::duration")]
     pub login_wait: Duration,
-    /// What such a login gets in the end.
+    /// What the client of such a login is told in the end.
     pub outage_reply: OutageReply,
-    /// From the moment when it is said that usher stops to the end of its listeners, for those who ask before they
-    /// connect.
+    /// Time between the announcement that usher is stopping and the closing of its listeners, for clients that ask
+    /// before they connect.
     #[serde(with = "shown::duration")]
     pub stop_delay: Duration,
 }
 
-/// What a client is told when its home host is out.
+/// What a client is told when its home host is out of service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OutageReply {
-    /// `* BYE [UNAVAILABLE]`, and the connection ends: no client takes that for a wrong password.
+    /// `* BYE [UNAVAILABLE]`, and the connection ends: no client mistakes that for a wrong password.
     Bye,
     /// `NO [UNAVAILABLE]` and `* BYE [UNAVAILABLE]`, and the connection ends.
     NoBye,
@@ -42,13 +42,13 @@ pub enum OutageReply {
 /// `[admin]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Admin {
-    /// The Unix socket of the API; who may open it may do everything.
+    /// The API's Unix socket; whoever may open it may do everything.
     pub socket: PathBuf,
     /// A TCP address of the same API: reads, and changes with the token.
     pub listen: Option<SocketAddr>,
-    /// Holds the token. Without it nothing is changed over TCP, and nothing is read beyond loopback.
+    /// The file with the token. Without it, nothing can be changed over TCP, and nothing read from beyond loopback.
     pub token_file: Option<PathBuf>,
-    /// Where passwords of probes lie for hosts that are added at run time; `None`: such hosts have none.
+    /// Directory of the probes' passwords for hosts that are added at run time; `None`: such hosts have none.
     pub secrets_dir: Option<PathBuf>,
 }
 
@@ -58,6 +58,6 @@ pub struct Admin {
 pub enum LogFormat {
     /// For people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-/// The version of the rules by which keys are normalised. Stored beside the keys: other rules would make
-/// other keys of the same names.
+/// The version of the rules by which keys are normalised. Stored with the keys, because other rules would give the same
+/// names other keys.
 pub const NORMALISATION: u32 = 1;
 
-/// Longest key in octets of UTF-8: 64 of a local part, `@`, 255 of a domain.
+/// Longest key in bytes of UTF-8: 64 for a local part, one for `@`, 255 for a domain.
 pub const KEY_CAP: usize = 320;
 
 /// The normalised name of an archive.
@@ -28,7 +28,7 @@ impl ArchiveKey {
         }
     }
 
-    /// The domain of a user, under which an archive is found that has no entry of its own.
+    /// The domain of a user. If the user has no entry, the archive is found under this key.
     pub fn domain(&self) -> Option<ArchiveKey> {
         match self {
             Self::User(user) => user.rsplit_once('@').map(|(_, domain)| Self::Domain(domain.to_owned())),

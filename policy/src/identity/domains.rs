@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use unicode_normalization::UnicodeNormalization;
 
-/// Where a bare name, one without a domain, belongs.
+/// Which connections a default domain for bare names (names without a domain) applies to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum DefaultFor {
-    /// Everywhere else.
+    /// All other connections.
     Any,
     /// On connections to this address of usher's.
     Local(IpAddr),
@@ -19,9 +19,9 @@ pub enum DefaultFor {
 /// The domains that the operator has configured.
 #[derive(Debug, Clone, Default)]
 pub struct Domains {
-    /// Names and aliases, with the separators that stand before them.
+    /// Names and aliases, with the separators that may precede them.
     known: HashMap<String, Known>,
-    /// Those that stand before any of them.
+    /// All separators of all domains.
     separators: Vec<char>,
     defaults: HashMap<DefaultFor, String>,
 }
@@ -32,7 +32,7 @@ struct Known {
     separators: Vec<char>,
 }
 
-/// How a name came in, for bare ones.
+/// How a client connected, which decides the domain of a bare name.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Arrival<'a> {
     /// The address of usher's that the client connected to.
@@ -53,15 +53,15 @@ impl Domains {
         self.known.insert(fold(alias), known).is_none()
     }
 
-    /// Makes `name` the domain of bare names that arrive so. False when another one is already.
+    /// Makes `name` the default domain for such connections. False if there already is one.
     pub fn add_default(&mut self, default_for: DefaultFor, name: &str) -> bool {
         self.defaults.insert(default_for, fold(name)).is_none()
     }
 
-    /// The key of the user who calls themself `typed`; `None` for a name that no archive can have.
+    /// The key of the user who calls themselves `typed`; `None` for a name that no archive can have.
     ///
-    /// Names are UTF-8 without control characters and at most [`KEY_CAP`] octets; NFC and lower case are one
-    /// with what was typed, look-alikes are not.
+    /// Names are UTF-8 without control characters and at most [`KEY_CAP`] bytes long. They are converted to NFC and
+    /// lower case; look-alikes remain different.
     pub fn user(&self, typed: &[u8], arrival: Arrival<'_>) -> Option<ArchiveKey> {
         let name = normalise(typed)?;
         if let Some((local, domain)) = self.split(&name) {
@@ -78,13 +78,13 @@ impl Domains {
         normalise(typed).filter(|name| !name.contains(['/', '@', ':'])).map(ArchiveKey::Tenant)
     }
 
-    /// The key of all users of the domain called `typed`, or of the one that it is an alias of.
+    /// The key for all users of the domain `typed`, which may be an alias.
     pub fn domain(&self, typed: &[u8]) -> Option<ArchiveKey> {
         let domain = normalise(typed).filter(|domain| !domain.contains(['@', '/']))?;
         Some(ArchiveKey::Domain(self.name_of(domain)))
     }
 
-    /// The key that an operator writes: `anna@example.com`, `tenant:acme` or `@example.com`.
+    /// Parses a key as operators write it: `anna@example.com`, `tenant:acme` or `@example.com`.
     pub fn written(&self, written: &str) -> Option<ArchiveKey> {
         if let Some(tenant) = written.strip_prefix("tenant:") {
             return Self::tenant(tenant.as_bytes());
@@ -95,7 +95,7 @@ impl Domains {
         }
     }
 
-    /// Whether the operator has configured this domain, or none at all.
+    /// Whether this domain is configured, or no domain is.
     pub fn knows(&self, domain: &str) -> bool {
         self.known.is_empty() || self.known.contains_key(&fold(domain))
     }
@@ -107,7 +107,7 @@ impl Domains {
         names
     }
 
-    /// Splits at the last separator that stands before a known domain, else at the last `@`.
+    /// Splits at the last separator that precedes a known domain, or else at the last `@`.
     fn split<'n>(&'n self, name: &'n str) -> Option<(&'n str, &'n str)> {
         for (at, separator) in name.rmatch_indices(self.separators.as_slice()) {
             let domain = &name[at + separator.len()..];
@@ -136,9 +136,9 @@ impl Domains {
 }
 
 fn normalise(typed: &[u8]) -> Option<String> {
-    // Keyboards of phones put a blank behind what they have completed.
+    // Phone keyboards append a blank after completing a word.
     let typed = std::str::from_utf8(typed).ok()?.trim_matches(|c: char| c.is_whitespace() && !c.is_control());
-    // Before the work that a longer name would make, and again after it: lower case may be longer.
+    // Checked before doing the work that a longer name would cause, and again afterwards: lower case may be longer.
     let has_control = match typed.is_ascii() {
         true => typed.bytes().any(|b| b.is_ascii_control()),
         false => typed.chars().any(char::is_control),
@@ -150,11 +150,11 @@ fn normalise(typed: &[u8]) -> Option<String> {
 }
 
 fn fold(text: &str) -> String {
-    // The same, and almost all there is.
+    // Gives the same result, and almost all names are ASCII.
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
-    // Lower case may come out decomposed, so NFC is last.
+    // Lower case may come out decomposed, so NFC comes last.
     text.nfc().flat_map(char::to_lowercase).nfc().collect()
 }
 
@@ -232,7 +232,7 @@ mod tests {
     }
 
     proptest! {
-        /// A key is its own key: normalising twice changes nothing, or moves would miss their user.
+        /// Normalising twice changes nothing; otherwise moves would miss their user.
         #[test]
         fn normalised_once_is_for_good(typed in "\\PC{0,40}(@|#)?(example\\.(com|org)|[a-zA-ZÀ-ž.]{0,10})") {
             if let Some(key) = domains().user(typed.as_bytes(), Arrival::default()) {
@@ -240,7 +240,7 @@ mod tests {
             }
         }
 
-        /// The short way for ASCII leads to where the long one does.
+        /// The fast path for ASCII gives the same result as the general one.
         #[test]
         fn ascii_is_folded_as_everything_is(typed in "[ -~]{0,40}") {
             let folded: String = typed.nfc().flat_map(char::to_lowercase).nfc().collect();

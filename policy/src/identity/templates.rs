@@ -1,10 +1,10 @@
-//! Where in a path or a host name somebody is named.
+//! Finds the name of a user, tenant or domain in a path or a host name.
 
 use super::archive_key::ArchiveKey;
 use super::domains::{Arrival, Domains};
 use serde::Serialize;
 
-/// What a name is the name of.
+/// What kind of key a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Naming {
@@ -17,7 +17,7 @@ pub enum Naming {
 }
 
 impl Naming {
-    /// The key of what is called `typed`; `None` for a name that no archive can have.
+    /// The key for the name `typed`; `None` for a name that no archive can have.
     pub fn key(self, typed: &[u8], domains: &Domains, arrival: Arrival<'_>) -> Option<ArchiveKey> {
         match self {
             Self::User => domains.user(typed, arrival),
@@ -27,7 +27,7 @@ impl Naming {
     }
 }
 
-/// `/dav/{user}/`: literal segments and one that names somebody. Matches every path that begins so.
+/// `/dav/{user}/`: literal segments and one placeholder. Matches every path that begins with them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathTemplate {
     before: Vec<String>,
@@ -68,7 +68,7 @@ impl PathTemplate {
         Some(Self { before: literals(before)?, names, after: literals(rest.get(1..)?)? })
     }
 
-    /// What `path`, in its normal form, names.
+    /// The name that `path`, in its normal form, contains.
     pub fn find<'p>(&self, path: &'p str) -> Option<(Naming, &'p str)> {
         let mut segments = path.strip_prefix('/')?.split('/');
         let mut next_is =
@@ -90,7 +90,7 @@ impl Serialize for PathTemplate {
     }
 }
 
-/// Which hosts name somebody: one that is somebody's, or `{tenant}.example.com`.
+/// Which host names name somebody: a fixed one, or a pattern such as `{tenant}.example.com`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HostTemplate {
@@ -102,7 +102,7 @@ pub enum HostTemplate {
         #[serde(serialize_with = "shown_key")]
         key: ArchiveKey,
     },
-    /// What stands between these two names somebody.
+    /// The text between these two is the name.
     Many {
         /// Before it.
         before: String,
@@ -131,7 +131,7 @@ impl HostTemplate {
         })
     }
 
-    /// Whom `host`, in lower case and without its port, names.
+    /// The key that `host`, in lower case and without a port, names.
     pub fn find(&self, host: &str, domains: &Domains, arrival: Arrival<'_>) -> Option<ArchiveKey> {
         match self {
             Self::One { host: wanted, key } => (host == wanted).then(|| key.clone()),

@@ -15,7 +15,7 @@ pub(super) fn source_hash(candidates: &[Candidate<'_>], source: IpAddr) -> Optio
     let scored = with_weight.map(|(at, candidate)| {
         let seed = xxh3_64_with_seed(candidate.name.as_bytes(), 0);
         let hash = xxh3_64_with_seed(&source.octets(), seed);
-        // Into the open unit interval; the logarithm makes the weights count in proportion.
+        // Map to the open unit interval; the logarithm makes the choice proportional to the weights.
         let unit = (hash as f64 + 1.0) / (u64::MAX as f64 + 2.0);
         (at, -candidate.weight / unit.ln())
     });

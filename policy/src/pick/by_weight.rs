@@ -1,10 +1,10 @@
-//! By the sessions that members have for their weight.
+//! By the number of sessions in proportion to the weight.
 
 use super::{Candidate, by_turn};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The fewest sessions for its weight, the new one counted in. Those without any are equals, and equals take
-/// turns by weight.
+/// The member with the fewest sessions in proportion to its weight, counting the new one. Members without sessions are
+/// considered equal, and equal members take turns by weight.
 pub(super) fn least_sessions(candidates: &[Candidate<'_>], turn: u64) -> Option<usize> {
     let weighing = candidates.iter().filter(|candidate| candidate.weight > 0.0);
     let least = weighing.map(load).min_by(f64::total_cmp)?;
@@ -18,7 +18,7 @@ pub(super) fn least_sessions(candidates: &[Candidate<'_>], turn: u64) -> Option<
     by_turn::round_robin(&equals, turn)
 }
 
-/// The one with fewer sessions of two that are drawn by weight.
+/// Draws two members by weight and chooses the one with fewer sessions.
 pub(super) fn random_two(candidates: &[Candidate<'_>], turn: u64) -> Option<usize> {
     let draw = |which: u8| {
         let mut seed = turn.to_le_bytes().to_vec();

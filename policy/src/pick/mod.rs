@@ -1,4 +1,4 @@
-//! Which member of an array a new session goes to. Pure: what is known goes in, a position comes out.
+//! Which member of an array a new session goes to. Pure: takes facts, and returns an index.
 
 mod by_source;
 mod by_turn;
@@ -15,7 +15,7 @@ pub enum Balance {
     LeastSessions,
     /// In turn, by weight.
     RoundRobin,
-    /// The one with fewer sessions of two drawn by weight.
+    /// Of two members drawn by weight, the one with fewer sessions.
     RandomTwo,
     /// By the client's address, with as few changes as possible when members come and go.
     SourceHash,
@@ -28,22 +28,22 @@ pub enum Balance {
 pub struct Candidate<'n> {
     /// Its name, the same on all nodes.
     pub name: &'n str,
-    /// Its share against the others'; above 0, or it is never chosen.
+    /// Its share relative to the others. If it is not above 0, the member is never chosen.
     pub weight: f64,
     /// Its sessions now.
     pub sessions: u32,
 }
 
-/// What tells one choice from the next.
+/// What differs from one choice to the next.
 #[derive(Debug, Clone, Copy)]
 pub struct Draw {
-    /// How many choices there were before.
+    /// How many choices were made before.
     pub turn: u64,
     /// The client.
     pub source: IpAddr,
 }
 
-/// Chooses one of `candidates`, which stand in the operator's order. `None` where none has any weight.
+/// Chooses one of `candidates`, which are in the operator's order. `None` if none of them has any weight.
 pub fn choose(balance: Balance, candidates: &[Candidate<'_>], draw: Draw) -> Option<usize> {
     match balance {
         Balance::First => candidates.iter().position(|candidate| candidate.weight > 0.0),

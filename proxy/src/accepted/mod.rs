@@ -1,9 +1,9 @@
-//! What every accepted connection has or needs, whatever is spoken on it.
+//! What every accepted connection has or needs, whatever protocol is spoken on it.
 
-mod farewell;
+mod lingering_close;
 mod proxy_header;
 
-pub(crate) use farewell::farewell;
+pub(crate) use lingering_close::lingering_close;
 
 use crate::active::ListenerContext;
 use crate::session::{By, Cause, Ended, Stage};
@@ -21,7 +21,7 @@ pub(crate) struct Accepted {
     pub(crate) local: SocketAddr,
 }
 
-/// Both ends of a connection: as accepted, or as a PROXY header tells.
+/// Both ends of a connection: as accepted, or as a PROXY header says.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ends {
     pub(crate) client: SocketAddr,
@@ -29,12 +29,12 @@ pub(crate) struct Ends {
     pub(crate) local: SocketAddr,
 }
 
-/// The places that a connection has.
-pub(crate) struct Places {
+/// The slots that a connection occupies.
+pub(crate) struct Slots {
     /// Among all connections.
     pub(crate) connection: Connected,
     /// Among those that are not relayed yet.
-    pub(crate) door: Option<Slot>,
+    pub(crate) before_login: Option<Slot>,
 }
 
 /// A connection's place among all, and on its worker.
@@ -54,13 +54,13 @@ impl Connected {
     }
 }
 
-/// The address by itself: IPv4 has another form on sockets of IPv6.
+/// The address in its own form: on IPv6 sockets, IPv4 addresses look different.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Reads the PROXY header where the listener demands one. `ends` are the client's
-/// address and the one that it connected to; the header tells better.
+/// Reads the PROXY header if the listener demands one. `ends` are the client's address and the one that it connected
+/// to; those in the header take precedence.
 ///
 /// # Errors
 /// [`Ended`], when there is no header to trust.

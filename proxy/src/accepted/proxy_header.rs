@@ -6,13 +6,13 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use usher_config::snapshot::Limits;
-use usher_wire::proxy_header::{Progress, Reader, Told};
+use usher_wire::proxy_header::{HeaderInfo, Progress, Reader};
 
-/// There is no header to trust.
+/// There is no trustworthy header.
 pub(crate) struct Untrusted;
 
-/// Reads the header that one of `senders` sent: the client's address and the one it connected to, or nothing
-/// where the sender speaks for itself.
+/// Reads the header that one of `senders` sent: the client's address and the one that it connected to, or nothing if
+/// the sender speaks for itself.
 pub(crate) async fn read(
     tcp: &mut TcpStream,
     senders: &[IpNet],
@@ -28,8 +28,8 @@ pub(crate) async fn read(
         let mut buf = [0; 256];
         loop {
             match reader.progress().map_err(|_| Untrusted)? {
-                Progress::Done(Told::Local) => return Ok(None),
-                Progress::Done(Told::Proxied { source, destination }) => {
+                Progress::Done(HeaderInfo::Local) => return Ok(None),
+                Progress::Done(HeaderInfo::Proxied { source, destination }) => {
                     return Ok(Some((source, destination)));
                 }
                 Progress::Need(most) => {

@@ -1,4 +1,4 @@
-//! The audit log: each change, by whom, from where. When stands in every line of the log.
+//! The audit log: each change, by whom and from where. Every log line has a timestamp already.
 
 use super::guard::Caller;
 use crate::log::AUDIT;
@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use std::convert::Infallible;
 
-/// Longest name that is written down, in characters.
+/// Longest name that is recorded, in characters.
 const NAME_CAP: usize = 64;
 
 /// The header in which the command line says who runs it.
@@ -20,7 +20,7 @@ pub(super) struct Author {
 }
 
 impl Author {
-    /// Writes a change down.
+    /// Records a change.
     pub(super) fn did(&self, what: &str, on: &str, why: &str) {
         tracing::info!(
             target: AUDIT,
@@ -41,7 +41,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Author {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let caller = parts.extensions.get::<Caller>();
         let claimed = parts.headers.get(OPERATOR).and_then(|name| name.to_str().ok());
-        // Over TCP everybody is the holder of the token; what they call themselves is written down as such.
+        // Over TCP everybody is just the holder of the token; the name that they claim is recorded as such.
         let name = match (caller, claimed) {
             (Some(Caller::Socket { uid, .. }), Some(name)) => {
                 format!("{} (uid {uid})", name.chars().take(NAME_CAP).collect::<String>())

@@ -1,4 +1,4 @@
-//! Hosts, members and holds, as they stand.
+//! The state of hosts, members and holds.
 
 use super::Context;
 use super::State;
@@ -36,8 +36,8 @@ pub(super) async fn hosts(context: State) -> Json<Vec<Backend>> {
     Json(all(&context, &context.fleet.roster()))
 }
 
-/// Those called `name`: a machine may be a host and a member of several arrays.
-#[utoipa::path(get, path = "/v1/hosts/{name}", operation_id = "getHost", responses((status = 200, description = "Done.", body = Vec<Backend>), (status = 404, description = "There is no such thing.")))]
+/// The backends called `name`: a machine may be a host and a member of several arrays.
+#[utoipa::path(get, path = "/v1/hosts/{name}", operation_id = "getHost", responses((status = 200, description = "Done.", body = Vec<Backend>), (status = 404, description = "Not found.")))]
 pub(super) async fn host(context: State, Path(name): Path<String>) -> Result<Json<Vec<Backend>>, Refusal> {
     let mut found = all(&context, &context.fleet.roster());
     found.retain(|backend| backend.name.eq_ignore_ascii_case(&name));
@@ -92,7 +92,7 @@ fn all(context: &Context, roster: &Roster) -> Vec<Backend> {
     backends
 }
 
-/// Says of each service how many use it.
+/// Counts the sessions of each service.
 fn count_sessions(context: &Context, backends: &mut [Backend]) {
     let mut counts: HashMap<(Option<String>, String, Service), u32> = HashMap::new();
     context.sessions.for_each(|session| {
@@ -204,7 +204,7 @@ fn holds_of(standing: &Standing) -> Vec<Hold> {
     operator.into_iter().chain(boot).chain(agent).chain(health).collect()
 }
 
-/// How far a drain has come.
+/// The progress of a drain.
 pub(super) fn drain(progress: Progress) -> Drain {
     Drain {
         kind: progress.kind.name().to_owned(),

@@ -1,4 +1,4 @@
-//! Drain, stop, start, reload. Each is on the disk before it is answered.
+//! Drain, stop, start, reload. A change is on disk before the request is answered.
 
 use super::audit::Author;
 use super::error::Refusal;
@@ -18,16 +18,16 @@ use usher_backends::roster::HoldKind;
 /// Longest deadline of a drain, in seconds.
 const LONGEST: u64 = 365 * 24 * 60 * 60;
 
-/// Runs `work`, which takes its time or waits for the disk, where it keeps nobody from being served.
+/// Runs `work`, which may take long or wait for the disk, where it does not delay anyone.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Refusal::internal(&error)))
 }
 
-/// No new sessions; those that are there finish, quiet ones first.
+/// Allows no new sessions; existing ones finish, quiet ones first.
 #[utoipa::path(post, path = "/v1/hosts/{name}/drain", operation_id = "drainHost", request_body = Reason,
-    responses((status = 202, description = "Accepted: it is on the disk, and goes on from here."), (status = 404, description = "There is no such thing."), (status = 507, description = "The disk is full; nothing has changed.")))]
+    responses((status = 202, description = "Accepted: it has been saved, and continues in the background."), (status = 404, description = "Not found."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn drain(
     context: State,
     author: Author,
@@ -37,9 +37,9 @@ pub(super) async fn drain(
     hold(&context, author, name, HoldKind::Drain, reason).await
 }
 
-/// No new sessions; those that are there end at once, between two responses where possible.
+/// Allows no new sessions; existing ones end at once, between two responses if possible.
 #[utoipa::path(post, path = "/v1/hosts/{name}/stop", operation_id = "stopHost", request_body = Reason,
-    responses((status = 202, description = "Accepted: it is on the disk, and goes on from here."), (status = 404, description = "There is no such thing."), (status = 507, description = "The disk is full; nothing has changed.")))]
+    responses((status = 202, description = "Accepted: it has been saved, and continues in the background."), (status = 404, description = "Not found."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn stop(
     context: State,
     author: Author,
@@ -60,7 +60,7 @@ async fn hold(
     let context = context.clone();
     let configured = context.config.load().snapshot.server.drain_deadline;
     if deadline_seconds.is_some_and(|seconds| seconds > LONGEST) {
-        return Err(Refusal::bad(format!("a deadline is at most {LONGEST} seconds, a year")));
+        return Err(Refusal::bad(format!("a deadline may be at most {LONGEST} seconds (one year)")));
     }
     let deadline = deadline_seconds.map_or(configured, Duration::from_secs);
     let name = name.to_ascii_lowercase();
@@ -75,9 +75,9 @@ async fn hold(
     .await
 }
 
-/// Takes drain, stop and boot holds back.
+/// Removes drain, stop and boot holds.
 #[utoipa::path(post, path = "/v1/hosts/{name}/start", operation_id = "startHost",
-    responses((status = 200, description = "Done.", body = Started), (status = 404, description = "There is no such thing."), (status = 507, description = "The disk is full; nothing has changed.")))]
+    responses((status = 200, description = "Done.", body = Started), (status = 404, description = "Not found."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn start(
     context: State,
     author: Author,
@@ -94,11 +94,11 @@ pub(super) async fn start(
     .await
 }
 
-/// Reads the configuration file anew; waits for what comes of it.
-#[utoipa::path(post, path = "/v1/reload", operation_id = "reload", responses((status = 200, description = "Done.", body = Reloaded), (status = 422, description = "The configuration has faults; the former one stays.", body = Reloaded)))]
+/// Reloads the configuration file, and waits for the result.
+#[utoipa::path(post, path = "/v1/reload", operation_id = "reload", responses((status = 200, description = "Done.", body = Reloaded), (status = 422, description = "The configuration has faults; the previous one stays in force.", body = Reloaded)))]
 pub(super) async fn reload(context: State, author: Author) -> Result<(StatusCode, Json<Reloaded>), Refusal> {
     let reloads = context.reloads.clone();
-    // Goes on and is written down also where whoever asked does not wait for it.
+    // Continues and is recorded even if whoever asked does not wait.
     let asking = tokio::spawn(async move {
         let (request, answer) = oneshot::channel();
         reloads.send(request).await.ok()?;
@@ -107,7 +107,8 @@ pub(super) async fn reload(context: State, author: Author) -> Result<(StatusCode
         Some(reloaded)
     });
     let reloaded = asking.await.ok().flatten();
-    let reloaded = reloaded.ok_or_else(|| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "usher stops"))?;
+    let reloaded =
+        reloaded.ok_or_else(|| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "usher is stopping"))?;
     let status = if reloaded.applied { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     Ok((status, Json(reloaded)))
 }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use usher_policy::ArchiveKey;
 use utoipa::IntoParams;
 
-/// Entries in one answer at most.
+/// Most entries in one answer.
 const PAGE: u32 = 1000;
 
 #[derive(Deserialize, IntoParams)]
@@ -22,9 +22,9 @@ const PAGE: u32 = 1000;
 pub(super) struct Which {
     /// Only those on this host.
     host: Option<String>,
-    /// Only those behind this key.
+    /// Only those after this key.
     after: Option<String>,
-    /// So many at most, and never more than 1,000.
+    /// At most this many, and never more than 1,000.
     limit: Option<u32>,
 }
 
@@ -44,20 +44,20 @@ pub(super) async fn list(context: State, Query(which): Query<Which>) -> Result<J
 }
 
 /// The entry of exactly this key.
-#[utoipa::path(get, path = "/v1/directory/{key}", operation_id = "getUser", responses((status = 200, description = "Done.", body = Entry), (status = 404, description = "There is no such thing.")))]
+#[utoipa::path(get, path = "/v1/directory/{key}", operation_id = "getUser", responses((status = 200, description = "Done.", body = Entry), (status = 404, description = "Not found.")))]
 pub(super) async fn show(context: State, Path(typed): Path<String>) -> Result<Json<Entry>, Refusal> {
     let context = context.0.clone();
     blocking(move || {
         let key = key(&context, &typed)?;
         let found = context.directory.get(&key)?;
-        found.map(view).map(Json).ok_or_else(|| Refusal::unknown(format!("{key} is on no host")))
+        found.map(view).map(Json).ok_or_else(|| Refusal::unknown(format!("{key} is not on any host")))
     })
     .await
 }
 
 /// Puts a key on a host.
 #[utoipa::path(put, path = "/v1/directory/{key}", operation_id = "setUser", request_body = Home,
-    responses((status = 200, description = "Done.", body = Former), (status = 400, description = "The request makes no sense; `error` says why."), (status = 404, description = "There is no such thing."), (status = 507, description = "The disk is full; nothing has changed.")))]
+    responses((status = 200, description = "Done.", body = Former), (status = 400, description = "The request is invalid; `error` says why."), (status = 404, description = "Not found."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn set(
     context: State,
     author: Author,
@@ -79,7 +79,7 @@ pub(super) async fn set(
 
 /// Removes a key.
 #[utoipa::path(delete, path = "/v1/directory/{key}", operation_id = "removeUser",
-    responses((status = 200, description = "Done.", body = Former), (status = 400, description = "The request makes no sense; `error` says why."), (status = 507, description = "The disk is full; nothing has changed.")))]
+    responses((status = 200, description = "Done.", body = Former), (status = 400, description = "The request is invalid; `error` says why."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn remove(
     context: State,
     author: Author,
@@ -95,17 +95,17 @@ pub(super) async fn remove(
     .await
 }
 
-/// Writes down what the command line has done to the directory by itself.
+/// Records what the command line has changed in the directory directly.
 #[utoipa::path(post, path = "/v1/changes", operation_id = "noteChange", request_body = Change,
-    responses((status = 204, description = "It is written down.")))]
+    responses((status = 204, description = "It has been recorded.")))]
 pub(super) async fn note(author: Author, JsonBody(change): JsonBody<Change>) -> StatusCode {
     author.did(change.what.name(), &change.on, &change.why);
     StatusCode::NO_CONTENT
 }
 
-/// Makes the logins of a key wait, while its archive is moved.
+/// Makes the logins of a key wait while its archive is moved.
 #[utoipa::path(post, path = "/v1/directory/{key}/hold", operation_id = "holdUser", request_body = Reason,
-    responses((status = 200, description = "Done."), (status = 400, description = "The request makes no sense; `error` says why."), (status = 507, description = "The disk is full; nothing has changed.")))]
+    responses((status = 200, description = "Done."), (status = 400, description = "The request is invalid; `error` says why."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn hold(
     context: State,
     author: Author,
@@ -123,9 +123,9 @@ pub(super) async fn hold(
     .await
 }
 
-/// Lets the logins of a key go on.
+/// Lets the logins of a key continue.
 #[utoipa::path(delete, path = "/v1/directory/{key}/hold", operation_id = "releaseUser",
-    responses((status = 200, description = "Done."), (status = 404, description = "There is no such thing."), (status = 507, description = "The disk is full; nothing has changed.")))]
+    responses((status = 200, description = "Done."), (status = 404, description = "Not found."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn release(
     context: State,
     author: Author,
@@ -135,7 +135,7 @@ pub(super) async fn release(
     blocking(move || {
         let key = key(&context, &typed)?;
         if !context.fleet.release_key(&key)? {
-            return Err(Refusal::unknown(format!("nothing holds {key}")));
+            return Err(Refusal::unknown(format!("there is no hold on {key}")));
         }
         author.did("release user", &key.to_string(), "");
         Ok(StatusCode::OK)
@@ -145,7 +145,7 @@ pub(super) async fn release(
 
 fn key(context: &Context, typed: &str) -> Result<ArchiveKey, Refusal> {
     let key = context.config.load().snapshot.domains.written(typed);
-    key.ok_or_else(|| Refusal::bad(format!("no archive can be named {typed:?}")))
+    key.ok_or_else(|| Refusal::bad(format!("{typed:?} is not a valid name for an archive")))
 }
 
 /// An entry as the API shows it.

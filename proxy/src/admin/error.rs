@@ -1,4 +1,4 @@
-//! What the API answers where it does not do what it was asked.
+//! The API's answers to requests that it does not carry out.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -9,7 +9,7 @@ use usher_backends::roster::{AddedHostFault, FleetError};
 use usher_backends::store::StoreError;
 use utoipa::ToSchema;
 
-/// An answer for people.
+/// An error message for people.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Problem {
     /// What is wrong.
@@ -77,7 +77,7 @@ impl From<DirectoryError> for Refusal {
     }
 }
 
-/// Any path that is none.
+/// Any path that does not exist.
 pub(super) async fn no_such_page() -> Refusal {
-    Refusal::unknown("there is no such page; /openapi.json describes those that are")
+    Refusal::unknown("there is no such page; see /openapi.json for those that exist")
 }

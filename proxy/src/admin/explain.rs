@@ -1,4 +1,4 @@
-//! Why a login goes where it goes, by the same steps that logins take.
+//! Why a login goes where it goes, found by the same steps as a real login.
 
 use super::Context;
 use super::State;
@@ -23,14 +23,14 @@ use utoipa::IntoParams;
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Login {
-    /// The name, as it is typed.
+    /// The name as typed.
     user: String,
     /// The client's address.
     #[param(value_type = Option<String>)]
     from: Option<IpAddr>,
     /// The listener's protocol: `imap`, `imaps` or `https`.
     protocol: Option<String>,
-    /// The address of usher's that the client connects to, for bare names.
+    /// usher's address that the client connects to, for bare names.
     #[param(value_type = Option<String>)]
     local: Option<IpAddr>,
     /// The name that the client asks for with SNI, for bare names.
@@ -38,7 +38,7 @@ pub(super) struct Login {
 }
 
 /// Why a login of `user` goes where it goes.
-#[utoipa::path(get, path = "/v1/explain", operation_id = "explain", params(Login), responses((status = 200, description = "Done.", body = Explanation), (status = 400, description = "The request makes no sense; `error` says why.")))]
+#[utoipa::path(get, path = "/v1/explain", operation_id = "explain", params(Login), responses((status = 200, description = "Done.", body = Explanation), (status = 400, description = "The request is invalid; `error` says why.")))]
 pub(super) async fn explain(
     context: State,
     Query(login): Query<Login>,
@@ -50,7 +50,7 @@ pub(super) async fn explain(
 fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
     let setting = context.config.load();
     let arrival = Arrival { local: login.local, server_name: login.server_name.as_deref() };
-    // As requests name it: a tenant or a whole domain as well.
+    // A tenant or a whole domain can be asked for too, as in requests.
     let domains = &setting.snapshot.domains;
     let key = match login.user.starts_with("tenant:") || login.user.starts_with('@') {
         true => domains.written(&login.user),
@@ -72,11 +72,11 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
         entry: None,
         source: context.router.source().to_owned(),
         age_seconds: None,
-        rule: format!("no access rules are configured: logins from {from} are let in"),
+        rule: format!("no access rules are configured: logins from {from} are allowed"),
         moving: None,
         host: None,
         listeners,
-        outcome: "refused as a wrong password is: no archive can be called so".to_owned(),
+        outcome: "refused like a wrong password: no archive can have this name".to_owned(),
     };
     let Some(key) = key else { return Ok(told) };
     let by_http = login.protocol.as_deref() == Some(Protocol::Https.name());
@@ -85,7 +85,7 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
     let (placement, is_remembered) = match answer {
         Answer::Placed { placement, is_remembered } => (placement, is_remembered),
         Answer::Nobody => {
-            "refused as a wrong password is: the directory has no entry for it".clone_into(&mut told.outcome);
+            "refused like a wrong password: the directory has no entry for it".clone_into(&mut told.outcome);
             return Ok(told);
         }
         Answer::Failed(error) => {
@@ -116,15 +116,18 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
     Ok(told)
 }
 
-/// What a client gets where nobody serves it: after a while, and at once.
+/// What a client gets if nobody serves it: after a while, and at once.
 struct Replies {
     service: Service,
     held: &'static str,
     at_once: &'static str,
 }
 
-const IMAP: Replies =
-    Replies { service: Service::Imap, held: "waits, then is told of an outage", at_once: "BYE at once" };
+const IMAP: Replies = Replies {
+    service: Service::Imap,
+    held: "waits, then is told that the archive is unavailable",
+    at_once: "BYE at once",
+};
 const HTTP: Replies = Replies { service: Service::Http, held: "503", at_once: "503" };
 
 fn outcome(host: &Host, replies: &Replies) -> String {
@@ -135,11 +138,11 @@ fn outcome(host: &Host, replies: &Replies) -> String {
     }
     match standing.state(service) {
         ServiceState::Up if host.config.max_sessions.is_some_and(|most| standing.leases() >= most) => {
-            format!("{held}: {name} has as many sessions as it may have")
+            format!("{held}: {name} has reached its limit of sessions")
         }
         ServiceState::Up => format!("goes to {name}"),
         ServiceState::Returning => {
-            format!("goes to {name}, at once or after a moment: it has just come back")
+            format!("goes to {name}, possibly after a short wait: it has just come back")
         }
         ServiceState::Stopped => format!("{at_once}: {name} is stopped"),
         ServiceState::Unhealthy => {

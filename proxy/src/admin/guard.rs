@@ -1,8 +1,7 @@
 //! Who may ask for what.
 //!
-//! On the socket the file's permissions have decided. Over TCP changes need the token, and so does reading
-//! beyond loopback. Pages of other origins get nothing: a browser on the operator's machine is not the
-//! operator.
+//! On the socket, the permissions of the file decide. Over TCP, changes need the token, and so does reading from beyond
+//! loopback. Pages of other origins get nothing: a browser on the operator's machine is not the operator.
 
 use super::error::Refusal;
 use super::{BODY_CAP, Context};
@@ -17,7 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Shortest token in octets.
+/// Shortest token in bytes.
 const TOKEN_MIN: usize = 16;
 
 /// Who asks.
@@ -48,7 +47,7 @@ impl std::fmt::Display for Caller {
     }
 }
 
-/// The token, as its digest: comparing digests takes the same time wherever two tokens differ.
+/// A digest of the token: comparing digests takes the same time wherever two tokens differ.
 pub(crate) struct Token(Digest);
 
 /// Why there is no token.
@@ -56,7 +55,9 @@ pub(crate) struct Token(Digest);
 pub(crate) enum TokenError {
     #[error("{path}: {source}")]
     Unreadable { path: PathBuf, source: std::io::Error },
-    #[error("{path}: a token has at least {TOKEN_MIN} characters; write one with: openssl rand -hex 32")]
+    #[error(
+        "{path}: a token must have at least {TOKEN_MIN} characters; create one with: openssl rand -hex 32"
+    )]
     Short { path: PathBuf },
 }
 
@@ -114,28 +115,28 @@ impl Judged {
 fn judge(context: &Context, request: &Request) -> Result<(), Judged> {
     let headers = request.headers();
     if is_cross_origin(headers) {
-        return Err(Judged::forbidden("pages of other origins may not ask"));
+        return Err(Judged::forbidden("requests from pages of other origins are not allowed"));
     }
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     match request.extensions().get::<Caller>() {
         Some(Caller::Socket { .. }) => {}
-        // What load balancers ask is nobody's secret.
+        // What load balancers ask is no secret.
         Some(Caller::Tcp { .. }) if matches!(request.uri().path(), "/livez" | "/readyz") => {}
         Some(Caller::Tcp { peer, local }) => {
             let near = is_loopback(peer.ip()) && is_loopback(local.ip());
             if !(has_token(context, headers) || (near && reads && is_plain_host(headers))) {
-                let error = "this needs the token of [admin] token_file: Authorization: Bearer …";
+                let error = "this requires the token from [admin] token_file: Authorization: Bearer …";
                 return Err(Judged {
                     refusal: Refusal::new(StatusCode::UNAUTHORIZED, error),
                     needs_token: true,
                 });
             }
         }
-        None => return Err(Judged::forbidden("nobody knows who asks")),
+        None => return Err(Judged::forbidden("the caller is unknown")),
     }
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if length.is_some_and(|length: u64| length > BODY_CAP as u64) {
-        let error = format!("a request has at most {BODY_CAP} octets");
+        let error = format!("a request may have at most {BODY_CAP} bytes");
         return Err(Judged {
             refusal: Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error),
             needs_token: false,
@@ -164,7 +165,7 @@ fn is_cross_origin(headers: &HeaderMap) -> bool {
     foreign || site.is_some_and(|site| !matches!(site, "same-origin" | "none"))
 }
 
-/// A name in `Host` could be one that a page has made to mean this machine.
+/// A name in `Host` could be one that a page has made resolve to this machine.
 fn is_plain_host(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else { return false };
     let bare = host.rsplit_once(':').map_or(host, |(bare, port)| match port.parse::<u16>() {

@@ -22,7 +22,7 @@ use utoipa::IntoParams;
 
 /// Adds a host. The body has the keys of `[[instance_host]]`.
 #[utoipa::path(post, path = "/v1/hosts", operation_id = "addHost", request_body = Object,
-    responses((status = 201, description = "It is there now."), (status = 400, description = "The request makes no sense; `error` says why."), (status = 409, description = "It cannot be so as things are."), (status = 507, description = "The disk is full; nothing has changed.")))]
+    responses((status = 201, description = "The host has been added."), (status = 400, description = "The request is invalid; `error` says why."), (status = 409, description = "It conflicts with the current state."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn add(
     context: State,
     author: Author,
@@ -34,7 +34,7 @@ pub(super) async fn add(
 
 /// Changes keys of a host that was added at run time; `null` removes one.
 #[utoipa::path(patch, path = "/v1/hosts/{name}", operation_id = "changeHost", request_body = Object,
-    responses((status = 200, description = "Done."), (status = 400, description = "The request makes no sense; `error` says why."), (status = 404, description = "There is no such thing."), (status = 409, description = "It cannot be so as things are."), (status = 507, description = "The disk is full; nothing has changed.")))]
+    responses((status = 200, description = "Done."), (status = 400, description = "The request is invalid; `error` says why."), (status = 404, description = "Not found."), (status = 409, description = "It conflicts with the current state."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn set(
     context: State,
     author: Author,
@@ -43,7 +43,9 @@ pub(super) async fn set(
 ) -> Result<StatusCode, Refusal> {
     let name = name.to_ascii_lowercase();
     if changes.get("name").is_some_and(|other| *other != name.as_str()) {
-        return Err(Refusal::bad("a host keeps its name: users are found by it; add another and move them"));
+        return Err(Refusal::bad(
+            "a host cannot be renamed, because users are assigned to it by name; add another host and move them",
+        ));
     }
     let asked = context.0.clone();
     let former = blocking(move || Ok(asked.fleet.definition(&name)?)).await?;
@@ -58,7 +60,7 @@ pub(super) async fn set(
             (Value::Null, _) => {
                 keys.shift_remove(&key);
             }
-            // Keys of an inner table are changed one by one as well.
+            // Keys of an inner table are changed individually, too.
             (Value::Object(inner), Some(Value::Object(former))) => {
                 former.extend(inner);
                 former.retain(|_, value| !value.is_null());
@@ -86,7 +88,7 @@ async fn put(
         if let ImapProbe::Login { password_file, .. } = &config.health.imap {
             let origin = HostOrigin::Added { since: 0, by: author.name.clone() };
             let secrets_dir = context.config.load().snapshot.admin.secrets_dir.clone();
-            // Tried now, so that whoever adds the host hears of it.
+            // Tried now, so that whoever adds the host learns of a fault.
             secret::read(password_file, &origin, secrets_dir.as_deref())
                 .map_err(|fault| Refusal::bad(fault.to_string()))?;
         }
@@ -99,7 +101,7 @@ async fn put(
     .await
 }
 
-/// The host, checked by the same rules as one of the file, and its section of it.
+/// The host, checked by the same rules as one in the file, and its section of the file.
 fn read(keys: Map<String, Value>) -> Result<(InstanceHost, String), Refusal> {
     let bad = |error: &dyn std::fmt::Display| Refusal::bad(error.to_string());
     let host = toml::Value::try_from(Value::Object(keys)).map_err(|error| bad(&error))?;
@@ -113,14 +115,14 @@ fn read(keys: Map<String, Value>) -> Result<(InstanceHost, String), Refusal> {
 
 #[derive(Deserialize, IntoParams)]
 pub(super) struct Removal {
-    /// Even where the directory has users there.
+    /// Remove it even if the directory has users there.
     #[serde(default)]
     force: bool,
 }
 
-/// Removes a host that was added at run time. Its sessions go on; nobody new gets there.
+/// Removes a host that was added at run time. Its sessions continue; it gets no new ones.
 #[utoipa::path(delete, path = "/v1/hosts/{name}", operation_id = "removeHost", params(Removal),
-    responses((status = 204, description = "It is gone."), (status = 404, description = "There is no such thing."), (status = 409, description = "It cannot be so as things are."), (status = 507, description = "The disk is full; nothing has changed.")))]
+    responses((status = 204, description = "The host has been removed."), (status = 404, description = "Not found."), (status = 409, description = "It conflicts with the current state."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn remove(
     context: State,
     author: Author,
@@ -132,7 +134,7 @@ pub(super) async fn remove(
     blocking(move || {
         if !force && context.fleet.roster().host(&name).is_some() && context.directory.names_host(&name)? {
             return Err(Refusal::conflict(format!(
-                "the directory has users on {name}; move them first, or remove it with force: their logins will wait"
+                "the directory has users on {name}; move them first, or use force, and their logins will wait"
             )));
         }
         context.fleet.remove_host(&name)?;

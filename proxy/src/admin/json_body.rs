@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// The body as JSON; an empty one says nothing, as `{}` does.
+/// The body as JSON; an empty one means the same as `{}`.
 pub(super) struct JsonBody<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
@@ -20,7 +20,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
             Refusal::new(rejection.into_response().status(), text)
         })?;
         let text = if body.is_empty() { b"{}" } else { body.as_ref() };
-        // A list would do for any members in their order.
+        // Serde would accept a list in place of any object.
         let read = serde_json::from_slice(text)
             .and_then(|object: Map<String, Value>| serde_json::from_value(Value::Object(object)));
         read.map(Self).map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("the body: {error}")))

@@ -1,8 +1,7 @@
 //! The admin API: JSON over HTTP, on a Unix socket for everything and on a TCP address for reading. Health and
 //! metrics pages are part of it.
 //!
-//! It reads the roster and the session table like everybody else, and changes things only through their
-//! owners.
+//! It reads the roster and the session table like everything else, and changes things only through their owners.
 
 #![allow(unused_qualifications)] // in what the attributes of utoipa expand to
 
@@ -48,7 +47,7 @@ use usher_backends::directory::Directory;
 use usher_backends::health::Health;
 use usher_backends::roster::{AdmissionCounter, Fleet};
 
-/// Longest body of a request, in octets.
+/// Longest body of a request, in bytes.
 pub(crate) const BODY_CAP: usize = 64 * 1024;
 
 /// What all handlers share.
@@ -73,7 +72,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// What is served by `acceptor` and taken down by `drainer`.
+    /// Collects what handlers need from `acceptor` and `drainer`.
     fn new(
         acceptor: &Acceptor,
         drainer: Arc<Drainer>,

@@ -12,13 +12,13 @@ pub(crate) struct Status {
     pub(crate) name: String,
     /// Seconds since its start.
     pub(crate) uptime_seconds: u64,
-    /// Whether it stops.
+    /// Whether it is stopping.
     pub(crate) stopping: bool,
     /// Connections that are open.
     pub(crate) connections: u32,
     /// Sessions.
     pub(crate) sessions: usize,
-    /// Logins that wait for hosts that are out.
+    /// Logins that wait for hosts that are out of service.
     pub(crate) held_logins: u32,
     /// Most hosts time out at once; the last good state is kept.
     pub(crate) checker_suspected: bool,
@@ -64,7 +64,7 @@ pub(crate) struct ServiceView {
     pub(crate) state: String,
     /// The share of new sessions that it takes, at most 1.
     pub(crate) share: f64,
-    /// Sessions and requests that use it now; not told where one login is explained.
+    /// Sessions and requests that use it now; missing if one login is explained.
     #[serde(default)]
     pub(crate) sessions: Option<u32>,
     /// When it was last checked, in seconds since 1970.
@@ -73,9 +73,9 @@ pub(crate) struct ServiceView {
     pub(crate) check_seconds: Option<f64>,
     /// Why the last check failed.
     pub(crate) fault: Option<String>,
-    /// Its capabilities before login, as far as checks have learnt them.
+    /// Its capabilities before login, if checks have seen them.
     pub(crate) capabilities: Option<String>,
-    /// When its certificate ends, in seconds since 1970, as far as checks have learnt it.
+    /// When its certificate expires, in seconds since 1970, if checks have seen it.
     pub(crate) certificate_ends: Option<i64>,
 }
 
@@ -158,7 +158,7 @@ pub(crate) struct Session {
     pub(crate) doing: String,
     /// Seconds since it began.
     pub(crate) seconds: u32,
-    /// Seconds without an octet.
+    /// Seconds without a byte.
     pub(crate) idle_seconds: u32,
 }
 
@@ -171,10 +171,10 @@ pub(crate) struct Sessions {
     pub(crate) sessions: Vec<Session>,
 }
 
-/// How many a change concerned.
+/// How many sessions a change affected.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Count {
-    /// So many.
+    /// Their number.
     pub(crate) count: usize,
 }
 
@@ -182,15 +182,15 @@ pub(crate) struct Count {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Reason {
-    /// Why, for those who find it so.
+    /// The reason, for others to see.
     #[serde(default)]
     pub(crate) why: String,
-    /// Seconds until the rest is ended; by default `drain_deadline`.
+    /// Seconds until the remaining sessions are ended; by default `drain_deadline`.
     #[serde(default)]
     pub(crate) deadline_seconds: Option<u64>,
 }
 
-/// What starting a host came to.
+/// The result of starting a host.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Started {
     /// What still holds it: `agent`, `health`.
@@ -215,7 +215,7 @@ pub(crate) struct Entry {
 pub(crate) struct Entries {
     /// In the order of keys.
     pub(crate) entries: Vec<Entry>,
-    /// What to ask for next with `after`; `None`: this was the last page.
+    /// The value of `after` for the next page; missing on the last page.
     pub(crate) next: Option<String>,
 }
 
@@ -239,9 +239,9 @@ pub(crate) struct Former {
 pub(crate) struct Explanation {
     /// What was typed.
     pub(crate) typed: String,
-    /// The key that it becomes; `None`: no archive can be called so.
+    /// The key that it becomes; missing if no archive can have this name.
     pub(crate) key: Option<String>,
-    /// The key of its domain, which is looked up where the key has no entry of its own.
+    /// The key of its domain, which is looked up if the key has no entry of its own.
     pub(crate) domain: Option<String>,
     /// The entry that decides.
     pub(crate) entry: Option<Entry>,
@@ -255,7 +255,7 @@ pub(crate) struct Explanation {
     pub(crate) moving: Option<KeyHold>,
     /// The host as it stands.
     pub(crate) host: Option<Backend>,
-    /// The listeners that the login can come by.
+    /// The listeners that the login can use.
     pub(crate) listeners: Vec<String>,
     /// What would happen now, in a sentence.
     pub(crate) outcome: String,

@@ -43,19 +43,19 @@ use utoipa::{Modify, OpenApi};
 )]
 struct Document;
 
-/// What holds for every operation.
+/// What applies to every operation.
 struct Everywhere;
 
 impl Modify for Everywhere {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
         document.components.get_or_insert_default().add_security_scheme("token", token);
-        // Over TCP the token is asked for; over the socket, who may open it may ask.
+        // Over TCP the token is required; over the socket, whoever may open it may ask.
         let none = SecurityRequirement::default();
         document.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new()), none]);
         let refused = || {
             ResponseBuilder::new()
-                .description("It is not done; `error` says why.")
+                .description("The request was refused; `error` says why.")
                 .content("application/json", Content::new(Some(Ref::from_schema_name("Problem"))))
                 .build()
         };

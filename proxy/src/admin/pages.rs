@@ -8,14 +8,14 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::Value;
 
-/// The process lives.
+/// Whether the process is alive.
 #[utoipa::path(get, path = "/livez", operation_id = "livez", responses((status = 200, description = "Done.")))]
 pub(super) async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// usher takes connections; fails as soon as it stops.
-#[utoipa::path(get, path = "/readyz", operation_id = "readyz", responses((status = 200, description = "Done."), (status = 503, description = "usher stops.")))]
+/// Whether usher accepts connections; fails as soon as it is stopping.
+#[utoipa::path(get, path = "/readyz", operation_id = "readyz", responses((status = 200, description = "Done."), (status = 503, description = "usher is stopping.")))]
 pub(super) async fn readyz(context: State) -> (StatusCode, &'static str) {
     match context.shutdown.is_announced() {
         true => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
@@ -32,7 +32,7 @@ pub(super) async fn metrics(context: State) -> Result<impl IntoResponse, Refusal
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page))
 }
 
-/// The configuration in force, with all defaults. It names files that hold secrets, and holds none.
+/// The active configuration, with all defaults. It names files that contain secrets, and contains none itself.
 #[utoipa::path(get, path = "/v1/config", operation_id = "getConfig", responses((status = 200, description = "Done.", body = Object)))]
 pub(super) async fn config(context: State) -> Json<Value> {
     Json(serde_json::to_value(&context.config.load().snapshot).unwrap_or(Value::Null))

@@ -1,4 +1,4 @@
-//! What the page for Prometheus shows beside what was counted: the state of everything, as it is when it is asked for.
+//! What the Prometheus page shows in addition to counters: the current state of everything, read at scrape time.
 
 use super::Context;
 use crate::metrics::{Page, names};

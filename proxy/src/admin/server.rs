@@ -18,18 +18,18 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 use usher_backends::directory::Directory;
 
-/// Connections at a time, over TCP and the socket each.
+/// Concurrent connections, over TCP and over the socket each.
 const CONNECTIONS: usize = 256;
-/// For the headers of a request.
+/// Time for the headers of a request.
 const HEADERS: Duration = Duration::from_secs(10);
-/// After an error of the system's, before the next try.
+/// Wait after a system error before the next attempt.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// Why the API cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdminError {
     /// Another process serves it.
-    #[error("{0}: another usher serves here; stop it, or give this one its own [admin] socket")]
+    #[error("{0}: another usher is already serving here; stop it, or give this one its own [admin] socket")]
     Taken(PathBuf),
     /// The socket cannot be had.
     #[error("[admin] socket {path}: {source}")]
@@ -52,7 +52,7 @@ pub(crate) enum AdminError {
     Token(#[source] TokenError),
 }
 
-/// The API while it is served; its socket goes with it.
+/// The API while it is being served; its socket is removed when this is dropped.
 pub(crate) struct Admin {
     socket: PathBuf,
 }
@@ -92,13 +92,13 @@ impl Admin {
     }
 }
 
-/// Binds the socket for its owner and group alone. What a former process has left is removed, unless somebody
-/// answers there.
+/// Binds the socket for its owner and group alone. A leftover of a previous process is removed, unless somebody answers
+/// there.
 fn bind_socket(path: &Path) -> Result<UnixListener, AdminError> {
     let failed = |source| AdminError::Socket { path: path.to_owned(), source };
     if let Ok(there) = std::fs::symlink_metadata(path) {
         if !there.file_type().is_socket() {
-            let source = std::io::Error::other("there is a file that is no socket");
+            let source = std::io::Error::other("there is a file that is not a socket");
             return Err(failed(source));
         }
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
@@ -106,7 +106,7 @@ fn bind_socket(path: &Path) -> Result<UnixListener, AdminError> {
         }
         std::fs::remove_file(path).map_err(failed)?;
     }
-    // Made under a name that nobody knows, so that it has its permissions before anybody can open it.
+    // Created under a name that nobody knows, so that its permissions are set before anybody can open it.
     let hidden = path.with_extension(format!("{}.new", std::process::id()));
     let _ = std::fs::remove_file(&hidden);
     let listener = UnixListener::bind(&hidden).map_err(failed)?;
@@ -165,7 +165,7 @@ async fn converse(
     let service = TowerToHyperService::new(router.layer(axum::Extension(caller)));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        // Nobody keeps a place by doing nothing.
+        // Nobody occupies a connection by doing nothing.
         .keep_alive(false)
         .header_read_timeout(HEADERS)
         .serve_connection(TokioIo::new(stream), service);

@@ -12,20 +12,20 @@ use axum::extract::Query;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-/// Sessions in one answer at most, unless more are asked for.
+/// Most sessions in one answer, unless more are asked for.
 const PAGE: usize = 1000;
 
-/// Which sessions; conditions are and-ed.
+/// Which sessions; all conditions must hold.
 #[derive(Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Filter {
     /// Those of this key, as the directory has it.
     user: Option<String>,
-    /// Those that go to the machine called so.
+    /// Those on the machine of this name.
     host: Option<String>,
     /// The one with this id.
     id: Option<String>,
-    /// So many at most.
+    /// At most this many.
     limit: Option<usize>,
     /// Also logins that wait for their host.
     all: Option<bool>,
@@ -49,11 +49,11 @@ impl std::fmt::Display for Filter {
     }
 }
 
-/// Names as the table has them, whatever case they are written in.
+/// Converts names to the form used in the table, whatever case they are written in.
 fn normalised(context: &State, mut filter: Filter) -> Result<Filter, Refusal> {
     if let Some(user) = &filter.user {
         let key = context.config.load().snapshot.domains.written(user);
-        let key = key.ok_or_else(|| Refusal::bad(format!("no archive can be named {user:?}")))?;
+        let key = key.ok_or_else(|| Refusal::bad(format!("{user:?} is not a valid name for an archive")))?;
         filter.user = Some(key.to_string());
     }
     if let Some(host) = &mut filter.host {
@@ -78,21 +78,21 @@ pub(super) async fn list(context: State, Query(filter): Query<Filter>) -> Result
 
 /// Ends the sessions that match, with a goodbye between two responses where possible.
 #[utoipa::path(delete, path = "/v1/sessions", operation_id = "kickSessions", params(Filter),
-    responses((status = 200, description = "Done.", body = Count), (status = 400, description = "The request makes no sense; `error` says why.")))]
+    responses((status = 200, description = "Done.", body = Count), (status = 400, description = "The request is invalid; `error` says why.")))]
 pub(super) async fn kick(
     context: State,
     author: Author,
     Query(filter): Query<Filter>,
 ) -> Result<Json<Count>, Refusal> {
     if filter.user.is_none() && filter.host.is_none() && filter.id.is_none() {
-        return Err(Refusal::bad("say whose sessions: user, host or id"));
+        return Err(Refusal::bad("specify which sessions: user, host or id"));
     }
     if filter.limit.is_some() {
-        return Err(Refusal::bad("all that match are ended; there is no limit"));
+        return Err(Refusal::bad("`limit` is not supported here: all matching sessions are ended"));
     }
     let filter = normalised(&context, filter)?;
     let on = filter.to_string();
-    // Whoever waits for a host that is held has no session yet that could be ended.
+    // Whoever waits for a host that is held does not have a session yet that could be ended.
     let all = filter.all == Some(true);
     let count = drain::kick(&context.sessions, move |session| {
         filter.includes(session) && (all || session.doing() != Doing::Connecting)

@@ -1,4 +1,4 @@
-//! What looks after things while connections are served.
+//! Background tasks that run while connections are served.
 
 use super::sweep::sweep;
 use crate::https;
@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use usher_backends::directory::Directory;
 
-/// Between two times at which metrics are tidied up.
+/// Interval at which metrics are tidied up.
 const TIDY: Duration = Duration::from_secs(5);
-/// Between two looks at the memory that is left.
+/// Interval at which memory is checked.
 const MEMORY: Duration = Duration::from_millis(500);
-/// Between two looks at what other processes have changed in the directory.
+/// Interval at which changes by other processes to the directory are checked.
 const FOLLOW: Duration = Duration::from_millis(500);
 
 /// Starts all of it.
@@ -44,11 +44,11 @@ async fn watch_memory(acceptor: Arc<Acceptor>) {
     }
 }
 
-/// Forgets what other processes change in the directory.
+/// Follows what other processes change in the directory, and forgets it.
 async fn follow_directory(directory: Arc<Directory>) {
     loop {
         let followed = directory.clone();
-        // One that cannot be read is told where logins ask it.
+        // A directory that cannot be read is reported where logins need it.
         let _ = tokio::task::spawn_blocking(move || followed.follow_changes()).await;
         tokio::time::sleep(FOLLOW).await;
     }

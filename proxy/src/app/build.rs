@@ -1,4 +1,4 @@
-//! Builds the parts and joins them.
+//! Builds the parts and connects them.
 
 use super::error::RunError;
 use super::report::Reporter;
@@ -38,7 +38,7 @@ pub(crate) struct Parts {
     pub(crate) health: Arc<Health>,
 }
 
-/// Builds everything for `snapshot` and what was `read` of the files that it names.
+/// Builds everything from `snapshot` and what was `read` from the files that it names.
 pub(crate) fn build(
     snapshot: Snapshot,
     read: Read,
@@ -48,7 +48,7 @@ pub(crate) fn build(
     let state_dir = snapshot.server.state_dir.clone();
     let web = Web::open(&state_dir, &workers);
     let directory = Arc::new(Directory::remembering(&state_dir, snapshot.limits.remembered_placements)?);
-    // From here on: before the first look-up, so that nothing of what is remembered has to be forgotten for it.
+    // Start following before the first look-up, so that nothing remembered has to be forgotten at once.
     let _ = directory.follow_changes();
     let metrics = Arc::new(Metrics::new()?);
     let observer: Arc<dyn Observer> = Arc::new(Reporter(metrics.clone()));
@@ -113,7 +113,7 @@ pub(crate) fn build(
     Ok(Parts { acceptor, drainer, directory, fleet, health })
 }
 
-/// A runtime on a thread of its own, so that looking after many hosts keeps no session waiting.
+/// A runtime on its own thread, so that supervising many hosts delays no session.
 fn apart() -> std::io::Result<Handle> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();

@@ -1,4 +1,4 @@
-//! Why usher does not serve.
+//! Why usher cannot serve.
 
 use crate::admin;
 use crate::load::{ConfigError, TlsSetupError};
@@ -20,28 +20,28 @@ pub(crate) enum RunError {
     /// `state.db` cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What `state.db` keeps cannot be read, or there is no TLS towards hosts.
+    /// The contents of `state.db` cannot be read, or TLS with hosts cannot be set up.
     #[error(transparent)]
     Fleet(#[from] FleetError),
-    /// No TLS towards clients.
+    /// TLS with clients cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsSetupError),
-    /// No tickets.
+    /// There are no keys for TLS tickets.
     #[error("TLS tickets: {0}")]
     Tickets(#[from] rustls::Error),
     /// `state_dir` cannot be used.
     #[error(transparent)]
     StateDir(#[from] StateDirError),
-    /// No certificate of its own.
+    /// usher's own certificate is missing.
     #[error(transparent)]
     Identity(#[from] SelfMadeError),
-    /// Nothing can be counted.
+    /// Metrics cannot be set up.
     #[error("metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
     /// The admin API cannot be served.
     #[error(transparent)]
     Admin(#[from] admin::AdminError),
-    /// The system refuses something else.
+    /// Another error of the system.
     #[error("{0}")]
     System(#[from] std::io::Error),
 }

@@ -1,4 +1,4 @@
-//! The process: from a configuration to the last connection's end.
+//! The process: from a configuration to the end of the last connection.
 
 mod background;
 mod build;
@@ -27,31 +27,31 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use usher_backends::state_dir::StateDir;
 
-/// Reloads that may wait; those beyond wait to wait.
+/// Reloads that may be queued; senders of further ones have to wait.
 const RELOADS: usize = 16;
 
 /// Where the configuration is, and how it is followed.
 struct Following {
     path: PathBuf,
-    /// What was read, where changes of it are to be followed.
+    /// What was read, if changes to it are to be followed.
     watched: Option<Content>,
     ticketer: Arc<dyn ProducesTickets>,
 }
 
-/// Serves until it is told to stop; with `watched`, changed files are reloaded.
+/// Serves until it is told to stop; with `watched`, changed files cause a reload.
 ///
 /// # Errors
 /// [`RunError`], before anything is served.
 pub(crate) fn run(config: Config, watched: bool) -> Result<(), RunError> {
-    // Before the certificates are read: what changes from here on is seen to have changed.
+    // Before the certificates are read, so that changes from here on are noticed.
     let watched = watched.then(|| reload::content(config.text().as_bytes(), &config.snapshot));
     let read = config.certificates(None)?;
     let admin = &config.snapshot.admin.socket;
     let state_dir = config.snapshot.server.state_dir.clone();
-    // Before anything is looked at there, and until the end.
+    // Before anything there is read, and until the end.
     let (_alone, tightened) = StateDir::take(&state_dir, admin.parent() == Some(&state_dir))?;
     for path in tightened {
-        tracing::warn!(path = %path.display(), "was open to other users of this machine; it is closed to them now");
+        tracing::warn!(path = %path.display(), "was accessible to other users of this machine; its permissions have been tightened");
     }
     descriptors::raise_limit(config.snapshot.limits.connections);
     let workers = Workers::start()?;
@@ -59,7 +59,7 @@ pub(crate) fn run(config: Config, watched: bool) -> Result<(), RunError> {
     let following = Following { path: config.path().to_owned(), watched, ticketer: tls::ticket_keys()? };
     secrets_are_readable(&config.snapshot)?;
     let parts = build(config.snapshot, read, workers, &following.ticketer)?;
-    // For everything but connections: the admin API, reloads and what looks after things.
+    // For everything but connections: the admin API, reloads and background tasks.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(Box::pin(serve(parts, bound, following)))?;
     end(runtime);
@@ -71,7 +71,7 @@ async fn serve(parts: Parts, bound: Vec<Bound>, following: Following) -> Result<
     let mut signals = Signals::new()?;
     let hangups = signal(SignalKind::hangup())?;
     let (reloads, requests) = mpsc::channel(RELOADS);
-    // Before anybody can be served, so that whoever sees usher serve can ask it.
+    // Before anybody can be served, so that whoever sees usher serving can query it.
     let _socket = Admin::serve(&acceptor, drainer.clone(), directory.clone(), reloads.clone())?;
     let mut sockets = Sockets::default();
     let listeners = acceptor.config.load().snapshot.listeners.clone();
@@ -97,7 +97,7 @@ async fn serve(parts: Parts, bound: Vec<Bound>, following: Following) -> Result<
     if let Asked::AtOnce = signals.next().await {
         return Ok(());
     }
-    // Whoever asks before they connect hears of it first.
+    // Those who ask before they connect are told first.
     acceptor.shutdown.announce();
     let delay = acceptor.config.load().snapshot.server.stop_delay;
     if !delay.is_zero() {
@@ -106,7 +106,7 @@ async fn serve(parts: Parts, bound: Vec<Bound>, following: Following) -> Result<
             asked = signals.next() => if let Asked::AtOnce = asked { return Ok(()) },
         }
     }
-    // Those before login hear of it, and the listening sockets are closed.
+    // Clients before login are told, and the listening sockets are closed.
     acceptor.shutdown.begin();
     let stopped = async {
         if let Ok(sockets) = reloading.await {
@@ -130,7 +130,7 @@ struct Signals {
 
 /// How a signal asks for it.
 enum Asked {
-    /// After sessions have been taken down.
+    /// After sessions have been drained.
     Gently,
     AtOnce,
 }
@@ -153,7 +153,7 @@ impl Signals {
     }
 }
 
-/// Ends the runtime and whatever still runs on it; those who were to hear of the stop have been waited for.
+/// Ends the runtime and whatever is still running on it. Those who had to be told of the stop have been waited for.
 fn end(runtime: Runtime) {
     runtime.shutdown_timeout(Duration::from_millis(100));
 }

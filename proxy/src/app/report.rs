@@ -1,4 +1,4 @@
-//! What happens with backends, written down and counted.
+//! Logs and counts what happens with backends.
 
 use crate::metrics::Metrics;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ impl Observer for Reporter {
     fn connect_failed(&self, host: &str, fault: &ConnectFault) {
         let (stage, cause) = (fault.stage.name(), &fault.cause);
         if matches!(cause, Cause::Full) {
-            // The operator's word, and no failure of the host's.
+            // What the operator has configured, and not a failure of the host.
             tracing::warn!(host, stage, %cause, "instance host full");
             return;
         }
@@ -36,13 +36,17 @@ impl Observer for Reporter {
             false => tracing::warn!(
                 host,
                 not_after,
-                "the instance host's pinned certificate ends soon; add the pin of its successor"
+                "the instance host's pinned certificate expires soon; add the pin of its successor"
             ),
         }
     }
 
     fn added_host_unusable(&self, host: &str, why: &str) {
-        tracing::error!(host, why, "a host that was added at run time cannot be read; add it anew");
+        tracing::error!(
+            host,
+            why,
+            "the definition of a host that was added at run time cannot be read; add the host again"
+        );
     }
 
     fn probed(&self, id: &BackendId, service: Service, report: &Report) {
@@ -63,14 +67,14 @@ impl Observer for Reporter {
     fn checker_suspected(&self, suspected: bool) {
         match suspected {
             true => tracing::error!(
-                "most hosts time out at once: this machine's network is suspected, the last good state is kept"
+                "most hosts time out at once: suspecting this machine's network, keeping the last good state"
             ),
-            false => tracing::warn!("most hosts answer again: health checks are believed"),
+            false => tracing::warn!("most hosts answer again: health checks are trusted again"),
         }
     }
 
     fn agent_said(&self, id: &BackendId, word: AgentWord) {
         let hold = word.hold().unwrap_or("none");
-        tracing::warn!(host = %id, hold, percent = word.percent, "the agent says otherwise");
+        tracing::warn!(host = %id, hold, percent = word.percent, "the agent reports a new state");
     }
 }

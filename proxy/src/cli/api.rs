@@ -1,4 +1,4 @@
-//! Asks the running usher, over its socket.
+//! Queries the running usher over its socket.
 
 use super::{ConfigArgument, Exit};
 use crate::admin::model::Backend;
@@ -18,7 +18,7 @@ use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use usher_wire::printable::printable;
 
-/// For an answer: changes wait for the disk, reloads for certificates and sockets.
+/// Time for an answer: changes wait for the disk, reloads for certificates and sockets.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How usher is reached.
@@ -39,7 +39,7 @@ pub(super) enum ApiError {
     File { path: PathBuf, source: std::io::Error },
     #[error("{0}: no [admin] socket and no [server] state_dir; name the socket with --socket")]
     NoSocket(PathBuf),
-    #[error("{path}: {source}; does usher run, and may you ask it?")]
+    #[error("{path}: {source}; is usher running, and may you access its socket?")]
     Unreachable { path: PathBuf, source: std::io::Error },
     #[error("{0}")]
     Failed(String),
@@ -50,7 +50,7 @@ pub(super) enum ApiError {
 }
 
 impl ApiError {
-    /// Tells it, and says how the command ends.
+    /// Prints the error and returns the exit code.
     pub(super) fn tell(&self) -> Exit {
         super::complain(&self.to_string());
         match self {
@@ -70,12 +70,12 @@ pub(super) struct Api {
 }
 
 impl Reach {
-    /// By the socket that the configuration names.
+    /// Uses the socket that the configuration names.
     pub(super) fn by(argument: &ConfigArgument) -> Self {
         Self { config: argument.config.clone(), socket: argument.socket.clone() }
     }
 
-    /// Finds the socket; whether somebody serves there is told by the first request.
+    /// Finds the socket; the first request shows whether anybody is serving there.
     pub(super) fn api(&self) -> Result<Api, ApiError> {
         let socket = match &self.socket {
             Some(socket) => socket.clone(),
@@ -94,18 +94,18 @@ impl Reach {
         Ok(Api { socket, runtime })
     }
 
-    /// What names the socket: the option, or the configuration file.
+    /// What determines the socket: the option, or the configuration file.
     pub(super) fn shown(&self) -> &Path {
         self.socket.as_deref().unwrap_or(&self.config)
     }
 }
 
-/// A part of a path or a query, so that whatever is in it stays one part.
+/// Escapes `text` so that it is a single component of a path or a query, whatever it contains.
 pub(super) fn part(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-/// A query of the pairs that have a value.
+/// A query string of the pairs that have a value.
 pub(super) fn query(pairs: &[(&str, Option<&str>)]) -> String {
     let given = pairs.iter().filter_map(|(key, value)| value.map(|value| format!("{key}={}", part(value))));
     let joined: Vec<_> = given.collect();
@@ -113,24 +113,24 @@ pub(super) fn query(pairs: &[(&str, Option<&str>)]) -> String {
 }
 
 impl Api {
-    /// Waits for something else than the API.
+    /// Waits for something other than the API.
     pub(super) fn wait_for<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
     }
 
-    /// Asks for something that is shown to people.
+    /// Requests something to be shown to people.
     pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
         let mut value = self.exact(path)?;
         make_printable(&mut value);
         serde_json::from_value(value).map_err(|error| ApiError::Failed(error.to_string()))
     }
 
-    /// Asks for something that programs read: what others have written is in it as they wrote it.
+    /// Requests something for programs: text from others is returned as it was written.
     pub(super) fn exact(&self, path: &str) -> Result<Value, ApiError> {
         self.json(Method::GET, path, None::<&()>)
     }
 
-    /// Asks for something and gives `body` with it.
+    /// Requests something and sends `body` with it.
     pub(super) fn send<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -140,7 +140,7 @@ impl Api {
         self.json(method, path, body)
     }
 
-    /// Asks for a change that has no answer but its success.
+    /// Requests a change whose only answer is its success.
     pub(super) fn change(
         &self,
         method: Method,
@@ -151,7 +151,7 @@ impl Api {
         accepted(status, &bytes)
     }
 
-    /// Asks for a page of text.
+    /// Requests a page of text.
     pub(super) fn text(&self, path: &str) -> Result<String, ApiError> {
         let (status, bytes) = self.ask(Method::GET, path, None::<&()>)?;
         accepted(status, &bytes)?;
@@ -170,7 +170,7 @@ impl Api {
         body: Option<&impl Serialize>,
     ) -> Result<T, ApiError> {
         let (status, bytes) = self.ask(method, path, body)?;
-        // A refused reload answers with what it came to.
+        // A refused reload is answered with its result.
         if status != StatusCode::UNPROCESSABLE_ENTITY {
             accepted(status, &bytes)?;
         }
@@ -226,7 +226,7 @@ fn accepted(status: StatusCode, bytes: &[u8]) -> Result<(), ApiError> {
     Err(ApiError::Refused { status, error })
 }
 
-/// Escapes in every text of `value` what others may have written into it and a terminal would obey.
+/// Escapes whatever others may have written into the strings of `value` and a terminal would obey.
 fn make_printable(value: &mut Value) {
     match value {
         Value::String(text) => {
@@ -245,13 +245,14 @@ pub(super) fn print_json(api: &Api, path: &str) -> Result<Exit, ApiError> {
     Ok(print_value(&api.exact(path)?))
 }
 
-/// Prints `value` as JSON, in which everything that a terminal would obey is escaped.
+/// Prints `value` as JSON, escaping everything that a terminal would obey.
 fn print_value(value: &Value) -> Exit {
     match serde_json::to_string_pretty(value) {
         Ok(text) => {
             let mut shown = String::with_capacity(text.len() + 1);
             for c in text.chars() {
-                // Outside of texts JSON has line ends and blanks only; within, serde has escaped the rest of ASCII.
+                // Outside strings, JSON contains only line ends and blanks; within them, serde has escaped the rest of
+                // ASCII.
                 if c == '\n' || printable(c.encode_utf8(&mut [0; 4])).len() == c.len_utf8() {
                     shown.push(c);
                 } else {

@@ -9,7 +9,7 @@ use usher_config::fault::{render, render_warnings};
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArgument,
-    /// Take warnings for faults.
+    /// Treat warnings as faults.
     #[arg(long)]
     strict: bool,
 }

@@ -1,4 +1,4 @@
-//! `usher dns`: the records that lead mail clients here, as lines of a zone file.
+//! `usher dns`: the records that direct mail clients here, as lines of a zone file.
 
 use super::{ConfigArgument, Exit, print};
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ pub(super) fn dns(argument: &ConfigArgument) -> Exit {
 fn records(snapshot: &Snapshot) -> String {
     let name = &snapshot.server.name;
     let mut out = String::new();
-    // Writing to a text does not fail.
+    // Writing to a string does not fail.
     let mut line = |owner: &str, kind: &str, what: &str| {
         let _ = writeln!(out, "{owner:<40} {TTL} IN {kind:<5} {what}");
     };
@@ -44,7 +44,7 @@ fn records(snapshot: &Snapshot) -> String {
         let listener = snapshot.listeners.iter().find(|listener| listener.protocol() == protocol)?;
         Some(listener.address.port())
     };
-    // In front of an archive they would take mail clients from the mail server.
+    // For an archive alone, they would draw mail clients away from the mail server.
     let Some(setup) = &snapshot.client_setup else { return out };
     for domain in snapshot.domains.names() {
         // "." says that there is no such service (RFC 6186 section 3.4).
@@ -65,9 +65,9 @@ fn records(snapshot: &Snapshot) -> String {
     out
 }
 
-/// The addresses by which this machine reaches others; nothing is sent to find out.
+/// The addresses from which this machine reaches others; nothing is sent to find out.
 fn own_addresses() -> BTreeSet<IpAddr> {
-    // Addresses for documentation, in networks that nobody has.
+    // Documentation addresses, in networks that nobody has.
     let routes = [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")];
     let own = routes.into_iter().filter_map(|(any, there)| {
         let socket = UdpSocket::bind(any).ok()?;

@@ -11,7 +11,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 use usher_config::shown;
 
-/// Between two looks at the progress.
+/// Interval at which the progress is checked.
 const LOOK: Duration = Duration::from_millis(200);
 
 #[derive(Args)]
@@ -20,10 +20,10 @@ pub(super) struct StopArguments {
     reach: Reach,
     /// The host or member.
     host: String,
-    /// Why, for those who find it so.
+    /// The reason, for others to see.
     #[arg(long, default_value = "")]
     why: String,
-    /// Wait until no session is left, and show how far it has come.
+    /// Wait until no session is left, and show the progress.
     #[arg(long)]
     wait: bool,
 }
@@ -32,7 +32,7 @@ pub(super) struct StopArguments {
 pub(super) struct DrainArguments {
     #[command(flatten)]
     stop: StopArguments,
-    /// When the rest is ended, such as 10m; by default drain_deadline.
+    /// Time after which the remaining sessions are ended, such as 10m; by default drain_deadline.
     #[arg(long, value_name = "TIME", value_parser = time)]
     deadline: Option<Duration>,
 }
@@ -66,7 +66,7 @@ fn hold(arguments: &StopArguments, verb: &'static str, deadline: Option<Duration
         if arguments.wait { wait(&api, machine(&arguments.host)) } else { Ok(None) }
     });
     match done {
-        Ok(None) => print(&format!("{}: {verb} begun; usher status shows how far it is\n", arguments.host)),
+        Ok(None) => print(&format!("{}: {verb} started; usher status shows its progress\n", arguments.host)),
         Ok(Some(drain)) if drain.left == 0 => {
             let took = span(drain.passed_seconds as u64);
             print(&format!("{}: {} sessions ended in {took}\n", arguments.host, drain.began_with))
@@ -83,10 +83,10 @@ fn wait(api: &Api, host: &str) -> Result<Option<Drain>, ApiError> {
     let bar = progress_bar();
     loop {
         let found = api.backends(host)?;
-        // Somebody has started it again: its drain is gone.
+        // Somebody has started it again, and its drain is gone.
         let Some(drain) = found.into_iter().find_map(|backend| backend.drain) else {
             bar.finish_and_clear();
-            return Err(ApiError::Failed(format!("{host} was started meanwhile")));
+            return Err(ApiError::Failed(format!("{host} has been started again")));
         };
         bar.set_length(u64::from(drain.began_with));
         bar.set_position(u64::from(drain.began_with.saturating_sub(drain.left)));

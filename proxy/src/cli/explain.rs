@@ -14,7 +14,7 @@ use usher_wire::printable::printable_lines;
 pub(super) struct Arguments {
     #[command(flatten)]
     reach: Reach,
-    /// The name, as it is typed.
+    /// The name as typed.
     user: String,
     /// The client's address.
     #[arg(long, value_name = "ADDRESS")]
@@ -22,7 +22,7 @@ pub(super) struct Arguments {
     /// The listener's protocol.
     #[arg(long, value_name = "P")]
     protocol: Option<String>,
-    /// The address of usher's that the client connects to.
+    /// usher's address that the client connects to.
     #[arg(long, value_name = "ADDRESS")]
     local: Option<String>,
     /// The name that the client asks for (SNI).
@@ -99,7 +99,7 @@ pub(super) fn reload(arguments: &ReloadArguments) -> Exit {
     if !applied {
         eprintln!("{}", printable_lines(faults.unwrap_or_default().trim_end()));
         eprintln!(
-            "usher: not reloaded; the former configuration stays (asked by {})",
+            "usher: not reloaded; the previous configuration stays in force (asked via {})",
             arguments.reach.shown().display()
         );
         return Exit::Config;

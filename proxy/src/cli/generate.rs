@@ -1,4 +1,4 @@
-//! Shell completions and man pages, made from the command line itself.
+//! Shell completions and man pages, generated from the command line's definition.
 
 use super::{Cli, Exit};
 use clap::{Args, CommandFactory};
@@ -13,7 +13,7 @@ pub(super) struct CompletionArguments {
 
 #[derive(Args)]
 pub(super) struct ManArguments {
-    /// Where the pages are written to, one a command.
+    /// The directory to write the pages to, one per command.
     directory: PathBuf,
 }
 

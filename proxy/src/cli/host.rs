@@ -14,7 +14,7 @@ pub(super) struct Arguments {
     command: Command,
 }
 
-/// Hosts that are added here are kept in state_dir, beside those of the configuration file.
+/// Hosts that are added here are kept in state_dir, in addition to those in the configuration file.
 #[derive(Subcommand)]
 enum Command {
     /// Add a host.
@@ -37,15 +37,15 @@ enum Command {
     Set {
         /// Its name.
         name: String,
-        /// Such as max_sessions=2000 or imap.address=10.0.0.12:993.
+        /// The keys, such as max_sessions=2000 or imap.address=10.0.0.12:993.
         #[arg(value_name = "KEY=VALUE", required = true)]
         keys: Vec<String>,
     },
-    /// Remove a host. Its sessions go on; nobody new gets there.
+    /// Remove a host. Its sessions continue; it gets no new ones.
     Remove {
         /// Its name.
         name: String,
-        /// Even where the directory has users there.
+        /// Remove it even if the directory has users there.
         #[arg(long)]
         force: bool,
     },
@@ -100,7 +100,7 @@ fn set(reach: &Reach, name: &str, keys: &[String]) -> Result<String, ApiError> {
     Ok(format!("{name}: changed\n"))
 }
 
-/// Reads `KEY=VALUE`, where the value is TOML, or a text without quotes; a dot goes into an inner table.
+/// Parses `KEY=VALUE`. The value is TOML, or a string without quotes; a dot descends into an inner table.
 fn assign(into: &mut Map<String, Value>, written: &str) -> Result<(), ApiError> {
     let Some((key, value)) = written.split_once('=') else {
         return Err(ApiError::WrongUse(format!("{written:?} is not KEY=VALUE")));

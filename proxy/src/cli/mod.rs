@@ -1,7 +1,7 @@
 //! The command line: one file a subcommand.
 //!
-//! Exit codes: 0 done; 1 failed; 2 wrong use; 69 something that is needed is not available; 78 the
-//! configuration is at fault.
+//! Exit codes: 0 success; 1 failure; 2 wrong usage; 69 something that is needed is unavailable; 78 the configuration is
+//! at fault.
 
 mod api;
 mod check;
@@ -36,17 +36,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve until SIGTERM; a second one ends at once.
+    /// Serve until SIGTERM; a second one stops at once.
     Serve(serve::Arguments),
-    /// Tell every fault of a configuration file.
+    /// Report every fault in a configuration file.
     Check(check::Arguments),
     /// Write a commented configuration file to start from.
     Init(init::Arguments),
-    /// Say whose archive is where.
+    /// Manage which host has whose archive.
     User(user::Arguments),
     /// Show usher, its hosts and its members at a glance.
     Status(status::Arguments),
-    /// Show everything that is known of hosts and members.
+    /// Show everything that is known about hosts and members.
     Hosts(status::HostsArguments),
     /// Add, change and remove hosts while usher runs.
     Host(host::Arguments),
@@ -54,23 +54,23 @@ enum Command {
     Sessions(sessions::ListArguments),
     /// End sessions, with a goodbye between two responses where possible.
     Kick(sessions::KickArguments),
-    /// Take a host out: no new sessions, and those that are there finish, quiet ones first.
+    /// Take a host out of service: no new sessions; existing ones finish, quiet ones first.
     Drain(drain::DrainArguments),
-    /// Take a host out at once: its sessions end, and logins are sent away.
+    /// Take a host out of service at once: its sessions end, and logins are turned away.
     Stop(drain::StopArguments),
-    /// Take a host back in.
+    /// Put a host back into service.
     Start(drain::StartArguments),
-    /// Say why a login goes where it goes.
+    /// Explain why a login goes where it goes.
     Explain(explain::Arguments),
-    /// Read the configuration anew, and wait for what comes of it.
+    /// Reload the configuration, and wait for the result.
     Reload(explain::ReloadArguments),
     /// Watch the fleet live.
     Top(top::Arguments),
     /// Look at a server's certificate, and register the server with its pin.
     Pair(pair::Arguments),
-    /// Print the DNS records that lead mail clients here.
+    /// Print the DNS records that direct mail clients here.
     Dns(ConfigArgument),
-    /// Show usher's own certificate towards backends, for them to pin.
+    /// Show the certificate that usher presents to backends, for them to pin.
     Identity(ConfigArgument),
     /// Print completions for a shell.
     Completions(generate::CompletionArguments),
@@ -132,13 +132,13 @@ pub fn main() -> ExitCode {
 }
 
 impl ConfigArgument {
-    /// Loads the file, or tells what is wrong with it.
+    /// Loads the file, or prints what is wrong with it.
     fn load(&self) -> Result<Config, Exit> {
         Config::load(&self.config).map_err(|error| tell(&error))
     }
 }
 
-/// The machine that `shown` names: a member stands as `array/member` where it is shown.
+/// The machine that `shown` names: members are displayed as `array/member`.
 fn machine(shown: &str) -> &str {
     shown.rsplit_once('/').map_or(shown, |(_, name)| name)
 }
@@ -149,7 +149,7 @@ fn who() -> String {
     told.filter(|name| !name.is_empty()).or_else(own_name).unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// The name of this process's user, as the system's list of them has it.
+/// The name of this process's user, from the system's list of users.
 fn own_name() -> Option<String> {
     let uid = rustix::process::getuid().as_raw().to_string();
     let users = std::fs::read_to_string("/etc/passwd").ok()?;
@@ -160,12 +160,12 @@ fn own_name() -> Option<String> {
     })
 }
 
-/// Says on standard error what is wrong. What others have written is in it, and is shown as such.
+/// Prints an error to standard error. Text from others in it is escaped.
 fn complain(error: &str) {
     eprintln!("usher: {}", printable_lines(error));
 }
 
-/// Prints to standard output; a reader that has seen enough, such as `head`, is no failure.
+/// Prints to standard output. A reader that has seen enough, such as `head`, is not a failure.
 fn print(text: &str) -> Exit {
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => Exit::Done,

@@ -13,12 +13,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 use usher_backends::connect::fingerprint;
 use usher_backends::connect::identity::Identity;
-use usher_backends::connect::pair::{Shown, look_at};
+use usher_backends::connect::pair::{Shown, inspect_certificate};
 use usher_backends::state_dir;
 use usher_config::snapshot::BackendTls;
 use usher_wire::printable::printable;
 
-/// For the connection.
+/// Timeout of the connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
@@ -33,17 +33,17 @@ pub(super) struct Arguments {
     /// How TLS begins.
     #[arg(long, value_enum, default_value = "implicit")]
     tls: Tls,
-    /// Compare with this pin instead of asking, sha256:….
+    /// Compare with this pin, sha256:…, instead of asking.
     #[arg(long, value_name = "PIN")]
     fingerprint: Option<String>,
-    /// Compare with this SHA-1 thumbprint, as MailStore shows it, before asking: it finds a certificate and
+    /// Compare with this SHA-1 thumbprint, as MailStore shows it, before asking. It helps to find a certificate, but
     /// proves nothing.
     #[arg(long, value_name = "SHA1")]
     thumbprint: Option<String>,
-    /// Add the pin to those of a host that is known, while its certificate is replaced.
+    /// Add the pin to those of an existing host, while its certificate is being replaced.
     #[arg(long)]
     rotate: bool,
-    /// The certificate to come, before the server shows it.
+    /// The next certificate, before the server uses it.
     #[arg(long, value_name = "CERT.pem", requires = "rotate")]
     next: Option<PathBuf>,
 }
@@ -82,14 +82,14 @@ fn paired(arguments: &Arguments) -> Result<String, ApiError> {
     };
     let address = &arguments.address;
     let shown = api
-        .wait_for(look_at(address, how, PATIENCE))
+        .wait_for(inspect_certificate(address, how, PATIENCE))
         .map_err(|fault| ApiError::Failed(format!("{address}: {fault}")))?;
     eprintln!("{address} shows this certificate:");
     eprintln!("  subject      {}", printable(&shown.subject));
     eprintln!("  issuer       {}", printable(&shown.issuer));
-    eprintln!("  ends         {}", date(shown.not_after));
+    eprintln!("  expires      {}", date(shown.not_after));
     eprintln!("  thumbprint   {} (SHA-1)", shown.thumbprint);
-    // Last, where nothing that the other side has written can stand behind it.
+    // Last, so that nothing written by the other side can come after it.
     eprintln!("  fingerprint  {}", shown.pin);
     let of_address = || address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host).to_owned();
     let name = arguments.name.clone().unwrap_or_else(of_address);
@@ -101,44 +101,42 @@ fn paired(arguments: &Arguments) -> Result<String, ApiError> {
     register(&api, arguments, &name, shown_pin)
 }
 
-/// The pin of a certificate that is to replace the one that is shown.
+/// The pin of a certificate that is to replace the current one.
 fn to_come(arguments: &Arguments, shown: &str) -> Result<Option<String>, ApiError> {
     if let Some(path) = &arguments.next {
         let read = CertificateDer::from_pem_file(path);
-        let certificate =
-            read.map_err(|error| ApiError::WrongUse(format!("{}: no certificate: {error}", path.display())))?;
+        let certificate = read
+            .map_err(|error| ApiError::WrongUse(format!("{}: not a certificate: {error}", path.display())))?;
         return Ok(Some(fingerprint::pin(&certificate).to_string()));
     }
     let given = arguments.fingerprint.as_deref().filter(|_| arguments.rotate).map(normalised);
     Ok(given.filter(|given| given != shown))
 }
 
-/// A fingerprint as pins are written.
+/// A fingerprint in the form in which pins are written.
 fn normalised(fingerprint: &str) -> String {
     let written = fingerprint.strip_prefix("sha256:").unwrap_or(fingerprint);
     let digits: String = written.chars().filter(|c| *c != ':').collect();
     format!("sha256:{}", digits.to_ascii_lowercase())
 }
 
-/// Whether it is the one that the operator means.
+/// Whether it is the certificate that the operator means.
 fn judge(arguments: &Arguments, shown: &Shown) -> Result<(), ApiError> {
     if let Some(thumbprint) = &arguments.thumbprint {
         let digits: String = thumbprint.chars().filter(char::is_ascii_hexdigit).collect();
         if !digits.eq_ignore_ascii_case(&shown.thumbprint) {
-            return Err(refused(
-                "this is another certificate than the one with that thumbprint; nothing was registered",
-            ));
+            return Err(refused("this certificate does not have that thumbprint; nothing was registered"));
         }
     }
     if let Some(fingerprint) = &arguments.fingerprint {
         return if normalised(fingerprint) == shown.pin.to_string() {
             Ok(())
         } else {
-            Err(refused("this is not the certificate with that fingerprint; nothing was registered"))
+            Err(refused("this certificate does not have that fingerprint; nothing was registered"))
         };
     }
     if !std::io::stdin().is_terminal() {
-        return Err(refused("nobody is there to ask; give --fingerprint, read off at the server itself"));
+        return Err(refused("there is nobody to ask; give --fingerprint, as read on the server itself"));
     }
     eprint!("Is this what the server itself shows? [y/N] ");
     let _ = std::io::stderr().flush();
@@ -150,7 +148,7 @@ fn judge(arguments: &Arguments, shown: &Shown) -> Result<(), ApiError> {
     }
 }
 
-/// Adds `pin` to the one in use. Where the server shows another one still, that must be the one in use.
+/// Adds `pin` to the pin in use. If the server still shows another certificate, that must be the pinned one.
 fn rotate(api: &Api, name: &str, shown: Option<&str>, pin: String) -> Result<String, ApiError> {
     let known = api.backends(name)?.into_iter().find(|backend| backend.array.is_none());
     let known = known.ok_or_else(|| refused(format!("there is no host {name:?}")))?;
@@ -161,7 +159,7 @@ fn rotate(api: &Api, name: &str, shown: Option<&str>, pin: String) -> Result<Str
         return Err(refused("the server shows a certificate that is not pinned; nothing was changed"));
     }
     pins.retain(|other| *other != pin);
-    // The one that the server shows now stays, else the youngest.
+    // The one that the server shows now stays, or else the latest.
     pins.reverse();
     pins.sort_by_key(|other| Some(other.as_str()) != shown);
     pins.truncate(1);

@@ -10,13 +10,13 @@ use hyper::Method;
 #[derive(Args)]
 #[group(skip)]
 pub(super) struct Which {
-    /// Those of this user.
+    /// Only those of this user.
     #[arg(long)]
     user: Option<String>,
-    /// Those that go to this host or member.
+    /// Only those on this host or member.
     #[arg(long)]
     host: Option<String>,
-    /// The one with this id.
+    /// Only the one with this id.
     #[arg(long)]
     id: Option<String>,
 }
@@ -39,7 +39,7 @@ pub(super) struct ListArguments {
     reach: Reach,
     #[command(flatten)]
     which: Which,
-    /// So many at most.
+    /// Show at most this many.
     #[arg(long, default_value = "1000")]
     limit: usize,
     /// As JSON.

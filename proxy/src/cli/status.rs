@@ -20,7 +20,7 @@ pub(super) struct Arguments {
 pub(super) struct HostsArguments {
     #[command(flatten)]
     reach: Reach,
-    /// Only those called so.
+    /// Only those of this name.
     name: Option<String>,
     /// As JSON.
     #[arg(long)]
@@ -38,7 +38,7 @@ pub(super) fn status(arguments: &Arguments) -> Exit {
     shown.unwrap_or_else(|error| error.tell())
 }
 
-/// usher in a few lines.
+/// A summary of usher in a few lines.
 pub(super) fn headline(status: &Status) -> String {
     let state = if status.stopping { "stopping" } else { "serving" };
     let mut text = format!(
@@ -52,7 +52,7 @@ pub(super) fn headline(status: &Status) -> String {
     );
     if status.checker_suspected {
         text.push_str(
-            "most hosts time out at once: the last good state is kept; look at this machine's network\n",
+            "most hosts time out at once: the last good state is kept; check this machine's network\n",
         );
     }
     for hold in &status.moving {
@@ -90,20 +90,20 @@ fn full_name(backend: &Backend) -> String {
     }
 }
 
-/// How many use a service, and what bounds them.
+/// The number of sessions of a service, and what limits them.
 fn sessions(backend: &Backend, count: u32) -> String {
     match (&backend.drain, backend.max_sessions) {
         (Some(drain), _) if drain.left > 0 => {
             let eta =
                 drain.estimate_seconds.map_or(String::new(), |left| format!(", {} to go", span(left as u64)));
-            format!("{count}; {} of {} of the host left{eta}", drain.left, drain.began_with)
+            format!("{count}; {} of the host's {} sessions left{eta}", drain.left, drain.began_with)
         }
         (_, Some(most)) => format!("{count} (at most {most})"),
         (_, None) => count.to_string(),
     }
 }
 
-/// What holds this service: the machine as a whole, or health this service alone.
+/// What holds this service: holds on the whole machine, and health's on this service alone.
 fn why(backend: &Backend, service: &str) -> String {
     let holds = backend.holds.iter().filter(|hold| hold.hold != "health" || hold.kind == service);
     holds.map(hold).collect::<Vec<_>>().join("; ")
@@ -158,7 +158,7 @@ fn details(backend: &Backend) -> String {
             let _ = writeln!(text, "    capabilities: {capabilities}");
         }
         if let Some(ends) = service.certificate_ends {
-            let _ = writeln!(text, "    its certificate ends {}", date(ends));
+            let _ = writeln!(text, "    its certificate expires {}", date(ends));
         }
     }
     text

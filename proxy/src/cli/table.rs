@@ -1,4 +1,4 @@
-//! Tables that people like to read: columns as wide as they need to be.
+//! Tables for people to read, with columns as wide as they need to be.
 
 use console::{Alignment, measure_text_width, pad_str};
 
@@ -35,7 +35,7 @@ impl std::fmt::Display for Table {
     }
 }
 
-/// Seconds as people say them.
+/// A number of seconds as people would write it.
 pub(super) fn span(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds}s"),
@@ -45,7 +45,7 @@ pub(super) fn span(seconds: u64) -> String {
     }
 }
 
-/// A moment as RFC 3339 has it, UTC.
+/// A moment in RFC 3339 format, in UTC.
 pub(super) fn date(seconds: i64) -> String {
     match x509_parser::time::ASN1Time::from_timestamp(seconds) {
         Ok(time) => {

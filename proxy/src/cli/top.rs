@@ -8,7 +8,7 @@ use clap::Args;
 use console::Term;
 use std::time::{Duration, Instant};
 
-/// Between two pictures.
+/// Interval between two refreshes.
 const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
@@ -17,7 +17,7 @@ pub(super) struct Arguments {
     reach: Reach,
 }
 
-/// What is counted, to show how fast it grows.
+/// What is counted, to show its rate of growth.
 #[derive(Clone, Copy)]
 struct Counted {
     at: Instant,
@@ -40,8 +40,8 @@ fn watch(api: &Api) -> Result<Exit, ApiError> {
         if !term.is_term() {
             return Ok(print(&text));
         }
-        // In one piece, so that nothing flickers. Nothing of the terminal is changed that Ctrl-C would have to
-        // put back.
+        // Written in one piece, so that nothing flickers. No terminal settings are changed that Ctrl-C would have to
+        // restore.
         let _ = term.clear_screen();
         let _ = term.write_str(&format!("{text}\nCtrl-C: quit\n"));
         std::thread::sleep(LOOK);

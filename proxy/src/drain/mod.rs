@@ -1,9 +1,8 @@
-//! Taking sessions down without cutting anything off: a host's for its maintenance, or all of them when
-//! usher stops.
+//! Ends sessions without cutting anything off: those of a host for its maintenance, or all of them when usher stops.
 //!
-//! Who is quiet goes first, evenly over the goodbye window, so that clients do not all come back at once. A
-//! command that is under way may finish until the deadline. Then everybody is told goodbye at the next
-//! response end, and whoever has none is ended.
+//! Quiet sessions go first, spread over the goodbye window, so that clients do not all come back at once. A running
+//! command may finish until the deadline. After it, every session is told goodbye at its next response end, and those
+//! that reach none are cut off.
 
 mod progress;
 
@@ -18,21 +17,21 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use usher_backends::roster::{Fleet, HoldKind};
 
-/// Between two looks at the sessions that are left.
+/// Interval at which the remaining sessions are checked.
 const LOOK: Duration = Duration::from_millis(50);
-/// For responses that are under way when a session is told goodbye.
+/// Time for responses in progress when a session is told goodbye.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Whose sessions go.
+/// Whose sessions are ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Whose {
-    /// Everybody's: usher stops.
+    /// All sessions: usher is stopping.
     All,
-    /// Those of the machine called so.
+    /// Those on the machine of this name.
     Host(String),
 }
 
-/// Takes sessions down.
+/// Ends sessions.
 pub(crate) struct Drainer {
     pub(crate) config: Arc<CurrentConfig>,
     pub(crate) fleet: Arc<Fleet>,
@@ -49,8 +48,7 @@ impl Whose {
         }
     }
 
-    /// How many sessions are left: those that hold a lease, also where their place in the table is not known
-    /// yet.
+    /// How many sessions are left: those that hold a lease, even if their place in the table is not known yet.
     fn left(&self, drainer: &Drainer) -> u32 {
         match self {
             Self::All => u32::try_from(drainer.sessions.len()).unwrap_or(u32::MAX),
@@ -64,7 +62,7 @@ impl Whose {
         }
     }
 
-    /// Whether the reason is still there: an operator may have thought better of it.
+    /// Whether the reason still applies: an operator may have changed their mind.
     fn is_meant(&self, drainer: &Drainer) -> bool {
         match self {
             Self::All => true,
@@ -77,8 +75,8 @@ impl Whose {
     }
 }
 
-/// Begins to drain or to stop the machine called `name`, which an operator holds by now. A former drain of it
-/// ends with this.
+/// Begins to drain or stop the machine called `name`, which an operator is already holding. This ends a previous drain
+/// of it.
 pub(crate) fn begin(drainer: &Arc<Drainer>, name: &str, kind: HoldKind, deadline: Duration) {
     let whose = Whose::Host(name.to_owned());
     let deadline = if kind == HoldKind::Stop { Duration::ZERO } else { deadline };
@@ -95,7 +93,7 @@ pub(crate) fn begin(drainer: &Arc<Drainer>, name: &str, kind: HoldKind, deadline
     });
 }
 
-/// Stops usher: waits for those before login, who hear of it by themselves, and takes the sessions down.
+/// Stops usher: waits for connections before login, which end by themselves, and ends the sessions.
 pub(crate) async fn stop(drainer: &Arc<Drainer>) {
     let (deadline, farewell) = {
         let active = drainer.config.load();
@@ -112,15 +110,15 @@ pub(crate) async fn stop(drainer: &Arc<Drainer>) {
         "stopping: waiting for sessions"
     );
     take_down(drainer, &Whose::All, Why::Stopping, &drain).await;
-    // What the last responses have left in buffers is still on its way.
+    // What the last responses have left in buffers is still being sent.
     let until = Instant::now() + farewell + GRACE;
     while drainer.admission.connections.count() > 0 && Instant::now() < until {
         sleep(LOOK).await;
     }
 }
 
-/// Takes the sessions of `whose` down. Returns once none is left, or all have been told to end and had time
-/// for it, or an operator has thought better of it.
+/// Ends the sessions of `whose`. Returns once none is left, or all have been told to end and have had time to, or an
+/// operator has changed their mind.
 async fn take_down(drainer: &Drainer, whose: &Whose, why: Why, drain: &Drain) {
     let limits = drainer.config.load().snapshot.limits.clone();
     let begun = Instant::now();
@@ -136,12 +134,12 @@ async fn take_down(drainer: &Drainer, whose: &Whose, why: Why, drain: &Drain) {
         if left == 0 || now >= last + limits.farewell + GRACE {
             return;
         }
-        // A login that waits for a host that is drained has its own end to wait for.
+        // A login that waits for a drained host has a deadline of its own.
         let waits = |session: &Session| why == Why::Drained && session.doing() == Doing::Connecting;
         let sessions = drainer.sessions.select(|session| whose.includes(session) && !waits(session));
         if now >= last {
             if drain.enter(Phase::Ending) {
-                tracing::warn!(host = drain.name(), sessions = left, "ending the rest");
+                tracing::warn!(host = drain.name(), sessions = left, "ending the remaining sessions");
             }
             sessions.iter().for_each(|session| {
                 session.tell(Order::end(why));
@@ -169,7 +167,7 @@ async fn take_down(drainer: &Drainer, whose: &Whose, why: Why, drain: &Drain) {
     }
 }
 
-/// How many of `all` are to have been told after `passed` of `window`, so that they come back evenly.
+/// How many of `all` should have been told after `passed` of `window`, so that they come back evenly.
 fn share_due(all: u32, passed: Duration, window: Duration) -> u32 {
     if passed >= window {
         return u32::MAX;
@@ -177,8 +175,8 @@ fn share_due(all: u32, passed: Duration, window: Duration) -> u32 {
     (f64::from(all) * passed.as_secs_f64() / window.as_secs_f64()).ceil() as u32
 }
 
-/// Tells the sessions that `chosen` chooses to end with a goodbye, and to end anyway after a while. Returns
-/// how many there were.
+/// Tells the sessions that `chosen` selects to end with a goodbye, and to end anyway after a while. Returns how many
+/// there were.
 pub(crate) fn kick(sessions: &Table, chosen: impl Fn(&Session) -> bool) -> usize {
     let mut sessions = sessions.select(chosen);
     sessions.retain(|session| session.tell(Order::goodbye(Why::Kicked)));

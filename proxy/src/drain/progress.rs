@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use usher_backends::roster::HoldKind;
 
-/// What a drain is busy with.
+/// What a drain is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Phase {
@@ -38,7 +38,7 @@ impl Phase {
     }
 }
 
-/// How far a drain has come.
+/// The progress of a drain.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Progress {
     pub(crate) kind: HoldKind,
@@ -47,9 +47,9 @@ pub(crate) struct Progress {
     pub(crate) began_with: u32,
     /// Sessions that are left.
     pub(crate) left: u32,
-    /// Since its beginning.
+    /// Time since its beginning.
     pub(crate) passed: Duration,
-    /// From its beginning to its deadline.
+    /// Time from its beginning to its deadline.
     pub(crate) deadline: Duration,
     /// How long it will still take at this pace, and never beyond the deadline; `None`: too early to tell.
     pub(crate) estimate: Option<Duration>,
@@ -80,7 +80,7 @@ impl Drain {
         self.left.store(left, Ordering::Relaxed);
     }
 
-    /// Enters a phase. Whether it was in another one before.
+    /// Enters a phase. Returns whether it was in another one before.
     pub(crate) fn enter(&self, phase: Phase) -> bool {
         self.phase.swap(phase as u8, Ordering::Relaxed) != phase as u8
     }
@@ -136,7 +136,7 @@ fn estimate(began_with: u32, left: u32, passed: Duration, deadline: Duration) ->
 pub(crate) struct Drains(Mutex<BTreeMap<String, Arc<Drain>>>);
 
 impl Drains {
-    /// Begins one in place of any former one.
+    /// Begins a drain, replacing any previous one.
     pub(crate) fn begin(
         &self,
         name: &str,
@@ -160,7 +160,7 @@ impl Drains {
         drain
     }
 
-    /// Ends the drain of `name`, if there is one: the host is started again.
+    /// Cancels the drain of `name`, if there is one: the host has been started again.
     pub(crate) fn cancel(&self, name: &str) {
         if let Some(drain) = self.lock().remove(name) {
             drain.cancel();

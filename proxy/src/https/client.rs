@@ -3,8 +3,8 @@
 use crate::accepted::{Connected, Ends};
 use crate::active::ListenerContext;
 use crate::https::message::body::RequestBody;
+use crate::https::message::forwarding::ForwardingFields;
 use crate::https::message::requested_host::{LastRequestedHost, RequestedHost};
-use crate::https::message::told::Told;
 use crate::https::server::Server;
 use crate::session::{By, Cause, Ended, Record, Stage};
 use crate::tls::{self, ClientStream};
@@ -16,7 +16,7 @@ use usher_backends::connect::HttpTarget;
 use usher_backends::http::{Bound, Link};
 use usher_config::snapshot::{HttpVersion, Protocol};
 
-/// Connections to backends that belong to one client, at most.
+/// Most backend connections that belong to one client.
 const OWN_CAP: usize = 32;
 
 /// The connection.
@@ -33,13 +33,12 @@ pub(crate) struct Client {
     pub(crate) server_name: Option<String>,
     /// Whom the client's certificate names.
     pub(crate) certificate: Option<String>,
-    /// Connections to backends that serve nobody else: they begin with this client's address, or have been
-    /// logged in on.
+    /// Connections to backends that serve only this client: they begin with its address, or it has logged in on them.
     own: Mutex<Vec<(Arc<HttpTarget>, Link<RequestBody>)>>,
-    /// The client logs in on connections, not in requests.
+    /// The client logs in on connections rather than in requests.
     pub(crate) logs_in_on_connections: AtomicBool,
     /// What backends are told of the client, ready to be sent.
-    pub(crate) told: Told,
+    pub(crate) told: ForwardingFields,
     asked: LastRequestedHost,
     begun: Instant,
     _place: Connected,
@@ -55,7 +54,8 @@ impl Client {
     ) -> Arc<Self> {
         let server_name = stream.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
         let is_secure = matches!(stream, ClientStream::Tls(_));
-        let told = Told::new((ends.client, ends.local), is_secure, &at.active.snapshot.server.name);
+        let told =
+            ForwardingFields::new((ends.client, ends.local), is_secure, &at.active.snapshot.server.name);
         Arc::new(Self {
             server,
             listener: at.listener().address,
@@ -73,13 +73,13 @@ impl Client {
         })
     }
 
-    /// The configuration now; where the listener is gone, the one that the connection began with.
+    /// The active configuration; if it no longer has the listener, the one that the connection began with.
     pub(crate) fn listening(&self) -> ListenerContext {
         let now = self.server.config.listener(self.listener, &self.began_with.name);
         now.unwrap_or_else(|| self.began_with.clone())
     }
 
-    /// Whom it asks for with this `Host`; `None`: that is none.
+    /// Which host this `Host` value asks for; `None` if it is invalid.
     pub(crate) fn asked(&self, host: &[u8]) -> Option<Arc<RequestedHost>> {
         self.asked.read(host, &self.told.ends, self.told.proto)
     }
@@ -89,7 +89,7 @@ impl Client {
         &self.began_with.active.snapshot.server.name
     }
 
-    /// A connection of its own to `target` that speaks `version`.
+    /// One of its own connections to `target` that speaks `version`.
     pub(crate) fn take_own(
         &self,
         target: &Arc<HttpTarget>,
@@ -102,10 +102,10 @@ impl Client {
         Some(own.swap_remove(at).1)
     }
 
-    /// Keeps a connection as its own.
+    /// Keeps a connection as one of its own.
     pub(crate) fn keep_own(&self, target: &Arc<HttpTarget>, mut link: Link<RequestBody>) {
         if target.is_private() && target.bound.as_ref().is_some_and(Bound::is_full) {
-            // Somebody else may need its place.
+            // Somebody else may need the place.
             return;
         }
         link.used = true;
@@ -122,13 +122,13 @@ impl Client {
         own.iter().any(|(other, link)| Arc::ptr_eq(other, target) && !link.is_closed())
     }
 
-    /// Writes down how the connection itself ended.
+    /// Records how the connection itself ended.
     pub(crate) fn write_end(&self, ended: Ended) {
         let record = Record::new(self.server.ids.next(), Protocol::Https, self.ends.client, self.begun);
         record.write(&self.server.metrics, "", "", ended, (0, 0));
     }
 
-    /// Writes down that a codec has refused what it was given: the guard before it had nothing against it, or leaves it
+    /// Records that a codec has refused what it was given: the guard in front of it found no fault, or leaves the check
     /// to the codec.
     pub(crate) fn note_refused_by_codec(&self) {
         self.server.metrics.http_refused("codec");

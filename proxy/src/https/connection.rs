@@ -1,6 +1,6 @@
-//! One connection of a client, from its acceptance to the protocol that was negotiated.
+//! One client connection, from being accepted until its protocol has been negotiated.
 
-use crate::accepted::{Accepted, Ends, Places, read_proxy_header};
+use crate::accepted::{Accepted, Ends, Slots, read_proxy_header};
 use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::server::Server;
@@ -18,19 +18,19 @@ pub(crate) async fn serve(
     at: ListenerContext,
     listener: Arc<HttpsListener>,
     accepted: Accepted,
-    places: Places,
+    slots: Slots,
 ) {
     let Accepted { tcp, peer, local } = accepted;
     let (begun, id, protocol) = (Instant::now(), server.ids.next(), at.listener().protocol());
     let mut ends = Ends { client: peer, local };
     let made = Box::pin(secure(&server, &at, &listener, tcp, &mut ends, begun)).await;
-    // A connection that lasts keeps no configuration.
+    // A long-lived connection must not keep a configuration alive.
     drop(listener);
-    drop(places.door);
+    drop(slots.before_login);
     match made {
         Ok(stream) => {
             let is_two = stream.is_http2();
-            let client = Client::new(server, at, ends, &stream, places.connection);
+            let client = Client::new(server, at, ends, &stream, slots.connection);
             if is_two {
                 Box::pin(http2::serve(client, stream)).await;
             } else {
@@ -43,22 +43,22 @@ pub(crate) async fn serve(
     }
 }
 
-/// Sends the requests of one connection in the clear to HTTPS.
+/// Redirects the requests of one plaintext connection to HTTPS.
 pub(crate) async fn serve_redirects(
     server: Arc<Server>,
     at: ListenerContext,
     redirect_to: u16,
     accepted: Accepted,
-    places: Places,
+    slots: Slots,
 ) {
     let Accepted { mut tcp, peer, local } = accepted;
     let mut ends = Ends { client: peer, local };
     if read_proxy_header(&mut tcp, &at, &mut ends).await.is_err() {
         return;
     }
-    drop(places.door);
+    drop(slots.before_login);
     Box::pin(redirect::serve(&server, &at, redirect_to, ClientStream::Plain(tcp.into_inner()))).await;
-    drop(places.connection);
+    drop(slots.connection);
 }
 
 async fn secure(

@@ -1,5 +1,5 @@
-//! The end of a connection: this side closes first and lets the client finish for a moment, as closing over
-//! octets that were not read would reset the connection, and the last answer with it.
+//! The end of a connection: this side closes first and gives the client a moment to finish, because closing while
+//! received bytes are unread would reset the connection and lose the last answer.
 
 use crate::https::message::pace::poll_due;
 use std::io;
@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// How far it is.
+/// State of the closing.
 pub(crate) struct Lingering {
     patience: Duration,
-    /// By when it is over, whatever the client does.
+    /// When it is over, whatever the client does.
     until: Option<Instant>,
     said: bool,
     sleep: Option<Pin<Box<Sleep>>>,

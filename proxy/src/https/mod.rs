@@ -1,8 +1,8 @@
 //! HTTPS: each request to the host that holds its user's archive, or, where it names nobody, to an array.
 //!
-//! A client's connection passes a validating reader before the codec of HTTP/1 sees it, and a frame limiter before that
-//! of HTTP/2 ([`http1`], [`http2`]). Each of its requests goes its own way through [`request`]: validated, identified,
-//! routed, sent by [`upstream`]. Nothing of one request says where the next one goes.
+//! A client's connection passes a validating reader in front of the HTTP/1 codec, and a frame limiter in front of that
+//! for HTTP/2 ([`http1`], [`http2`]). Each request goes its own way through [`request`]: it is validated, identified,
+//! routed, and sent by [`upstream`]. Nothing in one request decides where the next one goes.
 
 mod client;
 mod connection;

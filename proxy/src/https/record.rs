@@ -1,4 +1,4 @@
-//! One request from its beginning to its end: who holds what for it, and the line that is written then.
+//! One request from beginning to end: what it holds, and the log line that is written when it ends.
 
 use crate::active::ListenerContext;
 use crate::https::client::Client;
@@ -41,7 +41,7 @@ impl Held {
     }
 }
 
-/// The request. Gives everything up and writes its line when it is dropped.
+/// The request. When dropped, it releases everything and writes its log line.
 pub(crate) struct RequestRecord {
     pub(crate) client: Arc<Client>,
     pub(crate) id: Id,
@@ -49,21 +49,21 @@ pub(crate) struct RequestRecord {
     version: Version,
     method: Method,
     path: String,
-    /// Its place in the table of sessions, as soon as it is known where it goes.
+    /// Its place in the table of sessions, once its destination is known.
     pub(crate) session: Option<Entry>,
     pub(crate) held: Option<Held>,
-    /// Where the name of its user was.
+    /// Where the name of its user was found.
     pub(crate) by: NamedBy,
     /// Nobody has the name of its user.
     pub(crate) is_unknown: bool,
     pub(crate) status: Option<StatusCode>,
     pub(crate) seen: Option<Arc<Seen>>,
     pub(crate) from_backend: u64,
-    /// How long it is waited for the client to take its response.
+    /// How long to wait for the client to take its response.
     pub(crate) patience: Patience,
-    /// What a tunnel has brought beyond the request.
+    /// Bytes that a tunnel has carried from the client after the request.
     pub(crate) from_client: u64,
-    /// How it ended, where it did not come to its proper end.
+    /// How it ended, if it did not end properly.
     ended: Ended,
 }
 
@@ -91,12 +91,12 @@ impl RequestRecord {
             from_backend: 0,
             from_client: 0,
             patience,
-            // Whatever drops it before it is said otherwise does so because the client is gone.
+            // If it is dropped before anything else is set, the client is gone.
             ended: Ended::new(By::Client, Stage::Login, Cause::Closed),
         }
     }
 
-    /// Enters it among the sessions, under the name of `user`.
+    /// Enters it in the table of sessions under the name of `user`.
     pub(crate) fn enter(&mut self, at: &ListenerContext, user: String) {
         let session = self.client.server.sessions.enter(About {
             id: self.id,
@@ -118,25 +118,25 @@ impl RequestRecord {
         self.held.insert(held)
     }
 
-    /// usher answers itself.
+    /// usher answers the request itself.
     pub(crate) fn refused(&mut self, refusal: Refusal) {
         self.status = Some(refusal.status);
         self.ended = Ended::new(By::Usher, Stage::Login, Cause::Protocol(refusal.cause));
         self.client.server.metrics.http_refused(refusal.cause);
     }
 
-    /// The head of the response goes on.
+    /// The head of the response is being passed on.
     pub(crate) fn answered(&mut self, status: StatusCode) {
         self.status = Some(status);
         self.ended = Ended::new(By::Client, Stage::Relay, Cause::Closed);
     }
 
-    /// It has come to its proper end, or to another one.
+    /// It has ended, properly or otherwise.
     pub(crate) fn end(&mut self, ended: Ended) {
         self.ended = ended;
     }
 
-    /// Whether somebody said who they are, and was not believed.
+    /// Whether somebody said who they are and was rejected.
     fn is_refused_login(&self) -> bool {
         let is_by_backend = self.status == Some(StatusCode::UNAUTHORIZED) && self.held.is_some();
         self.is_unknown || is_by_backend && self.by.is_login()
@@ -164,7 +164,7 @@ impl Drop for RequestRecord {
             _ => server.metrics.closed(Protocol::Https, by, stage, cause),
         }
         let of_body = self.seen.as_ref().map_or(0, |seen| seen.octets());
-        // What goes through a tunnel is counted there.
+        // The bytes of a tunnel are counted elsewhere.
         server.metrics.bytes.from_client.increment(of_body);
         let from_client = of_body + self.from_client;
         let user = self.session.as_ref().map(|session| &*session.about.user).unwrap_or_default();

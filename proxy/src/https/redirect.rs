@@ -1,4 +1,4 @@
-//! HTTP in the clear, whose every request is sent to HTTPS.
+//! Plaintext HTTP, every request of which is redirected to HTTPS.
 
 use crate::active::ListenerContext;
 use crate::https::http1::{Pipeline, Refused, Turn, ValidatingReader};
@@ -57,7 +57,7 @@ fn answer(
         (None, None) => StatusCode::BAD_REQUEST,
         (None, Some(location)) => {
             response.headers_mut().insert(LOCATION, location);
-            // Old clients know this one; the other keeps methods and bodies as they are.
+            // Old clients know this status; the other one preserves method and body.
             match *request.method() {
                 Method::GET | Method::HEAD => StatusCode::MOVED_PERMANENTLY,
                 _ => StatusCode::PERMANENT_REDIRECT,
@@ -69,7 +69,7 @@ fn answer(
     response
 }
 
-/// Whether a name is one of usher's: of the server, of a certificate, or of a domain.
+/// Whether a name is one of usher's: that of the server, of a certificate, or of a domain.
 fn knows(at: &ListenerContext, host: &str) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     let snapshot = &at.active.snapshot;
@@ -78,10 +78,10 @@ fn knows(at: &ListenerContext, host: &str) -> bool {
         || (snapshot.domains.names().contains(&name.as_str()))
 }
 
-/// The same place, by HTTPS.
+/// The same resource, over HTTPS.
 fn location(at: &ListenerContext, redirect_to: u16, request: &Request<Incoming>) -> Option<HeaderValue> {
     let asked = request.headers().get(HOST).and_then(|host| Authority::parse(host.as_bytes()));
-    // Nobody is sent where somebody else might wait for them.
+    // Never redirect to a host that could be somebody else's.
     let host = asked.map(|asked| asked.host).filter(|host| knows(at, host));
     let host = host.unwrap_or(&at.active.snapshot.server.name);
     let path =

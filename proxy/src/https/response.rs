@@ -1,4 +1,4 @@
-//! Bodies of responses on their way to a client. One that breaks off is seen to break off.
+//! Bodies of responses on their way to a client. A body that breaks off is visibly incomplete.
 
 use crate::https::message::body::{BodyFault, RequestBody, without_framing};
 use crate::https::message::fields;
@@ -16,10 +16,10 @@ use tokio::time::{Instant, Sleep};
 use usher_backends::connect::{Cause as HttpCause, ConnectFault, HttpTarget, Stage as ConnectStage};
 use usher_backends::http::Link;
 
-/// For the end of an exchange on a connection that is to serve the next one.
+/// Time for the end of an exchange on a connection that is to serve the next one.
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// Why a response breaks off. The operator's log says more.
+/// Why a response breaks off. The operator's log has the details.
 #[derive(Debug, thiserror::Error)]
 #[error("the response broke off")]
 pub(crate) struct BrokenOff {
@@ -43,11 +43,11 @@ pub(crate) struct Relayed {
     pub(crate) link: Option<Link<RequestBody>>,
     pub(crate) target: Arc<HttpTarget>,
     pub(crate) record: RequestRecord,
-    /// Without an octet from the backend.
+    /// Longest time without a byte from the backend.
     pub(crate) timeout: Duration,
     since: Option<Instant>,
     finished: bool,
-    /// It breaks off as soon as what came before has been sent.
+    /// It breaks off as soon as everything before has been sent.
     breaking: bool,
     sleep: Option<Pin<Box<Sleep>>>,
 }
@@ -59,7 +59,7 @@ impl ResponseBody {
         Self { inner: Inner::Own(words, None) }
     }
 
-    /// Lets the request's record go with the body.
+    /// Ties the request's record to the body.
     pub(crate) fn holding(mut self, record: RequestRecord) -> Self {
         if let Inner::Own(_, held) = &mut self.inner {
             *held = Some(Box::new(record));
@@ -67,7 +67,7 @@ impl ResponseBody {
         self
     }
 
-    /// How long it is waited for the client to take it, where it is the answer to a request.
+    /// How long to wait for the client to take it, if it answers a request.
     pub(crate) fn patience(&self) -> Option<Patience> {
         match &self.inner {
             Inner::Own(_, record) => record.as_ref().map(|record| record.patience),
@@ -102,7 +102,7 @@ impl Relayed {
     fn finish(&mut self) {
         self.record.complete();
         self.finished = true;
-        // Its connection is not what it was where the client still sends.
+        // If the client is still sending, the connection cannot be reused as it is.
         if let Some(seen) = &self.record.seen {
             seen.abandon();
         }
@@ -130,14 +130,14 @@ impl Relayed {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         self.record.end(ended);
-        // It is in the middle of something.
+        // It is in the middle of an exchange.
         self.link = None;
         self.breaking = true;
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Says that the backend is at fault.
+    /// Reports that the backend is at fault.
     fn blame(&self, fault: &ConnectFault) {
         self.record.client.server.observer.connect_failed(&self.target.name, fault);
     }
@@ -155,7 +155,7 @@ impl Relayed {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Pending => {
                 let since = *self.since.get_or_insert_with(Instant::now);
-                // While the client's own body goes on, the backend has something to do.
+                // While the client's own body is being sent, the backend is busy.
                 let last = self.record.seen.as_ref().map_or(since, |seen| seen.last_octet());
                 let due = since.max(last) + self.timeout;
                 match poll_due(&mut self.sleep, due, cx) {
@@ -182,7 +182,7 @@ impl Relayed {
                 }
                 Poll::Ready(Some(Ok(without_framing(frame))))
             }
-            // A client that stalls or leaves in its own body ends the response to it as well.
+            // A client that stalls or leaves while sending its body ends the response as well.
             Poll::Ready(Some(Err(_)))
                 if self.record.seen.as_ref().is_some_and(|seen| seen.fault().is_some()) =>
             {
@@ -206,7 +206,7 @@ impl Relayed {
 
 impl Drop for Relayed {
     fn drop(&mut self) {
-        // One whose length was known, or that is empty, is not asked for its end.
+        // A body whose length was known, or that is empty, is not polled for its end.
         if !self.finished && !self.breaking && self.incoming.is_end_stream() {
             self.finish();
         }

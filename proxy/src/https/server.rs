@@ -1,4 +1,4 @@
-//! What serving HTTPS takes.
+//! What is needed to serve HTTPS.
 
 use super::http2::idle::Idlers;
 use super::message::body::RequestBody;
@@ -34,20 +34,20 @@ pub(crate) struct Server {
     pub(crate) memory: Arc<MemoryPressure>,
     pub(crate) workers: Workers,
     pub(crate) shutdown: Arc<Shutdown>,
-    /// When refusals leave.
+    /// Delays refusals.
     pub(crate) refusals: Refusals,
     pub(crate) web: Web,
 }
 
-/// What requests have in common from one to the next.
+/// What outlasts a single request.
 pub(crate) struct Web {
-    /// Connections to backends that wait for the next request, those of each worker apart.
+    /// Idle connections to backends, separate for each worker.
     pools: Box<[Pool<RequestBody>]>,
     /// Seals usher's own cookies.
     pub(crate) cookies: Cookies,
     /// How many requests may be sent a second time.
     pub(crate) retries: RetryBudget,
-    /// Connections of HTTP/2 that may be idle.
+    /// HTTP/2 connections that may be idle.
     pub(crate) idlers: Idlers,
 }
 
@@ -62,7 +62,7 @@ impl Web {
         }
     }
 
-    /// The connections to `target` that wait for the caller: those of its worker, or, where there is a bound, those of
+    /// The pool of connections to `target` for the caller: that of its worker or, if connections are limited, one for
     /// all workers.
     pub(crate) fn pool(&self, target: &HttpTarget) -> Option<&Pool<RequestBody>> {
         self.pools.get(if target.bound.is_some() { 0 } else { Workers::here() })

@@ -1,4 +1,4 @@
-//! A client and its host, from the host's OK on.
+//! A client and its host, from the host's OK onwards.
 
 use crate::login::{Inbox, LoggedIn};
 use crate::relay::Streams;
@@ -9,7 +9,7 @@ use usher_wire::imap::login;
 use usher_wire::imap::preauth::{Claim, Preauth};
 use usher_wire::imap::tracker::Tracker;
 
-/// A client and its host, the login proven.
+/// A client and its host, after a successful login.
 pub(super) struct Joined {
     pub(super) session: Entry,
     pub(super) lease: Lease<Host>,
@@ -17,7 +17,7 @@ pub(super) struct Joined {
 }
 
 impl Joined {
-    /// Joins them: the client is told under its own tag.
+    /// Joins them; the client gets the answer under its own tag.
     pub(super) fn new(
         claim: &Claim,
         preauth: Preauth,

@@ -1,4 +1,4 @@
-//! An IMAP client from its connection to its end: drives the pure protocol of `wire` over the streams.
+//! An IMAP client from its connection to its end: runs the pure protocol code of `wire` on the streams.
 
 mod connection;
 mod joined;

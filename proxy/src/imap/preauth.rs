@@ -1,7 +1,7 @@
-//! The conversation before login: reads, answers, keeps the deadlines, and takes each claim to its host.
+//! The conversation before login: reads, answers, enforces the deadlines, and takes each claim to its host.
 
 use super::joined::Joined;
-use crate::accepted::farewell;
+use crate::accepted::lingering_close;
 use crate::login::{Handover, PreLogin, hand_over};
 use crate::session::{By, Cause, Ended, Stage};
 use crate::tls::ClientStream;
@@ -15,62 +15,62 @@ use usher_wire::imap::preauth::{CloseCause, Preauth, Step, greet};
 use usher_wire::imap::reply::{self, Code};
 use zeroize::Zeroize;
 
-/// Octets read at a time.
+/// Bytes read at a time.
 const READ: usize = 2048;
-/// Octets of answers that are gathered before they are sent.
+/// Bytes of answers that are collected before they are sent.
 const GATHER: usize = 8 * 1024;
 
 /// What the conversation led to.
 pub(crate) enum Next {
     /// The client wants TLS.
     StartTls(Unread),
-    /// Its host took it.
+    /// Its host accepted the login.
     Joined(Box<Joined>),
 }
 
-/// Talks with a client until it is joined with its host or wants TLS. `until` is when it must have logged in;
-/// the time that a login waits for its host is added to it.
+/// Talks to a client until it is joined with its host or wants TLS. `until` is when it must have logged in, extended by
+/// the time that a login waits for its host.
 pub(crate) async fn converse(
-    door: &PreLogin,
+    prelogin: &PreLogin,
     listener: &ImapListener,
     mut stream: ClientStream,
     privacy: Privacy,
     until: &mut Instant,
 ) -> Result<Next, Ended> {
-    let offered = offered(door, listener);
+    let offered = offered(prelogin, listener);
     let mut preauth = Preauth::new(privacy, &offered);
     let mut out = Vec::new();
     // After STARTTLS there is no second greeting (RFC 9051 section 6.2.1).
     if matches!(stream, ClientStream::Plain(_)) || listener.plaintext_from.is_none() {
-        greet(privacy, &offered, &door.snapshot().server.name, &mut out);
+        greet(privacy, &offered, &prelogin.snapshot().server.name, &mut out);
     }
     loop {
         let step = preauth.step(&mut out);
         if !matches!(step, Step::Answered) || out.len() >= GATHER {
-            send(door, &mut stream, &mut out, *until).await?;
+            send(prelogin, &mut stream, &mut out, *until).await?;
         }
         match step {
             Step::Answered => {}
             Step::Need => {
-                if let Err(ended) = listen(door, &mut stream, &mut preauth, *until).await {
-                    return Err(end(door, stream, ended).await);
+                if let Err(ended) = listen(prelogin, &mut stream, &mut preauth, *until).await {
+                    return Err(end(prelogin, stream, ended).await);
                 }
             }
             Step::StartTls(proof) => {
                 return match stream {
                     ClientStream::Plain(tcp) => Ok(Next::StartTls(Unread::drained(tcp, proof))),
-                    // It is not offered where there is TLS.
+                    // It is not offered under TLS.
                     _ => Err(Ended::new(By::Usher, Stage::Tls, Cause::Handshake)),
                 };
             }
             Step::Close(why) => {
-                // Nothing is said to a client of another protocol that could be taken for an answer to it.
-                farewell(stream, b"", door.snapshot().limits.farewell).await;
+                // Say nothing that a client of another protocol could take for an answer.
+                lingering_close(stream, b"", prelogin.snapshot().limits.farewell).await;
                 return Err(closed(why));
             }
             Step::Claim(claim) => {
                 let begun = Instant::now();
-                let handed = Box::pin(hand_over(door, &claim, &mut preauth, &mut stream)).await?;
+                let handed = Box::pin(hand_over(prelogin, &claim, &mut preauth, &mut stream)).await?;
                 *until += begun.elapsed();
                 let ended = match handed {
                     Handover::LoggedIn(logged_in) => {
@@ -81,37 +81,37 @@ pub(crate) async fn converse(
                         continue;
                     }
                     Handover::Outage => {
-                        let reply = door.snapshot().server.outage_reply;
+                        let reply = prelogin.snapshot().server.outage_reply;
                         if reply != OutageReply::Bye {
                             preauth.refuse(&claim, Code::Unavailable, None, &mut out);
                         }
                         if reply == OutageReply::No {
                             continue;
                         }
-                        send(door, &mut stream, &mut out, *until).await?;
+                        send(prelogin, &mut stream, &mut out, *until).await?;
                         Ended::new(By::Usher, Stage::Login, Cause::Unavailable)
                     }
                     Handover::Ended(by, cause) => Ended::new(by, Stage::Login, cause),
                 };
-                return Err(end(door, stream, ended).await);
+                return Err(end(prelogin, stream, ended).await);
             }
         }
     }
 }
 
-/// Waits for what the client says next.
+/// Waits for the client's next input.
 async fn listen(
-    door: &PreLogin,
+    prelogin: &PreLogin,
     stream: &mut ClientStream,
     preauth: &mut Preauth,
     until: Instant,
 ) -> Result<(), Ended> {
-    let silent = Instant::now() + door.snapshot().limits.silence_before_login;
+    let silent = Instant::now() + prelogin.snapshot().limits.silence_before_login;
     let mut buf = [0; READ];
     let most = preauth.room().min(READ);
     let read = tokio::select! {
         read = timeout_at(silent.min(until), stream.read(&mut buf[..most])) => read,
-        () = door.server.shutdown.stopped() => {
+        () = prelogin.server.shutdown.stopped() => {
             return Err(Ended::new(By::Operator, Stage::Preauth, Cause::Stopping));
         }
     };
@@ -131,9 +131,9 @@ async fn listen(
     }
 }
 
-/// What is offered before login beside what usher has itself.
-fn offered<'l>(door: &PreLogin, listener: &'l ImapListener) -> Cow<'l, str> {
-    let health = &door.server.health;
+/// What is offered before login in addition to usher's own capabilities.
+fn offered<'l>(prelogin: &PreLogin, listener: &'l ImapListener) -> Cow<'l, str> {
+    let health = &prelogin.server.health;
     match &listener.capabilities {
         Offered::These(names) => Cow::Borrowed(names),
         Offered::Shared => Cow::Owned(health.shared_capabilities().join(" ")),
@@ -145,7 +145,7 @@ fn offered<'l>(door: &PreLogin, listener: &'l ImapListener) -> Cow<'l, str> {
 }
 
 async fn send(
-    door: &PreLogin,
+    prelogin: &PreLogin,
     stream: &mut ClientStream,
     out: &mut Vec<u8>,
     until: Instant,
@@ -153,7 +153,7 @@ async fn send(
     if out.is_empty() {
         return Ok(());
     }
-    let until = until.max(Instant::now() + door.snapshot().limits.farewell);
+    let until = until.max(Instant::now() + prelogin.snapshot().limits.farewell);
     let sending = async {
         stream.write_all(out).await?;
         stream.flush().await
@@ -168,15 +168,15 @@ async fn send(
     }
 }
 
-/// Says goodbye with the words that fit the cause, to a client that is still there.
-async fn end(door: &PreLogin, stream: ClientStream, ended: Ended) -> Ended {
+/// Says goodbye in words that fit the cause, if the client is still there.
+async fn end(prelogin: &PreLogin, stream: ClientStream, ended: Ended) -> Ended {
     let mut bye = Vec::new();
     match ended.cause {
         _ if ended.by == By::Client => return ended,
         Cause::Idle | Cause::TooLong => bye.extend_from_slice(b"* BYE Waited too long for a login.\r\n"),
         _ => reply::bye(Code::Unavailable, &mut bye),
     }
-    farewell(stream, &bye, door.snapshot().limits.farewell).await;
+    lingering_close(stream, &bye, prelogin.snapshot().limits.farewell).await;
     ended
 }
 

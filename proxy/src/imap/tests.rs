@@ -26,15 +26,15 @@ async fn talk(world: &World, stream: DuplexStream) -> Result<Box<Joined>, Ended>
     let Ends { client, local } = world.ends(10993);
     let id = server.ids.next();
     let mut until = Instant::now() + Duration::from_secs(60);
-    let door = PreLogin { server, at, id, client, local, begun: Instant::now(), tried: Mutex::default() };
+    let prelogin = PreLogin { server, at, id, client, local, begun: Instant::now(), tried: Mutex::default() };
     let stream = ClientStream::Memory(stream);
-    match converse(&door, &listener, stream, Privacy::Tls, &mut until).await? {
+    match converse(&prelogin, &listener, stream, Privacy::Tls, &mut until).await? {
         Next::Joined(joined) => Ok(joined),
         Next::StartTls(..) => panic!("there is TLS already"),
     }
 }
 
-/// Reads up to and with `end`.
+/// Reads up to and including `end`.
 async fn until(client: &mut DuplexStream, end: &str) -> String {
     let mut said = Vec::new();
     while !said.ends_with(end.as_bytes()) {
@@ -58,12 +58,12 @@ async fn a_session_goes_to_its_host_and_back() {
         }
     });
     until(&mut client, GREETING).await;
-    // What comes behind the login goes on after it.
+    // What follows the login is passed on after it.
     client.write_all(b"a LOGIN anna@example.com secret\r\nb NOOP\r\n").await.unwrap();
     assert!(until(&mut client, "\r\n").await.starts_with("a OK "));
     until(&mut client, "b OK done\r\n").await;
     assert_eq!(world.archive.logins(), 1);
-    // An operator's word ends it between two responses.
+    // An operator's order ends it between two responses.
     world.parts.acceptor.imap.sessions.for_each(|session| {
         session.tell(Order::goodbye(Why::Kicked));
     });

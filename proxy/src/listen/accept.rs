@@ -1,8 +1,8 @@
-//! The loop that accepts. No error ends it.
+//! The accept loop. No error ends it.
 
 use super::acceptor::Acceptor;
 use super::reserve::Reserve;
-use crate::accepted::{Accepted, Connected, Places, canonical};
+use crate::accepted::{Accepted, Connected, Slots, canonical};
 use crate::active::ListenerContext;
 use crate::slot::Slot;
 use crate::unread::Unread;
@@ -18,12 +18,12 @@ use usher_backends::connect::keep_alive;
 use usher_config::snapshot::{Protocol, RedirectListener, Serves};
 use usher_wire::imap::reply::{self, Code};
 
-/// After an error of the system's, before the next try.
+/// Wait after a system error before the next attempt.
 const BACK_OFF: Duration = Duration::from_millis(50);
-/// Between two alarms.
+/// Least time between two alarms.
 const ALARM_EVERY: Duration = Duration::from_secs(10);
 
-/// Accepts connections on `address` of the configuration until usher stops or `closed` says so.
+/// Accepts connections on `address` of the configuration until usher stops or `closed` is set.
 pub(crate) async fn accept(
     acceptor: Arc<Acceptor>,
     address: SocketAddr,
@@ -45,7 +45,7 @@ pub(crate) async fn accept(
         match accepted {
             Ok((tcp, peer)) => {
                 let peer = canonical(peer);
-                // As it is configured now; gone in the moment in which a reload closes it.
+                // As configured now; there is none if a reload is just closing it.
                 let Some(at) = acceptor.config.listener(address, &name) else { return };
                 let protocol = at.listener().protocol();
                 let most = at.active.snapshot.limits.connections;
@@ -57,20 +57,21 @@ pub(crate) async fn accept(
                     continue;
                 };
                 acceptor.metrics.connection(&name, protocol, "accepted");
-                // One that is gone already is nobody's.
+                // One that has gone already needs no handling.
                 let Ok(()) = keepalive.teach(&at, &socket, &tcp) else { continue };
                 let local = if bound.ip().is_unspecified() { tcp.local_addr() } else { Ok(bound) };
                 let Ok(local) = local.map(canonical) else { continue };
-                // Counted before it is started: whoever stops usher misses none.
+                // Counted before it is started, so that a stop of usher misses none.
                 let connection = Connected::new(connection, acceptor.workers.choose());
                 let Ok(tcp) = acceptor.workers.adopt(connection.worker(), tcp) else { continue };
-                let places = Places { connection, door: Slot::take(&acceptor.admission.before_login, None) };
-                start(&acceptor, at, Accepted { tcp: Unread::accepted(tcp), peer, local }, places);
+                let slots =
+                    Slots { connection, before_login: Slot::take(&acceptor.admission.before_login, None) };
+                start(&acceptor, at, Accepted { tcp: Unread::accepted(tcp), peer, local }, slots);
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
                 alarm.raise(
-                    || tracing::error!(%error, "connections cannot be accepted; those that wait are closed"),
+                    || tracing::error!(%error, "connections cannot be accepted; waiting ones are closed"),
                 );
                 if reserve.shed(&socket)
                     && let Some(at) = acceptor.config.listener(address, &name)
@@ -83,26 +84,26 @@ pub(crate) async fn accept(
     }
 }
 
-fn start(acceptor: &Acceptor, at: ListenerContext, accepted: Accepted, places: Places) {
-    let (workers, worker) = (&acceptor.workers, places.connection.worker());
+fn start(acceptor: &Acceptor, at: ListenerContext, accepted: Accepted, slots: Slots) {
+    let (workers, worker) = (&acceptor.workers, slots.connection.worker());
     let (imap, https, tcp) = (acceptor.imap.clone(), acceptor.https.clone(), acceptor.tcp.clone());
     match at.listener().serves.clone() {
-        Serves::Imap(listener) => workers.on(worker, imap::serve(imap, at, listener, accepted, places)),
-        Serves::Https(listener) => workers.on(worker, https::serve(https, at, listener, accepted, places)),
+        Serves::Imap(listener) => workers.on(worker, imap::serve(imap, at, listener, accepted, slots)),
+        Serves::Https(listener) => workers.on(worker, https::serve(https, at, listener, accepted, slots)),
         Serves::HttpRedirect(RedirectListener { redirect_to }) => {
-            workers.on(worker, https::serve_redirects(https, at, redirect_to, accepted, places))
+            workers.on(worker, https::serve_redirects(https, at, redirect_to, accepted, slots))
         }
-        Serves::Tcp(listener) => workers.on(worker, tcp::serve(tcp, at, listener, accepted, places)),
+        Serves::Tcp(listener) => workers.on(worker, tcp::serve(tcp, at, listener, accepted, slots)),
     };
 }
 
-/// How connections behave towards peers that are silent. A connection has it from its listening socket, so that it
-/// costs none of them a system call; a reload changes it there.
+/// The socket options for silent peers. Connections inherit them from their listening socket, so that they cost no
+/// system call per connection; a reload changes them there.
 #[derive(Default)]
 struct Keepalive(Option<(Duration, Duration)>);
 
 impl Keepalive {
-    /// Sees to it that `tcp`, and whatever `socket` accepts after it, behaves as it is configured.
+    /// Makes sure that `tcp`, and whatever `socket` accepts after it, has the options that are configured.
     fn teach(&mut self, at: &ListenerContext, socket: &TcpListener, tcp: &TcpStream) -> io::Result<()> {
         let limits = &at.active.snapshot.limits;
         let (idle, unreachable) = (limits.tcp_keepalive, limits.tcp_unreachable);
@@ -115,17 +116,17 @@ impl Keepalive {
     }
 }
 
-/// Closes a connection that there is no room for; where it can be said in the clear, with a word.
+/// Closes a connection for which there is no room, with a word of explanation where that can be sent in the clear.
 fn send_away(at: &ListenerContext, tcp: &TcpStream) {
     if at.listener().protocol() == Protocol::Imap {
         let mut bye = Vec::new();
         reply::bye(Code::Unavailable, &mut bye);
-        // Into an empty send buffer; one that does not take it is gone.
+        // The send buffer is empty; a connection that does not take it is gone.
         let _ = tcp.try_write(&bye);
     }
 }
 
-/// Does not repeat itself too often.
+/// Avoids repeating itself too often.
 #[derive(Default)]
 struct Alarm(Option<Instant>);
 
@@ -138,7 +139,7 @@ impl Alarm {
     }
 }
 
-/// Errors of a connection that was gone before it was accepted.
+/// Errors of a connection that was closed before it was accepted.
 fn concerns_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind as K;
     matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::Interrupted | K::PermissionDenied)

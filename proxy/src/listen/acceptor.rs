@@ -1,4 +1,4 @@
-//! What accepting connections takes.
+//! What is needed to accept connections.
 
 use crate::active::CurrentConfig;
 use crate::memory::MemoryPressure;

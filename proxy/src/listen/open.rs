@@ -24,7 +24,7 @@ fn addresses(listener: &Listener) -> impl Iterator<Item = SocketAddr> {
     listener.open_ports().map(move |port| SocketAddr::new(ip, port))
 }
 
-/// Opens what `listener` wants and `open` does not have yet, for so many workers.
+/// Opens what `listener` needs and `open` does not contain yet, for this many workers.
 ///
 /// # Errors
 /// The address that cannot be had, and why.
@@ -45,7 +45,7 @@ pub(crate) fn open_missing(
     Ok(())
 }
 
-/// Sockets that their workers watch, and that do not accept yet.
+/// Sockets that are registered with their workers and do not accept yet.
 pub(crate) struct Watched {
     address: SocketAddr,
     protocol: &'static str,
@@ -53,7 +53,7 @@ pub(crate) struct Watched {
     sockets: Vec<(usize, tokio::net::TcpListener)>,
 }
 
-/// Lets the workers watch what was bound.
+/// Registers the bound sockets with the workers.
 ///
 /// # Errors
 /// The system's; all of them are closed again.
@@ -80,7 +80,7 @@ impl Sockets {
         self.0.keys().copied().collect()
     }
 
-    /// Begins to accept on `watched`, and closes what `listeners` do not name any more.
+    /// Begins to accept on `watched`, and closes what `listeners` no longer contain.
     pub(crate) async fn follow(
         &mut self,
         acceptor: &Arc<Acceptor>,
@@ -108,7 +108,7 @@ impl Sockets {
         }
     }
 
-    /// Waits until none accepts any more.
+    /// Waits until none of them accepts any more.
     pub(crate) async fn closed(self) {
         for (_, accepting) in self.0.into_values() {
             all_ended(accepting).await;

@@ -1,5 +1,5 @@
-//! A file descriptor kept for the moment when there is none left: with it the connection that waits longest
-//! is accepted and closed, instead of waiting for an answer that nobody can give.
+//! A file descriptor in reserve for when there are none left. It is used to accept and close the connection that has
+//! waited longest, which would otherwise wait for an answer that nobody can give.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -8,12 +8,12 @@ use std::os::fd::AsFd;
 pub(crate) struct Reserve(Option<File>);
 
 impl Reserve {
-    /// Takes one, where there is one.
+    /// Reserves one, if there is one.
     pub(crate) fn take() -> Self {
         Self(File::open("/dev/null").ok())
     }
 
-    /// Gives it up for as long as it takes to accept one connection and close it. Says whether there was one.
+    /// Releases it long enough to accept one connection and close it. Returns whether there was one.
     pub(crate) fn shed(&mut self, listener: impl AsFd) -> bool {
         drop(self.0.take());
         let was_there = rustix::net::accept(listener).is_ok();

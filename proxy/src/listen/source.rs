@@ -5,20 +5,21 @@ use std::net::{SocketAddr, TcpListener};
 use usher_backends::connect::keep_alive;
 use usher_config::snapshot::Limits;
 
-/// Connections that the system keeps while they wait to be accepted.
+/// Connections that the system queues until they are accepted.
 const BACKLOG: i32 = 4096;
 
-/// Gives the sockets of an address. They listen already.
+/// Provides the sockets of an address, which are already listening.
 pub(crate) enum SocketSource {
     /// The system, which is asked for the address.
     Bind,
 }
 
 impl SocketSource {
-    /// `count` sockets that behave as `limits` say: the system spreads connections over them. `[::]` takes IPv4 as well.
+    /// `count` sockets with the options that `limits` give; the system spreads connections over them. `[::]` accepts
+    /// IPv4 as well.
     ///
     /// # Errors
-    /// The system's: the address is in use, is none of this machine's, or its port is not for this user.
+    /// Those of the system: the address is in use or not one of this machine's, or this user may not use the port.
     pub(super) fn open(
         &self,
         address: SocketAddr,
@@ -32,7 +33,7 @@ impl SocketSource {
 }
 
 fn bind(address: SocketAddr, count: usize, limits: &Limits) -> std::io::Result<Vec<TcpListener>> {
-    // Alone, so that it fails where anybody else has the address, another usher among them.
+    // Alone at first, so that it fails if anybody else has the address, including another usher.
     let first = socket(address, limits)?;
     first.bind(&address.into())?;
     first.listen(BACKLOG)?;
@@ -51,13 +52,13 @@ fn bind(address: SocketAddr, count: usize, limits: &Limits) -> std::io::Result<V
 
 fn socket(address: SocketAddr, limits: &Limits) -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for the former process's connections to fade away.
+    // A restart must not wait until the previous process's connections have timed out.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
     socket.set_nonblocking(true)?;
-    // Before it listens: connections that wait to be accepted have it already.
+    // Before listening: connections that wait to be accepted inherit the options.
     keep_alive(&socket, limits.tcp_keepalive, limits.tcp_unreachable)?;
     Ok(socket)
 }

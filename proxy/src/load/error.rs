@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use usher_backends::health::secret::SecretFault;
 use usher_config::Fault;
 
-/// What is wrong with a configuration, as it is shown to the operator.
+/// What is wrong with a configuration, in the form shown to the operator.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     /// The file cannot be read.
@@ -16,16 +16,16 @@ pub(crate) enum ConfigError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file has faults, or names what cannot be used.
+    /// The file has faults, or names something that cannot be used.
     #[error("{}", .0.render(false))]
     Faulty(Faulty),
-    /// Passwords that probes need cannot be read.
+    /// The passwords of probes cannot be read.
     #[error("{}", lines(.0))]
     Secrets(Vec<SecretFault>),
 }
 
 impl ConfigError {
-    /// The same for a terminal that shows colours.
+    /// The same text for a terminal with colours.
     pub(crate) fn in_colour(&self) -> String {
         match self {
             Self::Faulty(faulty) => faulty.render(true),
@@ -34,7 +34,7 @@ impl ConfigError {
     }
 }
 
-/// A text with all its faults.
+/// A text with all the faults.
 pub(crate) struct Faulty {
     pub(super) path: PathBuf,
     pub(super) text: String,
@@ -48,7 +48,7 @@ impl Faulty {
 }
 
 impl fmt::Debug for Faulty {
-    /// Without the text, which is long.
+    /// Omits the text, which is long.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Faulty")
             .field("path", &self.path)

@@ -1,4 +1,4 @@
-//! What `usher check` finds beyond the text: the files that it names, and what this machine can give.
+//! What `usher check` examines beyond the text: the files that it names, and what this machine can provide.
 
 use crate::load::secrets_are_readable;
 use crate::tls::{self, CertificateSource};
@@ -11,13 +11,13 @@ use usher_config::{Fault, Snapshot};
 /// What was found.
 #[derive(Default)]
 pub(crate) struct Findings {
-    /// With these usher does not start.
+    /// Faults with which usher does not start.
     pub(crate) faults: Vec<Fault>,
-    /// With these it starts, and somebody has a bad time.
+    /// Problems with which it starts, but somebody will have a bad time.
     pub(crate) warnings: Vec<Fault>,
 }
 
-/// Looks at what `text` names; at its listeners as well, where it has become a snapshot.
+/// Examines what `text` names, and also its listeners if it could be turned into a snapshot.
 pub(crate) fn inspect(text: &str, snapshot: Option<&Snapshot>) -> Findings {
     let names = names(text);
     let mut found = Findings::default();
@@ -36,8 +36,12 @@ pub(crate) fn inspect(text: &str, snapshot: Option<&Snapshot>) -> Findings {
     }
     look_at_names(&names.certificates, names.server.as_deref(), &mut found);
     if let Some(dir) = names.state_dir.filter(|dir| dir.path.exists() && !dir.path.is_dir()) {
-        let what = format!("{} is no directory", dir.path.display());
-        found.faults.push(Fault::new(dir.span, what, "name a directory, or one that usher may make"));
+        let what = format!("{} is not a directory", dir.path.display());
+        found.faults.push(Fault::new(
+            dir.span,
+            what,
+            "name a directory, or a path where usher may create one",
+        ));
     }
     if let Some(file) = names.token_file
         && let Err(error) = std::fs::read(&file.path)
@@ -78,15 +82,18 @@ fn look_at_certificate(certificate: &Certificate, found: &mut Findings) {
     };
     let mut warn = |what: String, instead: &str| found.warnings.push(Fault::new(span.clone(), what, instead));
     if loaded.not_after < now() {
-        warn(format!("{}: the certificate has expired", chain.display()), "name one that clients will take");
+        warn(
+            format!("{}: the certificate has expired", chain.display()),
+            "name one that clients will accept",
+        );
     }
     if loaded.not_before > now() {
         let what = format!("{}: the certificate is not valid yet", chain.display());
-        warn(what, "name one that clients will take, or set this machine's clock");
+        warn(what, "name one that clients will accept, or set this machine's clock");
     }
     if std::fs::metadata(key).is_ok_and(|about| about.permissions().mode() & 0o007 != 0) {
         let what = format!("{} can be read by every user of this machine", key.display());
-        warn(what, "chmod 0600, or 0640 for a group of usher's");
+        warn(what, "chmod 0600, or 0640 for usher's group");
     }
 }
 
@@ -96,24 +103,23 @@ fn look_at_names(certificates: &[Certificate], name: Option<&str>, found: &mut F
     let loaded: Vec<_> =
         certificates.iter().filter_map(|it| CertificateSource::Files(it).load().ok()).collect();
     if !loaded.is_empty() && !tls::Certificates::new(loaded).has(&name.to_ascii_lowercase()) {
-        let what = format!("no certificate is good for {name:?}, the [server] name");
+        let what = format!("no certificate is valid for {name:?}, the [server] name");
         found.warnings.push(Fault::new(
             first.span.clone(),
             what,
-            "name one whose subject alternative names have it",
+            "name one that has it among its subject alternative names",
         ));
     }
 }
 
-/// A range of ports has a socket each.
+/// Each port of a range has a socket of its own.
 fn look_at_ranges(snapshot: &Snapshot, found: &mut Findings) {
     let Some(most) = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum else { return };
     for listener in &snapshot.listeners {
         let sockets = listener.open_ports().len() as u64;
         if sockets >= most {
-            let what = format!("{sockets} sockets, and usher may have {most} files open");
-            let instead =
-                "add `redirected = true` and let the firewall redirect the range to one port, or name fewer";
+            let what = format!("this needs {sockets} sockets, but usher may have only {most} files open");
+            let instead = "add `redirected = true` and let the firewall redirect the range to one port, or name fewer ports";
             found.faults.push(Fault::new(listener.span.clone(), what, instead));
         }
     }

@@ -1,5 +1,5 @@
-//! From the checked snapshot to what sessions use: certificates and keys read, sockets bound. Any fault here
-//! stops the start, and the operator hears of all of them.
+//! From the checked snapshot to what sessions use: reads certificates and keys, and binds sockets. Any fault here
+//! prevents the start, and the operator is told of all of them.
 
 mod error;
 pub(crate) mod inspect;
@@ -22,7 +22,7 @@ use usher_config::health::ImapProbe;
 use usher_config::snapshot::Certificate;
 use usher_config::{Fault, Snapshot};
 
-/// What was read of the files that a configuration names.
+/// What was read from the files that a configuration names.
 pub(crate) struct Read {
     certificates: Vec<Loaded>,
     clients: Option<Arc<dyn ClientCertVerifier>>,
@@ -51,9 +51,9 @@ impl Config {
         }
     }
 
-    /// Reads the certificates that the file names; none where it names none. Those that have expired are a
-    /// fault unless they are `served` already, by file and end: at the start there is nothing better, but
-    /// nothing that serves is replaced by them.
+    /// Reads the certificates that the file names; none if it names none. Expired certificates are a fault unless they
+    /// are `served` already, with the same file and end of validity: at the start there is nothing better, but they
+    /// must never replace a certificate that is in use.
     ///
     /// # Errors
     /// [`ConfigError`] with every certificate that cannot be used.
@@ -72,7 +72,7 @@ impl Config {
                         Some(_) => faults.push(Fault::new(
                             span.clone(),
                             format!("{}: the certificate has expired", chain.display()),
-                            "name one that clients will take",
+                            "name one that clients will accept",
                         )),
                     }
                 }
@@ -91,10 +91,10 @@ impl Config {
         if faults.is_empty() { Ok(read) } else { Err(self.faulty(faults)) }
     }
 
-    /// Opens the sockets of every address of the listeners that is not in `open` already, for so many workers.
+    /// Opens the sockets of every address of the listeners that is not in `open` already, for this many workers.
     ///
     /// # Errors
-    /// [`ConfigError`] with every listener that cannot have its addresses.
+    /// [`ConfigError`] with every listener that cannot be bound.
     pub(crate) fn sockets(
         &self,
         open: &[SocketAddr],
@@ -109,19 +109,19 @@ impl Config {
                 listen::open_missing(source, listener, open, workers, limits, &mut bound)
             {
                 let what = format!("cannot listen on {address}: {error}");
-                let instead = "stop what listens there, choose another address, or allow usher its port";
+                let instead = "stop whatever is listening there, choose another address, or allow usher to use the port";
                 faults.push(Fault::new(listener.span.clone(), what, instead));
             }
         }
         if faults.is_empty() { Ok(bound) } else { Err(self.faulty(faults)) }
     }
 
-    /// What was read.
+    /// The text of the file.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    /// Where it was read from.
+    /// The path of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -151,19 +151,19 @@ fn warn_of_expiry(certificate: &Loaded, chain: &Path) {
     }
 }
 
-/// Why there is no TLS towards clients.
+/// Why TLS with clients cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsSetupError {
     /// The self-signed certificate could not be made or kept.
     #[error(transparent)]
     SelfSigned(#[from] CertificateError),
-    /// rustls' word.
+    /// An error of rustls.
     #[error(transparent)]
     Rustls(#[from] rustls::Error),
 }
 
-/// Builds TLS towards clients from what was read; without certificates, from a self-signed one. Returns also
-/// by what configuration profiles are signed.
+/// Sets up TLS with clients from what was read or, without certificates, with a self-signed one. Also returns what
+/// configuration profiles are signed with.
 ///
 /// # Errors
 /// When the self-signed certificate cannot be made or kept, or TLS cannot be set up.
@@ -188,7 +188,7 @@ pub(crate) fn activate(
     Ok(ActiveConfig { snapshot, tls, profiles: profiles.map(|profiles| profiles.key) })
 }
 
-/// The files of passwords that probes use; read for each probe, and looked at before.
+/// Checks in advance that the password files of probes can be read; they are read again for each probe.
 pub(crate) fn secrets_are_readable(snapshot: &Snapshot) -> Result<(), ConfigError> {
     let unreadable: Vec<_> = snapshot
         .hosts

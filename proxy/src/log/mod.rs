@@ -1,4 +1,4 @@
-//! Log lines: to standard error, as text or as JSON, one line each whatever a client sends.
+//! Logging to standard error, as text or as JSON; one line per event, whatever a client sends.
 
 mod refused;
 mod text;
@@ -8,13 +8,13 @@ pub(crate) use refused::login_refused;
 use tracing_subscriber::EnvFilter;
 use usher_config::snapshot::LogFormat;
 
-/// By this target the log knows what is written down whatever else is not: who changed what.
+/// The log target of events that are always recorded: who changed what.
 pub(crate) const AUDIT: &str = "usher_audit";
 
 /// Sets up logging for the process. `RUST_LOG` chooses what is logged; by default everything from `info` on.
 pub(crate) fn init(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    // Who changed what is written down however little else is.
+    // Changes are recorded however little else is logged.
     let filter = match format!("{AUDIT}=info").parse() {
         Ok(directive) => filter.add_directive(directive),
         Err(_) => filter,

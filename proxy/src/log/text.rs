@@ -1,4 +1,4 @@
-//! Lines for people and log watchers: a moment, a level, what happened, and values that are each one word.
+//! Lines for people and log watchers: a timestamp, a level, what happened, and values of one word each.
 
 use std::borrow::Cow;
 use std::fmt::{self, Debug, Write};
@@ -35,7 +35,7 @@ struct Values {
 }
 
 impl Values {
-    /// Begins a value, and returns where its text goes. Writing to a text does not fail.
+    /// Begins a value, and returns where its text goes. Writing to a string does not fail.
     fn begin(&mut self, field: &Field) -> &mut String {
         if field.name() == "message" {
             return &mut self.message;
@@ -50,7 +50,7 @@ impl Visit for Values {
         let out = self.begin(field);
         match quoted(value) {
             _ if field.name() == "message" => out.push_str(value),
-            // Texts are in quotes whatever they hold, so that who looks for one need not know.
+            // Strings are always quoted, whatever they contain, so that nobody who searches for one has to know.
             Cow::Borrowed(plain) => out.extend(["\"", plain, "\""]),
             Cow::Owned(quoted) => out.push_str(&quoted),
         }

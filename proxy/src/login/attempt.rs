@@ -1,4 +1,4 @@
-//! One try: the decision, a turn, a lease, a connection, the host's word.
+//! One attempt: the decision, a turn, a lease, a connection, the host's answer.
 
 use super::PreLogin;
 use super::credential::credential_for;
@@ -15,50 +15,50 @@ use usher_policy::route::{Decision, Permit};
 use usher_wire::imap::login::Fault;
 use usher_wire::imap::preauth::Claim;
 
-/// Least time for a turn at a host that has come back: nobody is sent away while it takes those before.
+/// Least time to wait for a turn at a host that has come back: nobody is sent away while it works through those ahead.
 const TURN: Duration = Duration::from_secs(10);
 
-/// Where the archive of `key` is to be used; `Err` says what becomes of the login without that.
-async fn home(door: &PreLogin, key: &ArchiveKey) -> Result<(Permit, Arc<Host>), Try> {
-    let permit = match door.server.router.decide(key).await {
+/// Where the archive of `key` is to be used; `Err` is the result of the attempt if it cannot be used.
+async fn home(prelogin: &PreLogin, key: &ArchiveKey) -> Result<(Permit, Arc<Host>), Try> {
+    let permit = match prelogin.server.router.decide(key).await {
         Decision::Permitted(permit) => permit,
         Decision::Nobody => return Err(Try::Unknown),
         Decision::Outage(_) => return Err(Try::Out),
     };
-    let host = door.server.router.host(&permit).ok_or(Try::Out)?;
+    let host = prelogin.server.router.host(&permit).ok_or(Try::Out)?;
     Ok((permit, host))
 }
 
-/// One try. `come` is when the login came, `until` by when it is over.
+/// One attempt. `come` is when the login arrived, and `until` is its deadline.
 pub(super) async fn attempt(
-    door: &PreLogin,
+    prelogin: &PreLogin,
     claim: &Claim,
     key: &ArchiveKey,
     session: &Session,
     (come, until): (Instant, Instant),
     slot: &mut Option<Slot>,
 ) -> Try {
-    let server = &door.server;
-    let (mut permit, host) = match home(door, key).await {
+    let server = &prelogin.server;
+    let (mut permit, host) = match home(prelogin, key).await {
         Ok(home) => home,
         Err(without) => return without,
     };
     session.goes_to(&host.id);
     let mut turn = None;
     if host.standing.share(Service::Imap) < 1.0 && host.standing.serves(Service::Imap) {
-        turn = wait_for_turn(door, &host, (come, until), slot).await;
+        turn = wait_for_turn(prelogin, &host, (come, until), slot).await;
         if turn.is_none() {
             return Try::Out;
         }
         // The archive may have been moved meanwhile.
-        let now = match home(door, key).await {
+        let now = match home(prelogin, key).await {
             Ok((now, host)) => {
                 session.goes_to(&host.id);
                 now
             }
             Err(without) => return without,
         };
-        // Its turn was at the former home.
+        // The turn was for the former home.
         turn = turn.filter(|_| now.host() == permit.host());
         permit = now;
     }
@@ -69,19 +69,19 @@ pub(super) async fn attempt(
             return Try::Out;
         }
     };
-    log_in(door, claim, &permit, lease, turn).await
+    log_in(prelogin, claim, &permit, lease, turn).await
 }
 
-/// A host that has just come back takes logins in the order of coming, and more at a time the more it has taken. `None`: it
-/// is not this one's turn in time.
+/// A host that has just come back takes logins in order of arrival, and more at a time the more have succeeded. `None`
+/// if this one's turn does not come in time.
 async fn wait_for_turn(
-    door: &PreLogin,
+    prelogin: &PreLogin,
     host: &Host,
     (come, until): (Instant, Instant),
     slot: &mut Option<Slot>,
 ) -> Option<UnderWay> {
     if slot.is_none() {
-        *slot = Slot::take(&door.server.held_logins, Some(door.snapshot().limits.held_logins));
+        *slot = Slot::take(&prelogin.server.held_logins, Some(prelogin.snapshot().limits.held_logins));
     }
     let waiting = timeout_at(until.max(Instant::now() + TURN), host.standing.logins.turn(come));
     slot.as_ref()?;
@@ -89,21 +89,21 @@ async fn wait_for_turn(
 }
 
 async fn log_in(
-    door: &PreLogin,
+    prelogin: &PreLogin,
     claim: &Claim,
     permit: &Permit,
     lease: Lease<Host>,
     turn: Option<UnderWay>,
 ) -> Try {
-    let (server, host) = (&door.server, lease.backend().clone());
-    let deadlines = Deadlines::from(&door.snapshot().limits);
-    let id = door.id.to_string();
-    let on_behalf = OnBehalf { source: door.client, destination: door.local, session: &id };
+    let (server, host) = (&prelogin.server, lease.backend().clone());
+    let deadlines = Deadlines::from(&prelogin.snapshot().limits);
+    let id = prelogin.id.to_string();
+    let on_behalf = OnBehalf { source: prelogin.client, destination: prelogin.local, session: &id };
     let Some(target) = host.services.mail(Service::Imap) else { return Try::Out };
     let opened = connect::open(target, on_behalf, &deadlines, &server.observer).await;
     server.health.note_session(&host.id, Service::Imap, opened.as_ref().map(|_| ()));
     let Ok(ready) = opened else { return Try::Out };
-    let credential = credential_for(door, &host, claim, permit.key());
+    let credential = credential_for(prelogin, &host, claim, permit.key());
     let begun = Instant::now();
     let answered = ready.log_in(target, &credential, &claim.client_id, Some(on_behalf), &deadlines).await;
     server.metrics.stage("login", begun.elapsed());
@@ -111,23 +111,23 @@ async fn log_in(
         Ok(LoginOutcome::Accepted(logged_in)) => {
             turn.inspect(UnderWay::taken);
             if !server.router.stands(permit).await {
-                // It was held or moved while the host made up its mind.
+                // The archive was held or moved while the host was deciding.
                 logged_in.leave().await;
                 return Try::Out;
             }
             Try::LoggedIn(logged_in, lease)
         }
         Ok(LoginOutcome::Refused { code, alert }) => Try::Refused(Refusal { code, alert }),
-        Err(fault) => failed(door, &host, &fault),
+        Err(fault) => failed(prelogin, &host, &fault),
     }
 }
 
-/// What a login that came to no answer says of another try.
-fn failed(door: &PreLogin, host: &Host, LoginFault { fault, is_delivered }: &LoginFault) -> Try {
+/// What an unanswered login means for another attempt.
+fn failed(prelogin: &PreLogin, host: &Host, LoginFault { fault, is_delivered }: &LoginFault) -> Try {
     if *is_delivered {
-        // A word on a credential says nothing of the host.
+        // An error after the credential was sent says nothing about the host.
         tracing::warn!(
-            session = %door.id,
+            session = %prelogin.id,
             host = host.config.name.as_str(),
             cause = %fault,
             "login without an answer"
@@ -140,7 +140,7 @@ fn failed(door: &PreLogin, host: &Host, LoginFault { fault, is_delivered }: &Log
             _ => Try::Hopeless,
         };
     }
-    door.server.observer.connect_failed(&host.config.name, fault);
+    prelogin.server.observer.connect_failed(&host.config.name, fault);
     match fault.cause {
         Cause::Protocol(Fault::Bad | Fault::NoMechanism) => Try::Hopeless,
         _ => Try::Out,

@@ -1,4 +1,4 @@
-//! A client that waits for its login: what it sends meanwhile is kept, and when it goes the login ends.
+//! A client that waits for its login: its input is kept for later, and when it leaves, the login ends.
 
 use super::PreLogin;
 use super::tried::Try;
@@ -7,19 +7,19 @@ use crate::tls::ClientStream;
 use tokio::io::AsyncReadExt;
 use zeroize::Zeroize;
 
-/// Keeps what a client sends behind its login.
+/// Keeps what a client sends after its login.
 pub(crate) trait Inbox {
-    /// How many octets may be fed now.
+    /// How many bytes may be fed now.
     fn room(&self) -> usize;
 
     /// Takes what came.
     fn feed(&mut self, bytes: &[u8]);
 }
 
-/// Runs `work` while the client is watched: what it sends meanwhile is kept for later, and when it goes away
-/// the work ends with it, as it does when the session is ended or usher stops.
+/// Runs `work` while watching the client: its input is kept for later. If the client leaves, the work ends, as it does
+/// when the session is ended or usher stops.
 pub(super) async fn attended(
-    door: &PreLogin,
+    prelogin: &PreLogin,
     session: &Session,
     stream: &mut ClientStream,
     inbox: &mut impl Inbox,
@@ -31,7 +31,7 @@ pub(super) async fn attended(
         let read = tokio::select! {
             biased;
             done = &mut work => return Ok(done),
-            () = door.server.shutdown.stopped() => return Ok(Try::Ended(Why::Stopping)),
+            () = prelogin.server.shutdown.stopped() => return Ok(Try::Ended(Why::Stopping)),
             order = session.ordered() => return Ok(Try::Ended(order.why)),
             read = stream.read(&mut buf[..most]), if most > 0 => read,
         };

@@ -1,4 +1,4 @@
-//! The credential as a host is to be given it.
+//! The credential in the form that a host expects.
 
 use super::PreLogin;
 use std::borrow::Cow;
@@ -9,18 +9,18 @@ use usher_policy::identity::Arrival;
 use usher_wire::imap::preauth::Claim;
 use usher_wire::imap::sasl::Credential;
 
-/// The credential under the name that the host is to be given. Whoever asks to act as themself acts for nobody else,
-/// and any host takes that.
+/// The credential with the user name that the host is to be given. A request to act as oneself is turned into a plain
+/// login, which any host accepts.
 pub(super) fn credential_for<'c>(
-    door: &PreLogin,
+    prelogin: &PreLogin,
     host: &Host,
     claim: &'c Claim,
     key: &ArchiveKey,
 ) -> Cow<'c, Credential> {
     let typed = &claim.credential;
     let own_key = || {
-        let arrival = Arrival { local: Some(door.local.ip()), server_name: None };
-        door.snapshot().domains.user(&typed.user, arrival)
+        let arrival = Arrival { local: Some(prelogin.local.ip()), server_name: None };
+        prelogin.snapshot().domains.user(&typed.user, arrival)
     };
     let acts_for_another = typed.acts_for_another() && own_key().as_ref() != Some(key);
     if host.config.login_as == LoginAs::Typed && (acts_for_another || typed.authorize_as.is_empty()) {

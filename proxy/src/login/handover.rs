@@ -1,4 +1,4 @@
-//! From a claim to a session at a host, or to what its client is told.
+//! From a claim to a session at a host, or to an answer for the client.
 
 use super::PreLogin;
 use super::attend::{Inbox, attended};
@@ -15,7 +15,7 @@ use usher_policy::identity::Arrival;
 use usher_wire::imap::preauth::Claim;
 use usher_wire::imap::reply::Code;
 
-/// A client whose login its host has taken.
+/// A client whose login was accepted by its host.
 pub(crate) struct LoggedIn {
     pub(crate) session: Entry,
     pub(crate) lease: Lease<Host>,
@@ -25,54 +25,54 @@ pub(crate) struct LoggedIn {
 
 /// What became of a claim.
 pub(crate) enum Handover {
-    /// The host took it.
+    /// The host accepted it.
     LoggedIn(LoggedIn),
-    /// It is refused, perhaps with a word of the host's for the user; the client may try again.
+    /// It is refused, perhaps with a message from the host for the user; the client may try again.
     Refused(Refusal),
-    /// The home host is out, for as long as a login may wait.
+    /// The home host has been unavailable for as long as a login may wait.
     Outage,
-    /// An operator ends it: the home host is stopped, or the session, or usher.
+    /// An operator ends it: the home host, the session, or usher is being stopped.
     Ended(By, Cause),
 }
 
-/// Takes `claim` to the host that the directory names, waiting for the host as long as a login may wait. What the client
-/// sends meanwhile goes into `inbox`.
+/// Takes `claim` to the host that the directory names, waiting for the host as long as a login may wait. What the
+/// client sends meanwhile goes into `inbox`.
 pub(crate) async fn hand_over(
-    door: &PreLogin,
+    prelogin: &PreLogin,
     claim: &Claim,
     inbox: &mut impl Inbox,
     stream: &mut ClientStream,
 ) -> Result<Handover, Ended> {
     let begun = Instant::now();
-    let arrival = Arrival { local: Some(door.local.ip()), server_name: stream.server_name() };
-    let key = door.snapshot().domains.user(claim.credential.acting_user(), arrival);
-    // In the table before the host is looked up: whoever ends sessions misses none that is being set up.
-    let session = door.server.sessions.enter(About {
-        id: door.id,
-        protocol: door.protocol(),
-        listener: door.at.name.clone(),
-        client: door.client,
+    let arrival = Arrival { local: Some(prelogin.local.ip()), server_name: stream.server_name() };
+    let key = prelogin.snapshot().domains.user(claim.credential.acting_user(), arrival);
+    // In the table before the host is looked up, so that whoever ends sessions misses none that is being set up.
+    let session = prelogin.server.sessions.enter(About {
+        id: prelogin.id,
+        protocol: prelogin.protocol(),
+        listener: prelogin.at.name.clone(),
+        client: prelogin.client,
         user: key.as_ref().map(ToString::to_string).unwrap_or_default().into(),
         tls: stream.tls_version(),
     });
     let outcome = {
-        let seeking = seek(door, claim, key.as_ref(), &session, begun);
+        let seeking = seek(prelogin, claim, key.as_ref(), &session, begun);
         tokio::pin!(seeking);
-        attended(door, &session, stream, inbox, seeking).await
+        attended(prelogin, &session, stream, inbox, seeking).await
     };
-    door.note_tried(&session.about.user, session.backend().map(|backend| backend.name));
-    let metrics = &door.server.metrics;
+    prelogin.note_tried(&session.about.user, session.backend().map(|backend| backend.name));
+    let metrics = &prelogin.server.metrics;
     let counted = outcome.as_ref().map_or("aborted", Try::result);
-    metrics.login(door.protocol(), claim.mechanism.name(), counted, begun.elapsed());
+    metrics.login(prelogin.protocol(), claim.mechanism.name(), counted, begun.elapsed());
     let refused = |refusal: Refusal| {
-        log_refused(door, claim, key.as_ref(), refusal.code);
+        log_refused(prelogin, claim, key.as_ref(), refusal.code);
         Handover::Refused(refusal)
     };
     Ok(match outcome? {
         Try::LoggedIn(backend, lease) => {
             tracing::info!(
-                client = %door.client,
-                session = %door.id,
+                client = %prelogin.client,
+                session = %prelogin.id,
                 user = &*session.about.user,
                 host = lease.backend().config.name,
                 mechanism = claim.mechanism.name(),
@@ -91,9 +91,9 @@ pub(crate) async fn hand_over(
     })
 }
 
-/// One line that a log watcher can match: the address stands before anything that a client chose.
-fn log_refused(door: &PreLogin, claim: &Claim, key: Option<&ArchiveKey>, code: Code) {
+/// One line that a log watcher can match: the address comes before anything that a client chose.
+fn log_refused(prelogin: &PreLogin, claim: &Claim, key: Option<&ArchiveKey>, code: Code) {
     let typed = String::from_utf8_lossy(claim.credential.acting_user());
     let user = key.map_or(typed.as_ref(), ArchiveKey::name);
-    login_refused(door.client, door.id, code, claim.mechanism.name(), user);
+    login_refused(prelogin.client, prelogin.id, code, claim.mechanism.name(), user);
 }

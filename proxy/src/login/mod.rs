@@ -1,5 +1,5 @@
-//! A mail login, whatever protocol it comes by: who is meant, where their archive is, the host's word on it; waiting for a
-//! host that is out, and refusing. Knows no protocol's words.
+//! A mail login, whatever protocol it uses: who is meant, where their archive is, and the host's answer; waiting for a
+//! host that is out of service, and refusing. Independent of any protocol.
 
 mod attempt;
 mod attend;

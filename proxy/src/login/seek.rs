@@ -1,4 +1,4 @@
-//! Tries until there is a clear answer, or a login may wait no longer.
+//! Tries until there is a clear answer, or the login may not wait any longer.
 
 use super::PreLogin;
 use super::attempt::attempt;
@@ -10,22 +10,22 @@ use usher_policy::ArchiveKey;
 use usher_wire::imap::preauth::Claim;
 use usher_wire::imap::reply::Code;
 
-/// Tries until there is a clear answer or a login may wait no longer.
+/// Tries until there is a clear answer, or the login may not wait any longer.
 pub(super) async fn seek(
-    door: &PreLogin,
+    prelogin: &PreLogin,
     claim: &Claim,
     key: Option<&ArchiveKey>,
     session: &Session,
     begun: Instant,
 ) -> Try {
-    let server = &door.server;
-    let until = begun + door.snapshot().server.login_wait;
+    let server = &prelogin.server;
+    let until = begun + prelogin.snapshot().server.login_wait;
     let mut slot = None;
     let mut was_delivered = false;
     loop {
         let tried = Instant::now();
         let outcome = match key {
-            Some(key) => Box::pin(attempt(door, claim, key, session, (begun, until), &mut slot)).await,
+            Some(key) => Box::pin(attempt(prelogin, claim, key, session, (begun, until), &mut slot)).await,
             None => Try::Unknown,
         };
         match outcome {
@@ -33,7 +33,7 @@ pub(super) async fn seek(
                 server.refusals.made_up(claim.credential.acting_user(), tried).await;
                 return Try::Unknown;
             }
-            // Each of them is a failed login to the host: the second is the last.
+            // Each of these counts as a failed login at the host, so the second is the last.
             Try::Unanswered if was_delivered => return Try::Hopeless,
             Try::Unanswered => was_delivered = true,
             Try::Refused(Refusal { code: Code::InUse, .. }) if !was_delivered => was_delivered = true,
@@ -46,13 +46,13 @@ pub(super) async fn seek(
             Try::Out => {}
             clear => return clear,
         }
-        let again = Instant::now() + door.snapshot().limits.retry;
+        let again = Instant::now() + prelogin.snapshot().limits.retry;
         if again >= until {
             sleep(until.saturating_duration_since(Instant::now())).await;
             return Try::Out;
         }
         if slot.is_none() {
-            slot = Slot::take(&server.held_logins, Some(door.snapshot().limits.held_logins));
+            slot = Slot::take(&server.held_logins, Some(prelogin.snapshot().limits.held_logins));
             if slot.is_none() {
                 return Try::Out;
             }

@@ -1,4 +1,4 @@
-//! What mail logins take.
+//! What is needed to serve mail logins.
 
 use crate::id::Ids;
 use crate::metrics::Metrics;
@@ -23,6 +23,6 @@ pub(crate) struct Server {
     pub(crate) shutdown: Arc<Shutdown>,
     /// Counts the logins that wait for a host that is out.
     pub(crate) held_logins: Arc<AdmissionCounter>,
-    /// When refusals leave.
+    /// Delays refusals.
     pub(crate) refusals: Refusals,
 }

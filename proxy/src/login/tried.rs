@@ -1,11 +1,11 @@
-//! What one try to log in came to.
+//! The result of one attempt to log in.
 
 use crate::session::Why;
 use usher_backends::connect;
 use usher_backends::roster::{Host, Lease};
 use usher_wire::imap::reply::Code;
 
-/// What the client is told of a login that was refused.
+/// What the client is told about a refused login.
 pub(crate) struct Refusal {
     pub(crate) code: Code,
     /// The host's own words.
@@ -20,9 +20,9 @@ pub(super) enum Try {
     /// Somebody ends it.
     Ended(Why),
     Out,
-    /// Out, and another try with the same credential would come to the same, or be one login too many.
+    /// Out, and another attempt with the same credential would have the same result, or be one login too many.
     Hopeless,
-    /// The host has had the credential and could not say anything of it; it may be asked once more.
+    /// The host was given the credential but did not answer; it may be asked once more.
     Unanswered,
 }
 

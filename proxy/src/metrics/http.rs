@@ -1,4 +1,4 @@
-//! What requests count; by handles, as there are many a second.
+//! Metrics of requests, through handles because there are many per second.
 
 use super::{METADATA, Metrics, counter, key, names};
 use http::Version;
@@ -15,7 +15,7 @@ pub(crate) struct Http {
     requests: [[Counter; CLASSES.len()]; VERSIONS.len()],
     time: Histogram,
     retries: Counter,
-    /// Ends as most requests have them.
+    /// How most requests end.
     complete: Counter,
 }
 
@@ -30,7 +30,7 @@ impl Http {
         Self { requests, time, retries: counter(recorder, names::RETRIES, &[]), complete }
     }
 
-    /// The end of a request; status 0: there was none.
+    /// Counts the end of a request; status 0: there was no response.
     pub(crate) fn request(&self, version: Version, status: u16, took: Duration) {
         let version = match version {
             Version::HTTP_10 => 0,

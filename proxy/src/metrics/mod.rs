@@ -1,5 +1,5 @@
-//! What is counted. Labels are bounded: listeners, hosts and words of closed sets, never a user and never
-//! anything that a client chose.
+//! Metrics. Labels are bounded: listeners, hosts and words from closed sets, never a user and never anything that a
+//! client chose.
 
 mod http;
 pub(crate) mod names;
@@ -21,7 +21,7 @@ use std::time::Duration;
 use usher_backends::directory::{DirectoryError, Found};
 use usher_config::snapshot::Protocol;
 
-/// From one millisecond to ten seconds; look-ups below one are what they should be.
+/// Up to ten seconds; most of the buckets are for directory look-ups and other short times.
 const BUCKETS: [f64; 15] =
     [0.000_05, 0.000_1, 0.000_25, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
@@ -29,13 +29,13 @@ static METADATA: Metadata<'static> = Metadata::new("usher", Level::INFO, None);
 
 pub(crate) type Labels<'l> = &'l [(&'static str, &'l str)];
 
-/// Octets relayed, as sessions count them.
+/// Bytes relayed, as counted by sessions.
 pub(crate) struct Bytes {
     pub(crate) from_client: Counter,
     pub(crate) from_backend: Counter,
 }
 
-/// What look-ups count; by handles, as each request makes one.
+/// Metrics of look-ups, through handles because each request makes one.
 struct Lookups {
     /// Found, nobody, remembered, failed.
     results: [Counter; 4],
@@ -70,12 +70,12 @@ pub(crate) struct Metrics {
     pub(crate) http: Http,
     lookups: Lookups,
     stale: AtomicBool,
-    /// Gauges of the last page, so that what is gone reads as nothing.
+    /// Gauges of the last page, so that those that are gone can be set to zero.
     shown: Mutex<HashMap<Key, Gauge>>,
 }
 
 impl Metrics {
-    /// All at zero.
+    /// All metrics, at zero.
     ///
     /// # Errors
     /// The exporter's.
@@ -105,7 +105,7 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Rates and alerts work from the first event on only where there was a zero before it.
+    /// Rates and alerts count the first event only if there was a zero before it.
     fn begin_at_zero(&self) {
         for protocol in ["imap", "imaps"] {
             for mechanism in ["login-command", "PLAIN", "LOGIN"] {
@@ -121,7 +121,7 @@ impl Metrics {
         for result in ["applied", "refused"] {
             self.count(names::RELOADS, &[("result", result)], 0);
         }
-        // That of the start.
+        // The start counts as a reload.
         self.gauge(names::RELOADED, &[]).set(1.0);
         self.gauge(names::RELOADED_AT, &[]).set(usher_backends::roster::now() as f64);
     }
@@ -177,7 +177,7 @@ impl Metrics {
         self.time(names::STAGE_TIME, &[("stage", stage)], took);
     }
 
-    /// A connection to a host that is ready for a login, or for octets.
+    /// A connection to a host that is ready for a login, or for bytes.
     pub(crate) fn connected(&self, host: &str, took: Duration) {
         tracing::debug!(host, milliseconds = took.as_secs_f64() * 1e3, "connected");
         self.stage("connect", took);
@@ -216,7 +216,7 @@ impl Metrics {
         }
     }
 
-    /// What has to be done now and then, so that histograms do not grow.
+    /// Must be called regularly, so that histograms do not grow.
     pub(crate) fn tidy_up(&self) {
         self.handle.run_upkeep();
     }

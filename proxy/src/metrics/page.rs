@@ -23,7 +23,7 @@ impl Page<'_> {
 impl Metrics {
     /// The page as it is now, with the gauges that `fill` sets.
     pub(crate) fn page(&self, fill: impl FnOnce(&mut Page<'_>)) -> String {
-        // One page at a time: two would set each other's gauges.
+        // One page at a time: two at once would overwrite each other's gauges.
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let mut page = Page { metrics: self, set: HashMap::new() };
         fill(&mut page);
@@ -36,7 +36,7 @@ impl Metrics {
         self.handle.render()
     }
 
-    /// Whether the directory has been answered from what is remembered, of late.
+    /// Whether the directory has recently been answered from memory.
     pub(crate) fn is_directory_stale(&self) -> bool {
         self.stale.load(std::sync::atomic::Ordering::Relaxed)
     }

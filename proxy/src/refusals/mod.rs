@@ -1,8 +1,8 @@
-//! When a refusal leaves, so that its time does not tell why.
+//! When a refusal is sent, so that its timing does not reveal its reason.
 //!
-//! A login under a name that nobody has is refused here, and one with a wrong password at its host. Both are to look
-//! alike: a made-up refusal takes as long as a recent real one of a host did, always of the same host for the same name,
-//! and both leave a moment of chance behind the ticks of one clock.
+//! A login under a name that nobody has is refused here, and one with a wrong password by its host. Both must look
+//! alike: a made-up refusal takes as long as a recent real one from a host, always the same host for the same name, and
+//! both are sent a random moment after a tick of one clock.
 
 mod recent;
 mod tick;
@@ -19,12 +19,12 @@ use tokio::time::Instant;
 pub(crate) struct Refusals {
     recent: Mutex<Recent>,
     clock: Clock,
-    /// What lasts from one start to the next.
+    /// Where the times are kept across restarts.
     file: PathBuf,
 }
 
 impl Refusals {
-    /// Goes on from what was known before, in `file`.
+    /// Continues with the times saved in `file`.
     ///
     /// # Errors
     /// The system's, when it gives no thread.
@@ -33,25 +33,25 @@ impl Refusals {
         Ok(Self { recent: Mutex::new(recent), clock: Clock::start()?, file })
     }
 
-    /// Returns when a refusal by `host` leaves of a login that began at `begun`.
+    /// Returns when a refusal by `host` may be sent, for a login that began at `begun`.
     pub(crate) async fn real(&self, host: &str, begun: Instant) {
         let took = begun.elapsed();
         let least = self.recent().note(host, took);
         self.clock.tick_after(begun + least.max(took)).await;
     }
 
-    /// Returns when the refusal leaves of a login that began at `begun` under a name that nobody has.
+    /// Returns when a refusal may be sent for a login that began at `begun` under a name that nobody has.
     pub(crate) async fn made_up(&self, name: &[u8], begun: Instant) {
         let took = self.recent().draw(name);
         self.clock.tick_after(begun + took).await;
     }
 
-    /// Writes down what is known of the hosts for which `is_known` holds, where that has changed.
+    /// Saves what is known about the hosts for which `is_known` holds, if that has changed.
     pub(crate) fn keep(&self, is_known: impl Fn(&str) -> bool) {
         let Some(text) = self.recent().changed(is_known) else { return };
-        // A start without it is one like the first; nothing is lost that anybody waits for.
+        // Without the file, the next start is like the first; nothing is lost that anybody waits for.
         if let Err(error) = write(&self.file, &text) {
-            tracing::debug!(file = %self.file.display(), %error, "times of refusals cannot be kept");
+            tracing::debug!(file = %self.file.display(), %error, "the times of refusals cannot be saved");
         }
     }
 

@@ -1,4 +1,5 @@
-//! How long the last refusals took, each host's apart: a name that seems to be on two hosts is on none.
+//! How long the latest refusals took, separately for each host: otherwise a name could seem to be on two hosts, and so
+//! on none.
 
 use super::micros;
 use std::collections::BTreeMap;
@@ -6,23 +7,23 @@ use std::fmt::Write;
 use std::time::Duration;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-/// Refusals of a host that are remembered.
+/// Most refusals per host that are remembered.
 const MOST: usize = 256;
-/// As long as a host has refused fewer, its refusals are held until those that are made up would leave.
+/// While a host has fewer refusals than this, they are delayed as long as made-up ones would be.
 const FEW: usize = 16;
-/// Between these, in microseconds, made-up refusals take while no real ones are known.
+/// Range of microseconds that made-up refusals take while no real ones are known.
 const FIRST: std::ops::Range<u64> = 150_000..250_000;
 
 /// The refusals.
 #[derive(Default)]
 pub(super) struct Recent {
     hosts: BTreeMap<String, Ring>,
-    /// How often something was drawn.
+    /// How many numbers were drawn.
     drawn: u64,
     has_changed: bool,
 }
 
-/// The last ones of a host, in microseconds.
+/// The latest refusals of a host, in microseconds.
 #[derive(Default)]
 struct Ring {
     took: Vec<u32>,
@@ -40,7 +41,7 @@ impl Ring {
 }
 
 impl Recent {
-    /// Reads what [`Self::changed`] has written; lines that are none are left out.
+    /// Parses what [`Self::changed`] has written, ignoring what cannot be parsed.
     pub(super) fn read(text: &str) -> Self {
         let mut recent = Self::default();
         for line in text.lines() {
@@ -51,7 +52,7 @@ impl Recent {
         recent
     }
 
-    /// Notes a refusal of `host`. Returns how long it has to take at least.
+    /// Records a refusal by `host`. Returns how long it must take at least.
     pub(super) fn note(&mut self, host: &str, took: Duration) -> Duration {
         self.has_changed = true;
         let chance = self.chance();
@@ -76,7 +77,7 @@ impl Recent {
         if ring.took.len() < FEW { took.max(first(chance)) } else { took }
     }
 
-    /// What is known of the hosts for which `is_known` holds, where something new is.
+    /// The times of the hosts for which `is_known` holds, if there is anything new.
     pub(super) fn changed(&mut self, is_known: impl Fn(&str) -> bool) -> Option<String> {
         if !std::mem::take(&mut self.has_changed) {
             return None;
@@ -93,7 +94,8 @@ impl Recent {
         Some(text)
     }
 
-    /// A number that nobody outside can foretell: it picks among times that were seen, so it need not be a secret's.
+    /// A number that outsiders cannot predict. It only picks among times that were observed, so it need not be
+    /// cryptographically secure.
     fn chance(&mut self) -> u64 {
         self.drawn += 1;
         let mut octets = [0; 8];
@@ -117,7 +119,7 @@ mod tests {
         let mut recent = Recent::default();
         assert!((FIRST.start..FIRST.end).contains(&(recent.draw(b"x").as_micros() as u64)));
         for at in 0..1000 {
-            // The first ones are held as long as made-up ones would be.
+            // The first ones are delayed as long as made-up ones would be.
             let held = recent.note("slow", Duration::from_millis(2000 + at));
             assert_eq!(held.is_zero(), at >= FEW as u64);
             recent.note("fast", Duration::from_micros(5000 + at));

@@ -1,5 +1,6 @@
-//! A clock that ticks each millisecond for those who wait for it, and lets them go a little later by chance. Timers of a
-//! worker are rounded from the moment at which they are set, which would tell how long somebody has waited for them.
+//! A clock that ticks each millisecond for those who wait for it, and releases them after a short random delay. The
+//! timers of a worker are rounded relative to the moment when they are set, which would reveal how long somebody has
+//! been waiting.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,11 +10,11 @@ use tokio::time::Instant;
 
 /// Between two ticks.
 const TICK: Duration = Duration::from_millis(1);
-/// So many microseconds behind its tick, at most, a refusal leaves, by chance: what a worker that was idle takes longer to
-/// wake drowns in it.
+/// Most microseconds by which a refusal is randomly delayed after its tick: this masks how long an idle worker takes to
+/// wake.
 const LATER: u64 = 2000;
 
-/// The clock. Stands still while nobody waits.
+/// The clock. Stops while nobody waits.
 pub(super) struct Clock {
     begun: Instant,
     waiting: Arc<Waiting>,
@@ -21,7 +22,7 @@ pub(super) struct Clock {
 
 #[derive(Default)]
 struct Waiting {
-    /// By their moment, in microseconds from the beginning on.
+    /// By due time, in microseconds since the beginning.
     those: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
     changed: Condvar,
 }
@@ -31,10 +32,10 @@ impl Waiting {
         self.those.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes whoever's tick has come, as long as the clock is there.
+    /// Wakes those whose time has come, for as long as the clock exists.
     fn run(self: &Arc<Self>, begun: Instant) {
         let mut those = self.lock();
-        // The clock and this.
+        // One reference is the clock's, the other this thread's.
         while Arc::strong_count(self) > 1 {
             let due = those.keys().next().map(|moment| begun + Duration::from_micros(*moment));
             let left = due.map(|due| due.saturating_duration_since(Instant::now()));
@@ -70,13 +71,13 @@ impl Clock {
         Ok(Self { begun, waiting })
     }
 
-    /// Returns a moment behind the first tick after `when`, or after now where that is later.
+    /// Returns a random moment after the first tick following `when`, or following now if that is later.
     pub(super) async fn tick_after(&self, when: Instant) {
         let when = when.max(Instant::now());
         let tick = when.saturating_duration_since(self.begun).as_nanos() / TICK.as_nanos() + 1;
         let tick = u64::try_from(tick * TICK.as_micros()).unwrap_or(u64::MAX / 2);
         let mut octets = [0; 8];
-        // Without chance it leaves on its tick.
+        // If this fails, the refusal is sent right on the tick.
         let _ = aws_lc_rs::rand::fill(&mut octets);
         let moment = tick + u64::from_be_bytes(octets) % LATER;
         let (ready, comes) = oneshot::channel();

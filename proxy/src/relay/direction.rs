@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 use usher_wire::follow::{Follow, Moved, Out};
 
-/// Octets of the client's that are read ahead while nothing of its can go on: otherwise nobody would hear that it is gone.
+/// Bytes of the client's that are read ahead while they cannot be passed on: otherwise nobody would notice that the
+/// client is gone.
 const AHEAD: usize = 16 * 1024;
 
 /// Which one.
@@ -16,7 +17,7 @@ const AHEAD: usize = 16 * 1024;
 pub(super) enum Direction {
     /// From the client to the backend.
     Up,
-    /// From the backend to the client; with `stop`, no further than to the end of a response.
+    /// From the backend to the client; with `stop`, only up to the end of a response.
     Down { stop: bool },
 }
 
@@ -24,7 +25,7 @@ pub(super) enum Direction {
 pub(super) enum Broken {
     Client(io::Error),
     Backend(io::Error),
-    /// What one of them said ends the session.
+    /// The peer said something that ends the session.
     Fault(By, &'static str),
 }
 
@@ -37,7 +38,7 @@ pub(super) enum Did {
     Turn,
 }
 
-/// Those who watch.
+/// Those who are told what moves.
 #[derive(Clone, Copy)]
 pub(super) struct Watchers<'s> {
     pub(super) session: &'s Session,
@@ -45,7 +46,7 @@ pub(super) struct Watchers<'s> {
 }
 
 impl Direction {
-    /// Sends what is kept for `to`, and reads once from `from`, past `follower`.
+    /// Sends what is buffered for `to`, and reads once from `from`, through `follower`.
     pub(super) fn flow<F, T>(
         self,
         cx: &mut Context<'_>,
@@ -93,7 +94,7 @@ impl Direction {
         Ok(Did::Turn)
     }
 
-    /// Passes on what the follower lets through; returns how many octets are done with.
+    /// Passes on what the follower permits; returns how many bytes are done with.
     fn pass_on<T: AsyncRead + AsyncWrite + Unpin>(
         self,
         cx: &mut Context<'_>,
@@ -124,14 +125,14 @@ impl Direction {
             Self::Down { stop } => {
                 let moved =
                     follower.server(input, stop).map_err(|fault| Broken::Fault(By::Backend, fault))?;
-                // Own answers may be what it is stuck for.
+                // It may be stuck because of usher's own answers.
                 let answers = if moved.is_stuck() { follower.take_answers() } else { Vec::new() };
                 Ok(if answers.is_empty() { moved } else { Moved { taken: 0, out: Out::Insert(answers) } })
             }
         }
     }
 
-    /// Own answers that this way brings.
+    /// usher's own answers that this direction carries.
     fn answers(self, follower: &mut impl Follow) -> Vec<u8> {
         match self {
             Self::Up => Vec::new(),
@@ -139,7 +140,7 @@ impl Direction {
         }
     }
 
-    /// Whether nothing more may go on now.
+    /// Whether nothing may be passed on at the moment.
     fn waits(self, follower: &impl Follow) -> bool {
         match self {
             Self::Up => follower.client_waits(),
@@ -147,7 +148,7 @@ impl Direction {
         }
     }
 
-    /// Octets that are read though nothing can go on.
+    /// Bytes that are read even though nothing can be passed on.
     fn ahead(self) -> usize {
         match self {
             Self::Up => AHEAD,
@@ -177,8 +178,7 @@ impl Direction {
     }
 }
 
-/// What is left of `unread` once `taken` octets are done with: a new vector, so that one that was filled once does not stay
-/// large.
+/// What is left of `unread` after `taken` bytes, in a new vector, so that one that was once full does not stay large.
 fn rest_of(unread: Vec<u8>, taken: usize) -> Vec<u8> {
     if taken == 0 { unread } else { unread.get(taken..).unwrap_or_default().to_vec() }
 }

@@ -5,7 +5,7 @@ use crate::session::Ended;
 /// How the client's connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LastWords {
-    /// Cut, because the client is in the middle of a response or is gone.
+    /// Without any words, because the client is in the middle of a response or is gone.
     None,
     /// Nothing more is to be said.
     Clean,
@@ -14,7 +14,7 @@ pub(crate) enum LastWords {
 }
 
 impl LastWords {
-    /// The words, where `goodbye` is how a session is told that it ends.
+    /// The words, given that `goodbye` tells the client that its session ends.
     pub(crate) fn words(self, goodbye: &'static [u8]) -> &'static [u8] {
         match self {
             Self::None | Self::Clean => b"",
@@ -23,11 +23,11 @@ impl LastWords {
     }
 }
 
-/// What came of a relay.
+/// The result of a relay.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct End {
     pub(crate) ended: Ended,
-    /// Octets from the client and from the backend.
+    /// Bytes from the client and from the backend.
     pub(crate) octets: (u64, u64),
     pub(crate) last_words: LastWords,
 }

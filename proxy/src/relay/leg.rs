@@ -1,4 +1,4 @@
-//! One side of a relay: its stream, what of its input is not done with, and what it has not taken yet.
+//! One side of a relay: its stream, its input that is not done with, and the output that it has not taken.
 
 use std::cell::RefCell;
 use std::io;
@@ -6,36 +6,36 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Octets read at a time, and the most that waits for a side which does not take them: four TLS records, which go out
-/// in one system call.
+/// Bytes read at a time, and the most that are buffered for a side that does not take them: four TLS records, which are
+/// sent by one system call.
 const READ: usize = 64 * 1024;
 
-/// Octets that are enough for one turn, so that a fast transfer leaves the worker to others.
+/// Bytes per turn, so that a fast transfer leaves the worker to others.
 pub(super) const TURN: u64 = 128 * 1024;
-/// Steps that are enough, however little they moved.
+/// Steps per turn, however little they move.
 pub(super) const STEPS: usize = 8;
 
 thread_local! {
-    /// What all sessions of a worker thread read into; nothing of it outlives a poll.
+    /// All sessions of a worker thread read into this; nothing in it outlives a poll.
     pub(super) static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
 }
 
-/// One side. Both buffers are empty, and own nothing, while nothing flows.
+/// One side. Both buffers are empty and unallocated while nothing flows.
 pub(crate) struct Leg<S> {
     pub(crate) stream: S,
-    /// Octets read that the tracker has not judged yet.
+    /// Bytes read that the tracker has not judged yet.
     pub(crate) unread: Vec<u8>,
-    /// Octets for this side that it has not taken yet.
+    /// Bytes for this side that it has not taken yet.
     unsent: Vec<u8>,
-    /// The stream may hold octets that were written but not sent.
+    /// The stream may hold bytes that were written but not flushed.
     unflushed: bool,
-    /// It has taken octets since somebody last asked.
+    /// It has taken bytes since somebody last asked.
     took_some: bool,
     /// No more comes from this side.
     pub(crate) ended: bool,
-    /// This side has been told that no more comes.
+    /// This side has been told that nothing more will come.
     closed: bool,
-    /// Octets read in all.
+    /// Bytes read in all.
     pub(crate) total: u64,
 }
 
@@ -54,17 +54,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         }
     }
 
-    /// Whether octets wait for this side to take them.
+    /// Whether bytes wait for this side to take them.
     pub(crate) fn is_blocked(&self) -> bool {
         !self.unsent.is_empty() || self.unflushed
     }
 
-    /// Whether it has taken octets since this was last asked.
+    /// Whether it has taken bytes since this was last asked.
     pub(crate) fn took_some(&mut self) -> bool {
         std::mem::take(&mut self.took_some)
     }
 
-    /// Reads once into `buf`. Zero octets: the side has ended.
+    /// Reads once into `buf`. Zero bytes: the side has ended.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buf = ReadBuf::new(buf);
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
@@ -74,7 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         Poll::Ready(Ok(read))
     }
 
-    /// Hands `bytes` to this side; what it does not take now is kept.
+    /// Sends `bytes` to this side; what it does not take now is kept.
     pub(crate) fn send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() && self.unsent.is_empty() {
@@ -93,7 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         Ok(())
     }
 
-    /// Sends what is kept. Ready when nothing is.
+    /// Sends what is buffered. Ready when nothing is left.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut sent = 0;
         while let Some(rest) = self.unsent.get(sent..).filter(|rest| !rest.is_empty()) {
@@ -119,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Tells this side, once everything has been sent, that no more comes.
+    /// Tells this side, once everything has been sent, that nothing more will come.
     pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.closed {
             return Poll::Ready(Ok(()));

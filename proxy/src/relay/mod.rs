@@ -1,7 +1,7 @@
-//! Moves octets both ways: after a login past what follows the session, on plain TCP as they are.
+//! Moves bytes in both directions: after a login through a follower of the session, on plain TCP unchanged.
 //!
-//! Holds no buffer while nothing flows: each worker thread has one, which its sessions use in turn. Whatever
-//! cannot be passed on at once is kept in a leg, and nothing more is read for that leg until it has gone.
+//! Holds no buffer while nothing flows: each worker thread has one that its sessions use in turn. What cannot be passed
+//! on at once is kept in a leg, and nothing more is read for that leg until it has been sent.
 
 mod direction;
 mod end;
@@ -12,7 +12,7 @@ mod splice;
 pub(crate) use end::End;
 pub(crate) use splice::splice;
 
-use crate::accepted::farewell;
+use crate::accepted::lingering_close;
 use crate::metrics::Bytes;
 use crate::session::{By, Cause, Session};
 use crate::tls::ClientStream;
@@ -31,9 +31,9 @@ pub(crate) struct Streams<F> {
     pub(crate) follower: F,
     /// What the client is told first: that it is logged in.
     pub(crate) to_client: Vec<u8>,
-    /// What the client sent behind its login.
+    /// What the client sent after its login.
     pub(crate) from_client: Vec<u8>,
-    /// What the backend sent behind its OK.
+    /// What the backend sent after its OK.
     pub(crate) from_backend: Vec<u8>,
 }
 
@@ -47,19 +47,19 @@ pub(crate) async fn run<F: Follow>(
     let mut pump = Pump::new(session, *streams, counted);
     let end = std::future::poll_fn(|cx| pump.poll(cx)).await;
     match (end.last_words, end.ended.by) {
-        // Bare: what the client has seen ends in the middle, and it should know.
+        // Cut off: what the client has seen ends in the middle, and it should notice.
         (LastWords::None, _) => {}
         (last_words, By::Backend) if end.ended.cause == Cause::Closed => {
             let mut words = Some(last_words.words(pump.goodbye()));
             let rest = std::future::poll_fn(|cx| pump.poll_rest(cx, &mut words));
             let _ = timeout(patience, rest).await;
         }
-        // Nothing that the client still says goes on.
+        // Nothing that the client still says is passed on.
         (last_words, _) => {
             let goodbye = last_words.words(pump.goodbye());
             let (client, unsent) = pump.into_client();
             let words = [unsent.as_slice(), goodbye].concat();
-            Box::pin(farewell(client, &words, patience)).await;
+            Box::pin(lingering_close(client, &words, patience)).await;
         }
     }
     end

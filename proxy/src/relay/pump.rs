@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use usher_backends::connect::BackendStream;
 use usher_wire::follow::Follow;
 
-/// Both legs and what is known of them.
+/// Both legs, and what is known about them.
 pub(crate) struct Pump<'s, F> {
     client: Leg<ClientStream>,
     backend: Leg<BackendStream>,
@@ -29,8 +29,8 @@ impl<'s, F: Follow> Pump<'s, F> {
         }
     }
 
-    /// After the backend's end: the client has been told, and what it still says goes to the backend, until
-    /// it has nothing more to say.
+    /// After the backend has ended: tells the client, and passes what the client still says to the backend until the
+    /// client has finished.
     pub(crate) fn poll_rest(
         &mut self,
         cx: &mut Context<'_>,
@@ -48,19 +48,19 @@ impl<'s, F: Follow> Pump<'s, F> {
             match BUFFER.with_borrow_mut(|buf| self.up(cx, buf)) {
                 Ok(Did::Turn) => {}
                 Ok(Did::Waits) => return Poll::Pending,
-                // The backend takes no more; the client is to get what it was sent all the same.
+                // The backend takes no more; the client still gets what it was sent.
                 Err(_) => break,
             }
         }
         self.client.poll_close(cx).map(|_| ())
     }
 
-    /// What the client is told between two responses where its session ends.
+    /// What the client is told between two responses when its session ends.
     pub(crate) fn goodbye(&self) -> &'static [u8] {
         self.follower.goodbye()
     }
 
-    /// The client's stream and what it has not been sent.
+    /// The client's stream and what has not been sent to it.
     pub(crate) fn into_client(self) -> (ClientStream, Vec<u8>) {
         self.client.into_parts()
     }
@@ -115,7 +115,7 @@ impl<'s, F: Follow> Pump<'s, F> {
         Direction::Down { stop }.flow(cx, buf, legs, &mut self.follower, self.watchers)
     }
 
-    /// Passes half-closes on, and says whether both sides have ended.
+    /// Passes half-closes on, and returns whether both sides have ended.
     fn ended(&mut self, cx: &mut Context<'_>) -> Option<End> {
         if self.backend.ended {
             if self.client.is_blocked() {
@@ -123,14 +123,14 @@ impl<'s, F: Follow> Pump<'s, F> {
             }
             let last_words = match self.last_words() {
                 LastWords::Bye if self.client.ended => LastWords::Clean,
-                // What stays unjudged is the beginning of a response that does not come.
+                // What remains unjudged is the beginning of a response that will never be complete.
                 _ if !self.backend.unread.is_empty() => LastWords::None,
                 other => other,
             };
             let by = if self.client.ended || self.follower.logged_out() { By::Client } else { By::Backend };
             return Some(self.end(Ended::new(by, Stage::Relay, Cause::Closed), last_words));
         }
-        // What is left of the client's last line, if anything, will never be judged.
+        // The rest of the client's last line, if any, will never be judged.
         if self.client.ended && !self.follower.client_waits() && !self.backend.is_blocked() {
             return match self.backend.poll_close(cx) {
                 Poll::Ready(Err(error)) => Some(self.broken(Broken::Backend(error))),
@@ -142,15 +142,15 @@ impl<'s, F: Follow> Pump<'s, F> {
 
     fn doing(&self) -> Doing {
         match self.client.ended {
-            // What is left of the session is the backend's to end, and not for ever.
+            // The backend has to end the rest of the session, but not at its leisure.
             true => Doing::Closing,
-            // Half a line is the beginning of a command.
+            // An incomplete line is the beginning of a command.
             false if !self.client.unread.is_empty() => Doing::Busy,
             false => self.follower.rest().into(),
         }
     }
 
-    /// A goodbye between two responses, unless the backend has said it; nothing within one.
+    /// A goodbye between two responses, unless the backend has said goodbye; nothing within a response.
     fn last_words(&self) -> LastWords {
         match (self.follower.at_boundary(), self.follower.said_bye()) {
             (true, false) => LastWords::Bye,

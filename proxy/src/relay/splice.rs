@@ -1,7 +1,7 @@
-//! Moves octets both ways between two streams, whatever they mean.
+//! Moves bytes in both directions between two streams, whatever they mean.
 
 use super::leg::{BUFFER, Leg, STEPS, TURN};
-use crate::accepted::farewell;
+use crate::accepted::lingering_close;
 use crate::metrics::Bytes;
 use crate::session::{By, Cause, Doing, Ended, Session, Stage};
 use std::io;
@@ -11,16 +11,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// One direction.
 enum Way {
-    /// Octets may come.
+    /// Bytes may come.
     Open,
-    /// Its source has ended, and its sink knows it.
+    /// Its source has ended, and its sink has been told.
     Done,
-    /// Its sink takes no more; what the other direction still has is to be delivered all the same.
+    /// Its sink takes no more; what the other direction still has is delivered all the same.
     Refused(io::Error),
 }
 
-/// Joins `client` and `backend` until both have ended or an order ends them. Returns how, and the octets from
-/// either.
+/// Connects `client` and `backend` until both have ended or an order ends them. Returns how, and the number of bytes
+/// from either side.
 pub(crate) async fn splice(
     session: &Session,
     client: impl AsyncRead + AsyncWrite + Unpin,
@@ -64,7 +64,7 @@ pub(crate) async fn splice(
                 return Poll::Ready(Ended::new(By::Client, Stage::Relay, Cause::Closed));
             }
         }
-        // A client that takes no more has nobody left to answer for.
+        // If the client takes no more, there is nobody left to answer.
         if let Way::Refused(error) = &down {
             return Poll::Ready(Ended::new(By::Client, Stage::Relay, Cause::of(error)));
         }
@@ -75,16 +75,16 @@ pub(crate) async fn splice(
     .await;
     let octets = (client.total, backend.total);
     if let Way::Refused(_) = up {
-        // It is still sending; closing now would reset what it is being told.
-        farewell(client.into_parts().0, b"", patience).await;
+        // It is still sending: closing now would reset what is being sent to it.
+        lingering_close(client.into_parts().0, b"", patience).await;
     }
     (ended, octets)
 }
 
-/// Moves octets one way until there are none for now.
+/// Moves bytes in one direction until there are none for now.
 ///
 /// # Errors
-/// When the source breaks: there is nobody to answer any more.
+/// If the source breaks: there is nobody to answer any more.
 fn advance(
     cx: &mut Context<'_>,
     way: &mut Way,

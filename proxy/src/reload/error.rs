@@ -1,4 +1,4 @@
-//! Why a reload has changed nothing.
+//! Why a reload has not changed anything.
 
 use crate::load::{ConfigError, TlsSetupError};
 use usher_backends::connect::tls::TlsError;
@@ -9,19 +9,19 @@ pub(super) enum ReloadError {
     /// The configuration is at fault.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// No TLS towards a host.
+    /// TLS with a host cannot be set up.
     #[error(transparent)]
     Hosts(#[from] TlsError),
-    /// No TLS towards clients.
+    /// TLS with clients cannot be set up.
     #[error(transparent)]
     Clients(#[from] TlsSetupError),
-    /// The workers do not take the new sockets.
-    #[error("new listeners cannot be watched: {0}")]
+    /// The workers cannot register the new sockets.
+    #[error("new listeners cannot be registered: {0}")]
     Listeners(std::io::Error),
-    /// Nothing is put in place any more.
-    #[error("usher stops")]
+    /// Nothing is put in place any more, because usher is stopping.
+    #[error("usher is stopping")]
     Stopping,
-    /// The task that prepared it is gone.
+    /// The task that prepared it has died.
     #[error("{0}")]
     Task(#[from] tokio::task::JoinError),
 }

@@ -1,4 +1,4 @@
-//! A new configuration for a running program: load, check, prepare, swap. On any fault nothing changes, and
+//! Applies a new configuration to a running program: load, check, prepare, swap. On any fault nothing changes, and
 //! whoever asked is told.
 
 mod error;
@@ -34,10 +34,10 @@ pub(crate) struct Reloaded {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Somebody who wants a reload, and waits for what comes of it.
+/// Somebody who wants a reload and waits for its result.
 pub(crate) type Request = oneshot::Sender<Reloaded>;
 
-/// What reloads need beside what all share.
+/// What reloads need in addition to what all share.
 pub(crate) struct Reloader {
     pub(crate) acceptor: Arc<Acceptor>,
     pub(crate) directory: Arc<Directory>,
@@ -48,7 +48,7 @@ pub(crate) struct Reloader {
     pub(crate) sockets: Sockets,
 }
 
-/// A configuration that only has to be put in place.
+/// A configuration that is ready to be put in place.
 struct Ready {
     active: ActiveConfig,
     fleet: Prepared,
@@ -57,8 +57,7 @@ struct Ready {
 }
 
 impl Reloader {
-    /// Serves requests until usher stops; those that come while one is under way share the next. Returns the
-    /// sockets.
+    /// Serves requests until usher stops; requests that arrive during a reload share the next one. Returns the sockets.
     pub(crate) async fn serve(mut self, mut requests: mpsc::Receiver<Request>) -> Sockets {
         loop {
             let first = tokio::select! {
@@ -100,7 +99,7 @@ impl Reloader {
         match &reloaded.faults {
             None => tracing::info!(needs_restart = ?reloaded.needs_restart, "configuration reloaded"),
             Some(faults) => {
-                tracing::error!(faults, "configuration not reloaded: the former one stays");
+                tracing::error!(faults, "configuration not reloaded: the previous one stays in force");
             }
         }
         for warning in &reloaded.warnings {
@@ -110,7 +109,7 @@ impl Reloader {
     }
 
     async fn swap(&mut self, ready: Ready) -> Result<Reloaded, ReloadError> {
-        // The last thing that may fail.
+        // The last step that may fail.
         let watched = listen::watch(&self.acceptor.workers, ready.bound).map_err(ReloadError::Listeners)?;
         let listeners = ready.active.snapshot.listeners.clone();
         let deadlines = Deadlines::from(&ready.active.snapshot.limits);
@@ -135,7 +134,7 @@ impl Reloader {
     }
 }
 
-/// Everything that may fail. What it has bound is closed again when it does.
+/// Everything that may fail. If it does, what it has bound is closed again.
 fn prepare(
     acceptor: &Acceptor,
     fleet: &Fleet,

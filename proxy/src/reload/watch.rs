@@ -1,4 +1,4 @@
-//! What asks for a reload: a hangup, or files that have changed.
+//! What triggers a reload: a hangup signal, or files that have changed.
 
 use super::Request;
 use crate::active::CurrentConfig;
@@ -11,15 +11,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use usher_config::Snapshot;
 
-/// Hangups this close together are one wish.
+/// Hangups this close together count as one.
 const TOGETHER: Duration = Duration::from_millis(250);
-/// However many come, a reload waits no longer.
+/// Longest delay of a reload, however many hangups come.
 const AT_LAST: Duration = Duration::from_secs(2);
-/// Between two looks at the files. By content, because mounted files are swapped in ways that no
-/// notification tells.
+/// Interval at which the files are checked, by content: mounted files are replaced in ways that no notification
+/// reports.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Reloads at each hangup; many within a moment are one.
+/// Reloads at each hangup; several in quick succession count as one.
 pub(crate) async fn follow_hangups(mut hangups: Signal, requests: mpsc::Sender<Request>) {
     while hangups.recv().await.is_some() {
         let at_last = Instant::now() + AT_LAST;
@@ -29,7 +29,7 @@ pub(crate) async fn follow_hangups(mut hangups: Signal, requests: mpsc::Sender<R
                 break;
             }
         }
-        // What comes of it is in the log.
+        // The result is logged.
         let (request, _) = oneshot::channel();
         if requests.send(request).await.is_err() {
             return;
@@ -37,8 +37,8 @@ pub(crate) async fn follow_hangups(mut hangups: Signal, requests: mpsc::Sender<R
     }
 }
 
-/// Reloads when the content of `config` or of a certificate in force is another than the one that was `loaded`,
-/// once it has been the same for two looks: nobody writes it any more then.
+/// Reloads when the content of `config` or of a certificate in use differs from what was `loaded`, once it has been the
+/// same at two checks: by then nobody is still writing it.
 pub(crate) async fn follow_files(
     current: Arc<CurrentConfig>,
     config: PathBuf,

@@ -1,5 +1,5 @@
-//! The one routing decision, with those who are asked for it: the directory, the holds and the roster. Logins, requests
-//! and `explain` all come here.
+//! The one routing decision, with its sources: the directory, the holds and the roster. Logins, requests and `explain`
+//! all use it.
 
 use crate::metrics::Metrics;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use usher_backends::roster::{Fleet, Host, Lease, Service, Unavailable};
 use usher_policy::ArchiveKey;
 use usher_policy::route::{self, Decision, Facts, Home, Outage, Permit};
 
-/// Decides where archives are used.
+/// Decides where archives may be used.
 pub(crate) struct Router {
     source: Source,
     fleet: Arc<Fleet>,
     metrics: Arc<Metrics>,
 }
 
-/// A decision, and what it was made of.
+/// A decision, and what it was based on.
 pub(crate) struct Decided {
     pub(crate) decision: Decision,
     pub(crate) answer: Answer,
@@ -34,7 +34,7 @@ impl Router {
         Self { source, fleet, metrics }
     }
 
-    /// Decides where `key` goes, for somebody who waits for it: counted, and written down where it is an outage.
+    /// Decides where `key` goes, for somebody who is waiting for it: counted, and logged if it is an outage.
     pub(crate) async fn decide(&self, key: &ArchiveKey) -> Decision {
         let begun = Instant::now();
         let found = self.source.find(key).await;
@@ -52,12 +52,12 @@ impl Router {
         decision
     }
 
-    /// Who is asked where archives are.
+    /// The source of placements.
     pub(crate) fn source(&self) -> &'static str {
         self.source.name()
     }
 
-    /// The same decision for somebody who only wants to know.
+    /// The same decision for somebody who only wants to know, without counting or logging it.
     pub(crate) async fn explain(&self, key: &ArchiveKey) -> Decided {
         self.decided(key, self.source.find(key).await)
     }
@@ -68,12 +68,12 @@ impl Router {
         matches!(now, Decision::Permitted(now) if now == *permit)
     }
 
-    /// Whether the archive is being moved by now.
+    /// Whether the archive is being moved.
     pub(crate) fn is_moving(&self, permit: &Permit) -> bool {
         self.fleet.roster().moving(permit.key()).is_some()
     }
 
-    /// The host of a permit as it stands; `None`: it is not configured any more.
+    /// The current host of a permit; `None` if it is no longer configured.
     pub(crate) fn host(&self, permit: &Permit) -> Option<Arc<Host>> {
         self.fleet.roster().host(permit.host()).cloned()
     }

@@ -44,31 +44,31 @@ pub(crate) enum Cause {
     Complete,
     /// LOGOUT before login.
     Logout,
-    /// The TCP connection ended without TLS's own end: what came may be cut off.
+    /// The TCP connection ended without a TLS close: what came may be truncated.
     Truncated,
     /// The connection broke.
     Reset,
-    /// The peer answered nothing any more (TCP keepalive, TCP user timeout).
+    /// The peer stopped responding (TCP keepalive, TCP user timeout).
     Unreachable,
-    /// No octet for too long.
+    /// No byte for too long.
     Idle,
-    /// Octets wait for a peer that does not read.
+    /// Bytes wait for a peer that does not read.
     Stalled,
-    /// Longer than all of it may take.
+    /// The whole took longer than it may.
     TooLong,
     /// The peer broke the protocol; the word says how.
     Protocol(&'static str),
     /// The TLS handshake failed.
     Handshake,
-    /// The sender may send no PROXY header, or sent a broken one.
+    /// The sender is not allowed to send a PROXY header, or sent a broken one.
     ProxyHeader,
-    /// The home host is out.
+    /// The home host is unavailable.
     Unavailable,
-    /// usher stops.
+    /// usher is stopping.
     Stopping,
-    /// The host is drained.
+    /// The host is being drained.
     Drained,
-    /// The host is stopped.
+    /// The host has been stopped.
     Stopped,
     /// An operator ended this session.
     Kicked,
@@ -120,7 +120,7 @@ impl Cause {
         }
     }
 
-    /// Who ends a session that has been told so, and what for.
+    /// Who ends a session that has been told to end, and why.
     pub(crate) fn ordered(why: Why) -> (By, Self) {
         match why {
             Why::Idle => (By::Usher, Self::Idle),
@@ -132,7 +132,7 @@ impl Cause {
         }
     }
 
-    /// What an error of a connection means.
+    /// The cause that an error of a connection stands for.
     pub(crate) fn of(error: &std::io::Error) -> Self {
         match error.kind() {
             std::io::ErrorKind::UnexpectedEof => Self::Truncated,
@@ -162,7 +162,7 @@ impl Ended {
     }
 }
 
-/// The close record of a connection, in the making.
+/// The record of a closed connection while it is being made.
 pub(crate) struct Record {
     session: Id,
     protocol: Protocol,
@@ -176,8 +176,8 @@ impl Record {
         Self { session, protocol, client, begun }
     }
 
-    /// Writes it down. `user` and `host` are empty before login; `octets` are those from the client and those
-    /// from the backend after login.
+    /// Writes it. `user` and `host` are empty before login; `octets` are those sent by the client and by the backend
+    /// after login.
     pub(crate) fn write(self, metrics: &Metrics, user: &str, host: &str, ended: Ended, octets: (u64, u64)) {
         let (client, session) = (self.client, self.session);
         let (by, stage, cause) = (ended.by.name(), ended.stage.name(), ended.cause.name());

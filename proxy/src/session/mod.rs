@@ -1,4 +1,4 @@
-//! The live sessions, what they can be told, and what is written down when they end.
+//! The live sessions, what they can be told, and what is logged when they end.
 
 mod close;
 mod order;

@@ -1,6 +1,6 @@
 //! What a session can be told by others.
 
-/// When a session is to end. Later ones outrank earlier ones.
+/// When a session is to end. Later variants outrank earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Urgency {
     /// Between two responses, with a goodbye.
@@ -12,7 +12,7 @@ pub(crate) enum Urgency {
 /// Why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Why {
-    /// No octet for too long.
+    /// No byte for too long.
     Idle,
     /// A peer does not read.
     Stalled,
@@ -29,7 +29,7 @@ pub(crate) enum Why {
 const URGENCIES: [Urgency; 2] = [Urgency::Goodbye, Urgency::End];
 const WHYS: [Why; 6] = [Why::Idle, Why::Stalled, Why::Drained, Why::Stopped, Why::Kicked, Why::Stopping];
 
-/// That a session is to end.
+/// An order that a session is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Order {
     pub(crate) urgency: Urgency,
@@ -45,12 +45,12 @@ impl Order {
         Self { urgency: Urgency::End, why }
     }
 
-    /// One number above 0, larger for what outranks.
+    /// A number above 0, larger for orders that outrank others.
     pub(super) fn rank(self) -> u8 {
         (self.urgency as u8 + 1) << 4 | self.why as u8
     }
 
-    /// The order of this rank; 0: none.
+    /// The order of this rank; 0: there is none.
     pub(super) fn ranked(rank: u8) -> Option<Self> {
         let urgency = URGENCIES.into_iter().find(|urgency| *urgency as u8 + 1 == rank >> 4)?;
         let why = WHYS.into_iter().find(|why| *why as u8 == rank & 0xf)?;

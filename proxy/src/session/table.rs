@@ -1,5 +1,5 @@
-//! The table of live sessions. An entry is made before its host is looked up, so that whoever ends sessions
-//! misses none that is just being set up.
+//! The table of live sessions. An entry is made before its host is looked up, so that whoever ends sessions misses none
+//! that is just being set up.
 
 use super::order::Order;
 use crate::id::Id;
@@ -24,7 +24,7 @@ pub(crate) struct About {
     pub(crate) client: SocketAddr,
     /// The key that was looked up; empty on plain TCP.
     pub(crate) user: Box<str>,
-    /// The version of TLS, "none" without.
+    /// The version of TLS, or "none".
     pub(crate) tls: &'static str,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct About {
 pub(crate) enum Doing {
     /// Its backend is being contacted.
     Connecting,
-    /// A command is under way; plain TCP always.
+    /// A command is running; always the case for plain TCP.
     Busy,
     /// Every command has its answer.
     Between,
@@ -71,26 +71,26 @@ impl From<Rest> for Doing {
 pub(crate) struct Session {
     pub(crate) about: About,
     backend: Mutex<Option<BackendId>>,
-    /// Where seconds count from.
+    /// The origin of the times below.
     epoch: Instant,
-    /// The second of its beginning.
+    /// When it began, in seconds.
     begun: u32,
     order: AtomicU8,
     waker: AtomicWaker,
     doing: AtomicU8,
-    /// The second of the last octet.
+    /// When the last byte passed, in seconds.
     active: AtomicU32,
-    /// The second since which octets wait for a peer, plus one; 0: none wait.
+    /// Since when bytes have been waiting for a peer, in seconds, plus one; 0: none are waiting.
     blocked: AtomicU32,
 }
 
 impl Session {
-    /// Says where it goes, before it goes there.
+    /// Notes where it is going, before it goes there.
     pub(crate) fn goes_to(&self, backend: &BackendId) {
         *self.lock_backend() = Some(backend.clone());
     }
 
-    /// Where it goes, once that is known.
+    /// Where it is going, once that is known.
     pub(crate) fn backend(&self) -> Option<BackendId> {
         self.lock_backend().clone()
     }
@@ -99,12 +99,12 @@ impl Session {
         self.backend.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it goes to the machine called `name`.
+    /// Whether it is going to the machine called `name`.
     pub(crate) fn is_at(&self, name: &str) -> bool {
         self.lock_backend().as_ref().is_some_and(|backend| &*backend.name == name)
     }
 
-    /// Tells the session; what outranks it stays. Whether this was news.
+    /// Gives it an order; one that outranks this stays in place. Returns whether it is new.
     pub(crate) fn tell(&self, order: Order) -> bool {
         let news = self.order.fetch_max(order.rank(), Ordering::AcqRel) < order.rank();
         if news {
@@ -113,12 +113,12 @@ impl Session {
         news
     }
 
-    /// What it has been told.
+    /// The order that it has been given.
     pub(crate) fn told(&self) -> Option<Order> {
         Order::ranked(self.order.load(Ordering::Acquire))
     }
 
-    /// What it has been told. `waker` is woken at the next order.
+    /// The order that it has been given. `waker` is woken by the next one.
     pub(crate) fn order(&self, waker: &Waker) -> Option<Order> {
         self.waker.register(waker);
         self.told()
@@ -133,7 +133,7 @@ impl Session {
         .await
     }
 
-    /// Notes that octets came or went.
+    /// Notes that bytes came or went.
     pub(crate) fn note_activity(&self) {
         self.active.store(self.second(), Ordering::Relaxed);
     }
@@ -150,8 +150,8 @@ impl Session {
         all.into_iter().find(|one| *one as u8 == doing).unwrap_or(Doing::Busy)
     }
 
-    /// Whether it can be ended without cutting anything off: in IDLE, or with nothing under way and no octet
-    /// for `quiet`.
+    /// Whether it can be ended without cutting anything off: it is in IDLE, or nothing is running and no byte has
+    /// passed for `quiet`.
     pub(crate) fn is_quiet(&self, quiet: Duration) -> bool {
         match self.doing() {
             Doing::Idle => true,
@@ -160,8 +160,8 @@ impl Session {
         }
     }
 
-    /// Notes whether octets wait for a peer, and whether a peer has taken some since the last time: one that
-    /// reads slowly is not one that does not read.
+    /// Notes whether bytes are waiting for a peer, and whether a peer has taken some since the last time: reading
+    /// slowly is not the same as not reading.
     pub(crate) fn note_blocked(&self, blocked: bool, moved: bool) {
         let since = self.blocked.load(Ordering::Relaxed);
         match (blocked, since) {
@@ -177,12 +177,12 @@ impl Session {
         self.second().saturating_sub(self.begun)
     }
 
-    /// Seconds without an octet.
+    /// Seconds without a byte.
     pub(crate) fn idle_seconds(&self) -> u32 {
         self.second().saturating_sub(self.active.load(Ordering::Relaxed))
     }
 
-    /// Seconds for which octets have been waiting.
+    /// Seconds for which bytes have been waiting.
     pub(crate) fn blocked_seconds(&self) -> u32 {
         match self.blocked.load(Ordering::Relaxed) {
             0 => 0,
@@ -201,7 +201,7 @@ pub(crate) struct Table {
     sessions: DashMap<Id, Arc<Session>>,
 }
 
-/// A session's place in the table, which it leaves when this is dropped, however it ends.
+/// A session's place in the table. The session is removed when this is dropped, however it ends.
 pub(crate) struct Entry {
     table: Arc<Table>,
     session: Arc<Session>,
@@ -253,7 +253,7 @@ impl Table {
         self.sessions.len()
     }
 
-    /// Those that `chosen` chooses, at this moment.
+    /// The current sessions that `chosen` selects.
     pub(crate) fn select(&self, chosen: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
         let all = self.sessions.iter();
         all.filter(|entry| chosen(entry.value())).map(|entry| entry.value().clone()).collect()

@@ -1,6 +1,6 @@
 //! A connection of plain TCP, spread over the members of an array.
 
-use crate::accepted::{Accepted, Ends, Places, read_proxy_header};
+use crate::accepted::{Accepted, Ends, Slots, read_proxy_header};
 use crate::active::ListenerContext;
 use crate::id::{Id, Ids};
 use crate::metrics::Metrics;
@@ -21,7 +21,7 @@ use usher_backends::roster::{Fleet, Lease, Member, Service};
 use usher_config::snapshot::{Protocol, TcpListener};
 use usher_policy::route::nobody;
 
-/// Least time for a connection to a member.
+/// Least time for connecting to a member.
 const LEAST: Duration = Duration::from_millis(50);
 
 /// Shared by all connections.
@@ -41,7 +41,7 @@ pub(crate) async fn serve(
     at: ListenerContext,
     listener: Arc<TcpListener>,
     accepted: Accepted,
-    places: Places,
+    slots: Slots,
 ) {
     let Accepted { mut tcp, peer, local } = accepted;
     let begun = Instant::now();
@@ -59,7 +59,7 @@ pub(crate) async fn serve(
     .await;
     let patience = at.active.snapshot.limits.farewell;
     drop((at, listener));
-    drop(places.door);
+    drop(slots.before_login);
     let client = session.as_ref().map_or(peer, |session: &Entry| session.about.client);
     let record = Record::new(id, Protocol::Tcp, client, begun);
     match (outcome, &session) {
@@ -71,15 +71,15 @@ pub(crate) async fn serve(
         (Err(ended), _) => record.write(&server.metrics, "", "", ended, (0, 0)),
         (Ok(_), None) => {}
     }
-    drop(places.connection);
+    drop(slots.connection);
 }
 
-/// The port that a redirected client meant, where it is one of the listener's.
+/// The port that a redirected client meant, if it is one of the listener's.
 fn meant_port(tcp: &TcpStream, first: u16, last: u16) -> Option<u16> {
     let socket = SockRef::from(tcp);
     let is_ipv6 = tcp.local_addr().is_ok_and(|local| !local.ip().to_canonical().is_ipv4());
     let meant = if is_ipv6 { socket.original_dst_v6() } else { socket.original_dst_v4() };
-    // One that came here by itself was redirected by nobody.
+    // One that connected here directly was not redirected.
     let port = match meant {
         Ok(meant) => meant.as_socket()?.port(),
         Err(_) => first,
@@ -89,7 +89,7 @@ fn meant_port(tcp: &TcpStream, first: u16, last: u16) -> Option<u16> {
 
 type Found = (TcpStream, Lease<Member>);
 
-/// Connects to a member, and to another where that one cannot be reached.
+/// Connects to a member, or to another one if that cannot be reached.
 async fn find_member(
     server: &Server,
     at: &ListenerContext,
@@ -100,7 +100,7 @@ async fn find_member(
     session: &mut Option<Entry>,
 ) -> Result<Found, Ended> {
     let limits = &at.active.snapshot.limits;
-    // The port that the client connected to, whatever a header says: members are reached by it.
+    // The port that the client connected to, whatever a header says: it is also used to reach the member.
     let port = match listener.redirected {
         true => meant_port(tcp.header(), at.listener().address.port(), listener.last_port)
             .ok_or(Ended::new(By::Client, Stage::Preauth, Cause::Protocol("port")))?,
@@ -125,7 +125,7 @@ async fn find_member(
     let on_behalf = OnBehalf { source: client, destination: local, session: &text };
     let unavailable = Ended::new(By::Usher, Stage::Login, Cause::Unavailable);
     let mut tried = Vec::new();
-    // Another member is as good, as long as the client has not waited for as long as one may take.
+    // Another member will do, as long as the client has not waited longer than connecting may take.
     while Instant::now() < until {
         let source = client.ip().to_canonical();
         let lease = server.fleet.roster().lease_any(&permit, Service::Tcp, source, &tried);
@@ -134,7 +134,7 @@ async fn find_member(
         session.goes_to(&member.id);
         let Some(endpoint) = &member.config.tcp else { break };
         let address = connect::authority(&endpoint.host, endpoint.port.unwrap_or(port));
-        // Half of what is left, so that one that does not answer leaves time for another.
+        // Half of the remaining time, so that a member that does not answer leaves time for another.
         let slice = until.saturating_duration_since(Instant::now()) / 2;
         let deadlines = Deadlines { connect: slice.max(LEAST), ..deadlines };
         let opening = connect::open_tcp(&address, endpoint.client_address, on_behalf, &deadlines);

@@ -34,7 +34,7 @@ pub(crate) enum CertificateError {
     Content {
         /// The file.
         path: PathBuf,
-        /// What is the matter.
+        /// What is wrong.
         what: String,
     },
 }
@@ -45,9 +45,9 @@ pub(crate) struct Loaded {
     names: Vec<String>,
     /// The file that it was read from.
     pub(crate) chain: PathBuf,
-    /// The end of its validity, in seconds since 1970.
+    /// When it expires, in seconds since 1970.
     pub(crate) not_after: i64,
-    /// Its beginning.
+    /// When it becomes valid.
     pub(crate) not_before: i64,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// The first is the default; a name that two have is the first one's.
+    /// The first certificate is the default; a name that two of them have belongs to the first.
     pub(crate) fn new(loaded: Vec<Loaded>) -> Self {
         let default = loaded.first().map(|first| first.key.clone());
         let mut by_name = HashMap::new();
@@ -71,19 +71,19 @@ impl Certificates {
         Self { default, by_name }
     }
 
-    /// Chooses among them; `strict`: nothing for a name that none has.
+    /// Chooses among them; if `strict`, none for a name that no certificate has.
     pub(crate) fn resolver(self: &Arc<Self>, strict: bool) -> Arc<dyn ResolvesServerCert> {
         Arc::new(Resolver { certificates: self.clone(), strict })
     }
 
-    /// Whether one of them is good for `name`, in lower case.
+    /// Whether one of them is good for `name`, which is in lower case.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.find(name).is_some()
     }
 
     fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
         let exact = self.by_name.get(name);
-        // A wildcard stands for the leftmost label alone (RFC 9525 section 6.3).
+        // A wildcard matches only the leftmost label (RFC 9525 section 6.3).
         exact
             .or_else(|| name.split_once('.').and_then(|(_, parent)| self.by_name.get(&format!("*.{parent}"))))
     }
@@ -96,12 +96,12 @@ struct Resolver {
 }
 
 thread_local! {
-    /// The name that was asked for with SNI in the ClientHello which was read last: whoever chooses the certificate
-    /// is told, and a connection without buffers cannot be asked later.
+    /// The SNI name in the ClientHello that was read last: only the resolver of certificates is told, and an unbuffered
+    /// connection cannot be asked later.
     static ASKED_NAME: Cell<Option<Box<str>>> = const { Cell::new(None) };
 }
 
-/// The name that a ClientHello has asked for, where one was read since this was last called.
+/// The name that a ClientHello has asked for, if one was read since the last call.
 pub(super) fn take_asked_name() -> Option<Box<str>> {
     ASKED_NAME.take()
 }
@@ -121,7 +121,7 @@ impl ResolvesServerCert for Resolver {
     }
 }
 
-/// Verifies the certificates of clients by those in `file`; a client may also have none.
+/// Verifies clients' certificates against those in `file`; a client may also have none.
 ///
 /// # Errors
 /// When the file cannot be read or holds no certificates that can verify others.
@@ -140,7 +140,7 @@ pub(crate) fn client_verifier(file: &Path) -> Result<Arc<dyn ClientCertVerifier>
     built.map_err(|error| content(error.to_string()))
 }
 
-/// Whom a client's certificate names: its first mail address, else its common name.
+/// Whom a client's certificate names: its first mail address, or else its common name.
 pub(crate) fn named_in(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let alternative = certificate.subject_alternative_name().ok().flatten();
@@ -167,12 +167,15 @@ pub(crate) fn load(chain: &Path, key: &Path) -> Result<Loaded, CertificateError>
         .collect::<Result<_, _>>()
         .map_err(|error| content(chain, format!("not PEM: {error}")))?;
     let Some(leaf) = certificates.first() else {
-        return Err(content(chain, "holds no certificate; expected PEM, the server's own first".to_owned()));
+        return Err(content(
+            chain,
+            "contains no certificate; expected PEM, the server's own certificate first".to_owned(),
+        ));
     };
     let (names, not_before, not_after) =
         read_leaf(leaf).ok_or_else(|| content(chain, "the first certificate cannot be read".to_owned()))?;
     let private = PrivateKeyDer::from_pem_slice(&read(key)?)
-        .map_err(|error| content(key, format!("holds no private key in PEM: {error}")))?;
+        .map_err(|error| content(key, format!("contains no private key in PEM: {error}")))?;
     let certified = CertifiedKey::from_der(certificates, private, &default_provider())
         .map_err(|error| content(key, format!("does not belong to {}: {error}", chain.display())))?;
     Ok(Loaded { key: Arc::new(certified), names, chain: chain.to_owned(), not_after, not_before })

@@ -14,14 +14,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandshakeFault {
     /// The client did not finish in time.
-    #[error("no handshake in time")]
+    #[error("the handshake timed out")]
     TimedOut,
-    /// It said something else, or went away.
+    /// It sent something else, or left.
     #[error("{0}")]
     Failed(std::io::Error),
 }
 
-/// Makes TLS with a client, until `until`.
+/// Performs a TLS handshake with a client, until `until`.
 ///
 /// # Errors
 /// [`HandshakeFault`]; the client has been sent its alert, and the connection is closed.
@@ -41,13 +41,13 @@ pub(crate) async fn accept(
     }
 }
 
-/// A fatal `decode_error` in the clear (RFC 8446 section 6.2), as there are no keys yet.
+/// A fatal `decode_error` in the clear (RFC 8446 section 6.2), because there are no keys yet.
 const DECODE_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
 
-/// Lets the client read its alert: closing over octets that were not read would reset the connection.
+/// Lets the client read its alert: closing while received bytes are unread would reset the connection.
 async fn after_alert(mut tcp: TcpStream, error: &std::io::Error) {
     let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    // The one fault of a ClientHello for which rustls gives up without an alert.
+    // The only fault of a ClientHello that rustls does not answer with an alert.
     let mute = Some(&rustls::Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge));
     if cause == mute && tcp.write_all(&DECODE_ERROR).await.is_err() {
         return;

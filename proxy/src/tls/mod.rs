@@ -1,4 +1,4 @@
-//! TLS towards clients: certificates by name, tickets, and the handshake within its deadline.
+//! TLS with clients: certificates by name, tickets, and the handshake within its deadline.
 
 mod certificates;
 mod handshake;
@@ -19,14 +19,14 @@ use std::sync::Arc;
 
 /// TLS for one protocol.
 pub(crate) struct Choice {
-    /// Hands the default certificate to clients that ask for an unknown name.
+    /// Gives the default certificate to clients that ask for an unknown name.
     lenient: Arc<ServerConfig>,
     /// Refuses them.
     strict: Arc<ServerConfig>,
 }
 
 impl Choice {
-    /// The one for listeners that are `strict` about names, or the other.
+    /// The configuration for listeners that are `strict` about names, or the lenient one.
     pub(crate) fn choose(&self, strict: bool) -> &Arc<ServerConfig> {
         if strict { &self.strict } else { &self.lenient }
     }
@@ -36,14 +36,14 @@ impl Choice {
 pub(crate) struct ServerConfigs {
     pub(crate) imap: Choice,
     pub(crate) https: Choice,
-    /// All that they choose from.
+    /// All certificates that they choose from.
     pub(crate) certificates: Arc<Certificates>,
-    /// The files of the certificates, and when those end, in seconds since 1970.
+    /// The files of the certificates and when they expire, in seconds since 1970.
     pub(crate) ends: Vec<(String, i64)>,
 }
 
-/// The keys of tickets: one set for the life of the process, so that a reload ends no client's sessions. They
-/// rotate every six hours and live in memory only.
+/// The ticket keys: one set for the life of the process, so that a reload does not invalidate clients' sessions. They
+/// rotate every six hours and are kept in memory only.
 ///
 /// # Errors
 /// rustls', when the system gives no randomness.
@@ -51,9 +51,9 @@ pub(crate) fn ticket_keys() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
     Ticketer::new()
 }
 
-/// Builds the configurations: TLS 1.2 and 1.3, ALPN `imap` or `h2` and `http/1.1`, and tickets under `ticketer`.
-/// With `clients`, HTTPS asks clients for a certificate and gives no tickets: a session that is resumed is not
-/// asked again, whoever is trusted by then.
+/// Builds the configurations: TLS 1.2 and 1.3, ALPN `imap` or `h2` and `http/1.1`, and tickets under `ticketer`. With
+/// `clients`, HTTPS asks clients for a certificate and issues no tickets: a resumed session would not be asked again,
+/// even if trust has changed by then.
 ///
 /// # Errors
 /// rustls'.
@@ -73,6 +73,8 @@ pub(crate) fn server_configs(
         let mut config = builder.with_cert_resolver(certificates.resolver(strict));
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         config.session_storage = Arc::new(NoServerSessionStorage {});
+        // Each connection gets another, resumed ones too: a second one per connection would only cost.
+        config.send_tls13_tickets = 1;
         if clients.is_none() {
             config.ticketer = ticketer.clone();
         }

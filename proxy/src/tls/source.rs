@@ -7,9 +7,9 @@ use usher_config::snapshot::Certificate;
 
 /// Where a certificate and its key come from.
 pub(crate) enum CertificateSource<'s> {
-    /// Files of the operator's.
+    /// Files that the operator provides.
     Files(&'s Certificate),
-    /// One of usher's own for a name, made where there is none yet.
+    /// One of usher's own for a name, created if it does not exist yet.
     SelfSigned {
         /// Where it is kept.
         state_dir: &'s Path,
@@ -22,7 +22,7 @@ impl CertificateSource<'_> {
     /// Reads it.
     ///
     /// # Errors
-    /// When a file cannot be read or written, holds no PEM, or the two do not belong together.
+    /// If a file cannot be read or written or contains no PEM, or the two do not belong together.
     pub(crate) fn load(&self) -> Result<Loaded, CertificateError> {
         match self {
             Self::Files(Certificate { chain, key, .. }) => load(chain, key),

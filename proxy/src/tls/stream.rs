@@ -9,19 +9,19 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// The seam: what is behind it may change without the sessions knowing.
+/// An abstraction boundary: the transport may change without affecting sessions.
 pub(crate) enum ClientStream {
     /// No TLS, or not yet.
     Plain(TcpStream),
     /// TLS.
     Tls(Box<Secured>),
-    /// Nobody's but a test's.
+    /// Used only by tests.
     #[cfg(test)]
     Memory(tokio::io::DuplexStream),
 }
 
 impl ClientStream {
-    /// TLS, where there is.
+    /// The TLS connection, if there is one.
     fn secured(&self) -> Option<&Secured> {
         match self {
             Self::Tls(stream) => Some(stream),
@@ -31,7 +31,7 @@ impl ClientStream {
         }
     }
 
-    /// The version of TLS for logs, "none" without.
+    /// The version of TLS for logs, or "none".
     pub(crate) fn tls_version(&self) -> &'static str {
         let Some(stream) = self.secured() else { return "none" };
         match stream.negotiated().protocol_version() {
@@ -52,7 +52,7 @@ impl ClientStream {
         self.secured().is_some_and(|stream| stream.negotiated().alpn_protocol() == Some(b"h2"))
     }
 
-    /// The certificate that the client has shown, verified.
+    /// The verified certificate of the client.
     pub(crate) fn client_certificate(&self) -> Option<&CertificateDer<'static>> {
         self.secured()?.negotiated().peer_certificates()?.first()
     }

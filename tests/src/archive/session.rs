@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream};
 use tokio::net::TcpStream;
-use usher_wire::proxy_header::{Progress, Reader, Told};
+use usher_wire::proxy_header::{HeaderInfo, Progress, Reader};
 
 /// Serves one connection to its end.
 pub(super) async fn serve(archive: Arc<Archive>, mut tcp: TcpStream, peer: SocketAddr) {
@@ -42,8 +42,8 @@ async fn proxy_header(tcp: &mut TcpStream) -> Option<Option<SocketAddr>> {
     let mut reader = Reader::new(16 * 1024);
     loop {
         match reader.progress().ok()? {
-            Progress::Done(Told::Local) => return Some(None),
-            Progress::Done(Told::Proxied { source, .. }) => return Some(Some(source)),
+            Progress::Done(HeaderInfo::Local) => return Some(None),
+            Progress::Done(HeaderInfo::Proxied { source, .. }) => return Some(Some(source)),
             Progress::Need(most) => {
                 let mut buf = vec![0; most];
                 let read = tcp.read(&mut buf).await.ok().filter(|read| *read > 0)?;

@@ -1,6 +1,6 @@
 //! A host with or without a port, as `Host` and `:authority` carry it (RFC 9110 section 7.2).
 
-/// An authority that is good: no userinfo, and a port that there is.
+/// A valid authority: without userinfo, and with a valid port, if any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Authority<'a> {
     /// The host: a name, an address, or an IPv6 address in brackets.
@@ -40,7 +40,7 @@ impl<'a> Authority<'a> {
             return None;
         }
         let port = match port {
-            // An empty one is none (RFC 3986 section 3.2.3).
+            // An empty port means none (RFC 3986 section 3.2.3).
             None | Some("") => None,
             Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
                 Some(digits.parse().ok().filter(|port| *port != 0)?)

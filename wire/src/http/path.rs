@@ -1,17 +1,17 @@
 //! The one normal form of a path, on which identities and rules match.
 //!
-//! What is forwarded is the path as it came, so both must mean the same to every backend: a path that some
-//! servers would resolve to another one (`/a/../b`, `//`, `%2e%2e`, a backslash) has no normal form here.
+//! The path is forwarded as it came, so both forms must mean the same to every backend: a path that some servers would
+//! resolve to another one (`/a/../b`, `//`, `%2e%2e`, a backslash) has no normal form here.
 
 use std::borrow::Cow;
 
-/// The path's normal form: percent-encoded octets decoded, but for `%25` and `%2F`, which stay, so that a
-/// segment stays one, and for those that are no UTF-8. `None` for a path that not every server would read alike.
+/// The normal form of a path. Percent-encoded bytes are decoded, except for `%25` and `%2F`, so that a segment stays
+/// one segment, and for bytes that are not UTF-8. `None` for a path that some servers would read differently.
 pub fn normalise(path: &str) -> Option<Cow<'_, str>> {
     normal_form(path, false)
 }
 
-/// The same for a path in which empty segments mean nothing: its normal form is without them.
+/// Like [`normalise`], for a path in which empty segments mean nothing: its normal form omits them.
 pub fn normalise_lenient(path: &str) -> Option<String> {
     let normal = normal_form(path, true)?;
     let mut shown = String::with_capacity(normal.len());
@@ -30,8 +30,8 @@ fn normal_form(path: &str, may_have_empty: bool) -> Option<Cow<'_, str>> {
     let normal = if path.contains('%') { Cow::Owned(decode(path)?) } else { Cow::Borrowed(path) };
     let ambiguous = normal.bytes().any(|b| b == b'\\' || b.is_ascii_control())
         || normal.get(1..)?.split('/').rev().enumerate().any(|(from_end, segment)| {
-            // An empty segment at the end is a directory's slash, also where nothing but a parameter stands there.
-            // Some servers read `%2F` as one, and some take what follows a semicolon for no part of the name.
+            // An empty last segment is a trailing slash, even if a parameter stands there. Some servers read `%2F` as a
+            // slash, and some ignore what follows a semicolon.
             let parts = segment.split("%2F").map(|part| part.split(';').next().unwrap_or_default());
             let dots = parts.clone().any(|part| matches!(part, "." | ".."));
             let is_empty = segment.is_empty() || segment.starts_with(';');
@@ -46,7 +46,7 @@ pub fn name(segment: &str) -> Vec<u8> {
     octets(segment).unwrap_or_default()
 }
 
-/// Every percent-encoded octet decoded; `None` where a percent sign stands alone.
+/// Decodes every percent-encoded byte; `None` if a percent sign is not followed by two digits.
 fn octets(text: &str) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -64,12 +64,12 @@ fn octets(text: &str) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-/// Decodes what is a character; what is a delimiter or no UTF-8 stays encoded, in one way.
+/// Decodes characters. Delimiters and bytes that are not UTF-8 stay encoded, with one spelling each.
 fn decode(path: &str) -> Option<String> {
     let mut decoded = String::with_capacity(path.len());
     let mut parts = path.split('%');
     decoded.push_str(parts.next()?);
-    // Octets that were encoded side by side may be one character.
+    // Adjacent encoded bytes may form one character.
     let mut encoded: Vec<u8> = Vec::new();
     for part in parts {
         let (digits, plain) = part.split_at_checked(2)?;
@@ -84,7 +84,7 @@ fn decode(path: &str) -> Option<String> {
     Some(decoded)
 }
 
-/// `None` for characters that are written longer than need be: some servers decode them all the same.
+/// `None` for overlong encodings, which some servers decode all the same.
 fn append(decoded: &mut String, encoded: &[u8]) -> Option<()> {
     let overlong =
         |pair: &[u8]| matches!(pair, [0xc0 | 0xc1, 0x80..=0xbf] | [0xe0, 0x80..=0x9f] | [0xf0, 0x80..=0x8f]);

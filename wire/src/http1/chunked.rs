@@ -2,19 +2,19 @@
 
 use super::{Fault, fields};
 
-/// Longest line of a chunk's size, with its extension, in octets.
+/// Longest line of a chunk's size, with its extension, in bytes.
 const LINE_CAP: usize = 1024;
-/// Longest trailer section in octets.
+/// Longest trailer section in bytes.
 const TRAILER_CAP: usize = 8 * 1024;
 
-/// Where in a chunked body.
+/// Position in a chunked body.
 #[derive(Debug)]
 enum At {
     /// In the line of a size.
     Size,
-    /// In the data: so many octets are left.
+    /// In the data, of which this many bytes are left.
     Data(u64),
-    /// In the CRLF behind data.
+    /// In the CRLF after the data.
     DataEnd,
     /// In a line of the trailer section.
     Trailer,
@@ -26,10 +26,10 @@ enum At {
 #[derive(Debug)]
 pub(super) struct Chunked {
     at: At,
-    /// The line that is not whole yet.
+    /// The part of an incomplete line.
     line: Vec<u8>,
     trailer: usize,
-    /// Blanks may stand behind a size, as they once might (RFC 7230 section 4.1.1).
+    /// Blanks may follow a size, as was once allowed (RFC 7230 section 4.1.1).
     is_lenient: bool,
 }
 
@@ -40,7 +40,7 @@ impl Chunked {
         Self { at: At::Size, line: Vec::new(), trailer: 0, is_lenient: false }
     }
 
-    /// For bodies of a backend that is known.
+    /// For bodies from a trusted backend.
     pub(super) fn lenient() -> Self {
         Self { is_lenient: true, ..Self::new() }
     }
@@ -49,7 +49,7 @@ impl Chunked {
         matches!(self.at, At::Done)
     }
 
-    /// How many octets of `input`, from its beginning, belong to the body; all are good.
+    /// How many bytes at the beginning of `input` belong to the body; all of them are valid.
     pub(super) fn take(&mut self, input: &[u8]) -> Result<usize, Fault> {
         let mut taken = 0;
         while let Some(rest) = input.get(taken..).filter(|rest| !rest.is_empty()) {
@@ -66,7 +66,7 @@ impl Chunked {
         Ok(taken)
     }
 
-    /// Takes what `rest` has of a line, and what a whole line says.
+    /// Takes the part of a line that is in `rest`, and interprets the line once it is complete.
     fn take_line(&mut self, rest: &[u8]) -> Result<usize, Fault> {
         let end = memchr::memchr(b'\n', rest);
         let step = end.map_or(rest.len(), |end| end + 1);
@@ -105,7 +105,7 @@ impl Chunked {
     }
 }
 
-/// Reads the line of a size: hexadecimal digits, and behind a semicolon an extension that means nothing here.
+/// Parses a size line: hexadecimal digits, and after a semicolon an extension that is ignored.
 fn size(line: &[u8], is_lenient: bool) -> Result<u64, Fault> {
     let (digits, extension) = match memchr::memchr(b';', line) {
         Some(at) => line.split_at(at),
@@ -115,7 +115,7 @@ fn size(line: &[u8], is_lenient: bool) -> Result<u64, Fault> {
     if extension.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
         return Err(BAD);
     }
-    // Sixteen digits are 64 bits; the sign is asked for below.
+    // Sixteen digits fit into 64 bits; the conversion to `i64` below refuses sizes beyond 2^63 - 1.
     if digits.is_empty() || digits.len() > 16 || !digits.iter().all(u8::is_ascii_hexdigit) {
         return Err(BAD);
     }

@@ -1,4 +1,4 @@
-//! Field lines, and what of them says how long a body is (RFC 9112 sections 5 and 6).
+//! Field lines, and what they say about the length of a body (RFC 9112 sections 5 and 6).
 
 use super::Fault;
 
@@ -14,13 +14,13 @@ impl Field<'_> {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 
-    /// The elements of a list, without white space, also those that are empty.
+    /// The elements of a list, trimmed; empty ones are included.
     pub(super) fn elements(&self) -> impl Iterator<Item = &[u8]> {
         self.value.split(|b| *b == b',').map(<[u8]>::trim_ascii)
     }
 }
 
-/// Whether an octet may stand in a token (RFC 9110 section 5.6.2), for all of them.
+/// For every byte, whether it may stand in a token (RFC 9110 section 5.6.2).
 const TOKEN: [bool; 256] = {
     let mut token = [false; 256];
     let mut b = 0;
@@ -37,7 +37,6 @@ const TOKEN: [bool; 256] = {
     token
 };
 
-/// Whether `b` may stand in a token.
 pub(super) fn is_token_octet(b: u8) -> bool {
     TOKEN[usize::from(b)]
 }
@@ -53,7 +52,7 @@ pub(super) fn field(line: &[u8]) -> Result<Field<'_>, Fault> {
         return Err(Fault::Malformed("field-name"));
     }
     let value = rest.get(1..).unwrap_or_default();
-    // Without a way out in the middle, so that many octets are judged at a time.
+    // Without an early exit, so that many bytes are checked at a time.
     if value.iter().fold(false, |found, b| found | ((*b < b' ') & (*b != b'\t')) | (*b == 0x7f)) {
         return Err(Fault::Malformed("field-value"));
     }
@@ -76,7 +75,7 @@ pub(super) fn fields(block: &[u8], cap: usize) -> impl Iterator<Item = Result<Fi
     })
 }
 
-/// What a head says of its body's length.
+/// What a head says about the length of its body.
 #[derive(Debug, Default)]
 pub(super) struct Lengths {
     pub(super) sized: Option<u64>,
@@ -84,7 +83,7 @@ pub(super) struct Lengths {
 }
 
 impl Lengths {
-    /// Takes a field into account, where it is one of framing. Each may stand once, and not both.
+    /// Takes framing fields into account. Each may appear once, but not both.
     pub(super) fn note(&mut self, field: &Field<'_>) -> Result<(), Fault> {
         if field.is("content-length") {
             let length = content_length(field.value).ok_or(Fault::Malformed("content-length"))?;
@@ -107,7 +106,7 @@ impl Lengths {
     }
 }
 
-/// Why a coding is not taken: it is none, or it is not one that is known here.
+/// Why a transfer coding is refused: it is malformed, or unknown here.
 fn coding(field: &Field<'_>) -> Fault {
     let is_known = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
     let mut elements = field.elements().peekable();
@@ -123,7 +122,7 @@ fn coding(field: &Field<'_>) -> Fault {
     if unknown { Fault::Coding } else { Fault::Malformed("transfer-encoding") }
 }
 
-/// The value of `Content-Length`: decimal digits without a zero before others, at most 2^63 - 1.
+/// Parses `Content-Length`: decimal digits without leading zeros, at most 2^63 - 1.
 pub fn content_length(value: &[u8]) -> Option<u64> {
     let plain = !value.is_empty()
         && value.iter().all(u8::is_ascii_digit)

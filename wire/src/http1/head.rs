@@ -1,27 +1,27 @@
-//! Gathers a head until it is whole, without a line that ends in a bare LF.
+//! Collects a head until it is complete. A line that ends in a bare LF is refused.
 
 use super::{Caps, Fault};
 
-/// Room for a method and a version beside the longest target.
+/// Room for a method and a version in addition to the longest target.
 const START_LINE: usize = 64;
 
-/// Octets that room is made for at a time: most heads are no longer.
+/// Bytes reserved at a time: most heads are no longer.
 const ROOM: usize = 1024;
 
-/// A head in the making.
+/// The part of a head that has come so far.
 #[derive(Debug, Default)]
-pub(super) struct Gathered {
+pub(super) struct HeadBuffer {
     octets: Vec<u8>,
-    /// Where the line begins that is not whole yet.
+    /// Where the incomplete line begins.
     line: usize,
-    /// An empty line before it has been forgiven.
+    /// An empty line before the head has already been tolerated.
     forgiven: bool,
 }
 
 /// How far a head has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// Not to the end of a line that matters.
+    /// Neither the start line nor the head is complete.
     Part,
     /// To the end of its start line.
     StartLine,
@@ -29,15 +29,15 @@ pub(super) enum Taken {
     Whole,
 }
 
-impl Gathered {
+impl HeadBuffer {
     /// Whether anything of it has come.
     pub(super) fn has_begun(&self) -> bool {
         !self.octets.is_empty()
     }
 
-    /// Takes octets from `input` up to the end of the start line or of the head. Returns how many were taken.
+    /// Takes bytes from `input` up to the end of the start line or of the head. Returns how many were taken.
     pub(super) fn take(&mut self, input: &[u8], caps: &Caps) -> Result<(usize, Taken), Fault> {
-        // Most heads come at once: room for them, and not line by line.
+        // Most heads come all at once: reserve space once, not per line.
         self.octets.reserve(input.len().min(ROOM));
         let mut taken = 0;
         while let Some(end) = memchr::memchr(b'\n', input.get(taken..).unwrap_or_default()) {
@@ -50,7 +50,7 @@ impl Gathered {
             }
             let is_empty = self.octets.len() - self.line == 2;
             if is_empty && self.line == 0 {
-                // A line end behind the former message (RFC 9112 section 2.2); a second one is no head.
+                // One empty line after the previous message is tolerated (RFC 9112 section 2.2), but not a second one.
                 if std::mem::replace(&mut self.forgiven, true) {
                     return Err(Fault::Malformed("start-line"));
                 }
@@ -77,17 +77,17 @@ impl Gathered {
         split(&self.octets).0
     }
 
-    /// Whether what there is of it is the beginning of a HEAD request.
+    /// Whether what has come so far begins a HEAD request.
     pub(super) fn asks_for_head(&self) -> bool {
         self.octets.starts_with(b"HEAD ")
     }
 
-    /// The head, and room for the next.
+    /// Returns the head and makes room for the next one.
     pub(super) fn finish(&mut self) -> Vec<u8> {
         std::mem::take(self).octets
     }
 
-    /// Hands `head` on behind what is in `out` already, which is mostly nothing.
+    /// Appends `head` to `out`, which is mostly empty, so that nothing is copied.
     pub(super) fn hand_on(head: Vec<u8>, out: &mut Vec<u8>) {
         if out.is_empty() { *out = head } else { out.extend_from_slice(&head) }
     }

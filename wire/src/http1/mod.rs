@@ -1,8 +1,8 @@
-//! HTTP/1 framing (RFC 9112), strictly: which octets are a message and where it ends.
+//! HTTP/1 framing (RFC 9112), strictly: which bytes are a message and where it ends.
 //!
-//! Stands before the codec, in both directions. Nothing of a head goes on before the whole of it is found
-//! good, so the codec never sees what two servers could read in two ways. Knows no meaning of a message
-//! beyond its framing.
+//! Sits in front of the codec, in both directions. No part of a head is passed on before all of it has been found
+//! valid, so the codec never sees a message that two servers could read differently. Knows nothing about a message but
+//! its framing.
 
 mod chunked;
 mod fields;
@@ -17,28 +17,28 @@ pub use response::{Expected, ResponseReader};
 /// How large a head may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {
-    /// Octets of a head, with its start line.
+    /// Bytes of a head, with its start line.
     pub head: usize,
     /// Fields of a head.
     pub fields: usize,
-    /// Octets of the target of a request.
+    /// Bytes of the target of a request.
     pub target: usize,
 }
 
 impl Caps {
-    /// Those of requests where nothing else is said. A backend that takes a hundred fields has room for a proxy's.
+    /// Defaults for requests. A backend that accepts a hundred fields has room for those that a proxy adds.
     pub const REQUEST: Self = Self { head: 32 * 1024, fields: 90, target: 8 * 1024 };
-    /// Those of responses: of a backend that is known.
+    /// Those of responses, which come from a trusted backend.
     pub const RESPONSE: Self = Self { head: 128 * 1024, fields: 200, target: 16 * 1024 };
 }
 
-/// Longest method in octets.
+/// Longest method in bytes.
 pub const METHOD_CAP: usize = 32;
 
-/// Why a message goes no further.
+/// Why a message is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It is no message, or could be read in two ways; the word says where.
+    /// It is not a valid message, or could be read in two ways; the word says where.
     Malformed(&'static str),
     /// TRACE or CONNECT.
     Method,
@@ -85,7 +85,7 @@ impl Fault {
 /// How long a body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Framing {
-    /// So many octets.
+    /// So many bytes.
     Sized(u64),
     /// In chunks.
     Chunked,

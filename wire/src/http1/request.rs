@@ -2,11 +2,11 @@
 
 use super::chunked::Chunked;
 use super::fields::{Lengths, fields, is_token_octet};
-use super::head::{Gathered, Taken, split};
+use super::head::{HeadBuffer, Taken, split};
 use super::{Caps, Fault, Framing, METHOD_CAP};
 use crate::http::authority::Authority;
 
-/// By what the connection came, as a target in absolute form says.
+/// The scheme of the connection, as a target in absolute form names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
     /// In the clear.
@@ -18,45 +18,45 @@ pub enum Scheme {
 /// What comes next on the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Awaits {
-    /// The first octet of a head.
+    /// The first byte of a head.
     Head,
     /// The rest of a head.
     RestOfHead,
     /// More of a body.
     Body,
-    /// The answer to a request to switch protocols; what comes before it is nobody's yet.
+    /// The answer to a request to switch protocols; the client's bytes before it belong to nobody yet.
     Switch,
-    /// Octets of another protocol.
+    /// Bytes of another protocol.
     Tunnel,
 }
 
 #[derive(Debug)]
 enum State {
-    Head(Gathered),
+    Head(HeadBuffer),
     Sized(u64),
     Chunked(Chunked),
     Switch,
     Tunnel,
 }
 
-/// Judges what a client sends, octet by octet.
+/// Judges what a client sends, byte by byte.
 #[derive(Debug)]
 pub struct RequestReader {
     state: State,
     heads: u64,
     caps: Caps,
     scheme: Scheme,
-    /// The request at hand is one by HEAD.
+    /// The current request is a HEAD request.
     head_only: bool,
 }
 
 impl RequestReader {
     /// One for a connection of this `scheme`.
     pub fn new(caps: Caps, scheme: Scheme) -> Self {
-        Self { state: State::Head(Gathered::default()), heads: 0, caps, scheme, head_only: false }
+        Self { state: State::Head(HeadBuffer::default()), heads: 0, caps, scheme, head_only: false }
     }
 
-    /// Whether the request that is being read, or is refused, is one by HEAD: its answer has no content.
+    /// Whether the request that is being read or refused is a HEAD request: its answer has no content.
     pub fn asks_for_head(&self) -> bool {
         match &self.state {
             State::Head(gathered) if gathered.has_begun() => gathered.asks_for_head(),
@@ -64,8 +64,8 @@ impl RequestReader {
         }
     }
 
-    /// Judges `input` and appends to `out` what may go on. Returns how many octets were taken; the rest
-    /// waits for [`Self::switched`].
+    /// Validates `input` and appends to `out` what may be passed on. Returns how many bytes were taken; the rest waits
+    /// for [`Self::switched`].
     ///
     /// # Errors
     /// The first [`Fault`]; what was appended before is good. Nothing may be read after it.
@@ -77,7 +77,7 @@ impl RequestReader {
                     let (step, taken) = gathered.take(rest, &self.caps)?;
                     match taken {
                         Taken::Part => {}
-                        // Whatever speaks another protocol is not waited for.
+                        // Refuses another protocol without waiting for more of it.
                         Taken::StartLine => drop(start_line(gathered.start_line(), &self.caps)?),
                         Taken::Whole => {
                             self.head_only = gathered.asks_for_head();
@@ -86,8 +86,8 @@ impl RequestReader {
                             self.state = state;
                             self.heads += 1;
                             match target {
-                                None => Gathered::hand_on(head, out),
-                                Some(target) => Gathered::hand_on(retarget(&head, &target), out),
+                                None => HeadBuffer::hand_on(head, out),
+                                Some(target) => HeadBuffer::hand_on(retarget(&head, &target), out),
                             }
                         }
                     }
@@ -103,7 +103,7 @@ impl RequestReader {
                     let step = chunked.take(rest)?;
                     out.extend_from_slice(rest.get(..step).unwrap_or_default());
                     if chunked.is_done() {
-                        self.state = State::Head(Gathered::default());
+                        self.state = State::Head(HeadBuffer::default());
                     }
                     step
                 }
@@ -118,7 +118,7 @@ impl RequestReader {
         Ok(taken)
     }
 
-    /// How many of the next octets need no judging: those of a body of known length, or of another protocol.
+    /// How many of the next bytes need no validation: those of a body of known length, or of another protocol.
     pub fn free(&self) -> u64 {
         match &self.state {
             State::Sized(left) => *left,
@@ -127,12 +127,12 @@ impl RequestReader {
         }
     }
 
-    /// Notes that `count` octets, at most as many as are free, went on without being judged.
+    /// Notes that `count` bytes, at most as many as are free, were passed on without validation.
     pub fn passed(&mut self, count: usize) {
         if let State::Sized(left) = &mut self.state {
             *left = left.saturating_sub(count as u64);
             if *left == 0 {
-                self.state = State::Head(Gathered::default());
+                self.state = State::Head(HeadBuffer::default());
             }
         }
     }
@@ -157,12 +157,13 @@ impl RequestReader {
     /// next request.
     pub fn switched(&mut self, switched: bool) {
         if matches!(self.state, State::Switch) {
-            self.state = if switched { State::Tunnel } else { State::Head(Gathered::default()) };
+            self.state = if switched { State::Tunnel } else { State::Head(HeadBuffer::default()) };
         }
     }
 }
 
-/// Judges a whole head; returns what follows it, and the target in origin form where it was written otherwise.
+/// Validates a complete head. Returns the state that follows it, and the target in origin form if it was written
+/// otherwise.
 fn judge(head: &[u8], caps: &Caps, scheme: Scheme) -> Result<(State, Option<Vec<u8>>), Fault> {
     let (line, block) = split(head);
     let (method, target, minor) = start_line(line, caps)?;
@@ -182,7 +183,7 @@ fn judge(head: &[u8], caps: &Caps, scheme: Scheme) -> Result<(State, Option<Vec<
         } else if field.is("expect") {
             expects_other |= !field.value.eq_ignore_ascii_case(b"100-continue");
         } else if field.is("upgrade") {
-            // Whether it is switched to, others say.
+            // Whether the protocol is switched is decided elsewhere.
             asks_upgrade = true;
         } else if field.is("connection") {
             connection_upgrade |= field.elements().any(|option| option.eq_ignore_ascii_case(b"upgrade"));
@@ -190,7 +191,7 @@ fn judge(head: &[u8], caps: &Caps, scheme: Scheme) -> Result<(State, Option<Vec<
     }
     let host = match host {
         Some(host) => Some(Authority::parse(host).ok_or(Fault::Malformed("host"))?),
-        // HTTP/1.0 need not say whom it asks (RFC 9112 section 3.2).
+        // HTTP/1.0 requests need not name a host (RFC 9112 section 3.2).
         None if minor == 0 => None,
         None => return Err(Fault::Malformed("no-host")),
     };
@@ -204,7 +205,7 @@ fn judge(head: &[u8], caps: &Caps, scheme: Scheme) -> Result<(State, Option<Vec<
         Framing::Sized(0) | Framing::UntilClose if asks_upgrade && connection_upgrade && minor == 1 => {
             State::Switch
         }
-        Framing::Sized(0) | Framing::UntilClose => State::Head(Gathered::default()),
+        Framing::Sized(0) | Framing::UntilClose => State::Head(HeadBuffer::default()),
         Framing::Sized(length) => State::Sized(length),
     };
     Ok((state, target))
@@ -217,7 +218,7 @@ fn retarget(head: &[u8], target: &[u8]) -> Vec<u8> {
     [method.unwrap_or_default(), target, rest.unwrap_or_default()].join(&b' ')
 }
 
-/// Whether an octet may stand in a target: what codecs and servers read alike. Before the query only where `in_query` is
+/// Whether a byte may stand in a target: what codecs and servers read alike. Before the query only where `in_query` is
 /// false.
 fn is_target_octet(b: u8, in_query: bool) -> bool {
     b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'#') && if in_query { b != b'"' } else { b != b'`' }
@@ -268,7 +269,7 @@ fn judge_target(
     if target.starts_with(b"/") {
         return Ok(None);
     }
-    // In absolute form both say who is asked, and must agree (RFC 9112 section 3.2.2).
+    // In absolute form, the target names the host as well; it must agree with `Host` (RFC 9112 section 3.2.2).
     let (prefix, port) = match scheme {
         Scheme::Http => (&b"http://"[..], 80),
         Scheme::Https => (&b"https://"[..], 443),
@@ -283,7 +284,7 @@ fn judge_target(
     if !host.is_none_or(|host| authority.is_same(host, port)) {
         return Err(Fault::Malformed("two-hosts"));
     }
-    // An empty path is the root, or the whole server (RFC 9112 sections 3.2.1 and 3.2.4).
+    // An empty path means the root, or for OPTIONS the whole server (RFC 9112 sections 3.2.1 and 3.2.4).
     Ok(Some(match path.first() {
         Some(b'/') => path.to_vec(),
         None if method == b"OPTIONS" => b"*".to_vec(),

@@ -2,13 +2,13 @@
 
 use super::chunked::Chunked;
 use super::fields::{Lengths, fields};
-use super::head::{Gathered, Taken, split};
+use super::head::{HeadBuffer, Taken, split};
 use super::{Caps, Fault, Framing};
 
 /// Most interim responses before a final one.
 const INTERIM_CAP: u32 = 16;
 
-/// What was asked, as far as it tells how long the answer is.
+/// What was requested, as far as it determines the length of the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
     /// A response with a body, or without.
@@ -19,9 +19,9 @@ pub enum Expected {
 
 #[derive(Debug)]
 enum State {
-    /// Nothing was asked: nothing may come.
+    /// Nothing was requested, so nothing may come.
     Quiet,
-    Head(Gathered),
+    Head(HeadBuffer),
     Sized(u64),
     Chunked(Chunked),
     UntilClose,
@@ -29,7 +29,7 @@ enum State {
     Tunnel,
 }
 
-/// Judges what a backend sends, octet by octet.
+/// Judges what a backend sends, byte by byte.
 #[derive(Debug)]
 pub struct ResponseReader {
     state: State,
@@ -46,13 +46,13 @@ impl Default for ResponseReader {
 impl ResponseReader {
     /// A request goes out.
     pub fn expect(&mut self, expected: Expected) {
-        *self = Self { state: State::Head(Gathered::default()), expected, interim: 0 };
+        *self = Self { state: State::Head(HeadBuffer::default()), expected, interim: 0 };
     }
 
-    /// Judges `input` and appends to `out` what may go on: all of it.
+    /// Validates `input` and appends all of it to `out`.
     ///
     /// # Errors
-    /// The first [`Fault`]: the connection is of no more use.
+    /// The first [`Fault`], after which the connection is useless.
     pub fn read(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
         let mut rest = input;
         while !rest.is_empty() {
@@ -66,7 +66,7 @@ impl ResponseReader {
                         Taken::Whole => {
                             let head = mended(gathered.finish());
                             self.state = self.judge(&head)?;
-                            Gathered::hand_on(head, out);
+                            HeadBuffer::hand_on(head, out);
                         }
                     }
                     step
@@ -95,7 +95,7 @@ impl ResponseReader {
         Ok(())
     }
 
-    /// How many of the next octets need no judging.
+    /// How many of the next bytes need no judging.
     pub fn free(&self) -> u64 {
         match &self.state {
             State::Sized(left) => *left,
@@ -104,7 +104,7 @@ impl ResponseReader {
         }
     }
 
-    /// Notes that `count` octets, at most as many as are free, went on without being judged.
+    /// Notes that `count` bytes, at most as many as are free, went on without being judged.
     pub fn passed(&mut self, count: usize) {
         if let State::Sized(left) = &mut self.state {
             *left = left.saturating_sub(count as u64);
@@ -129,7 +129,7 @@ impl ResponseReader {
             if self.interim > INTERIM_CAP {
                 return Err(Fault::Malformed("too-many-interim"));
             }
-            return Ok(State::Head(Gathered::default()));
+            return Ok(State::Head(HeadBuffer::default()));
         }
         let framing = match lengths {
             _ if self.expected == Expected::HeadOnly || matches!(status, 204 | 304) => Framing::Sized(0),
@@ -146,8 +146,8 @@ impl ResponseReader {
     }
 }
 
-/// `head` without blanks between names and colons, and with each value on one line, as a proxy hands responses on (RFC
-/// 9112 sections 5.1 and 5.2).
+/// `head` without blanks between names and colons, and with each value on one line, as a proxy must pass responses on
+/// (RFC 9112 sections 5.1 and 5.2).
 fn mended(head: Vec<u8>) -> Vec<u8> {
     let (_, block) = split(&head);
     // Most heads need no second look.

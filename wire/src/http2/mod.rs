@@ -1,41 +1,41 @@
 //! HTTP/2 frame headers (RFC 9113 section 4.1), counted on their way to the codec.
 //!
-//! Frames that cost the sender nothing and the receiver something are paid for from a budget, which time,
-//! requests and octets delivered refill. Payloads are skipped by count.
+//! Frames that cost the sender nothing and the receiver something are paid for from a budget, which time, requests and
+//! delivered bytes refill. Payloads are skipped by length.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Octets of a frame header.
+/// Bytes of a frame header.
 const HEADER: usize = 9;
 /// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`.
 const PREFACE: u64 = 24;
-/// Frames that may come at once, beyond what is earned.
+/// Frames that may come at once in excess of what has been earned.
 const BUDGET: u32 = 1000;
 /// Frames a second that are always allowed.
 const REFILL: u32 = 20;
-/// What a request earns: its own resets, window updates and priorities.
+/// Frames that a request earns: for its own resets, window updates and priorities.
 const A_REQUEST: u32 = 8;
-/// Octets sent to the client that earn one frame: it acknowledges what it has taken.
+/// Bytes sent to the client that earn it one frame: it acknowledges what it has received.
 const SENT: u64 = 1024;
-/// What a frame of a body earns, however small it is, whichever way it goes: windows for its stream and its connection,
-/// and a sign of life.
+/// Frames that a DATA frame of any size earns, in either direction: window updates for its stream and its connection,
+/// and a ping.
 const A_MESSAGE: u32 = 3;
-/// Most octets of padding in a frame, with their count.
+/// Most bytes of padding in a frame, including their length.
 const PADDING: u64 = 256;
-/// Streams that are remembered because nobody has been given them yet.
+/// Most streams remembered because their requests have not been handed out yet.
 const BEGUN: usize = 1024;
 
 /// The connection is flooded with frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flooded;
 
-/// Finds the headers of frames in what goes one way.
+/// Finds frame headers in one direction of a connection.
 #[derive(Debug, Default)]
 struct Headers {
     header: [u8; HEADER],
     have: usize,
-    /// Octets left of the preface or of a payload.
+    /// Bytes left of the preface or of a payload.
     skip: u64,
 }
 
@@ -48,7 +48,7 @@ struct Header {
 }
 
 impl Headers {
-    /// The next header in `input`, from which what was looked at is taken.
+    /// The next header in `input`, which is advanced past what has been examined.
     fn next(&mut self, input: &mut &[u8]) -> Option<Header> {
         while !input.is_empty() {
             if self.skip > 0 {
@@ -88,15 +88,15 @@ pub struct FrameMeter {
     read: Headers,
     written: Headers,
     budget: u32,
-    /// What messages have earned: for windows and signs of life alone.
+    /// What DATA frames have earned: for window updates and pings only.
     windows: u32,
     /// When the budget was last refilled.
     refilled: Duration,
     sent: u64,
     in_field_block: bool,
-    /// The youngest stream of the client's.
+    /// The client's latest stream.
     last_stream: u32,
-    /// Streams that have begun, and whose requests nobody has been given yet.
+    /// Streams that have begun and whose requests have not been handed out yet.
     begun: BTreeSet<u32>,
 }
 
@@ -117,7 +117,7 @@ impl Default for FrameMeter {
 }
 
 impl FrameMeter {
-    /// Follows `input`. `now` counts from any moment, and never goes back.
+    /// Follows `input`. `now` counts from an arbitrary moment and never goes back.
     ///
     /// # Errors
     /// [`Flooded`], when more frames came than were earned.
@@ -135,8 +135,8 @@ impl FrameMeter {
         Ok(())
     }
 
-    /// Notes that these octets were sent to the client. Returns how many streams they reset whose requests nobody has
-    /// been given: the codec itself found them malformed, or too many.
+    /// Notes that these bytes were sent to the client. Returns how many streams they reset whose requests had not been
+    /// handed out: the codec itself found those malformed, or too many.
     pub fn sent(&mut self, octets: &[u8]) -> usize {
         let mut rest = octets;
         let mut refused = 0;
@@ -157,20 +157,20 @@ impl FrameMeter {
         refused
     }
 
-    /// Notes that somebody has been given the request of this stream.
+    /// Notes that the request of this stream has been handed out.
     pub fn accepted(&mut self, stream: u32) {
         self.begun.remove(&stream);
     }
 
-    /// The frame by which a connection that is flooded is left (RFC 9113 sections 6.8 and 10.5); `None` in the middle of
+    /// The GOAWAY frame that ends a flooded connection (RFC 9113 sections 6.8 and 10.5); `None` in the middle of
     /// another frame to the client.
     pub fn goaway(&self) -> Option<[u8; 17]> {
         let [a, b, c, d] = self.last_stream.to_be_bytes();
-        // GOAWAY, eight octets, on no stream; ENHANCE_YOUR_CALM.
+        // GOAWAY, eight bytes, on no stream; ENHANCE_YOUR_CALM.
         self.written.is_between().then_some([0, 0, 8, 0x7, 0, 0, 0, 0, 0, a, b, c, d, 0, 0, 0, 0xb])
     }
 
-    /// Whether a block of fields has begun and is not whole: nothing else may come before its end.
+    /// Whether a field block has begun and is incomplete: nothing else may come before its end.
     pub fn is_in_field_block(&self) -> bool {
         self.in_field_block
     }
@@ -187,7 +187,8 @@ impl FrameMeter {
     fn frame(&mut self, header: &Header) -> Result<(), Flooded> {
         let ends_block = header.flags & 0x4 != 0;
         let costs = match header.kind {
-            // DATA, unless it carries nothing and ends nothing. What is padded and short may be nothing but that.
+            // DATA, unless it carries nothing and ends nothing. A short padded frame may consist of nothing but
+            // padding.
             0x0 if header.length > 0 && (header.flags & 0x8 == 0 || header.length > PADDING) => {
                 self.note_message();
                 0
@@ -198,7 +199,7 @@ impl FrameMeter {
                 if header.stream > self.last_stream {
                     self.last_stream = header.stream;
                     self.begun.insert(header.stream);
-                    // Those that the codec has passed over without a word.
+                    // The oldest is one that the codec has silently ignored.
                     if self.begun.len() > BEGUN {
                         self.begun.pop_first();
                     }

@@ -55,7 +55,7 @@ fn floods_end_and_work_does_not() {
 
 #[test]
 fn small_messages_earn_what_they_need() {
-    // gRPC: a message of a few octets each way, with windows for both and a sign of life
+    // gRPC: a message of a few bytes each way, with windows for both and a sign of life
     let mut meter = started();
     meter.read(&frame(0x1, 0x4, 40), Duration::ZERO).unwrap();
     for _ in 0..10_000 {

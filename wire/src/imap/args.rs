@@ -1,4 +1,4 @@
-//! Reads the arguments of one whole command.
+//! Parses the arguments of one complete command.
 
 use super::command::{Command, is_astring_char};
 use std::borrow::Cow;
@@ -16,7 +16,7 @@ pub(super) struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
-    /// Begins behind tag and verb.
+    /// Begins after the tag and the verb.
     pub(super) fn new(command: &'a Command) -> Self {
         let head = command.head();
         let tag = head.tag.map_or(0, <[u8]>::len);
@@ -28,7 +28,7 @@ impl<'a> Args<'a> {
         self.octet(b' ')
     }
 
-    /// The given octet.
+    /// Exactly the byte `wanted`.
     pub(super) fn octet(&mut self, wanted: u8) -> Result<(), BadArgument> {
         if self.peek() == Some(wanted) {
             self.at += 1;
@@ -42,7 +42,7 @@ impl<'a> Args<'a> {
         self.command.bytes.get(self.at).copied()
     }
 
-    /// More spaces than one, where a client is careless.
+    /// Any number of spaces, as careless clients send them.
     pub(super) fn blanks(&mut self) {
         while self.peek() == Some(b' ') {
             self.at += 1;
@@ -55,13 +55,13 @@ impl<'a> Args<'a> {
         if rest.iter().all(|b| *b == b' ') { Ok(()) } else { Err(BadArgument) }
     }
 
-    /// Everything up to the next space or the end; at least one octet.
+    /// Everything up to the next space or the end; at least one byte.
     pub(super) fn word(&mut self) -> Result<&'a [u8], BadArgument> {
         self.run_of(|b| b > b' ' && b < 0x7f)
     }
 
-    /// An argument of LOGIN: an `astring`, in which wildcards and backslashes stand without quotes as well. Clients send
-    /// them so, and servers take them.
+    /// An argument of LOGIN: an `astring` that may also contain wildcards and backslashes without quotes. Clients send
+    /// them that way, and servers accept it.
     pub(super) fn login_argument(&mut self) -> Result<Cow<'a, [u8]>, BadArgument> {
         match self.peek() {
             Some(b'"' | b'{') => self.string(),
@@ -90,7 +90,7 @@ impl<'a> Args<'a> {
     fn quoted(&mut self) -> Result<Cow<'a, [u8]>, BadArgument> {
         self.octet(b'"')?;
         let from = self.at;
-        // Taken whole at once and wiped on the way out: it may be a password.
+        // Allocated at full size and wiped on failure: it may be a password.
         let mut unescaped: Option<Zeroizing<Vec<u8>>> = None;
         loop {
             let octet = self.peek().ok_or(BadArgument)?;

@@ -14,7 +14,7 @@ pub enum Privacy {
 }
 
 /// The capabilities offered before login: a fixed list, because the user's host is not known yet, and those that all
-/// hosts have after it.
+/// hosts have.
 pub fn before_login(privacy: Privacy, of_hosts: &str) -> String {
     let fixed = match privacy {
         Privacy::Clear => "IMAP4rev1 LITERAL- SASL-IR ID ENABLE STARTTLS LOGINDISABLED",
@@ -35,8 +35,8 @@ pub fn may_be_offered(name: &str) -> bool {
 
 /// Whether a logged-in client may see the capability `name`.
 ///
-/// Hidden is what would lead around the routing: a change of TLS or of the user, referrals to other hosts,
-/// and compression, which blinds the framing.
+/// Hidden are those that would bypass the routing: changes of TLS or of the user, referrals to other hosts, and
+/// compression, which would hide the framing.
 pub fn is_shown(name: &[u8]) -> bool {
     let hidden = [&b"STARTTLS"[..], b"LOGINDISABLED", b"UNAUTHENTICATE"];
     let starts = |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|n| n.eq_ignore_ascii_case(prefix));
@@ -49,7 +49,7 @@ pub fn is_shown(name: &[u8]) -> bool {
         || ends(b"-REFERRALS"))
 }
 
-/// Appends to `out` those of the space-separated `names` that may be shown, each behind a space.
+/// Appends to `out` those of the space-separated `names` that may be shown, each preceded by a space.
 pub fn scrub(names: &[u8], out: &mut Vec<u8>) {
     let before = out.len();
     for name in names.split(|b| *b == b' ').filter(|name| !name.is_empty() && is_shown(name)) {
@@ -57,7 +57,7 @@ pub fn scrub(names: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(name);
     }
     if out.len() == before {
-        // A list of nothing is no list (RFC 9051 section 9, `capability-data`).
+        // A list without elements is invalid (RFC 9051 section 9, `capability-data`).
         out.extend_from_slice(b" IMAP4rev1");
     }
 }
@@ -67,8 +67,8 @@ pub fn lists(names: &[u8], wanted: &str) -> bool {
     names.split(|b| *b == b' ').any(|name| name.eq_ignore_ascii_case(wanted.as_bytes()))
 }
 
-/// The same line with its capabilities scrubbed, where `line` (without line end) is one that lists them: an
-/// untagged `CAPABILITY` or a status response with the code `[CAPABILITY …]`.
+/// `line` (without its line end) with its capabilities scrubbed, if it lists any: an untagged `CAPABILITY`, or a status
+/// response with the code `[CAPABILITY …]`.
 pub fn scrub_line(line: &[u8]) -> Option<Vec<u8>> {
     let mut words = line.splitn(3, |b| *b == b' ');
     let (first, second) = (words.next()?, words.next()?);

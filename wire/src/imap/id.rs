@@ -5,13 +5,13 @@ use super::command::Command;
 
 /// Most field-value pairs.
 pub const PAIRS_CAP: usize = 30;
-/// Longest field in octets.
+/// Longest field in bytes.
 pub const FIELD_CAP: usize = 30;
-/// Longest value in octets.
+/// Longest value in bytes.
 pub const VALUE_CAP: usize = 1024;
-/// Most octets of fields and values that are kept to be passed on; pairs beyond are dropped.
+/// Most bytes of fields and values that are kept to be passed on; further pairs are dropped.
 const KEPT_CAP: usize = 2048;
-/// Most pairs of the client's that are passed on, so that usher's own fit into [`PAIRS_CAP`].
+/// Most pairs of the client that are passed on, so that usher's own fit into [`PAIRS_CAP`].
 const KEPT_PAIRS: usize = 22;
 
 /// The pairs of a client that may be passed on.
@@ -20,8 +20,8 @@ pub struct ClientId {
     pairs: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
-/// Reads the parameters of an ID command. Fields that begin with `x-` are taken for nobody's word but a
-/// proxy's, and left out.
+/// Parses the parameters of an ID command. Fields that begin with `x-` are believed only from a proxy, so they are left
+/// out.
 pub(super) fn parse(command: &Command) -> Result<ClientId, BadArgument> {
     let mut args = Args::new(command);
     args.space()?;
@@ -69,12 +69,12 @@ fn is_quotable(bytes: &[u8]) -> bool {
     bytes.iter().all(|b| matches!(b, 0x20..=0x7e))
 }
 
-/// Appends the parameter list `(…)` with the client's pairs and `own` pairs behind them.
+/// Appends the parameter list `(…)`: the client's pairs, followed by usher's `own`.
 ///
-/// `own` values are usher's: printable ASCII, at most [`VALUE_CAP`] octets.
+/// `own` values are usher's: printable ASCII, at most [`VALUE_CAP`] bytes.
 pub fn write(client: &ClientId, own: &[(&str, &str)], out: &mut Vec<u8>) {
     if client.pairs.is_empty() && own.is_empty() {
-        // An empty list is none to some servers (RFC 2971 section 3.1 has it only by a slip of its grammar).
+        // Some servers reject an empty list (RFC 2971 section 3.1 allows it only by a slip in its grammar).
         out.extend_from_slice(b"NIL");
         return;
     }
@@ -95,7 +95,7 @@ pub fn write(client: &ClientId, own: &[(&str, &str)], out: &mut Vec<u8>) {
     out.push(b')');
 }
 
-/// Appends `bytes`, which hold no CR, LF, NUL or 8-bit octet, as a quoted string.
+/// Appends `bytes`, which hold no CR, LF, NUL or 8-bit byte, as a quoted string.
 pub(super) fn write_quoted(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for b in bytes {

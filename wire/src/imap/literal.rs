@@ -2,22 +2,22 @@
 
 use memchr::memrchr;
 
-/// Most octets that an announcement takes, with its CR: `{`, twenty digits, `+`, `}`, CR.
+/// Most bytes that an announcement takes, with its CR: `{`, twenty digits, `+`, `}`, CR.
 pub const LONGEST_ANNOUNCEMENT: usize = 24;
 
-/// What the end of a line says about the octets that follow it.
+/// What the end of a line says about the bytes that follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Announced {
     /// The line ends the command or response.
     Nothing,
-    /// `size` octets follow; `sync` when the sender waits for a continuation first.
+    /// `size` bytes follow; `sync` when the sender waits for a continuation first.
     Literal {
-        /// Octets, at most 2^63 - 1 (RFC 9051 `number64`).
+        /// Bytes, at most 2^63 - 1 (RFC 9051 `number64`).
         size: u64,
         /// False for `{n+}`.
         sync: bool,
     },
-    /// The line ends in braces that are no literal; `sync` is false when they end in `+}`.
+    /// The line ends in braces that are not a literal; `sync` is false when they end in `+}`.
     Malformed {
         /// False when the sender will not wait for an answer.
         sync: bool,
@@ -30,7 +30,7 @@ pub fn announced(line: &[u8]) -> Announced {
     let Some(open) = memrchr(b'{', head) else { return Announced::Nothing };
     let inside = head.get(open + 1..).unwrap_or_default();
     if inside.contains(&b'"') {
-        // The first brace is of a quoted string, and the last one of an atom: `LOGIN "{" }`.
+        // The first brace belongs to a quoted string, and the last one to an atom: `LOGIN "{" }`.
         return Announced::Nothing;
     }
     let (digits, sync) = match inside.split_last() {

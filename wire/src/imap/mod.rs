@@ -1,5 +1,5 @@
-//! IMAP (RFC 9051, RFC 3501) as far as a door needs it: all of it before login on both legs, and after
-//! login only the framing.
+//! IMAP (RFC 9051, RFC 3501) as far as a front door needs it: all of it before login, on both sides, and only the
+//! framing after login.
 
 pub mod capability;
 pub mod command;

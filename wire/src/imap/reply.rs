@@ -1,4 +1,4 @@
-//! Status responses (RFC 9051 section 7.1): the few that usher says, and reading those of a backend.
+//! Status responses (RFC 9051 section 7.1): the few that usher sends, and parsing those of a backend.
 
 use super::capability;
 use crate::printable::acts;
@@ -6,17 +6,17 @@ use crate::printable::acts;
 /// Response codes (RFC 5530, RFC 9051) that usher says on its own behalf or passes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
-    /// Wrong user or password, told apart by nobody.
+    /// Wrong user or password; clients cannot tell which.
     AuthenticationFailed,
     /// The password is right but acting as that user is not allowed.
     AuthorizationFailed,
     /// The password has expired.
     Expired,
-    /// Not without TLS.
+    /// Not allowed without TLS.
     PrivacyRequired,
     /// The user should ask the operator.
     ContactAdmin,
-    /// A host or the directory is out.
+    /// A host or the directory is unavailable.
     Unavailable,
     /// Too many sessions.
     Limit,
@@ -42,7 +42,7 @@ impl Code {
         }
     }
 
-    /// The text for a client: what it means, nothing of what is inside.
+    /// The text for a client: what the code means, without internal details.
     pub fn text(self) -> &'static str {
         match self {
             Self::AuthenticationFailed => "Authentication failed.",
@@ -161,7 +161,7 @@ fn condition(word: &[u8]) -> Option<Condition> {
     words.into_iter().find(|(name, _)| word.eq_ignore_ascii_case(name)).map(|(_, condition)| condition)
 }
 
-/// What a backend's refusal of a login says to the client.
+/// What a backend's refusal of a login means for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     /// The user is told so; with an outage's codes the backend counts as out instead.
@@ -170,22 +170,22 @@ pub enum Refused {
     Outage(Code),
 }
 
-/// Maps the text of a backend's tagged `NO`. Nothing of it but a known code goes on, and an alert by another way: no
-/// referral.
+/// Maps the text of a backend's tagged `NO`. Only a known code is passed on, and no referral; alerts are handled
+/// separately.
 pub fn map_refusal(text: &[u8]) -> Refused {
     let code = text
         .strip_prefix(b"[")
         .and_then(|rest| rest.split(|b| matches!(b, b']' | b' ')).next())
         .and_then(Code::from_atom);
     match code {
-        // PRIVACYREQUIRED speaks of usher's own leg: a fault of the configuration, not of the user.
+        // PRIVACYREQUIRED refers to usher's own connection: a fault in the configuration, not the user's.
         Some(code @ (Code::Unavailable | Code::ServerBug | Code::PrivacyRequired)) => Refused::Outage(code),
         Some(code) => Refused::Tell(code),
         None => Refused::Tell(Code::AuthenticationFailed),
     }
 }
 
-/// Longest text of an alert that is passed on in octets.
+/// Longest text of an alert that is passed on, in bytes.
 const ALERT_CAP: usize = 500;
 
 /// The text behind `[ALERT]` in `text`, which the user has to see (RFC 9051 section 7.1): one line, printable.
@@ -202,7 +202,7 @@ pub fn alert(text: &[u8]) -> Option<String> {
     (!shown.is_empty()).then(|| shown.to_owned())
 }
 
-/// The client's own tagged line for a login that the backend took, its capabilities scrubbed.
+/// The client's own tagged line for a login that the backend accepted, with its capabilities scrubbed.
 pub fn login_ok(tag: &[u8], text: &[u8], out: &mut Vec<u8>) {
     let mut line = tag.to_vec();
     line.extend_from_slice(b" OK ");
@@ -212,7 +212,7 @@ pub fn login_ok(tag: &[u8], text: &[u8], out: &mut Vec<u8>) {
             line.extend_from_slice(text);
             line = capability::scrub_line(&line).unwrap_or(line);
         }
-        // A referral leads around the routing; what else is in brackets is the backend's own business.
+        // A referral would bypass the routing; other bracketed text is the backend's own business.
         (None, Some(b'[') | None) => match alert(text) {
             Some(alert) => line.extend_from_slice(format!("[ALERT] {alert}").as_bytes()),
             None => line.extend_from_slice(b"Logged in."),

@@ -26,7 +26,7 @@ impl Mechanism {
         }
     }
 
-    /// The mechanism that a client asked for with `AUTHENTICATE`; none for one that is not offered.
+    /// The mechanism that a client asked for with `AUTHENTICATE`; `None` if it is not offered.
     pub fn offered(name: &[u8]) -> Option<Self> {
         if name.eq_ignore_ascii_case(b"PLAIN") {
             Some(Self::SaslPlain)
@@ -38,7 +38,7 @@ impl Mechanism {
     }
 }
 
-/// Who a client says it is, unproven. User names are octets as they came: nothing has judged them yet.
+/// Who a client claims to be, unverified. User names are raw bytes that nothing has checked yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
     /// Whom to act as (`authzid`); empty when it is the one who logs in.
@@ -55,7 +55,7 @@ impl Credential {
         if self.authorize_as.is_empty() { &self.user } else { &self.authorize_as }
     }
 
-    /// Whether it asks to act as somebody else than the one who logs in.
+    /// Whether it asks to act as somebody other than the user who logs in.
     pub fn acts_for_another(&self) -> bool {
         !self.authorize_as.is_empty() && self.authorize_as != self.user
     }
@@ -78,7 +78,7 @@ impl Credential {
     }
 }
 
-/// Reads a PLAIN message: exactly two NULs, a user and a password that are not empty.
+/// Parses a PLAIN message: exactly two NULs, and a user and a password that are not empty.
 pub fn parse_plain(message: &[u8]) -> Option<Credential> {
     let mut parts = message.split(|b| *b == 0);
     let (authorize_as, user, password) = (parts.next()?, parts.next()?, parts.next()?);

@@ -3,8 +3,8 @@ use proptest::prelude::*;
 
 const CAP: usize = 16 * 1024;
 
-/// Feeds `stream` as asked and tells what came out and how many octets were taken.
-fn read(stream: &[u8]) -> (Result<Told, BadHeader>, usize) {
+/// Feeds `stream` as asked and tells what came out and how many bytes were taken.
+fn read(stream: &[u8]) -> (Result<HeaderInfo, BadHeader>, usize) {
     let mut reader = Reader::new(CAP);
     let mut taken = 0;
     loop {
@@ -25,13 +25,13 @@ fn read(stream: &[u8]) -> (Result<Told, BadHeader>, usize) {
 
 #[test]
 fn what_is_read() {
-    let proxied = Told::Proxied {
+    let proxied = HeaderInfo::Proxied {
         source: "192.0.2.1:5000".parse().unwrap(),
         destination: "192.0.2.2:993".parse().unwrap(),
     };
     assert_eq!(read(b"PROXY TCP4 192.0.2.1 192.0.2.2 5000 993\r\nabc"), (Ok(proxied), 41));
-    assert_eq!(read(b"PROXY UNKNOWN\r\nabc"), (Ok(Told::Local), 15));
-    assert_eq!(read(b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00abc"), (Ok(Told::Local), 16));
+    assert_eq!(read(b"PROXY UNKNOWN\r\nabc"), (Ok(HeaderInfo::Local), 15));
+    assert_eq!(read(b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00abc"), (Ok(HeaderInfo::Local), 16));
     for bad in [
         &b"a LOGIN x y\r\n"[..],
         b"\x16\x03\x01\x02\x00",
@@ -91,7 +91,7 @@ proptest! {
         write(if v2 { Version::V2 } else { Version::V1 }, given, destination, "id", &mut out);
         let length = out.len();
         out.extend_from_slice(b"* OK hello\r\n");
-        prop_assert_eq!(read(&out), (Ok(Told::Proxied { source: told, destination }), length));
+        prop_assert_eq!(read(&out), (Ok(HeaderInfo::Proxied { source: told, destination }), length));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a roster is made of, and how one becomes the next.
+//! What a roster is made of, and how one roster becomes the next.
 
 use super::HostOrigin;
 use crate::connect::HttpTarget;
@@ -19,21 +19,21 @@ use usher_policy::ArchiveKey;
 pub(super) struct RosterBuilder {
     /// The configuration file's hosts.
     pub(super) file: Vec<HostDraft>,
-    /// Those that were added at run time. Where the file has one of the same name, that one counts, and this
-    /// one again when the file has it no more.
+    /// Those that were added at run time. If the file has one of the same name, that one takes precedence, and this one
+    /// is used again once the file no longer has it.
     pub(super) added: Vec<HostDraft>,
-    /// The definitions of those that were added, as they were written, by name.
+    /// The original definitions of the hosts that were added, by name.
     pub(super) definitions: HashMap<String, String>,
     pub(super) arrays: Vec<ArrayDraft>,
     /// Holds by the name of the machine.
     pub(super) operator: HashMap<String, OperatorHold>,
     pub(super) boot: HashSet<String>,
     pub(super) moving: HashMap<ArchiveKey, KeyHold>,
-    /// Told when the roster is another one.
+    /// Notified when the roster has changed.
     pub(super) changed: Arc<Notify>,
     /// What lasts from one roster to the next, by backend.
     pub(super) kept: HashMap<BackendId, Kept>,
-    /// The same of backends that are gone and still have sessions.
+    /// The same for backends that are gone but still have sessions.
     pub(super) departed: HashMap<BackendId, Kept>,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct HostDraft {
 #[derive(Clone)]
 pub(super) struct ArrayDraft {
     pub(super) config: Arc<Array>,
-    /// One a member, in the same order.
+    /// One per member, in the same order.
     pub(super) tls: Vec<Option<Arc<ClientConfig>>>,
     /// The same.
     pub(super) http: Vec<Option<Arc<HttpTarget>>>,
@@ -64,7 +64,7 @@ pub(super) struct Kept {
 }
 
 impl RosterBuilder {
-    /// Makes a new picture that differs in how one backend stands.
+    /// Publishes a roster that differs only in the standing of one backend.
     pub(super) fn publish_one(&mut self, roster: &ArcSwap<Roster>, id: &BackendId) {
         let mut kept = HashMap::new();
         let standing = self.stand(id, &mut kept);
@@ -75,12 +75,12 @@ impl RosterBuilder {
         match &id.array {
             None => {
                 if let Some(host) = next.hosts.get_mut(&id.name) {
-                    *host = Arc::new(host.standing_so(standing));
+                    *host = Arc::new(host.with_standing(standing));
                 }
             }
             Some(array) => {
                 if let Some(array) = next.arrays.get_mut(array) {
-                    *array = Arc::new(array.standing_so(id, &standing));
+                    *array = Arc::new(array.with_standing(id, &standing));
                 }
             }
         }
@@ -91,8 +91,8 @@ impl RosterBuilder {
         self.changed.notify_waiters();
     }
 
-    /// Makes a new picture of what it holds. Gates close before it can be seen that they do, and open
-    /// after, so that nobody gets in by an old one.
+    /// Publishes a new roster. Gates close before that becomes visible and open after it, so that nobody gets in by an
+    /// old roster.
     pub(super) fn publish(&mut self, roster: &ArcSwap<Roster>) {
         let mut next = Roster { moving: Arc::new(self.moving.clone()), ..Roster::default() };
         let mut kept = HashMap::new();
@@ -116,8 +116,8 @@ impl RosterBuilder {
             let array_in_service = ArrayInService { config: draft.config, members, memory: draft.memory };
             next.arrays.insert(array, Arc::new(array_in_service));
         }
-        // Those that are gone take nobody any more. Their sessions still count, and count again for a backend
-        // that comes back under their name.
+        // Backends that are gone take nobody new. Their sessions still count, and count again for a backend that
+        // returns under the same name.
         for (id, gone) in std::mem::take(&mut self.kept) {
             gone.standing.gate.close();
             if gone.standing.gate.count() > 0 {
@@ -133,7 +133,7 @@ impl RosterBuilder {
         self.changed.notify_waiters();
     }
 
-    /// Takes an operator's hold on the machine called `name` back, whether it was set or came with the start.
+    /// Removes an operator's hold on the machine called `name`, whether it was set by a command or at the start.
     pub(super) fn release(&mut self, name: &str) {
         self.operator.remove(name);
         self.boot.remove(name);
@@ -144,7 +144,7 @@ impl RosterBuilder {
         self.definitions.remove(name);
     }
 
-    /// The hosts that count.
+    /// The hosts in effect.
     fn hosts(&self) -> Vec<HostDraft> {
         let named: HashSet<&str> = self.file.iter().map(|host| host.config.name.as_str()).collect();
         let added = self.added.iter().filter(|host| !named.contains(host.config.name.as_str()));
@@ -156,7 +156,7 @@ impl RosterBuilder {
         all.map(|host| host.config.name.clone()).collect()
     }
 
-    /// How `id` stands now; what lasts is moved on to `kept`.
+    /// The current standing of `id`; its lasting state is moved to `kept`.
     fn stand(&mut self, id: &BackendId, kept: &mut HashMap<BackendId, Kept>) -> Standing {
         let mut lasting = self.kept.remove(id).or_else(|| self.departed.remove(id)).unwrap_or_default();
         lasting.standing.holds = Holds {

@@ -1,4 +1,4 @@
-//! The one writer of the roster. Readers take the picture as it is; whoever changes it makes a new one.
+//! The only writer of the roster. Readers use the roster as it is; whoever changes it publishes a new one.
 
 mod builder;
 mod prepared;
@@ -36,38 +36,38 @@ pub enum HostOrigin {
     },
 }
 
-/// Why a change was not made. Nothing has changed.
+/// Why a change was not made. In this case nothing has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum FleetError {
-    /// Nobody is called so.
+    /// There is no backend of this name.
     #[error("there is no host or member {0:?}")]
     Unknown(String),
     /// The file defines it.
     #[error("{0:?} is defined in the configuration file; change it there and reload")]
     InFile(String),
     /// There is one already.
-    #[error("there is a host {0:?} already")]
+    #[error("there is already a host {0:?}")]
     Exists(String),
-    /// It cannot be kept.
+    /// It cannot be saved.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The definition cannot be used.
     #[error(transparent)]
     Definition(#[from] AddedHostFault),
-    /// No TLS towards a host of the file.
+    /// TLS with a host of the file cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
 
-/// The hosts and arrays, and every change of them.
+/// The hosts and arrays, and every change to them.
 pub struct Fleet {
     publisher: Arc<Publisher>,
-    /// One change at a time, from the question whether it may be made until the roster has it.
+    /// One change at a time, from checking whether it may be made until the roster contains it.
     store: Mutex<Box<dyn Store>>,
 }
 
 impl Fleet {
-    /// Makes the first roster: of the file's hosts and arrays, and of what the store keeps.
+    /// Makes the first roster from the file's hosts and arrays, and from what the store keeps.
     ///
     /// # Errors
     /// When the store cannot be read, or no TLS can be made towards a host.
@@ -89,12 +89,12 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Returns when the picture is another one.
+    /// Returns when the roster has changed.
     pub async fn changed(&self) {
         self.publisher.changed.notified().await;
     }
 
-    /// The picture as it is now.
+    /// The current roster.
     pub fn roster(&self) -> Guard<Arc<Roster>> {
         self.publisher.roster.load()
     }
@@ -123,8 +123,8 @@ impl Fleet {
         forgotten.into_iter().try_for_each(|name| store.append(FleetChange::Release { name }))
     }
 
-    /// Puts a configuration in place. Hosts that were added at run time stay. Returns the names of hosts that
-    /// are gone.
+    /// Puts a configuration in place. Hosts that were added at run time stay. Returns the names of the hosts that have
+    /// gone.
     pub fn put_in_place(&self, prepared: Prepared) -> Vec<String> {
         let mut builder = self.publisher.builder();
         let former = builder.names();
@@ -135,10 +135,10 @@ impl Fleet {
         former.difference(&now).cloned().collect()
     }
 
-    /// Takes the machine called `name` out, for good once this returns.
+    /// Takes the machine called `name` out of service, durably once this returns.
     ///
     /// # Errors
-    /// When nobody is called so, or the hold cannot be kept.
+    /// If there is nothing of this name, or the hold cannot be saved.
     pub fn hold(&self, name: &str, kind: HoldKind, by: &str, why: &str) -> Result<(), FleetError> {
         let mut store = self.store();
         self.known(name)?;
@@ -146,10 +146,10 @@ impl Fleet {
         Ok(store.append(FleetChange::Hold { name: name.to_owned(), hold })?)
     }
 
-    /// Takes every operator's hold on the machine called `name` back. Returns what still holds it.
+    /// Removes every operator's hold on the machine called `name`. Returns what still holds it.
     ///
     /// # Errors
-    /// When nobody is called so, or the change cannot be kept.
+    /// If there is nothing of this name, or the change cannot be saved.
     pub fn start(&self, name: &str) -> Result<Vec<&'static str>, FleetError> {
         let mut store = self.store();
         self.known(name)?;
@@ -163,7 +163,7 @@ impl Fleet {
         Ok(left)
     }
 
-    /// Holds the logins of `key`, for good once this returns.
+    /// Holds the logins of `key`, durably once this returns.
     ///
     /// # Errors
     /// When the hold cannot be kept.
@@ -172,7 +172,7 @@ impl Fleet {
         Ok(self.store().append(FleetChange::HoldKey { key: key.clone(), hold })?)
     }
 
-    /// Lets the logins of `key` go on. False when nothing held them.
+    /// Releases the logins of `key`. False if nothing held them.
     ///
     /// # Errors
     /// When the change cannot be kept.
@@ -183,10 +183,11 @@ impl Fleet {
         Ok(held)
     }
 
-    /// Adds the host `name`, or with `replace` changes one that was added; for good once this returns.
+    /// Adds the host `name`, or with `replace` changes one that was added; durably once this returns.
     ///
     /// # Errors
-    /// When the file has a host of that name, there is one already or none, or it cannot be used or kept.
+    /// If the file has a host of that name, if there already is one or there is none to replace, or if it cannot be
+    /// used or saved.
     pub fn put_host(
         &self,
         name: &str,
@@ -202,7 +203,7 @@ impl Fleet {
             (Some(HostOrigin::Added { .. }), true) | (None, false) => {}
         }
         let host = AddedHost { name: name.to_owned(), definition, since: now(), by: by.to_owned() };
-        // What could not be used must not be kept.
+        // What cannot be used must not be saved.
         self.publisher.draft(&host)?;
         Ok(store.append(FleetChange::PutHost(host))?)
     }
@@ -219,8 +220,8 @@ impl Fleet {
         found.ok_or_else(|| FleetError::Unknown(name.to_owned()))
     }
 
-    /// Removes a host that was added at run time, for good once this returns. Its sessions go on; nobody new
-    /// gets there.
+    /// Removes a host that was added at run time, durably once this returns. Its sessions continue; it gets no new
+    /// ones.
     ///
     /// # Errors
     /// When there is none, the file defines it, or the change cannot be kept.
@@ -236,7 +237,7 @@ impl Fleet {
         Ok(store.append(FleetChange::RemoveHost { name: name.to_owned(), released: alone })?)
     }
 
-    /// Takes `service` of a backend out, for as long as health says so.
+    /// Takes `service` of a backend out of service for as long as health says so.
     pub fn take_out(&self, id: &BackendId, out: Out) {
         let mut builder = self.publisher.builder();
         let Some(kept) = builder.kept.get_mut(id) else { return };
@@ -246,7 +247,7 @@ impl Fleet {
         builder.publish_one(&self.publisher.roster, id);
     }
 
-    /// Takes `service` of a backend back in: little by little over `ramp`, where one is given.
+    /// Puts `service` of a backend back into service: gradually over `ramp`, if given.
     pub fn take_back(&self, id: &BackendId, service: Service, ramp: Option<Duration>) {
         let mut builder = self.publisher.builder();
         let Some(kept) = builder.kept.get_mut(id) else { return };

@@ -1,4 +1,4 @@
-//! Makes the ways to a configuration's hosts and members, before any of them is used.
+//! Prepares the targets and the TLS of a configuration's hosts and members before any of them is used.
 
 use super::builder::{ArrayDraft, HostDraft};
 use super::{Fleet, HostOrigin};
@@ -11,14 +11,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use usher_config::snapshot::{Array, BackendTls, InstanceHost, Member};
 
-/// Hosts and arrays of a configuration, with their TLS made, ready to be put in place.
+/// Hosts and arrays of a configuration, with TLS prepared, ready to be put in place.
 pub struct Prepared {
     pub(super) hosts: Vec<HostDraft>,
     pub(super) arrays: Vec<ArrayDraft>,
 }
 
 impl Fleet {
-    /// Makes TLS for a configuration's hosts and members; what has not changed keeps its own.
+    /// Prepares TLS for a configuration's hosts and members; those that have not changed keep theirs.
     ///
     /// # Errors
     /// When no TLS can be made towards one of them.
@@ -77,7 +77,7 @@ impl Fleet {
     }
 }
 
-/// A host with its ways made.
+/// A host with its targets prepared.
 pub(super) fn host_draft(
     config: InstanceHost,
     origin: HostOrigin,

@@ -1,4 +1,4 @@
-//! Makes the next roster of every change, and puts it in the former one's place.
+//! Makes the next roster after every change, and puts it in place of the former one.
 
 use super::HostOrigin;
 use super::builder::{HostDraft, RosterBuilder};
@@ -19,15 +19,15 @@ pub enum AddedHostFault {
     /// This version does not understand its definition.
     #[error("{}", .0.first().map_or("no host", |fault| fault.what.as_str()))]
     Unreadable(Vec<Fault>),
-    /// No TLS towards it.
+    /// TLS with it cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
 
-/// The roster in place, and what the next one is made of.
+/// The current roster, and what the next one is made of.
 pub(super) struct Publisher {
     pub(super) roster: ArcSwap<Roster>,
-    /// Told when the roster is another one.
+    /// Notified when the roster has changed.
     pub(super) changed: Arc<Notify>,
     /// Held while a new roster is made, never while a file is written.
     builder: Mutex<RosterBuilder>,
@@ -46,7 +46,7 @@ impl Publisher {
         self.builder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the roster that follows from `changes`.
+    /// Makes the roster that results from `changes`.
     pub(super) fn follow(&self, changes: impl IntoIterator<Item = FleetChange>) {
         let mut builder = self.builder();
         for change in changes {
@@ -71,7 +71,7 @@ impl Publisher {
                 builder.remove_added(&host.name);
                 match self.draft(&host) {
                     Ok(draft) => builder.added.push(draft),
-                    // Another version may have known other keys.
+                    // Another version may have accepted other keys.
                     Err(fault) => self.observer.added_host_unusable(&host.name, &fault.to_string()),
                 }
                 builder.definitions.insert(host.name, host.definition);
@@ -85,7 +85,7 @@ impl Publisher {
         }
     }
 
-    /// A host that was added, with its ways made.
+    /// A host that was added, with its targets prepared.
     pub(super) fn draft(&self, host: &AddedHost) -> Result<HostDraft, AddedHostFault> {
         let config = usher_config::load_host(&host.definition).map_err(AddedHostFault::Unreadable)?;
         let origin = HostOrigin::Added { since: host.since, by: host.by.clone() };

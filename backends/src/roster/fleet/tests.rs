@@ -153,7 +153,7 @@ fn what_is_reconfigured_keeps_its_leases_and_holds() {
     assert_eq!(fleet.roster().host("a").unwrap().standing.leases(), 1, "whose session is still there");
 }
 
-/// What another has written to the log takes effect as what was asked here does.
+/// A change that somebody else has written to the log takes effect like one that was made here.
 #[test]
 fn the_roster_follows_the_log() {
     type Elsewhere = Arc<Mutex<Option<crate::store::Follower>>>;

@@ -57,7 +57,7 @@ pub(super) fn import(
     changed(Changed::ImportUsers, &file.display().to_string(), &what);
     let unchanged = imported.keys - imported.added - imported.moved;
     println!(
-        "{} users: {} added, {} moved, {unchanged} as before",
+        "{} users: {} added, {} moved, {unchanged} unchanged",
         imported.keys, imported.added, imported.moved
     );
     if imported.left_out > 0 {

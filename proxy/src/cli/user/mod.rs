@@ -1,5 +1,5 @@
-//! `usher user`: whose archive is where. Works on the directory's file itself, so it does not matter whether
-//! a server runs; one that does sees every change at its next login.
+//! `usher user`: which host has whose archive. Works directly on the directory's file, so it does not matter whether a
+//! server is running; a running one sees every change at its next login.
 
 mod import;
 
@@ -27,10 +27,10 @@ use usher_policy::ArchiveKey;
 use usher_policy::identity::Domains;
 use usher_wire::printable::printable;
 
-/// Conflicts of one kind that are shown at most.
+/// Most conflicts of one kind that are shown.
 const SHOWN: u64 = 20;
 
-/// Writes a change down.
+/// Records a change.
 type Audit<'a> = dyn Fn(Changed, &str, &str) + 'a;
 
 #[derive(Args)]
@@ -64,15 +64,16 @@ enum Command {
     },
     /// List users and hosts.
     List {
-        /// Only those of this host.
+        /// Only those on this host.
         #[arg(long)]
         host: Option<String>,
     },
-    /// Import `user,host` lines of CSV as a whole; any conflict is told and changes nothing.
+    /// Import CSV lines of the form `user,host` as a whole; if there are conflicts, they are reported and nothing
+    /// changes.
     Import {
         /// The file; `-` for standard input.
         file: PathBuf,
-        /// Move users that are elsewhere, and leave out lines that cannot be taken.
+        /// Move users that are on another host, and leave out lines that cannot be imported.
         #[arg(long)]
         replace: bool,
     },
@@ -80,11 +81,11 @@ enum Command {
     Hold {
         /// The user.
         user: String,
-        /// Why, for those who find it so.
+        /// The reason, for others to see.
         #[arg(long, default_value = "")]
         why: String,
     },
-    /// Let a user's logins go on.
+    /// Let a user's logins continue.
     Release {
         /// The user.
         user: String,
@@ -110,7 +111,7 @@ enum UserError {
     Output(#[from] io::Error),
     #[error("{path}: {source}")]
     File { path: PathBuf, source: io::Error },
-    #[error("no archive can be named {0:?}; write a name such as anna@example.com")]
+    #[error("{0:?} is not a valid name for an archive; write a name such as anna@example.com")]
     Name(String),
     #[error("there is no instance host {host:?}; known: {known}")]
     Host { host: String, known: String },
@@ -128,7 +129,7 @@ pub(super) fn user(arguments: &Arguments) -> Exit {
         .and_then(|_| Ok(Directory::open(state_dir)?));
     let done = opened.and_then(|directory| {
         let known = Known { domains: &config.snapshot.domains, hosts: known_hosts(&config.snapshot)? };
-        // Also while it is open: SQLite's files beside it come and go.
+        // Even while it is open: SQLite's files next to it come and go.
         state_dir::give_to_owner(state_dir)?;
         let reach = Reach::by(&arguments.config);
         let changed = |what, on: &str, why: &str| audit(&config, &reach, what, on, why);
@@ -150,7 +151,7 @@ pub(super) fn user(arguments: &Arguments) -> Exit {
     }
 }
 
-/// Whether an error is, in the end, that nobody reads any more.
+/// Whether the root cause of an error is that nobody is reading any more.
 fn is_broken_pipe(error: &UserError) -> bool {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(inner) = source {
@@ -162,7 +163,7 @@ fn is_broken_pipe(error: &UserError) -> bool {
     false
 }
 
-/// Writes a change into the log of the usher that runs; where none does, to standard error, as that would.
+/// Records a change in the log of the running usher or, if none is running, on standard error in the same form.
 fn audit(config: &Config, reach: &Reach, what: Changed, on: &str, why: &str) {
     let change = Change { what, on: on.to_owned(), why: why.to_owned() };
     let noted = reach.api().and_then(|api| api.change(Method::POST, "/v1/changes", Some(&change)));
@@ -174,7 +175,7 @@ fn audit(config: &Config, reach: &Reach, what: Changed, on: &str, why: &str) {
     }
 }
 
-/// What names mean.
+/// How names are interpreted.
 struct Known<'c> {
     domains: &'c Domains,
     hosts: BTreeSet<String>,
@@ -217,12 +218,12 @@ fn execute(
             let path = format!("/v1/directory/{}/hold", part(&key.to_string()));
             let held = reach.api().and_then(|api| api.change(Method::POST, &path, Some(&reason)));
             if let Err(ApiError::Unreachable { .. }) = held {
-                // Kept for the usher that starts next.
+                // Saved for the usher that starts next.
                 let hold = KeyHold { since: now(), by: who(), why: why.clone() };
                 State::open(state_dir)?.append(FleetChange::HoldKey { key: key.clone(), hold })?;
-                return Ok(print(&format!("{key}: logins wait as soon as usher runs\n")));
+                return Ok(print(&format!("{key}: logins will wait as soon as usher is running\n")));
             }
-            Ok(told(held, &format!("{key}: logins wait until usher user release {key}\n")))
+            Ok(told(held, &format!("{key}: logins wait until: usher user release {key}\n")))
         }
         Command::Release { user } => {
             let key = key(user)?;
@@ -230,9 +231,9 @@ fn execute(
             let released = reach.api().and_then(|api| api.change(Method::DELETE, &path, None::<&()>));
             if let Err(ApiError::Unreachable { .. }) = released {
                 State::open(state_dir)?.append(FleetChange::ReleaseKey { key: key.clone() })?;
-                return Ok(print(&format!("{key}: logins go on as soon as usher runs\n")));
+                return Ok(print(&format!("{key}: logins will continue as soon as usher is running\n")));
             }
-            Ok(told(released, &format!("{key}: logins go on\n")))
+            Ok(told(released, &format!("{key}: logins continue\n")))
         }
     }
 }
@@ -262,8 +263,8 @@ fn known_host(known: &Known<'_>, host: &str) -> Result<String, UserError> {
 
 fn set(directory: &Directory, key: &ArchiveKey, host: &str) -> Result<Exit, UserError> {
     match directory.set(key, host, &who())? {
-        Some(before) if before == host => println!("{key}: was on {host} already"),
-        Some(before) => println!("{key}: {host}, was on {before}"),
+        Some(before) if before == host => println!("{key}: already on {host}"),
+        Some(before) => println!("{key}: {host}, previously on {before}"),
         None => println!("{key}: {host}"),
     }
     Ok(Exit::Done)
@@ -276,11 +277,11 @@ fn get(directory: &Directory, key: &ArchiveKey) -> Result<Exit, UserError> {
     }
     match directory.look_up(key)? {
         Some(placement) => {
-            println!("{key}: {}, by the entry of {}", placement.host, placement.found_by);
+            println!("{key}: {}, because of the entry for {}", placement.host, placement.found_by);
             Ok(Exit::Done)
         }
         None => {
-            eprintln!("usher: {key} is on no host; to put it on one: usher user set {key} HOST");
+            eprintln!("usher: {key} is not on any host; to put it on one: usher user set {key} HOST");
             Ok(Exit::Failed)
         }
     }
@@ -289,11 +290,11 @@ fn get(directory: &Directory, key: &ArchiveKey) -> Result<Exit, UserError> {
 fn remove(directory: &Directory, key: &ArchiveKey) -> Result<Exit, UserError> {
     match directory.remove(key, &who())? {
         Some(before) => {
-            println!("{key}: removed, was on {before}");
+            println!("{key}: removed, previously on {before}");
             Ok(Exit::Done)
         }
         None => {
-            eprintln!("usher: {key} is on no host");
+            eprintln!("usher: {key} is not on any host");
             Ok(Exit::Failed)
         }
     }

@@ -26,9 +26,9 @@ use std::sync::Arc;
 use turned::Turned;
 use usher_wire::http1::{Fault, Scheme};
 
-/// Octets of a message that the codec gathers at most.
+/// Most bytes of a message that the codec buffers.
 const BUFFER: usize = 64 * 1024;
-/// Octets that are read behind a head, at most.
+/// Most bytes that are read beyond a head.
 const READ_AHEAD: usize = 16 * 1024;
 
 /// Serves requests until the connection ends.
@@ -38,7 +38,7 @@ pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
     let limits = &at.active.snapshot.limits;
     let caps = limits.request_caps();
     let io = TokioIo::new(ValidatingReader::new(stream, pipeline.clone(), limits, Scheme::Https));
-    // A connection that lasts keeps no configuration.
+    // A long-lived connection must not keep a configuration alive.
     drop(at);
     let (server, noted) = (client.server.clone(), client.clone());
     let service = service_fn(move |request| answer(client.clone(), pipeline.begin(), request));
@@ -65,7 +65,7 @@ fn note_end(client: &Client, ended: Result<(), hyper::Error>) {
 
 impl Inform for Turn {
     fn inform(&self, head: Response<()>) {
-        // The codec says this one by itself.
+        // The codec sends this one by itself.
         if head.status() == StatusCode::CONTINUE {
             return;
         }
@@ -94,7 +94,7 @@ async fn answer(
 ) -> Result<Response<Turned>, BrokenOff> {
     let refused = turn.refused().map(refusal);
     if request.version() == Version::HTTP_10 {
-        // It would take an interim response for the final one (RFC 9110 section 15.2).
+        // It would mistake an interim response for the final one (RFC 9110 section 15.2).
         turn.mute();
     }
     let upgrade = hyper::upgrade::on(&mut request);
@@ -104,8 +104,8 @@ async fn answer(
     match outcome {
         Outcome::Response(mut response) => {
             turn.switch(false);
-            // A body that was refused while it went on to a backend is answered for what it is, whatever the
-            // backend has made of its beginning.
+            // A body that was refused while it was being sent to a backend is answered for that, whatever the backend
+            // has made of its beginning.
             if let Some(refusal) = turn.refused().map(refusal).filter(|_| refused.is_none()) {
                 let id = client.server.ids.next().to_string();
                 response = answer::refused(refusal, form, &id, client.name());
@@ -124,7 +124,7 @@ async fn answer(
             });
             Ok(response.map(|body| Turned::new(body, turn)))
         }
-        // Of HTTP/2 only.
+        // Only for HTTP/2.
         Outcome::Reset(_) | Outcome::Cut => Err(BrokenOff { is_malformed: false }),
     }
 }

@@ -1,4 +1,4 @@
-//! What the guard of an HTTP/1 connection and those who answer its requests tell each other.
+//! How the guard of an HTTP/1 connection and those who answer its requests communicate.
 
 use crate::https::message::pace::Patience;
 use atomic_waker::AtomicWaker;
@@ -18,9 +18,9 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    /// Requests that were handed on to be answered.
+    /// Requests that were passed on to be answered.
     begun: u64,
-    /// Requests whose answer is written.
+    /// Requests whose answers have been written.
     done: u64,
     /// What is wrong with the request of this number, counted from 1.
     refused: Option<(u64, Refused)>,
@@ -28,13 +28,13 @@ struct State {
     switched: Option<(u64, bool)>,
     /// Interim responses that wait to be written.
     interim: Vec<u8>,
-    /// Everything that was written before has been sent.
+    /// Everything written so far has been sent.
     flushed: bool,
-    /// How long it is waited for the client to take the youngest answer, until that is known to who writes it.
+    /// How long to wait for the client to take the latest answer, until the writer has read this.
     patience: Option<Patience>,
 }
 
-/// Why a request is not let in.
+/// Why a request is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// By its framing.
@@ -43,7 +43,7 @@ pub(crate) enum Refused {
     Slow,
 }
 
-/// One request, from when it is handed on until its answer is written.
+/// One request, from when it is passed on until its answer is written.
 pub(crate) struct Turn {
     pipeline: Pipeline,
     number: u64,
@@ -55,7 +55,7 @@ impl Pipeline {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request is handed on.
+    /// Begins a request that is passed on.
     pub(crate) fn begin(&self) -> Turn {
         let mut state = self.lock();
         state.begun += 1;
@@ -74,18 +74,18 @@ impl Pipeline {
         self.lock().refused = Some((number, refused));
     }
 
-    /// The answer to the request of this number to switch protocols, once there is one.
+    /// The answer to a request to switch protocols, once the request of this number has one.
     pub(crate) fn switched(&self, number: u64, waker: &Waker) -> Option<bool> {
         self.0.reader.register(waker);
         self.lock().switched.filter(|(answered, _)| *answered == number).map(|(_, switched)| switched)
     }
 
-    /// Interim responses to be written now, in front of everything that follows.
+    /// Interim responses to be written now, ahead of everything that follows.
     pub(crate) fn take_interim(&self) -> Vec<u8> {
         std::mem::take(&mut self.lock().interim)
     }
 
-    /// How long it is waited for the client to take what is written now, where that has changed.
+    /// How long to wait for the client to take what is being written, if that has changed.
     pub(crate) fn allowed(&self) -> Option<Patience> {
         self.lock().patience.take()
     }
@@ -103,13 +103,13 @@ impl Turn {
         state.refused.filter(|(number, _)| *number == self.number).map(|(_, refused)| refused)
     }
 
-    /// Says whether the protocol is switched.
+    /// Says whether the protocol has been switched.
     pub(crate) fn switch(&self, switched: bool) {
         self.pipeline.lock().switched = Some((self.number, switched));
         self.pipeline.0.reader.wake();
     }
 
-    /// Its answer is waited for so long to be taken.
+    /// Sets how long to wait for its answer to be taken.
     pub(crate) fn allow(&self, patience: Patience) {
         self.pipeline.lock().patience = Some(patience);
     }
@@ -119,8 +119,8 @@ impl Turn {
         self.is_mute = true;
     }
 
-    /// Sends an interim response, unless the answer to the former request is still on its way: it would
-    /// stand in the middle of that.
+    /// Sends an interim response, unless the previous answer is still being sent: it would end up in the middle of
+    /// that.
     pub(crate) fn inform(&self, head: &[u8]) {
         let mut state = self.pipeline.lock();
         if !self.is_mute && (state.flushed || self.number == 1) {

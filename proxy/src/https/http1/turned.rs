@@ -1,4 +1,4 @@
-//! The body of a response, which keeps its request's turn until it is done with.
+//! The body of a response, which holds its request's turn until it is finished.
 
 use super::pipeline::Turn;
 use crate::https::response::{BrokenOff, ResponseBody};
@@ -7,7 +7,7 @@ use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Both.
+/// The body and the turn.
 pub(super) struct Turned {
     body: ResponseBody,
     _turn: Turn,

@@ -1,8 +1,8 @@
-//! The guard of an HTTP/1 connection: what a client sends passes the strict reader before the codec sees it,
-//! within the deadlines.
+//! The guard of an HTTP/1 connection: what a client sends passes the strict reader before the codec sees it, and must
+//! arrive within the deadlines.
 //!
-//! A request that is refused is replaced by one that asks for nothing and closes the connection, so that the
-//! codec answers in turn, behind the answers to what came before.
+//! A refused request is replaced by one that asks for nothing and closes the connection, so that the codec answers it
+//! in order, after the answers to earlier requests.
 
 use super::pipeline::{Pipeline, Refused};
 use crate::https::lingering::Lingering;
@@ -19,10 +19,10 @@ use tokio::time::{Instant, Sleep};
 use usher_config::snapshot::Limits;
 use usher_wire::http1::{Awaits, RequestReader, Scheme};
 
-/// Octets read at a time: a TLS record.
+/// Bytes read at a time: a TLS record.
 const READ: usize = 16 * 1024;
 
-/// What the codec is given in place of a request that is refused.
+/// What the codec is given instead of a refused request.
 const IN_PLACE: &[u8] = b" / HTTP/1.1\r\nhost: refused.invalid\r\nconnection: close\r\n\r\n";
 
 thread_local! {
@@ -35,19 +35,19 @@ pub(crate) struct ValidatingReader {
     stream: ClientStream,
     pipeline: Pipeline,
     reader: RequestReader,
-    /// What was judged and not taken yet.
+    /// What has been validated and not taken yet.
     good: PendingBuffer,
-    /// What came behind a request to switch protocols.
+    /// What came after a request to switch protocols.
     held: Vec<u8>,
-    /// Nothing is read any more: a request was refused.
+    /// Nothing more is read: a request was refused.
     refused: bool,
     header: Duration,
     idle: Duration,
-    /// Since when a head is waited for, or its rest.
+    /// Since when a head, or the rest of one, has been awaited.
     waiting: Option<(Awaits, Instant)>,
     sleep: Option<Pin<Box<Sleep>>>,
     unwritten: Pace,
-    /// An interim response in the writing.
+    /// An interim response that is being written.
     interim: Vec<u8>,
     closing: Lingering,
 }
@@ -79,7 +79,7 @@ impl ValidatingReader {
         }
     }
 
-    /// Refuses the request that is being read. A body that is refused breaks off.
+    /// Refuses the request that is being read. If its body is being read, the body breaks off.
     fn refuse(&mut self, refused: Refused) {
         self.refused = true;
         if self.reader.awaits() == Awaits::Body {
@@ -93,15 +93,15 @@ impl ValidatingReader {
         }
     }
 
-    /// Whether a deadline has passed while nothing comes.
+    /// Whether a deadline has passed without input.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let awaits = self.reader.awaits();
         let allowed = match awaits {
-            // Whoever waits for an answer need not speak.
+            // A client that waits for an answer need not send anything.
             Awaits::Head if self.pipeline.is_busy(cx.waker()) => return Poll::Pending,
             Awaits::Head => self.idle,
             Awaits::RestOfHead => self.header,
-            // Whoever waits for a body has a clock of their own.
+            // Whoever waits for a body has a timer of their own.
             Awaits::Body | Awaits::Switch | Awaits::Tunnel => return Poll::Pending,
         };
         let since = match self.waiting {
@@ -111,7 +111,7 @@ impl ValidatingReader {
         poll_due(&mut self.sleep, since + allowed, cx)
     }
 
-    /// Notes what writing came to, and ends with a client that takes too little.
+    /// Notes the result of writing, and gives up on a client that takes too little.
     fn watch<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -131,7 +131,7 @@ impl ValidatingReader {
         }
     }
 
-    /// Writes interim responses, which stand before everything that the codec writes next.
+    /// Writes interim responses, which precede everything that the codec writes next.
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.interim.is_empty() {
             self.interim = self.pipeline.take_interim();
@@ -168,7 +168,7 @@ impl AsyncRead for ValidatingReader {
                 this.judge(&held);
                 continue;
             }
-            // What needs no judging is read to where it is wanted.
+            // What needs no validation is read directly into the caller's buffer.
             if this.reader.free() >= buf.remaining() as u64 {
                 let before = buf.filled().len();
                 ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
@@ -218,7 +218,7 @@ impl AsyncWrite for ValidatingReader {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.reader.awaits() == Awaits::Tunnel {
-            // Only this direction ends; what the client still sends is wanted.
+            // Only this direction ends; what the client still sends matters.
             return Pin::new(&mut this.stream).poll_shutdown(cx);
         }
         this.closing.poll(cx, &mut this.stream)

@@ -1,4 +1,4 @@
-//! Connections of HTTP/2 without a request, all watched by one clock, so that none of them costs a timer.
+//! HTTP/2 connections without a request, all watched by one timer rather than one each.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -16,7 +16,7 @@ pub(crate) struct Idler {
     epoch: Instant,
     /// Requests that are under way.
     open: AtomicUsize,
-    /// Milliseconds from the epoch to the end of the last one.
+    /// When the last one ended, in milliseconds since the epoch.
     since: AtomicU64,
     told: Notify,
 }
@@ -31,7 +31,7 @@ impl Default for Idlers {
 }
 
 impl Idlers {
-    /// Watches a connection for as long as it is kept.
+    /// Watches a connection for as long as the result is kept.
     pub(crate) fn enter(&self) -> Arc<Idler> {
         let idler = Arc::new(Idler {
             epoch: self.epoch,
@@ -44,7 +44,7 @@ impl Idlers {
         idler
     }
 
-    /// Tells those that have been idle for `most`, or that are idle at all where there is no room for them.
+    /// Notifies those that have been idle for `most`, or all idle ones if there is no room for them.
     pub(crate) fn sweep(&self, most: Duration, is_short_of_room: bool) {
         let now = milliseconds(self.epoch);
         let most = if is_short_of_room { Duration::ZERO } else { most };
@@ -64,14 +64,14 @@ impl Idler {
     pub(crate) async fn unwanted(&self) {
         loop {
             self.told.notified().await;
-            // It may have begun a request in between.
+            // A request may have begun in between.
             if self.open.load(Ordering::Acquire) == 0 {
                 return;
             }
         }
     }
 
-    /// Counts from now.
+    /// Restarts the idle time.
     pub(crate) fn begin_anew(&self) {
         self.since.store(milliseconds(self.epoch), Ordering::Release);
     }

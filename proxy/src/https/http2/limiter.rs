@@ -1,5 +1,5 @@
-//! The guard of an HTTP/2 connection: frame headers are counted on their way to the codec, and a block of
-//! fields must come to its end.
+//! The guard of an HTTP/2 connection: counts frame headers on their way to the codec, and makes sure that a field block
+//! comes to its end.
 
 use crate::https::client::Client;
 use crate::https::lingering::Lingering;
@@ -22,9 +22,9 @@ pub(crate) struct FrameLimiter {
     frames: Frames,
     begun: Instant,
     header: Duration,
-    /// What is left of the last words to a client that floods.
+    /// The rest of the last words to a client that floods.
     last_words: Option<Bytes>,
-    /// By when the block of fields that has begun must be whole.
+    /// When the current field block must be complete.
     block: Option<Pin<Box<Sleep>>>,
     closing: Lingering,
 }
@@ -38,7 +38,7 @@ impl Frames {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Somebody answers the request of this stream.
+    /// The request of this stream is being answered.
     pub(crate) fn accepted(&self, stream: h2::StreamId) {
         self.lock().accepted(stream.as_u32());
     }
@@ -60,7 +60,7 @@ impl FrameLimiter {
 }
 
 impl FrameLimiter {
-    /// Says why, waits until that is likely to have been heard, and breaks the connection.
+    /// Says why, waits until that has probably been received, and breaks the connection.
     fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(words) = self.last_words.as_mut().filter(|words| !words.is_empty()) {
             let written = ready!(Pin::new(&mut self.stream).poll_write(cx, words))?;
@@ -106,7 +106,7 @@ impl AsyncWrite for FrameLimiter {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.last_words.is_some() {
-            // There are no words behind the last ones.
+            // Nothing follows the last words.
             return Poll::Ready(Ok(buf.len()));
         }
         let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;

@@ -1,5 +1,5 @@
-//! HTTP/2 with a client. Driven by the codec of `h2` itself: a stream that stands still is reset alone, and a
-//! request that breaks the protocol gets the reset that says so.
+//! HTTP/2 with a client. Uses the `h2` codec directly: a stalled stream is reset alone, and a request that breaks the
+//! protocol gets the reset that says so.
 
 pub(crate) mod idle;
 mod limiter;
@@ -28,11 +28,11 @@ use std::task::Poll;
 use tokio::time::timeout;
 use usher_config::snapshot::Limits;
 
-/// Window of a stream, in octets.
+/// Window of a stream, in bytes.
 const STREAM_WINDOW: u32 = 128 * 1024;
 /// The largest window that there is (RFC 9113 section 6.9.1).
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
-/// Octets of responses that wait for a client on one stream.
+/// Most bytes of responses that wait for a client on one stream.
 const SEND: usize = 64 * 1024;
 
 /// Serves streams until the connection ends.
@@ -42,7 +42,7 @@ pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
     let counted = FrameLimiter::new(client.clone(), stream, frames.clone(), &limits);
     let handshake = h2::server::Builder::new()
         .initial_window_size(STREAM_WINDOW)
-        // All of its streams' together: one whose backend takes nothing holds its own window and nobody else's.
+        // For all of its streams together: one whose backend reads nothing uses up its own window and nobody else's.
         .initial_connection_window_size(STREAM_WINDOW.saturating_mul(limits.http_streams).min(LARGEST_WINDOW))
         .max_concurrent_streams(limits.http_streams)
         .max_header_list_size(u32::try_from(limits.http_head).unwrap_or(u32::MAX))
@@ -67,7 +67,7 @@ pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
             }
             () = idler.unwanted() => {
                 if ending {
-                    // It has been told, and does not go.
+                    // It has been told, and does not leave.
                     return;
                 }
                 connection.graceful_shutdown();
@@ -91,7 +91,7 @@ pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
     }
 }
 
-/// Writes down why a connection has ended, where it was not for a proper reason.
+/// Records why a connection ended, unless it ended properly.
 fn note_end(client: &Client, error: &h2::Error) {
     let ended = match error.get_io() {
         Some(io) if io.kind() == std::io::ErrorKind::InvalidData => {
@@ -118,7 +118,7 @@ impl Answering {
 
 impl Inform for Answering {
     fn inform(&self, head: Response<()>) {
-        // A client that is gone is told nothing.
+        // A client that is gone cannot be told anything.
         let _ = self.lock().send_informational(head);
     }
 }
@@ -133,7 +133,7 @@ async fn answer(
     let (head_only, form) = (parts.method == Method::HEAD, Form::accepted(&parts.headers));
     let answering = Answering(Mutex::new(respond));
     let tunnels = parts.extensions.get::<h2::ext::Protocol>().is_some();
-    // What a tunnel brings is nobody's before the backend has switched.
+    // What a tunnel carries belongs to nobody before the backend has switched.
     let (source, stream) =
         if tunnels { (Source::Nothing, Some(stream)) } else { (Source::Two(stream), None) };
     let outcome = {
@@ -170,7 +170,7 @@ async fn answer(
     }
 }
 
-/// Sends a body as the client takes it. A stream on which nothing goes for too long is reset.
+/// Sends a body as fast as the client takes it. A stream that stands still for too long is reset.
 async fn pump(mut body: ResponseBody, mut stream: SendStream<Bytes>, limits: &Limits) {
     let mut pace = Pace::new(body.patience().unwrap_or_else(|| Patience::of(limits, None)));
     loop {

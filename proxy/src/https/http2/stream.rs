@@ -1,4 +1,4 @@
-//! A stream of HTTP/2 as one stream of octets, for tunnels (RFC 8441 section 5).
+//! An HTTP/2 stream as one byte stream, for tunnels (RFC 8441 section 5).
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
@@ -38,7 +38,7 @@ impl AsyncRead for StreamIo {
         }
         let part = this.left.split_to(this.left.len().min(buf.remaining()));
         buf.put_slice(&part);
-        // Taken by the other side: the client may send as much again.
+        // The other side has taken it: the client may send that much more.
         let _ = this.receive.flow_control().release_capacity(part.len());
         Poll::Ready(Ok(()))
     }

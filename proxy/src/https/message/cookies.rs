@@ -1,8 +1,8 @@
-//! usher's own cookies: sealed, so that nobody reads or makes them, under keys that rotate and live in the
+//! usher's own cookies: sealed, so that nobody else can read or create them, under keys that rotate and are kept in the
 //! state directory.
 //!
-//! A user's cookie names the key of an archive, not a host, so that a user who is moved is followed. An
-//! array's names a member.
+//! A user's cookie names the key of an archive rather than a host, so that it still works after the user has been
+//! moved. An array's cookie names a member.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use base64::Engine;
@@ -21,7 +21,7 @@ pub(crate) const USER: &str = "__Host-usher-user";
 /// The cookie that names the member of an array.
 pub(crate) const MEMBER: &str = "__Host-usher-member";
 
-/// After which a new key seals.
+/// Age in seconds at which a key is replaced by a new one for sealing.
 const ROTATE: i64 = 12 * 60 * 60;
 /// Seconds by which the clocks of two servers may differ.
 const SLACK: i64 = 300;
@@ -51,7 +51,7 @@ impl Key {
         Self::new(now(), octets)
     }
 
-    /// Its line of the file.
+    /// Its line in the file.
     fn line(&self) -> Zeroizing<String> {
         let octets = Zeroizing::new(URL_SAFE_NO_PAD.encode(&*self.octets));
         Zeroizing::new(format!("{} {}\n", self.made, *octets))
@@ -74,8 +74,8 @@ impl Cookies {
         cookies
     }
 
-    /// Makes a new key when the newest is old, and forgets those that can have sealed nothing that is still
-    /// good for `age`.
+    /// Makes a new key if the newest is old, and forgets those whose cookies have all expired, given a lifetime of
+    /// `age`.
     pub(crate) fn rotate(&self, age: Duration) {
         let due = {
             let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
@@ -87,8 +87,8 @@ impl Cookies {
         keys.retain(|key| now().abs_diff(key.made) <= kept);
         keys.insert(0, fresh);
         if let Err(error) = self.write(&keys) {
-            // They seal all the same; after a restart users log in anew.
-            tracing::error!(file = %self.file.display(), %error, "the keys of cookies cannot be kept");
+            // They can seal all the same; after a restart users have to log in again.
+            tracing::error!(file = %self.file.display(), %error, "the cookie keys cannot be saved");
         }
     }
 
@@ -103,7 +103,7 @@ impl Cookies {
         fs::rename(next, &self.file)
     }
 
-    /// Seals `what` for `purpose`; what is sealed for one is good for no other.
+    /// Seals `what` for `purpose`; the result is good for no other purpose.
     pub(crate) fn seal(&self, purpose: &str, what: &str) -> Option<String> {
         let mut text = now().to_be_bytes().to_vec();
         text.extend_from_slice(what.as_bytes());
@@ -141,13 +141,13 @@ impl Cookies {
     }
 }
 
-/// A `Set-Cookie` that holds for this host alone, over TLS alone, out of scripts' reach.
+/// A `Set-Cookie` value for this host only, over TLS only, and inaccessible to scripts.
 pub(crate) fn set(name: &str, value: &str, age: Duration) -> String {
     format!("{name}={value}; Path=/; Max-Age={}; Secure; HttpOnly; SameSite=Lax", age.as_secs())
 }
 
-/// Whether a cookie is called as usher's own are, however the name is written. The prefix is read without regard to
-/// case, and a cookie without a name is sent back as if its value were one (RFC 6265bis section 5.7).
+/// Whether a cookie is named like one of usher's own, in any spelling. The prefix is case-insensitive, and a cookie
+/// without a name is sent back as if its value were its name (RFC 6265bis section 5.7).
 pub(crate) fn is_own(pair: &[u8]) -> bool {
     let own = b"__host-usher-";
     let pair = pair.trim_ascii();
@@ -166,7 +166,7 @@ pub(crate) fn split(field: &[u8]) -> (Option<String>, Option<String>, Vec<u8>) {
         match (value(USER), value(MEMBER)) {
             (Some(value), _) => user = Some(value),
             (None, Some(value)) => member = Some(value),
-            // Somebody else's, under a name that looks like one of these.
+            // Somebody else's, under a name that resembles one of usher's.
             (None, None) if is_own(pair) => {}
             (None, None) => rest.push(pair),
         }

@@ -1,4 +1,4 @@
-//! The date of responses (RFC 9110 section 6.6.1), written once a second.
+//! The `Date` of responses (RFC 9110 section 6.6.1), formatted once per second.
 
 use http::HeaderValue;
 use std::cell::RefCell;

@@ -1,9 +1,9 @@
-//! Header fields on their way through: what belongs to one connection stays there, what only usher may say is
-//! said by usher (RFC 9110 section 7.6).
+//! Header fields on their way through: fields of one connection stay there, and what only usher may say is said by
+//! usher (RFC 9110 section 7.6).
 
 use crate::https::message::cookies;
+use crate::https::message::forwarding::ForwardingFields;
 use crate::https::message::requested_host::RequestedHost;
-use crate::https::message::told::Told;
 use crate::id::Id;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderName, HeaderValue, SET_COOKIE,
@@ -24,10 +24,10 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// The id of a request, in logs and for backends.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Fields that usher itself adds to a request, at most.
+/// Most fields that usher itself adds to a request.
 const OWN_FIELDS: usize = 10;
 
-/// Fields of one connection, beside those that `Connection` names.
+/// Fields of one connection, in addition to those that `Connection` names.
 const HOP_BY_HOP: [HeaderName; 7] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -38,7 +38,7 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     UPGRADE,
 ];
 
-/// Fields that `Connection` cannot take from a message.
+/// Fields that `Connection` cannot remove from a message.
 const KEPT: [HeaderName; 3] = [HOST, CONTENT_LENGTH, COOKIE];
 
 /// What may not stand in trailers.
@@ -66,7 +66,7 @@ pub(crate) fn has_blank_ends(headers: &HeaderMap) -> bool {
     headers.values().any(|value| ends_in_blanks(value.as_bytes()))
 }
 
-/// Removes what belongs to the connection that the message came by.
+/// Removes what belongs to the connection that the message came on.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers
@@ -74,7 +74,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
             .iter()
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(',').map(str::trim))
-            // What is said most often names no field.
+            // The most common option is not the name of a field.
             .filter(|name| !name.eq_ignore_ascii_case("close"))
             .filter_map(|name| name.parse().ok())
             .filter(|name| !KEPT.contains(name))
@@ -86,8 +86,8 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     remove_all(headers, |name| HOP_BY_HOP.contains(name));
 }
 
-/// Takes from a backend's head, whichever response it is of, what is not for the client: what belongs to the connection,
-/// other ways to the backend, and cookies that only usher may set.
+/// Removes from the head of any backend response what is not meant for the client: what belongs to the connection,
+/// other ways to reach the backend, and cookies that only usher may set.
 pub(crate) fn from_backend(headers: &mut HeaderMap) {
     remove_hop_by_hop(headers);
     headers.remove(ALT_SVC);
@@ -101,7 +101,7 @@ pub(crate) fn from_backend(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes the fields whose name is `unwanted`. One look at each name, as mostly none is.
+/// Removes the fields whose name is `unwanted`. Examines each name once, as there are mostly none.
 fn remove_all(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
     let unwanted: Vec<HeaderName> = headers.keys().filter(|name| unwanted(name)).cloned().collect();
     for name in unwanted {
@@ -109,18 +109,18 @@ fn remove_all(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
     }
 }
 
-/// Makes a request's fields those of the request to a backend. `may_not_set` knows the fields that this client is
-/// not trusted with.
+/// Turns a request's fields into those of the request to a backend. `may_not_set` tells which fields this client is not
+/// trusted to set.
 pub(crate) fn to_backend(
     headers: &mut HeaderMap,
-    (told, peer): (&Told, IpAddr),
+    (told, peer): (&ForwardingFields, IpAddr),
     https: &Https,
     version: Version,
     asked: &RequestedHost,
     id: Id,
     may_not_set: impl Fn(&str) -> bool,
 ) {
-    // For all that is said below, at once.
+    // For everything that is added below, at once.
     headers.reserve(OWN_FIELDS);
     let wants_trailers = headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
     remove_hop_by_hop(headers);
@@ -140,7 +140,7 @@ pub(crate) fn to_backend(
     }
 }
 
-/// Removes from trailers what only usher or a trusted sender may say: some servers read them as fields.
+/// Removes from trailers what only usher or a trusted sender may say: some servers treat trailers as header fields.
 pub(crate) fn remove_claims(trailers: &mut HeaderMap, https: Option<&Https>) {
     let names = |name: &str| {
         let identities = https.iter().flat_map(|https| &https.identities);
@@ -151,12 +151,12 @@ pub(crate) fn remove_claims(trailers: &mut HeaderMap, https: Option<&Https>) {
     remove_forged(trailers, false, names);
 }
 
-/// Whether a field of this name is usher's own to say.
+/// Whether only usher may set a field of this name.
 fn told(name: &str) -> bool {
     name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip" | "x-request-id" | "via")
 }
 
-/// Removes what only a trusted sender may say, in whatever way it is written: some servers read `_` as `-`.
+/// Removes what only a trusted sender may say, however it is spelt: some servers read `_` as `-`.
 fn remove_forged(headers: &mut HeaderMap, trusted: bool, may_not_set: impl Fn(&str) -> bool) {
     let forged = |name: &HeaderName| {
         let name = name.as_str();
@@ -171,7 +171,7 @@ fn remove_forged(headers: &mut HeaderMap, trusted: bool, may_not_set: impl Fn(&s
     remove_all(headers, forged);
 }
 
-/// HTTP/2 may send cookies apart; HTTP/1 knows one field (RFC 9113 section 8.2.3).
+/// HTTP/2 may split cookies over several fields; HTTP/1 has only one (RFC 9113 section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     if headers.get_all(COOKIE).iter().nth(1).is_some() {
         let all: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
@@ -181,8 +181,8 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Says who asks, and by which name: in the way of RFC 7239 and in the older ones.
-fn tell_client(headers: &mut HeaderMap, told: &Told, asked: &RequestedHost) {
+/// Says who is asking, and for which name: as in RFC 7239, and in the older fields.
+fn tell_client(headers: &mut HeaderMap, told: &ForwardingFields, asked: &RequestedHost) {
     add(headers, FORWARDED, asked.forwarded.clone());
     add(headers, X_FORWARDED_FOR, told.address.clone());
     let mut tell = |name, value: HeaderValue| {
@@ -210,8 +210,8 @@ fn add(headers: &mut HeaderMap, name: HeaderName, element: HeaderValue) {
     }
 }
 
-/// Adds this server to `Via` (RFC 9110 section 7.6.3), for a message that came by `version`.
-pub(crate) fn add_via(headers: &mut HeaderMap, version: Version, told: &Told) {
+/// Adds this server to `Via` (RFC 9110 section 7.6.3), for a message received over `version`.
+pub(crate) fn add_via(headers: &mut HeaderMap, version: Version, told: &ForwardingFields) {
     let [one, two] = &told.via;
     let element = match version {
         Version::HTTP_2 => two.clone(),
@@ -224,7 +224,7 @@ pub(crate) fn add_via(headers: &mut HeaderMap, version: Version, told: &Told) {
     add(headers, VIA, element);
 }
 
-/// Keeps of trailers what may be sent as such.
+/// Keeps only the trailers that may be sent as such.
 pub(crate) fn keep_trailers(trailers: &mut HeaderMap) {
     remove_all(trailers, |name| {
         NOT_IN_TRAILERS.contains(&name.as_str()) || HOP_BY_HOP.contains(name) || *name == TRAILER

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
-/// Those that wait.
+/// Those that have not been passed on yet.
 #[derive(Clone, Default)]
 pub(crate) struct Interim(Arc<Inner>);
 
@@ -18,7 +18,7 @@ struct Inner {
 }
 
 impl Interim {
-    /// Lets the codec tell of those that answer `request`.
+    /// Makes the codec report those that answer `request`.
     pub(crate) fn listen<B>(&self, request: &mut http::Request<B>) {
         let interim = self.0.clone();
         hyper::ext::on_informational(request, move |response| {

@@ -1,4 +1,4 @@
-//! Where the name of a request's user was.
+//! Where in a request the name of its user was found.
 
 /// Which of the identities named somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +32,12 @@ impl NamedBy {
         }
     }
 
-    /// Whether what named somebody came with a password or a token, which the backend judges with its answer.
+    /// Whether the name came with a password or a token, which the backend judges in its answer.
     pub(crate) fn is_credential(self) -> bool {
         matches!(self, Self::Basic | Self::Bearer)
     }
 
-    /// Whether a backend that asks for a login has refused one with that.
+    /// Whether a 401 from the backend means that it has refused a login with this.
     pub(crate) fn is_login(self) -> bool {
         self.is_credential() || self == Self::Form
     }

@@ -1,5 +1,5 @@
-//! How long a peer may keep others waiting for octets of a body: it must make progress, and on the whole keep
-//! to a least rate. Only the time counts in which somebody waits for it.
+//! How long a peer may keep others waiting for the bytes of a body: it must make progress, and overall keep to a
+//! minimum rate. Only time during which somebody is waiting counts.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,17 +8,17 @@ use tokio::time::{Instant, Sleep};
 use usher_config::https::PathPolicy;
 use usher_config::snapshot::Limits;
 
-/// How long it may be waited for somebody.
+/// How long to wait for a peer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
-    /// Without an octet.
+    /// Longest time without a byte.
     stalled: Duration,
-    /// Octets a second, as soon as it has been waited for as long as that; 0: any.
+    /// Minimum bytes per second, once the wait has lasted for `stalled`; 0: no minimum.
     rate: u64,
 }
 
 impl Patience {
-    /// What a path says goes before what `[limits]` say.
+    /// A path's policy takes precedence over `[limits]`.
     pub(crate) fn of(limits: &Limits, policy: Option<&PathPolicy>) -> Self {
         Self {
             stalled: policy.and_then(|policy| policy.stalled).unwrap_or(limits.http_stalled),
@@ -31,7 +31,7 @@ impl Patience {
 pub(crate) struct Pace {
     patience: Patience,
     octets: u64,
-    /// Waited for it in all, before now.
+    /// Total time that it has been waited for, before the current wait.
     waited: Duration,
     since: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -42,12 +42,12 @@ impl Pace {
         Self { patience, octets: 0, waited: Duration::ZERO, since: None, sleep: None }
     }
 
-    /// From now on it is waited for so long.
+    /// Changes how long to wait from now on.
     pub(crate) fn allow(&mut self, patience: Patience) {
         self.patience = patience;
     }
 
-    /// So many octets have come, or gone.
+    /// This many bytes have come, or have been sent.
     pub(crate) fn progress(&mut self, octets: usize) {
         self.octets += octets as u64;
         if let Some(since) = self.since.take() {
@@ -55,14 +55,14 @@ impl Pace {
         }
     }
 
-    /// Nothing comes or goes for now. Ready when that has lasted too long.
+    /// Nothing is moving for now. Ready once that has lasted too long.
     pub(crate) fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let since = *self.since.get_or_insert_with(Instant::now);
         let due = since + self.left();
         poll_due(&mut self.sleep, due, cx)
     }
 
-    /// How long it may be waited for this time.
+    /// How long this wait may last.
     fn left(&self) -> Duration {
         let Patience { stalled, rate } = self.patience;
         if rate == 0 {
@@ -73,8 +73,8 @@ impl Pace {
     }
 }
 
-/// Ready at `due`. The timer is kept from one wait to the next: one that is set too early is set anew when it
-/// fires, so that most waits touch no timer.
+/// Ready at `due`. The timer is kept from one wait to the next. One that is set too early is reset only when it fires,
+/// so that most waits touch no timer.
 pub(crate) fn poll_due(sleep: &mut Option<Pin<Box<Sleep>>>, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
     let sleep = sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
     if sleep.deadline() > due {

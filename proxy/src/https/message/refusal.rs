@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-/// Nobody is named, and a token could do it.
+/// Nobody is named, and a token could do so.
 pub(crate) const NO_TOKEN: &str = "no-token";
 
 /// Why usher answers itself. For clients only; operators read more in the log.
@@ -18,7 +18,7 @@ impl Refusal {
         Self { status, cause }
     }
 
-    /// The server that is meant cannot be reached now.
+    /// The intended server cannot be reached now.
     pub(crate) const fn unavailable(cause: &'static str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, cause)
     }

@@ -1,5 +1,5 @@
-//! Whom a request is for, as `Host` or `:authority` says. Most connections ask for one name only, so the last one is
-//! kept with what follows from it.
+//! The host that a request asks for in `Host` or `:authority`. Most connections ask for only one, so the last one is
+//! kept with what was derived from it.
 
 use http::HeaderValue;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ pub(crate) struct RequestedHost {
     pub(crate) host: HeaderValue,
     /// In lower case, without a port.
     pub(crate) name: String,
-    /// The element of `Forwarded` (RFC 7239) that tells a backend of it.
+    /// The element of `Forwarded` (RFC 7239) that names it to a backend.
     pub(crate) forwarded: HeaderValue,
 }
 
@@ -21,8 +21,8 @@ pub(crate) struct RequestedHost {
 pub(crate) struct LastRequestedHost(Mutex<Option<Arc<RequestedHost>>>);
 
 impl LastRequestedHost {
-    /// What was `written`; `ends` says who asks whom, in the way of `Forwarded`, and `proto` by what. `None`: it is
-    /// no authority.
+    /// Parses `written`. `ends` says who is asking whom, as in `Forwarded`, and `proto` by which scheme. `None`: it is
+    /// not a valid authority.
     pub(crate) fn read(&self, written: &[u8], ends: &str, proto: &str) -> Option<Arc<RequestedHost>> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = last.as_ref().filter(|last| last.host.as_bytes() == written) {

@@ -1,9 +1,9 @@
-//! Schemes of credentials and challenges (RFC 9110 section 11), read in one way wherever they matter.
+//! Schemes of credentials and challenges (RFC 9110 section 11), parsed the same way everywhere.
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 
-/// The scheme that `value` begins with, and what stands behind it, without the blanks around either.
+/// The scheme at the beginning of `value`, and what follows it, both without surrounding blanks.
 pub(crate) fn split(value: &[u8]) -> (&[u8], &[u8]) {
     let value = value.trim_ascii();
     let end = value.iter().position(|b| matches!(b, b' ' | b'\t')).unwrap_or(value.len());

@@ -1,4 +1,4 @@
-//! What clients are told where usher itself answers: a status, and a few words in the form that they take.
+//! What clients are told when usher itself answers: a status, and a few words in the format that they accept.
 
 use crate::https::message::fields::X_REQUEST_ID;
 use crate::https::message::refusal::{NO_TOKEN, Refusal};
@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 /// Seconds after which whoever was sent away may come back.
 const RETRY: u16 = 5;
 
-/// The answer to a request that is refused, in the form that the client takes. `realm` is who asks for a password.
+/// The answer to a refused request, in the format that the client accepts. `realm` is who asks for a password.
 pub(crate) fn refused(refusal: Refusal, form: Form, id: &str, realm: &str) -> Response<ResponseBody> {
     let words = words(refusal.status);
     let code = refusal.status.as_u16();
@@ -50,7 +50,7 @@ pub(crate) fn refused(refusal: Refusal, form: Form, id: &str, realm: &str) -> Re
     response
 }
 
-/// The form that a client takes.
+/// The format that a client accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     Html,
@@ -58,8 +58,8 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// The one that `Accept` weighs more, the one named first where both weigh the same; HTML for who takes
-    /// anything (RFC 9110 section 12.5.1).
+    /// The format that `Accept` gives more weight, or that it names first if both weigh the same; HTML for clients that
+    /// accept anything (RFC 9110 section 12.5.1).
     pub(crate) fn accepted(headers: &HeaderMap) -> Self {
         let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let mut best = (Self::Html, 0.0);
@@ -90,8 +90,8 @@ fn words(status: StatusCode) -> &'static str {
         404 => "There is nothing here.",
         408 => "The request took too long.",
         413 => "The request is too large.",
-        421 => "This connection is for another name.",
-        502 => "The server behind this one gave no answer that can be passed on.",
+        421 => "This connection is for a different host name.",
+        502 => "The server behind this one gave an invalid answer.",
         503 => "The server is not available at the moment. Please try again.",
         504 => "The server behind this one did not answer in time.",
         _ => status.canonical_reason().unwrap_or("The request cannot be served."),

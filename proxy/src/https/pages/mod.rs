@@ -1,4 +1,5 @@
-//! What usher serves itself: whether it takes requests, for load balancers in front, client set-up, and refusals.
+//! What usher serves itself: whether it takes requests (for load balancers in front of it), client set-up, and
+//! refusals.
 
 pub(crate) mod answer;
 mod setup;
@@ -16,7 +17,7 @@ use http::{HeaderValue, Method, Response, StatusCode};
 /// The page that load balancers ask for.
 const HEALTH: &str = "/healthcheck.htm";
 
-/// Whether a path is that of one of usher's own pages, as far as that can be said by the path alone.
+/// Whether the path alone shows that it is one of usher's own pages.
 pub(crate) fn is_own(path: &str) -> bool {
     path.eq_ignore_ascii_case(HEALTH)
 }
@@ -61,9 +62,10 @@ pub(crate) fn text(
     response
 }
 
-/// The answer to a method that a page does not know.
+/// The answer to a method that a page does not support.
 pub(crate) fn wrong_method(allowed: &Method) -> Response<ResponseBody> {
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", "wrong method\n");
+    let mut response =
+        text(StatusCode::METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", "method not allowed\n");
     if let Ok(allowed) = HeaderValue::from_str(allowed.as_str()) {
         response.headers_mut().insert(ALLOW, allowed);
     }

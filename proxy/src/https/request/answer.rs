@@ -1,4 +1,4 @@
-//! The heads of responses as clients get them.
+//! The heads of responses as they are sent to clients.
 
 use super::Outcome;
 use super::send::Sent;
@@ -17,7 +17,7 @@ use http::{HeaderMap, Response, StatusCode, Version};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// usher's own page.
+/// One of usher's own pages.
 pub(super) fn own(
     mut record: RequestRecord,
     at: &ListenerContext,
@@ -30,7 +30,7 @@ pub(super) fn own(
     Outcome::Response(response.map(|body| body.holding(record)))
 }
 
-/// A refusal, in the `form` that the client takes.
+/// A refusal, in the format that the client accepts.
 pub(super) fn refusal(
     mut record: RequestRecord,
     at: &ListenerContext,
@@ -39,7 +39,7 @@ pub(super) fn refusal(
     form: Form,
 ) -> Outcome {
     record.refused(why);
-    // Only HTTP/2 has such trailers, and a stream that breaks the protocol has no answer.
+    // Only HTTP/2 has such trailers, and a stream that breaks the protocol gets no answer.
     if record.seen.as_ref().and_then(|seen| seen.fault()) == Some(BodyFault::Trailers) {
         return Outcome::Reset(Reason::PROTOCOL_ERROR);
     }
@@ -52,7 +52,7 @@ pub(super) fn refusal(
 }
 
 impl Sent {
-    /// What the backend has answered.
+    /// The response of the backend.
     pub(super) async fn answer(
         self: Box<Self>,
         record: RequestRecord,
@@ -69,7 +69,7 @@ impl Sent {
         }
         let is_refused_login = upstream.response.status() == StatusCode::UNAUTHORIZED;
         if is_refused_login && record.by.is_credential() {
-            // From the last octet of the request: the client's own time is no backend's.
+            // Counted from the last byte of the request: the client's own time does not count.
             let begun = record.seen.as_ref().map_or_else(Instant::now, |seen| seen.last_octet());
             record.client.server.refusals.real(&upstream.target.name, begun).await;
         }
@@ -101,7 +101,7 @@ fn relay(
     finish_head(&client, at, version, &mut head.headers, cookies);
     let unread = record.seen.as_ref().is_some_and(|seen| !seen.has_ended());
     if version != Version::HTTP_2 && unread {
-        // What the client still sends of its body is nobody's.
+        // What the client still sends of its body belongs to nobody.
         head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     head.version = Version::HTTP_11;
@@ -109,7 +109,7 @@ fn relay(
     Outcome::Response(Response::from_parts(head, Relayed::body(incoming, link, target, record, timeout)))
 }
 
-/// What every response gets.
+/// Sets what every response gets.
 fn finish_head(
     client: &Client,
     at: &ListenerContext,
@@ -128,16 +128,16 @@ fn finish_head(
         }
     }
     if version == Version::HTTP_2 && !headers.contains_key(DATE) {
-        // The codec of HTTP/1 says it by itself (RFC 9110 section 6.6.1).
+        // The HTTP/1 codec sets it by itself (RFC 9110 section 6.6.1).
         headers.insert(DATE, date::now());
     }
-    // With little memory left nobody keeps a connection for later.
+    // When memory is short, no connection is kept for later.
     if version != Version::HTTP_2 && client.server.memory.level() > 0 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }
 
-/// Whether nothing more can be read behind a request that was refused.
+/// Whether nothing more can be read after a refused request.
 fn ends_connection(refusal: Refusal, record: &RequestRecord) -> bool {
     let unread = record.seen.as_ref().is_none_or(|seen| !seen.has_ended());
     unread || matches!(refusal.status.as_u16(), 400 | 408 | 413)

@@ -1,4 +1,4 @@
-//! Whether another site has made a browser send a request.
+//! Whether another site made the browser send a request.
 
 use crate::https::message::requested_host::RequestedHost;
 use http::header::{HeaderName, ORIGIN};
@@ -7,8 +7,8 @@ use usher_wire::http::authority::Authority;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whether a request that changes something comes from a page of another origin, as the browser says (RFC 6454
-/// section 7, Fetch Metadata). Clients that are no browsers say nothing of it.
+/// Whether a request that changes something comes from a page of another origin, according to the browser (RFC 6454
+/// section 7, Fetch Metadata). Clients other than browsers say nothing about it.
 pub(crate) fn is_cross_site(method: &Method, headers: &HeaderMap, asked: &RequestedHost) -> bool {
     if method.is_safe() {
         return false;

@@ -1,4 +1,4 @@
-//! The user's name in a login form or a JSON object that is posted, read without taking anything from it.
+//! The user's name in a posted login form or JSON object, read without consuming the body.
 
 use crate::https::message::body::RequestBody;
 use crate::https::message::refusal::Refusal;
@@ -7,7 +7,7 @@ use crate::https::request::pairs::{AMBIGUOUS, is_ambiguous, one_of};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 
-/// Longest body that is read ahead, in octets. A longer one is no login.
+/// Longest body that is read ahead, in bytes. A longer one is no login.
 const CAP: usize = 64 * 1024;
 
 /// How the body is written.
@@ -18,10 +18,10 @@ enum Kind {
     Json,
 }
 
-/// What `field` of the body says; nothing where the body is no form.
+/// The value of `field` in the body; `None` if the body is not a form.
 ///
 /// # Errors
-/// When the body breaks off, or names two.
+/// If the body breaks off, or contains two different names.
 pub(crate) async fn read(
     parts: &Parts,
     body: &mut RequestBody,

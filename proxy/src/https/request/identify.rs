@@ -1,5 +1,5 @@
-//! Whom a request names: tried in the operator's order, one name after the other. A name here is a claim, for
-//! routing only; the backend says whether it is true.
+//! Whom a request names. Each place is tried in the operator's order. A name is only a claim here, used for routing;
+//! the backend decides whether it is true.
 
 use super::validate::Validated;
 use crate::active::ListenerContext;
@@ -25,17 +25,17 @@ use usher_policy::identity::Naming;
 use usher_policy::route::Decision;
 use usher_wire::http::path;
 
-/// Whose request it is, as it says.
+/// Whose request it is, according to itself.
 #[derive(Debug)]
 pub(crate) enum Claimant {
-    /// Of whoever has this key, whom the directory knows.
+    /// Somebody with this key, whom the directory knows.
     Known {
         key: ArchiveKey,
         /// Where they may go.
         decision: Decision,
-        /// Where the name was.
+        /// Where the name was found.
         by: NamedBy,
-        /// The client is to have a cookie with this key, or a new one.
+        /// The client is to get a cookie with this key, or a new one.
         renews: bool,
     },
     /// It names nobody.
@@ -48,14 +48,14 @@ pub(crate) enum Claimant {
 struct Named {
     key: Option<ArchiveKey>,
     by: NamedBy,
-    /// It cannot be anything else than a name.
+    /// It cannot be anything but a name.
     is_certain: bool,
 }
 
-/// Finds out whose request it is. `cookie` is the value of usher's own.
+/// Finds out whose request it is. `cookie` is the value of usher's own cookie.
 ///
 /// # Errors
-/// When a name is there twice and not the same, or the body breaks off while a form is read.
+/// If there are two different names in one place, or the body breaks off while a form is being read.
 pub(crate) async fn identify(
     client: &Client,
     at: &ListenerContext,
@@ -67,7 +67,7 @@ pub(crate) async fn identify(
     let mut unknown = None;
     for identity in &snapshot.https.identities {
         let named = match identity {
-            // Last, whatever its place: what the request says by itself goes before.
+            // Comes last, whatever its position: what the request itself says takes precedence.
             Identity::Cookie => None,
             Identity::Form { path, field, names } => {
                 let is_login = valid.parts.method == Method::POST && valid.path.eq_ignore_ascii_case(path);
@@ -94,7 +94,7 @@ pub(crate) async fn identify(
             place(client, Named { key: Some(key), by: NamedBy::Cookie, is_certain: false }).await
     {
         return Ok(match whose {
-            // Whoever comes often enough never has to log in anew for it.
+            // Renewing it means that regular users never have to log in again.
             Claimant::Known { key, decision, by, .. } => {
                 Claimant::Known { key, decision, by, renews: passed > age / 2 }
             }
@@ -118,7 +118,7 @@ fn named(
     Named { key: names.key(typed, &at.active.snapshot.domains, arrival), by, is_certain }
 }
 
-/// The name that one place of the request has.
+/// The name in one place of the request.
 fn explicit(
     client: &Client,
     at: &ListenerContext,
@@ -132,7 +132,7 @@ fn explicit(
     let mut found = || match identity {
         Identity::Basic => {
             let given = credentials(parts, "basic")?;
-            // What cannot be read could still be somebody's password: it is refused, and nobody else hears of it.
+            // Even if it cannot be decoded, it could be somebody's password: it is refused, and passed on to nobody.
             let Ok(decoded) = STANDARD.decode(given).map(zeroize::Zeroizing::new) else {
                 return Some(Named { key: None, by: NamedBy::Basic, is_certain: true });
             };
@@ -187,7 +187,8 @@ fn credentials<'p>(parts: &'p Parts, scheme: &str) -> Option<&'p [u8]> {
     given.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
 }
 
-/// A name in UTF-8, or in Latin-1 where it is none: older clients know no other (RFC 7617 section 2.1).
+/// A name in UTF-8, or converted from Latin-1 if it is not UTF-8: older clients use nothing else (RFC 7617 section
+/// 2.1).
 fn as_utf8(name: &[u8]) -> Cow<'_, [u8]> {
     match std::str::from_utf8(name) {
         Ok(_) => Cow::Borrowed(name),
@@ -195,7 +196,7 @@ fn as_utf8(name: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Where whoever has this name may go. `None`: it was no name after all.
+/// Where somebody of this name may go. `None`: it was not a name after all.
 async fn place(client: &Client, named: Named) -> Option<Claimant> {
     let Some(key) = named.key else {
         return named.is_certain.then_some(Claimant::Unknown { key: None, by: named.by });
@@ -203,15 +204,15 @@ async fn place(client: &Client, named: Named) -> Option<Claimant> {
     match client.server.router.decide(&key).await {
         Decision::Nobody => named.is_certain.then_some(Claimant::Unknown { key: Some(key), by: named.by }),
         decision @ (Decision::Permitted(_) | Decision::Outage(_)) => {
-            // A form is posted once; what it is for comes after.
+            // A form is posted only once; later requests need the cookie.
             let renews = named.by == NamedBy::Form;
             Some(Claimant::Known { key, decision, by: named.by, renews })
         }
     }
 }
 
-/// What somebody unknown is told, or nobody where there is no array: how to say who they are, where that would
-/// help, else `otherwise`.
+/// What to answer an unknown user, or a request that names nobody if there is no array: a request for credentials if
+/// that would help, or else `otherwise`.
 pub(crate) fn challenge(at: &ListenerContext, otherwise: StatusCode, cause: &'static str) -> Refusal {
     let identities = &at.active.snapshot.https.identities;
     if identities.contains(&Identity::Basic) {

@@ -1,5 +1,5 @@
-//! What a JSON object says under one key. An object that says it twice says nothing: some readers take the first, some
-//! the last, and some take keys for the same whatever their case.
+//! The value of one key in a JSON object. A key that appears twice is refused: some readers take the first, some the
+//! last, and some ignore the case of keys.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
@@ -9,7 +9,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Doubled;
 
-/// The text under `key` in the object that `text` is; nothing where it is none, or has no text there.
+/// The string at `key` in the JSON object `text`; `None` if it is not an object, or has no string there.
 pub(crate) fn text_of(text: &[u8], key: &str) -> Result<Option<String>, Doubled> {
     let Ok(Members(members)) = serde_json::from_slice(text) else { return Ok(None) };
     let mut folded: Vec<String> = members.iter().map(|(name, _)| name.to_lowercase()).collect();
@@ -21,7 +21,7 @@ pub(crate) fn text_of(text: &[u8], key: &str) -> Result<Option<String>, Doubled>
     Ok(found.and_then(|(_, value)| value.as_str().map(str::to_owned)))
 }
 
-/// The members of an object, as they are written.
+/// The members of an object as written.
 struct Members(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Members {

@@ -1,4 +1,4 @@
-//! One request, from its head to the head of its response. Each stage consumes the one before: validated, opened,
+//! One request, from its head to the head of its response. Each stage consumes the previous one: validated, opened,
 //! identified, routed, sent, answered.
 
 mod answer;
@@ -39,21 +39,20 @@ pub(crate) enum Outcome {
     Response(Response<ResponseBody>),
     /// The backend has switched protocols.
     Tunnel(Response<ResponseBody>, Box<Tunnel>),
-    /// An HTTP/2 stream that cannot be answered.
+    /// An HTTP/2 stream that is reset because it cannot be answered.
     Reset(Reason),
     /// It is cut off.
     Cut,
 }
 
-/// What the stages before the answer came to.
+/// The result of the stages before the answer.
 enum Served {
     Own(Response<ResponseBody>),
     Sent(Box<Sent>),
     Reset(Reason),
 }
 
-/// Serves a request. `refused` says why it is not, where that is known already; what is refused is answered in
-/// this `form`.
+/// Serves a request. `refused` says why it is refused, if that is known already; refusals are answered in this `form`.
 pub(crate) async fn exchange(
     client: &Arc<Client>,
     parts: Parts,
@@ -64,13 +63,13 @@ pub(crate) async fn exchange(
 ) -> Outcome {
     let at = client.listening();
     let version = parts.version;
-    // What stands in place of a request that is refused is nobody's.
+    // The stand-in for a refused request belongs to nobody.
     let path = if refused.is_some() { "" } else { parts.uri.path() };
     let patience = Patience::of(&at.active.snapshot.limits, None);
     let mut record = RequestRecord::new(client, version, parts.method.clone(), path, patience);
     let served = match refused {
         Some(refusal) => Err(refusal.into()),
-        // On the heap as a whole, so that nothing of it is moved with the stream that it serves.
+        // Allocated on the heap as a whole, so that it is not moved along with the stream that it serves.
         None => Box::pin(serve(&mut record, &at, parts, source, inform)).await,
     };
     match served {
@@ -103,7 +102,7 @@ async fn serve(
         }
     };
     let mut opened = validated.open(record, at, source)?;
-    // What asks for a tunnel would take a page for one.
+    // A client that asks for a tunnel would take a page for one.
     if !opened.connects {
         let what = (&*opened.validated.path, &*opened.validated.asked);
         let page = pages::page(&client, at, what, &opened.validated.parts, &mut opened.body).await;

@@ -1,4 +1,4 @@
-//! A valid request with its body, and what its path says of both.
+//! A valid request with its body, and what the policy for its path says about both.
 
 use super::validate::Validated;
 use crate::active::ListenerContext;
@@ -19,7 +19,7 @@ pub(super) struct Opened {
     pub(super) connects: bool,
     /// Trailers that nobody has announced go on to HTTP/1.1 as well.
     pub(super) sends_trailers: bool,
-    /// For the head of the response.
+    /// Time for the head of the response.
     pub(super) timeout: Duration,
 }
 
@@ -41,7 +41,7 @@ impl Validated {
         }
         let connects = self.parts.extensions.get::<h2::ext::Protocol>();
         if connects.is_some_and(|protocol| !tunnel::may_switch_to(protocol.as_str().as_bytes(), policy)) {
-            // Before anybody is looked up for it.
+            // Before any user is looked up for it.
             return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "protocol"));
         }
         let connects = connects.is_some();
@@ -52,13 +52,13 @@ impl Validated {
             && matches!(self.parts.method, Method::POST | Method::PUT | Method::PATCH)
             && source.has_ended();
         if is_empty_post && length.is_none() {
-            // HTTP/1.1 says so by a length, where the method expects a body (RFC 9110 section 8.6).
+            // HTTP/1.1 indicates that with a length, if the method expects a body (RFC 9110 section 8.6).
             self.parts.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         let body = RequestBody::new(source, limit, Pace::new(patience), &at.active);
         record.patience = patience;
         record.seen = Some(body.seen().clone());
-        // Once: the stages behind it hand it on.
+        // Allocated once: the later stages only pass it on.
         Ok(Box::new(Opened { validated: self, body, connects, sends_trailers, timeout }))
     }
 }

@@ -11,7 +11,7 @@ pub(super) struct OwnCookies {
 }
 
 impl OwnCookies {
-    /// Takes them out of the request: they are nobody else's.
+    /// Removes them from the request: they are for nobody else.
     pub(super) fn take(headers: &mut HeaderMap) -> Self {
         let mut own = Self { user: None, member: None };
         let fields: Vec<HeaderValue> = headers.get_all(COOKIE).iter().cloned().collect();

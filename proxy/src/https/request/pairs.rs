@@ -1,4 +1,4 @@
-//! Names in forms and queries, read in one way.
+//! Names in forms and queries, parsed the same way everywhere.
 
 use crate::https::message::refusal::Refusal;
 use http::StatusCode;
@@ -11,7 +11,7 @@ pub(crate) fn one_of(pairs: &[u8], field: &str) -> Option<String> {
     form_urlencoded::parse(pairs).find(|(name, _)| name == field).map(|(_, value)| value.into_owned())
 }
 
-/// Whether a field is there twice, with different values. Some servers know no case in names.
+/// Whether a field appears twice with different values. Some servers ignore the case of names.
 pub(crate) fn is_ambiguous(pairs: &[u8], field: &str) -> bool {
     let field = field.to_lowercase();
     let named = form_urlencoded::parse(pairs).filter(|(name, _)| name.to_lowercase() == field);

@@ -1,4 +1,4 @@
-//! Where a request goes, and under whose name it stands among the sessions.
+//! Where a request goes, and under which name it is listed among the sessions.
 
 use super::cross_site::is_cross_site;
 use super::identify::{self, Claimant};
@@ -18,31 +18,32 @@ use tokio::time::Instant;
 use usher_config::snapshot::Affinity;
 use usher_policy::route::{Decision, nobody};
 
-/// A request whose user is known as far as it says.
+/// A request whose user is known, as far as the request says.
 pub(super) struct Identified {
     opened: Box<Opened>,
     claimant: Claimant,
     own: OwnCookies,
-    /// Another site has made a browser send it.
+    /// Another site made the browser send it.
     is_cross_site: bool,
 }
 
-/// A request that has somewhere to go.
+/// A request with a destination.
 pub(super) struct Routed {
     pub(super) opened: Box<Opened>,
     pub(super) destination: Destination,
     pub(super) binding: Binding,
 }
 
-/// The cookies that bind a client to where its requests go.
+/// The cookies that tie a client to the destination of its requests.
 pub(super) struct Binding {
     user: Option<String>,
-    /// Nobody's browser is bound by a page of somebody else's.
+    /// No browser may be tied by a page of another site.
     is_cross_site: bool,
 }
 
 impl Opened {
-    /// Finds out whose request it is. `None`: it logs in on its connection, which has no place where many share one.
+    /// Finds out whose request it is. `None`: it logs in on its connection, which is impossible where many clients
+    /// share one.
     pub(super) async fn identify(
         mut self: Box<Self>,
         record: &RequestRecord,
@@ -79,7 +80,7 @@ impl Identified {
 }
 
 impl Binding {
-    /// The fields that bind the client, where the request has come to something. A login that failed binds nobody.
+    /// The cookies that tie the client, if the request was successful. A failed login ties nobody.
     pub(super) fn cookies(
         self,
         client: &Client,
@@ -156,7 +157,7 @@ async fn destination(
     }
 }
 
-/// Whether clients of this array are kept at their member by a cookie.
+/// Whether a cookie keeps clients of this array at their member.
 fn is_bound(client: &Client, array: &str) -> bool {
     let roster = client.server.fleet.roster();
     roster.array(array).is_some_and(|array| array.config.affinity == Affinity::Cookie)

@@ -1,4 +1,4 @@
-//! A routed request on its way to a backend, and what comes back.
+//! Sends a routed request to a backend, and receives the head of its response.
 
 use super::opened::Opened;
 use super::route::Routed;
@@ -15,14 +15,14 @@ use http::{Request, StatusCode};
 use std::time::Duration;
 use usher_config::https::{Https, Identity};
 
-/// A request that has the head of its response.
+/// A request for which the head of the response has come.
 pub(super) struct Sent {
     pub(super) upstream: Box<UpstreamResponse>,
-    /// With whom the client has asked for.
+    /// The host that the client has asked for.
     pub(super) host: HeaderValue,
-    /// Without an octet from the backend.
+    /// Longest time without a byte from the backend.
     pub(super) timeout: Duration,
-    /// What binds the client.
+    /// The cookies that tie the client.
     pub(super) cookies: Vec<String>,
     /// The protocol that the backend has switched to.
     pub(super) switched: Option<HeaderValue>,
@@ -79,7 +79,7 @@ impl Routed {
     }
 }
 
-/// The protocol that the backend has switched to, where it was asked to.
+/// The protocol that the backend has switched to, if it was asked to.
 fn switched(
     upstream: &UpstreamResponse,
     upgrade: Option<HeaderValue>,
@@ -91,7 +91,7 @@ fn switched(
     agreed.map(Some).ok_or(Refusal::new(StatusCode::BAD_GATEWAY, "unasked-switch"))
 }
 
-/// Whether a field of this name says who somebody is, and this client may not set it.
+/// Whether a field of this name claims an identity and this client may not set it.
 fn sets_identity(https: &Https, client: &Client, name: &str) -> bool {
     https.identities.iter().any(|identity| match identity {
         Identity::Header { name: known, senders, .. } => {

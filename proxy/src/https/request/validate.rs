@@ -1,4 +1,4 @@
-//! What a request must be, beyond its framing, before anybody is looked up for it.
+//! What a request must satisfy, beyond its framing, before anybody is looked up for it.
 
 use crate::active::ListenerContext;
 use crate::https::client::Client;
@@ -18,7 +18,7 @@ use usher_wire::http::field::ends_in_blanks;
 use usher_wire::http::path;
 use usher_wire::http1::{METHOD_CAP, content_length};
 
-/// A request that can be served: who is asked, and for what, each in one form.
+/// A request that can be served: the host, path and user fields have one form each.
 #[derive(Debug)]
 pub(crate) struct Validated {
     pub(crate) parts: Parts,
@@ -42,7 +42,7 @@ impl From<Refusal> for Invalid {
     }
 }
 
-/// A request that breaks the protocol, told in the way of its version.
+/// A request that breaks the protocol, refused in the way of its HTTP version.
 fn malformed(parts: &Parts, cause: &'static str) -> Invalid {
     match parts.version {
         Version::HTTP_2 => Invalid::Malformed(cause),
@@ -50,7 +50,7 @@ fn malformed(parts: &Parts, cause: &'static str) -> Invalid {
     }
 }
 
-/// Judges a request. Whatever came by HTTP/2 gets a `Host`, as every backend expects one.
+/// Validates a request. One that came over HTTP/2 gets a `Host`, which every backend expects.
 pub(crate) fn validate(
     mut parts: Parts,
     client: &Client,
@@ -73,7 +73,7 @@ pub(crate) fn validate(
     if parts.version == Version::HTTP_2 {
         check_as_the_reader_of_http1(&parts, &snapshot.limits)?;
     }
-    // A front of one's own has a name of its own (RFC 9110 section 7.4).
+    // The operator's own front proxy may use another name (RFC 9110 section 7.4).
     let is_front = fields::is_in(client.ends.client.ip(), &snapshot.https.trusted);
     if !is_front && client.server_name.as_ref().is_some_and(|wanted| *wanted != asked.name) {
         return Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, "misdirected").into());
@@ -82,7 +82,7 @@ pub(crate) fn validate(
         return Err(malformed(&parts, "query"));
     }
     if parts.headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
-        // Whom one names, the other may not.
+        // The two might name different users.
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "authorization-twice").into());
     }
     let path = normal_path(&parts, &snapshot.https)?.into_owned();
@@ -90,7 +90,7 @@ pub(crate) fn validate(
     Ok(Validated { parts, asked, path })
 }
 
-/// Whom the request is for, in whichever of two ways it says so.
+/// The host that the request is for, which it can name in two ways.
 fn requested_host(parts: &Parts, client: &Client) -> Result<Arc<RequestedHost>, Invalid> {
     let bad = |cause| malformed(parts, cause);
     let mut hosts = parts.headers.get_all(HOST).iter();
@@ -106,7 +106,7 @@ fn requested_host(parts: &Parts, client: &Client) -> Result<Arc<RequestedHost>, 
             let same = Authority::parse(given.as_bytes()).is_some_and(|given| given.is_same(&named, 443));
             client.asked(given.as_bytes()).filter(|_| same).ok_or_else(|| bad("two-hosts"))
         }
-        // Whom HTTP/1.0 asks it need not say; usher's own pages are the same for everybody.
+        // An HTTP/1.0 request need not name a host, and usher's own pages are the same for all of them.
         (None, None) if parts.version == Version::HTTP_10 && pages::is_own(parts.uri.path()) => {
             client.asked(client.name().as_bytes()).ok_or_else(|| bad("no-host"))
         }
@@ -118,7 +118,7 @@ fn check_length(parts: &Parts, tunnels: bool) -> Result<(), Invalid> {
     let mut lengths = parts.headers.get_all(CONTENT_LENGTH).iter();
     let (length, another) = (lengths.next(), lengths.next());
     let is_length = |value: &HeaderValue| content_length(value.as_bytes()).is_some();
-    // A tunnel has no body: what is said of one would be another request's octets for the backend.
+    // A tunnel has no body. If it claimed a length, the backend would take another request's bytes for the body.
     let is_lengthy = tunnels && length.is_some();
     if another.is_some() || is_lengthy || !length.is_none_or(is_length) {
         return Err(malformed(parts, "content-length"));
@@ -126,12 +126,12 @@ fn check_length(parts: &Parts, tunnels: bool) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// What the validating reader has judged of a request by HTTP/1.
+/// Checks what the validating reader has already checked for an HTTP/1 request.
 fn check_as_the_reader_of_http1(parts: &Parts, limits: &Limits) -> Result<(), Invalid> {
     if parts.uri.authority().is_some() && parts.uri.scheme_str() != Some("https") {
         return Err(malformed(parts, "scheme"));
     }
-    // Cookies come apart, and are one field all the same.
+    // Cookies may be split, but count as one field.
     let crumbs = parts.headers.get_all(COOKIE).iter().count().saturating_sub(1);
     let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
     let continues = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
@@ -149,7 +149,7 @@ fn check_as_the_reader_of_http1(parts: &Parts, limits: &Limits) -> Result<(), In
     Err(Refusal::new(status, cause).into())
 }
 
-/// The path in the one form that routing and backends see alike.
+/// The path in the one form that routing and backends read alike.
 fn normal_path<'p>(parts: &'p Parts, https: &Https) -> Result<Cow<'p, str>, Invalid> {
     let written = parts.uri.path();
     if written == "*" && parts.method == Method::OPTIONS {

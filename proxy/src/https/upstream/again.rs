@@ -1,4 +1,4 @@
-//! What the same request can be made of once more.
+//! What is needed to send the same request again.
 
 use crate::https::message::body::{RequestBody, Seen};
 use crate::https::upstream::rewrite;
@@ -10,7 +10,7 @@ pub(super) struct Again {
     method: Method,
     uri: Uri,
     pub(super) headers: HeaderMap,
-    /// Fields of it may be rewritten for a backend.
+    /// It has fields that may be rewritten for a backend.
     pub(super) names_places: bool,
 }
 
@@ -24,7 +24,7 @@ impl Again {
         }
     }
 
-    /// `None` where the body is there no more.
+    /// `None` if the body is no longer available.
     pub(super) fn request(&self, seen: &Arc<Seen>) -> Option<Request<RequestBody>> {
         let mut request = Request::new(seen.again()?);
         *request.method_mut() = self.method.clone();

@@ -1,5 +1,5 @@
-//! Tries to send a request until there is the head of a response: another connection where one had been closed, another
-//! member where that is safe.
+//! Tries to send a request until the head of a response has come: on another connection if one had been closed, and to
+//! another member if that is safe.
 
 use super::again::Again;
 use super::dress::{announce, dress};
@@ -26,9 +26,9 @@ use usher_backends::http::{Link, SendFault};
 use usher_backends::roster::{BackendId, Service};
 use usher_config::snapshot::HttpVersion;
 
-/// Connections that may turn out to have been closed before a new one is made.
+/// How many connections may turn out to be closed before a new one is opened.
 const CLOSED: u32 = 3;
-/// Beyond any moment at which a connection may be opened for a request.
+/// Later than any moment at which a connection may be opened for a request.
 const OWN: Duration = Duration::from_secs(3600);
 
 /// Sends `outgoing` to its destination.
@@ -50,34 +50,34 @@ pub(crate) async fn forward(
     }
 }
 
-/// What one of them came to.
+/// The result of one attempt.
 enum Attempt {
     Answered(Box<UpstreamResponse>),
     /// This is to be tried next.
     Again(Box<Request<RequestBody>>),
 }
 
-/// What those before have come to.
+/// The results of the previous attempts.
 struct Attempts<'a> {
     at: &'a ListenerContext,
     destination: &'a Destination,
     manner: Manner,
-    /// The body, as far as it has gone on.
+    /// The body, as far as it has been passed on.
     seen: Arc<Seen>,
     again: Again,
-    /// Doing it twice is doing it once, and it has no body.
+    /// It is idempotent and has no body.
     is_safe: bool,
-    /// By when there must be a connection.
+    /// When there must be a connection at the latest.
     until: Instant,
     /// Members that did not answer.
     tried: Vec<BackendId>,
-    /// The next connection must have been made after this.
+    /// The next connection must have been opened after this.
     younger: Option<Instant>,
-    /// It has been sent a second time although a backend may have done it.
+    /// It has been sent a second time although a backend may have processed it.
     repeated: bool,
     /// Connections that turned out to have been closed.
     closed: u32,
-    /// What the last one came to.
+    /// The result of the last attempt.
     former: Option<Refusal>,
 }
 
@@ -112,12 +112,12 @@ impl<'a> Attempts<'a> {
         inform: &impl Inform,
     ) -> Result<Attempt, Unreached> {
         let client = record.client.clone();
-        // Where there is nobody else, what the former one came to is the answer.
+        // If there is nobody else, the previous result is the answer.
         let held =
             lease(&client, self.destination, &self.tried).map_err(|none| self.former.unwrap_or(none))?;
         let id = held.id().clone();
         let Some(target) = record.hold(held).target().cloned() else {
-            tracing::error!(host = %id, "this host has users and no `http`");
+            tracing::error!(host = %id, "this host has users but no `http`");
             return Err(Refusal::unavailable("no-http").into());
         };
         let wanted = self.wanted(&client, &target);
@@ -132,7 +132,7 @@ impl<'a> Attempts<'a> {
         if let Destination::Home(permit) = self.destination
             && client.server.router.is_moving(permit)
         {
-            // Held while a connection was made.
+            // Its archive has been held while a connection was opened.
             return Err(Refusal::unavailable("moving").into());
         }
         if link.version() == HttpVersion::Two {
@@ -175,7 +175,7 @@ impl<'a> Attempts<'a> {
         Ok(())
     }
 
-    /// Writes the request as it goes over `link` to `target`.
+    /// Adapts the request to `link` and `target`.
     async fn prepare(
         &self,
         request: &mut Request<RequestBody>,
@@ -188,7 +188,7 @@ impl<'a> Attempts<'a> {
         let host = &self.manner.host;
         dress(request, link.version(), host);
         if self.again.names_places {
-            // As it came, whatever a target before this one has made of it.
+            // As it came, whatever was changed for a previous target.
             rewrite::restore(request.headers_mut(), &self.again.headers);
             if !target.endpoint.tls && target.endpoint.rewrite {
                 rewrite::to_backend(request.headers_mut(), host);
@@ -197,7 +197,7 @@ impl<'a> Attempts<'a> {
         Ok(())
     }
 
-    /// What is sent after `fault`.
+    /// What to send after `fault`.
     fn after(
         &mut self,
         client: &Client,
@@ -209,17 +209,17 @@ impl<'a> Attempts<'a> {
         if let Some(refusal) = self.seen.fault().map(Refusal::from) {
             return Err(refusal.into());
         }
-        // It was closed while it waited, or is about to be: nothing is lost.
+        // The connection was closed while idle, or is about to be: nothing is lost.
         let request = match unsent {
             Some(request) => Some(request),
             None if is_refused => self.again.request(&self.seen).map(Box::new),
             None => None,
         };
         let timed_out = matches!(fault.cause, Cause::TimedOut);
-        // Of one that was never used it says something where it was given the request.
+        // A failure on an unused connection means something, if the backend was given the request there.
         let is_shared = link.version() == HttpVersion::Two;
         let may_be_resent = link.used || is_refused || is_shared;
-        // Whoever turns requests away may do so as often as there is time for another connection.
+        // A backend that refuses requests may do so as long as there is time for another connection.
         let has_turns = self.closed < CLOSED || is_shared && Instant::now() < self.until;
         if let Some(request) = request
             && may_be_resent
@@ -229,7 +229,7 @@ impl<'a> Attempts<'a> {
             self.younger = match self.closed {
                 0 => None,
                 1..CLOSED => Some(Instant::now()),
-                // Others have been served on those that were opened since: one of its own.
+                // Other requests were sent on those opened since: this one needs a connection of its own.
                 _ => Some(self.until + OWN),
             };
             self.closed += 1;
@@ -238,7 +238,7 @@ impl<'a> Attempts<'a> {
         let server = &client.server;
         server.observer.connect_failed(&id.name, &fault);
         server.health.note_session(&id, Service::Http, Err(&fault));
-        // One that does not answer in time would not do so sooner.
+        // A backend that has not answered in time would not answer a repetition sooner.
         let may_repeat = self.is_safe && !timed_out && !self.repeated && server.web.retries.take();
         let another = if may_repeat { self.again.request(&self.seen).map(Box::new) } else { None };
         let another = another.ok_or_else(|| refusal_for(&fault))?;
@@ -252,7 +252,7 @@ impl<'a> Attempts<'a> {
     }
 }
 
-/// Whether doing it twice is doing it once (RFC 9110 section 9.2.2).
+/// Whether the method is idempotent (RFC 9110 section 9.2.2).
 fn may_be_repeated(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
         || matches!(method.as_str(), "PROPFIND" | "REPORT")
@@ -263,7 +263,7 @@ fn asks_for_connection_login(response: &Response<Incoming>) -> bool {
         && response.headers().get_all(WWW_AUTHENTICATE).iter().any(scheme::asks_for_connection)
 }
 
-/// What a client is told of a fault on the way to a backend.
+/// What a client is told about a fault on the way to a backend.
 fn refusal_for(fault: &ConnectFault) -> Refusal {
     let status = match (fault.stage, &fault.cause) {
         (Stage::Resolve | Stage::Dial | Stage::ProxyHeader, _) => StatusCode::SERVICE_UNAVAILABLE,

@@ -1,4 +1,4 @@
-//! Writes a request in the way of the connection that it goes over.
+//! Adapts a request to the connection that it is sent on.
 
 use crate::https::message::body::RequestBody;
 use crate::https::message::refusal::Refusal;
@@ -8,10 +8,10 @@ use http::{HeaderValue, Request, Uri, Version};
 use http_body::Body;
 use usher_config::snapshot::HttpVersion;
 
-/// Octets of a body that are read to learn of its trailers.
+/// Bytes of a body that are read to find out about its trailers.
 const AHEAD: usize = 64 * 1024;
 
-/// Says which trailers the body ends with: HTTP/1.1 sends those alone that were announced.
+/// Announces the trailers that the body ends with: over HTTP/1.1, only announced ones are sent.
 pub(super) async fn announce(request: &mut Request<RequestBody>) -> Result<(), Refusal> {
     if request.body().is_empty() || request.headers().contains_key(TRAILER) {
         return Ok(());
@@ -21,7 +21,7 @@ pub(super) async fn announce(request: &mut Request<RequestBody>) -> Result<(), R
     Ok(())
 }
 
-/// Writes the request in the way of `version`.
+/// Adapts the request to `version`.
 pub(super) fn dress(request: &mut Request<RequestBody>, version: HttpVersion, host: &HeaderValue) {
     let mut uri = http::uri::Parts::default();
     uri.path_and_query = request.uri().path_and_query().cloned();
@@ -29,12 +29,12 @@ pub(super) fn dress(request: &mut Request<RequestBody>, version: HttpVersion, ho
     match version {
         HttpVersion::One => {
             *request.version_mut() = Version::HTTP_11;
-            // It is of this connection alone (RFC 9110 section 10.1.4).
+            // It concerns this connection only (RFC 9110 section 10.1.4).
             if request.headers().contains_key(TE) && !request.headers().contains_key(CONNECTION) {
                 request.headers_mut().insert(CONNECTION, HeaderValue::from_static("te"));
             }
             request.headers_mut().insert(HOST, host.clone());
-            // The codec takes GET for a request without a body otherwise.
+            // Otherwise the codec assumes that a GET request has no body.
             if !is_empty && length.is_none() && !request.headers().contains_key(CONTENT_LENGTH) {
                 request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }

@@ -7,7 +7,7 @@ use crate::https::record::Held;
 use usher_backends::roster::{BackendId, Service};
 use usher_policy::route::ArrayPermit;
 
-/// A lease of where the request goes; of an array's members, none of those that were `tried`.
+/// A lease of the request's destination; of an array, never a member in `tried`.
 pub(super) fn lease(
     client: &Client,
     destination: &Destination,
@@ -34,7 +34,7 @@ fn of_member(
     let roster = client.server.fleet.roster();
     let none = Refusal::unavailable("no-member");
     let array = roster.array(permit.array()).ok_or(none)?;
-    // Whoever has logged in on a connection stays with it.
+    // A client that has logged in on a connection stays with its member.
     let own = array.members.iter().find(|member| {
         member.http.as_ref().is_some_and(|target| client.has_own_to(target)) && !tried.contains(&member.id)
     });

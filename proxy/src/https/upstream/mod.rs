@@ -1,4 +1,4 @@
-//! To a backend and back to the head of its response. Knows no client's codec.
+//! To a backend and back to the head of its response. Independent of the client's codec.
 
 mod again;
 mod attempts;
@@ -39,15 +39,15 @@ pub(crate) struct Outgoing {
 
 /// How a request is to be sent.
 pub(crate) struct Manner {
-    /// Whom the client has asked for.
+    /// The host that the client has asked for.
     pub(crate) host: HeaderValue,
-    /// It asks to switch protocols, which HTTP/1.1 alone can.
+    /// It asks to switch protocols, which only HTTP/1.1 can do.
     pub(crate) upgrades: bool,
-    /// Nothing is said of a body before the backend wants it.
+    /// No body is sent before the backend wants it.
     pub(crate) expects: bool,
-    /// Trailers that nobody has announced go on to HTTP/1.1 as well.
+    /// Trailers that nobody has announced are passed on to HTTP/1.1 as well.
     pub(crate) sends_trailers: bool,
-    /// For the head of the response.
+    /// Time for the head of the response.
     pub(crate) timeout: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! Connections to web services: one that waits, or a new one.
+//! Connections to web services: an idle one, or a new one.
 
 use crate::active::ListenerContext;
 use crate::https::message::body::RequestBody;
@@ -11,13 +11,13 @@ use usher_backends::http::Link;
 use usher_backends::roster::Service;
 use usher_config::snapshot::HttpVersion;
 
-/// Least time for a connection to a member.
+/// Least time for connecting to a member.
 const LEAST: Duration = Duration::from_millis(50);
 
 /// What a connection must be.
 pub(super) struct Wanted {
     pub(super) version: HttpVersion,
-    /// Made after this: one that is as old as the failure of the former is likely to be as bad.
+    /// Opened after this: a connection as old as the one that failed is probably as bad.
     pub(super) younger: Option<Instant>,
     /// It is to be switched to another protocol.
     pub(super) upgrades: bool,
@@ -30,7 +30,7 @@ impl Wanted {
     }
 }
 
-/// A connection to `target`, within the bound that the operator has set.
+/// A connection to `target`, within the limit that the operator has set.
 pub(super) async fn link(
     record: &RequestRecord,
     at: &ListenerContext,
@@ -45,7 +45,7 @@ pub(super) async fn link(
     let full = || ConnectFault { stage: Stage::Dial, cause: Cause::Full };
     let slot = bound.slot(wanted.until).await.ok_or_else(full)?;
     if (wanted.younger.is_some() || wanted.upgrades || client.has_own(target)) && bound.is_full() {
-        // One of those that wait makes room for a new one.
+        // An idle connection makes room for a new one.
         drop(server.web.pool(target).and_then(|pool| pool.evict(target)));
     }
     let mut link = open(record, at, target, wanted).await?;
@@ -53,7 +53,7 @@ pub(super) async fn link(
     Ok(link)
 }
 
-/// A connection to `target`: one that waits, or a new one.
+/// A connection to `target`: an idle one, or a new one.
 async fn open(
     record: &RequestRecord,
     at: &ListenerContext,
@@ -64,7 +64,7 @@ async fn open(
     let server = &client.server;
     let own = client.has_own(target);
     let &Wanted { version, younger, upgrades, until } = wanted;
-    // A connection that is to be switched must speak HTTP/1.1 and is gone afterwards.
+    // A connection that is to be switched must speak HTTP/1.1, and is not returned afterwards.
     let pools = version == target.endpoint.version && !upgrades;
     if younger.is_none()
         && own
@@ -81,7 +81,7 @@ async fn open(
     {
         return Ok(link);
     }
-    // Of those who want a shared one at the same time, one opens it.
+    // If several requests want a shared connection at the same time, one of them opens it.
     let mut turn = None;
     if let Some(pool) = server.web.pool(target).filter(|_| pools && !own && version == HttpVersion::Two) {
         turn = timeout_at(until, pool.turn(target)).await.ok();
@@ -92,12 +92,12 @@ async fn open(
     let begun = Instant::now();
     let mut deadlines = Deadlines::from(&at.active.snapshot.limits);
     if record.held.as_ref().is_some_and(|held| matches!(held, Held::Member(_))) {
-        // Half of what is left, so that one that does not answer leaves time for another.
+        // Half of the remaining time, so that a member that does not answer leaves time for another.
         deadlines.connect = (until.saturating_duration_since(begun) / 2).max(LEAST);
     }
     let id = record.id.to_string();
     let on_behalf = OnBehalf { source: client.ends.client, destination: client.ends.local, session: &id };
-    // Seldom, and large: apart, so that a request which finds a connection is no larger for it.
+    // Rare, and large: boxed, so that a request that finds a connection is no larger for it.
     let opened = Box::pin(Link::open(target, version, on_behalf, &deadlines)).await;
     if let Some(held) = &record.held {
         server.health.note_session(held.id(), Service::Http, opened.as_ref().map(|_| ()));

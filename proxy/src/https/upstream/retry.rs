@@ -1,13 +1,13 @@
-//! How many requests may be sent a second time: a share of all, so that a backend in trouble is not given
+//! How many requests may be sent a second time: a share of all requests, so that a backend in trouble does not get
 //! twice the work.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Requests that earn one more try.
+/// Requests that earn one retry.
 const REQUESTS_A_RETRY: u32 = 10;
-/// Tries that can be saved up.
+/// Most retries that can be saved up.
 const SAVED: u32 = 100;
-/// Tries that are there from the beginning.
+/// Retries available at the start.
 const FIRST: u32 = 10;
 
 /// The budget, in requests.
@@ -26,7 +26,7 @@ impl RetryBudget {
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
     }
 
-    /// Takes one try, where there is one.
+    /// Takes one retry, if there is one.
     pub(crate) fn take(&self) -> bool {
         let less = |now: u32| now.checked_sub(REQUESTS_A_RETRY);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()

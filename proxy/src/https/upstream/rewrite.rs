@@ -1,19 +1,20 @@
-//! Whole URLs in fields, for backends without TLS: they know themselves as `http`, their clients as `https`.
+//! Complete URLs in fields, for backends without TLS, which think of themselves as `http` while their clients use
+//! `https`.
 
 use http::HeaderMap;
 use http::header::{CONTENT_LOCATION, HeaderName, HeaderValue, LOCATION};
 
-/// Where a client names a place on the same server (RFC 4918 sections 10.3 and 10.4).
+/// Fields in which a client names a resource on the same server (RFC 4918 sections 10.3 and 10.4).
 const OF_REQUESTS: [HeaderName; 2] = [HeaderName::from_static("destination"), HeaderName::from_static("if")];
-/// Where a backend does.
+/// Fields in which a backend does.
 const OF_RESPONSES: [HeaderName; 2] = [LOCATION, CONTENT_LOCATION];
 
-/// Whether a request names a place on the server that is asked.
+/// Whether a request names a resource on the same server.
 pub(crate) fn names_places(headers: &HeaderMap) -> bool {
     OF_REQUESTS.iter().any(|name| headers.contains_key(name))
 }
 
-/// Makes `https://host` what a backend calls itself.
+/// Replaces `https://host` with the URL that the backend uses for itself.
 pub(crate) fn to_backend(headers: &mut HeaderMap, host: &HeaderValue) {
     let Ok(host) = host.to_str() else { return };
     for name in OF_REQUESTS {
@@ -21,7 +22,7 @@ pub(crate) fn to_backend(headers: &mut HeaderMap, host: &HeaderValue) {
     }
 }
 
-/// Makes what a backend calls itself, by the name that was asked for or by its own address, `https://host` again.
+/// Replaces the URL that a backend uses for itself, with the requested name or its own address, with `https://host`.
 pub(crate) fn from_backend(headers: &mut HeaderMap, host: &HeaderValue, address: &str) {
     if !OF_RESPONSES.iter().any(|name| headers.contains_key(name)) {
         return;
@@ -30,7 +31,7 @@ pub(crate) fn from_backend(headers: &mut HeaderMap, host: &HeaderValue, address:
     let by_name = format!("http://{host}");
     let by_address = format!("http://{address}");
     let bare = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    // Some leave out a port that is not their own, some add the one that is.
+    // Some omit a port that is not the default, some add the one that is.
     let own_port = address.rsplit_once(':').map_or("", |(_, port)| port);
     let by_port = format!("http://{bare}:{own_port}");
     let by_bare = format!("http://{bare}");
@@ -40,7 +41,7 @@ pub(crate) fn from_backend(headers: &mut HeaderMap, host: &HeaderValue, address:
     }
 }
 
-/// Gives a request back what it named at first.
+/// Restores the values that the request had at first.
 pub(crate) fn restore(headers: &mut HeaderMap, original: &HeaderMap) {
     for name in OF_REQUESTS.iter().filter(|name| original.contains_key(*name)) {
         headers.remove(name);
@@ -50,7 +51,7 @@ pub(crate) fn restore(headers: &mut HeaderMap, original: &HeaderMap) {
     }
 }
 
-/// Replaces in each value the first of `known` that stands there, wherever an authority ends behind it.
+/// Replaces in each value the first of `known` that it contains, if the authority ends there.
 fn replace(headers: &mut HeaderMap, name: &HeaderName, known: &[&str], by: &str) {
     if !headers.contains_key(name) {
         return;

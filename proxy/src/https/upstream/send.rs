@@ -14,7 +14,7 @@ use usher_backends::connect::{Cause, ConnectFault, Stage};
 use usher_backends::http::{Link, SendFault};
 use usher_config::snapshot::HttpVersion;
 
-/// For a backend's word on whether it wants a body.
+/// Time for a backend to say whether it wants a body.
 const CONTINUE: Duration = Duration::from_secs(1);
 
 /// Why there is no response.
@@ -36,7 +36,7 @@ pub(super) async fn send(
     let &Manner { expects, timeout, .. } = manner;
     let interim = Interim::default();
     interim.listen(&mut request);
-    // Of HTTP/2 the codec tells no interim responses.
+    // The codec does not report interim responses of HTTP/2.
     if !expects || link.version() == HttpVersion::Two {
         seen.want();
     }
@@ -55,7 +55,7 @@ pub(super) async fn send(
         if head.status() != StatusCode::CONTINUE {
             inform.inform(head);
         } else if expects && !seen.is_wanted() {
-            // The client's codec says so itself where it reads the body.
+            // The client's codec does the same once the body is read.
             seen.want();
             inform.inform(head);
         }
@@ -64,7 +64,7 @@ pub(super) async fn send(
         tokio::select! {
             biased;
             sent = &mut sending => {
-                // Those that came together with it.
+                // Those that arrived together with it.
                 interim.take().into_iter().for_each(pass_on);
                 return sent.map_err(Unsent::Fault);
             }
@@ -72,7 +72,7 @@ pub(super) async fn send(
             () = &mut patience, if expects && !seen.is_wanted() => seen.want(),
             ended = ended(record) => return Err(Unsent::Ended(ended)),
             () = &mut due => {
-                // Counted from the last octet of the request: until then the backend has something to do.
+                // Counted from the last byte of the request: until then the backend is busy.
                 let until = seen.last_octet() + timeout;
                 if until <= Instant::now() {
                     let fault = ConnectFault { stage: Stage::Response, cause: Cause::TimedOut };

@@ -1,5 +1,5 @@
-//! Connections that become another protocol's: only after the backend has said so (RFC 9110 section 7.8), over
-//! HTTP/1.1 and by extended CONNECT over HTTP/2 (RFC 8441).
+//! Connections that switch to another protocol, only once the backend has agreed (RFC 9110 section 7.8): over HTTP/1.1,
+//! and by extended CONNECT over HTTP/2 (RFC 8441).
 
 use crate::active::ListenerContext;
 use crate::https::message::fields;
@@ -28,19 +28,19 @@ pub(crate) struct Tunnel {
     patience: Duration,
 }
 
-/// Whether a connection may be switched to `protocol`, as `Upgrade` or `:protocol` names it: to WebSocket (RFC 6455),
-/// and to what the path's policy adds. Behind a switch nobody follows what is said, so nothing else is let through.
+/// Whether a connection may be switched to `protocol`, as named in `Upgrade` or `:protocol`: to WebSocket (RFC 6455),
+/// and to what the path's policy adds. Nobody inspects what is said after a switch, so nothing else is allowed.
 pub(crate) fn may_switch_to(protocol: &[u8], policy: Option<&PathPolicy>) -> bool {
     let name = protocol.split(|b| *b == b'/').next().unwrap_or_default();
     let added = policy.into_iter().flat_map(|policy| &policy.upgrades).any(|added| {
-        // One that is written with its version is meant with that one.
+        // An entry with a version matches only that version.
         let wanted = if added.contains('/') { protocol } else { name };
         wanted.eq_ignore_ascii_case(added.as_bytes())
     });
     protocol.eq_ignore_ascii_case(b"websocket") || added
 }
 
-/// The protocol that a request may switch to, if it asks for one. One that asks by extended CONNECT becomes a GET.
+/// The protocol that a request may switch to, if it asks for one. A request by extended CONNECT becomes a GET.
 pub(crate) fn upgrade(
     parts: &mut Parts,
     has_no_body: bool,
@@ -51,7 +51,7 @@ pub(crate) fn upgrade(
         parts.method = Method::GET;
         if protocol.eq_ignore_ascii_case("websocket") {
             let mut nonce = [0; 16];
-            // The backend's answer to it is not asked for: TLS says who answers.
+            // The backend's answer to it is not checked: TLS proves who is answering.
             let _ = aws_lc_rs::rand::fill(&mut nonce);
             if let Ok(key) = HeaderValue::from_str(&STANDARD.encode(nonce)) {
                 parts.headers.insert(SEC_WEBSOCKET_KEY, key);
@@ -64,7 +64,7 @@ pub(crate) fn upgrade(
     if parts.version != Version::HTTP_11 || !has_no_body || !wants {
         return None;
     }
-    // One of those that are offered, and only that one goes on (RFC 9110 section 7.8).
+    // One of those offered, and only that one is passed on (RFC 9110 section 7.8).
     let found = elements(&parts.headers, &UPGRADE).find(|protocol| may_switch_to(protocol, policy));
     found.and_then(|protocol| HeaderValue::from_bytes(protocol).ok())
 }
@@ -75,7 +75,7 @@ fn elements<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item
     values.flat_map(|value| value.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii)
 }
 
-/// Asks a backend for `protocol`, or says that it is spoken from here on.
+/// Asks a backend for `protocol`, or announces that it is spoken from here on.
 pub(crate) fn ask(headers: &mut HeaderMap, protocol: &HeaderValue) {
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, protocol.clone());
@@ -100,7 +100,7 @@ pub(crate) fn switch(
     (Response::from_parts(head, ResponseBody::of(Bytes::new())), tunnel)
 }
 
-/// Whether a backend has switched to the protocol that it was asked for; one that names none has.
+/// Whether a backend has switched to the protocol that it was asked for. If it names none, it has.
 pub(crate) fn has_switched_to(protocol: &HeaderValue, headers: &HeaderMap) -> bool {
     let mut given = elements(headers, &UPGRADE).peekable();
     given.peek().is_none() || given.all(|given| given.eq_ignore_ascii_case(protocol.as_bytes()))
@@ -115,7 +115,7 @@ pub(crate) fn as_connect(head: &mut Response<ResponseBody>) {
 }
 
 impl Tunnel {
-    /// Joins the client with the backend until either ends.
+    /// Connects the client with the backend until either side ends.
     pub(crate) async fn run(mut self, client: impl AsyncRead + AsyncWrite + Unpin) {
         let Ok(backend) = self.backend.await else {
             self.record.refused(Refusal::new(StatusCode::BAD_GATEWAY, "switch"));

@@ -1,8 +1,8 @@
-//! TLS with a client, on a connection that holds nothing while nothing flows.
+//! TLS with a client, on a connection that holds no buffers while nothing flows.
 //!
-//! rustls works on buffers that it is handed, and all connections of a worker are handed the same: an idle session
-//! costs its keys and no more. Kept are only the beginning of a record whose rest has not come, plaintext that found
-//! no room, and records that the client has not taken.
+//! rustls works on buffers that it is handed, and all connections of a worker share the same ones: an idle session
+//! costs its keys and nothing more. All that is kept is the beginning of an incomplete record, plaintext for which
+//! there was no room, and records that the client has not taken.
 
 use super::certificates::take_asked_name;
 use crate::pending::{PendingBuffer, wipe};
@@ -18,19 +18,19 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Octets that are encrypted at a time: four records, which go out by one system call.
+/// Bytes encrypted at a time: four records, which are sent by one system call.
 const CHUNK: usize = 64 * 1024;
-/// Room for a chunk in its records, and for a message of rustls' own before it.
+/// Room for a chunk in records, and for a message of rustls before it.
 const SEALED: usize = CHUNK + 4 * 1024;
 /// The longest record (RFC 5246 section 6.2.3).
 const RECORD: usize = 5 + 16 * 1024 + 2048;
-/// Room for the longest message of a handshake, which must be there as a whole, and a record behind it.
+/// Room for the longest handshake message, which must be complete, and a record after it.
 const RECEIVED: usize = 64 * 1024 + 2 * RECORD;
 
 thread_local! {
-    /// What connections of a worker thread read into and decrypt in; nothing of it outlives a poll.
+    /// The connections of a worker thread read into this and decrypt in it; nothing in it outlives a poll.
     static INCOMING: RefCell<Box<[u8]>> = RefCell::new(vec![0; RECEIVED].into_boxed_slice());
-    /// What they encrypt into; likewise.
+    /// They encrypt into this; likewise.
     static OUTGOING: RefCell<Box<[u8]>> = RefCell::new(vec![0; SEALED].into_boxed_slice());
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Secured {
     tcp: TcpStream,
     tls: UnbufferedServerConnection,
     server_name: Option<Box<str>>,
-    /// Received: the beginning of a record, or of a message of the handshake.
+    /// Received: the beginning of a record, or of a handshake message.
     partial: Vec<u8>,
     /// Decrypted, and not taken yet.
     plain: PendingBuffer,
@@ -47,18 +47,18 @@ pub(crate) struct Secured {
     unsent: PendingBuffer,
     /// The client takes nothing at the moment.
     is_blocked: bool,
-    /// The client has said that nothing more comes.
+    /// The client has said that nothing more will come.
     has_ended: bool,
     has_said_goodbye: bool,
     fault: Option<rustls::Error>,
 }
 
 impl Secured {
-    /// Makes TLS with whoever has connected.
+    /// Performs the TLS handshake with whoever has connected.
     ///
     /// # Errors
-    /// rustls' as `InvalidData`, or the connection's own. The client has been sent its alert, as far as that was
-    /// possible without waiting.
+    /// Those of rustls as `InvalidData`, or the connection's own. The client has been sent its alert, as far as that
+    /// was possible without waiting.
     pub(super) async fn accept(
         tcp: TcpStream,
         config: &Arc<ServerConfig>,
@@ -99,7 +99,7 @@ impl Secured {
         loop {
             self.check()?;
             let is_done = !self.tls.is_handshaking();
-            // Tickets go out with what is said first. Of older versions the client waits for what is left.
+            // Tickets are sent with the first data. Before TLS 1.3, the client waits for what is left.
             if !is_done || self.tls.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
                 ready!(self.poll_send(cx))?;
             }
@@ -113,7 +113,7 @@ impl Secured {
         }
     }
 
-    /// Fails where something has failed before.
+    /// Fails if something has failed before.
     fn check(&self) -> io::Result<()> {
         match &self.fault {
             Some(fault) => Err(io::Error::new(io::ErrorKind::InvalidData, fault.clone())),
@@ -121,11 +121,11 @@ impl Secured {
         }
     }
 
-    /// Receives something, and puts what it says into `buf`: mostly all of it.
+    /// Receives some data and decrypts it into `buf`: mostly all of it.
     fn poll_receive(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         INCOMING.with_borrow_mut(|incoming| {
             let kept = self.partial.len();
-            // No more than there is room for, but a whole record in any case.
+            // No more than there is room for, but in any case a whole record.
             let most = (kept + buf.remaining().max(RECORD) + 1024).min(RECEIVED);
             let (before, rest) = incoming.split_at_mut(kept);
             before.copy_from_slice(&self.partial);
@@ -143,7 +143,7 @@ impl Secured {
             let rest = received.get(done..).unwrap_or_default();
             if let Err(fault) = advanced {
                 self.fail(fault);
-                // The alert says it better than the end of the connection, where the client takes it at once.
+                // The alert is clearer than the end of the connection, if the client takes it at once.
                 let _ = self.poll_send(cx);
             }
             if rest.is_empty() || self.has_ended || self.fault.is_some() {
@@ -157,8 +157,8 @@ impl Secured {
         })
     }
 
-    /// Lets rustls do what there is to do with `incoming`, and `write` where something may be written then. Returns
-    /// how much of `incoming` is done with.
+    /// Lets rustls process `incoming`, and calls `write` when something may be written. Returns how much of `incoming`
+    /// has been processed.
     fn advance(
         &mut self,
         incoming: &mut [u8],
@@ -177,7 +177,7 @@ impl Secured {
         }
     }
 
-    /// One step of [`Self::advance`]; true where there may be another.
+    /// One step of [`Self::advance`]; true if there may be another.
     fn step(
         &mut self,
         incoming: &mut [u8],
@@ -185,7 +185,7 @@ impl Secured {
         write: &mut impl FnMut(&mut WriteTraffic<'_, ServerConnectionData>),
     ) -> (usize, Result<bool, rustls::Error>) {
         let is_handshaking = self.tls.is_handshaking();
-        // Whatever another connection has left there, should it have come to grief.
+        // Clears what a failed connection may have left behind.
         if is_handshaking {
             drop(take_asked_name());
         }
@@ -233,16 +233,17 @@ impl Secured {
         (discard, again)
     }
 
-    /// Keeps what is wrong, and the alert that says so to the client.
+    /// Records a fault, and the alert that tells the client about it.
     fn fail(&mut self, fault: rustls::Error) {
-        // What rustls still has to say comes before it looks at what is received, which must not be looked at again.
+        // Lets rustls write what it still has pending, without any input: what was received must not be processed
+        // again.
         while self.tls.wants_write() && self.step(&mut [], &mut ReadBuf::new(&mut []), &mut |_| {}).1.is_ok()
         {
         }
         self.fault = Some(fault);
     }
 
-    /// Does `seal` as soon as rustls has nothing else to say; its result is what `out` holds behind it. `None`: the
+    /// Calls `seal` as soon as rustls has nothing else to write; its result goes into `out` after that. `None`: the
     /// connection has ended on both sides.
     fn seal(
         &mut self,
@@ -279,10 +280,10 @@ impl Secured {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends `sealed` behind what waits, and keeps what the client does not take now.
+    /// Sends `sealed` after what is already waiting, and keeps what the client does not take now.
     fn send(&mut self, cx: &mut Context<'_>, mut sealed: &[u8]) -> io::Result<()> {
         if self.unsent.is_empty() {
-            // Mostly all of it goes at once, and is kept nowhere.
+            // Mostly everything is sent at once, and nothing is kept.
             match Pin::new(&mut self.tcp).poll_write(cx, sealed) {
                 Poll::Ready(sent) => sealed = sealed.get(sent?..).unwrap_or_default(),
                 Poll::Pending => self.is_blocked = true,
@@ -348,7 +349,7 @@ impl AsyncWrite for Secured {
         }
         ready!(this.poll_send(cx))?;
         match ready!(Pin::new(&mut this.tcp).poll_shutdown(cx)) {
-            // Gone already.
+            // It is gone already.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
             shut => Poll::Ready(shut),
         }

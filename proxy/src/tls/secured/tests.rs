@@ -41,7 +41,7 @@ fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at * 31 % 251) as u8).collect()
 }
 
-/// Passes on what comes, octet by octet at first and then in odd pieces.
+/// Passes on what comes, byte by byte at first and then in odd pieces.
 async fn dribble(from: impl AsyncRead, to: impl AsyncWrite) {
     let (mut from, mut to) = (std::pin::pin!(from), std::pin::pin!(to));
     let (mut passed, mut piece) = (0, vec![0; 5000]);

@@ -1,28 +1,28 @@
-//! Octets into whole commands.
+//! Assembles bytes into complete commands.
 
 use super::*;
 use crate::imap::literal::{Announced, announced};
 use crate::secret::SecretBuf;
 use memchr::memchr3;
 
-/// How far the command at hand has come.
+/// How much of the current command has come.
 enum State {
     /// Looking for the end of a line that begins at `line_start`.
     Line,
     /// A literal ends at this offset.
     Literal { end: usize },
-    /// The command is being skipped: `remaining` octets of a literal, then the rest of its line.
+    /// The command is being skipped: `remaining` bytes of a literal, then the rest of its line.
     Skip { tag: Option<Vec<u8>>, why: Refusal, remaining: u64 },
 }
 
 /// The splitter. Offsets count from the beginning of `buf`.
 pub struct Assembler {
     buf: SecretBuf,
-    /// Where the command at hand begins; everything before has been handed out.
+    /// Where the current command begins; everything before it has been handed out.
     start: usize,
     /// Where its current line begins.
     line_start: usize,
-    /// Everything before has been looked at.
+    /// Everything before this has been scanned.
     scan: usize,
     literals: Vec<Range<usize>>,
     state: State,
@@ -42,29 +42,29 @@ impl Default for Assembler {
 }
 
 impl Assembler {
-    /// How many octets may be fed now; 0 until what is held has been worked off.
+    /// How many bytes may be fed now; 0 until the buffer has been processed.
     pub fn room(&self) -> usize {
         BUFFER_CAP.saturating_sub(self.buf.len() - self.start)
     }
 
-    /// Appends what came from the client. The caller keeps to [`Assembler::room`].
+    /// Appends bytes from the client. The caller must not exceed [`Assembler::room`].
     pub fn feed(&mut self, bytes: &[u8]) {
         self.compact();
         self.buf.extend(bytes);
     }
 
-    /// Whether every octet has been handed out: nothing waits behind the last command.
+    /// Whether every byte has been handed out: nothing follows the last command.
     pub fn is_drained(&self) -> bool {
         self.buf.len() == self.start
     }
 
-    /// Gives up the octets that have not been handed out.
+    /// Returns the bytes that have not been handed out.
     pub fn into_leftover(mut self) -> SecretBuf {
         self.compact();
         std::mem::take(&mut self.buf)
     }
 
-    /// The next step of the command at hand.
+    /// The next step in the current command.
     pub fn step(&mut self, policy: LiteralPolicy<'_>) -> Step {
         loop {
             match &mut self.state {
@@ -119,7 +119,7 @@ impl Assembler {
         Ok(Some(line))
     }
 
-    /// Works on one line of a command that is kept. `None`: look again, the state has moved on.
+    /// Processes one line of a command that is kept. `None`: the state has changed; look again.
     fn line(&mut self, policy: LiteralPolicy<'_>) -> Option<Step> {
         let end = match self.find_line_end() {
             Ok(Some(end)) => end,
@@ -165,7 +165,7 @@ impl Assembler {
         }
     }
 
-    /// Works on one line of a command that is being skipped.
+    /// Processes one line of a command that is being skipped.
     fn skip_line(&mut self) -> Option<Step> {
         let end = match self.find_line_end() {
             Ok(Some(end)) => end,
@@ -209,7 +209,7 @@ impl Assembler {
                 (octet, _) => break octet.copied(),
             }
         };
-        // The cap comes first, so that it makes no difference how much arrives at once.
+        // The cap is checked first, so that it makes no difference how many bytes come at once.
         let in_literals: usize = self.literals.iter().map(ExactSizeIterator::len).sum();
         if self.scan - self.start - in_literals > self.line_cap(in_literals) {
             return Err(Fatal::LineTooLong);
@@ -232,7 +232,7 @@ impl Assembler {
         }
     }
 
-    /// How many octets a literal may have that is announced before `end`, with `held` octets of them there already.
+    /// How long a literal announced at `end` may be, after `held` bytes of other literals in the same command.
     fn literals_room(&self, held: usize, end: usize) -> usize {
         match self.head().verb.eq_ignore_ascii_case(b"ID") {
             true => ID_CAP.saturating_sub(end + 1 - self.start),
@@ -241,7 +241,7 @@ impl Assembler {
     }
 
     fn head(&self) -> Head<'_> {
-        // No longer than tag, space and the longest verb: a long line costs the same as a short one.
+        // Long enough for a tag, a space and the longest verb: a long line costs no more than a short one.
         let beginning = self.start..self.buf.len().min(self.start + TAG_CAP + 32);
         let line = self.buf.get(beginning).unwrap_or_default();
         let first_line = memchr::memchr2(b'\r', b'\n', line).unwrap_or(line.len());
@@ -274,8 +274,8 @@ impl Assembler {
         self.literals.clear();
     }
 
-    /// Moves what is left to the front. Done once a read, not once a command, so that a thousand tiny
-    /// commands in one buffer cost no more than their octets.
+    /// Moves what is left to the front. Done once per read rather than once per command, so that a thousand tiny
+    /// commands in one buffer cost no more than their bytes.
     fn compact(&mut self) {
         if self.start == 0 {
             return;

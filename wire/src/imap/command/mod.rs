@@ -1,7 +1,7 @@
 //! Splits what a client sends before login into whole commands.
 //!
-//! Lines and literals are split and capped first and interpreted afterwards, so the octets of a literal can
-//! never be read as a command. A command that will not be taken is skipped without being kept.
+//! Lines and literals are split and capped first and interpreted afterwards, so the bytes of a literal can never be
+//! read as a command. A command that is refused is skipped without being stored.
 
 mod assembler;
 
@@ -10,28 +10,28 @@ pub use assembler::Assembler;
 use std::ops::Range;
 use zeroize::Zeroizing;
 
-/// Longest command line in octets, literals apart.
+/// Longest command line in bytes, not counting literals.
 pub const LINE_CAP: usize = 8 * 1024;
-/// Longest line of a SASL exchange in octets, and of `AUTHENTICATE` with an initial response.
+/// Longest line of a SASL exchange in bytes, and of `AUTHENTICATE` with an initial response.
 pub const SASL_LINE_CAP: usize = 24 * 1024;
-/// Most octets of literals in one command.
+/// Most bytes of literals in one command.
 pub const LITERALS_CAP: usize = 16 * 1024;
-/// Largest non-synchronizing literal in octets (RFC 7888 section 5, `LITERAL-`).
+/// Largest non-synchronizing literal in bytes (RFC 7888 section 5, `LITERAL-`).
 pub const NON_SYNC_CAP: u64 = 4096;
-/// Longest tag in octets.
+/// Longest tag in bytes.
 pub const TAG_CAP: usize = 1000;
-/// Most octets that an [`Assembler`] holds; [`Assembler::room`] says how many more it takes.
+/// Most bytes that an [`Assembler`] holds; [`Assembler::room`] says how many more it takes.
 pub const BUFFER_CAP: usize = 32 * 1024;
-/// Most octets of an ID command, its literals among them. With its line end it fits into the buffer.
+/// Most bytes of an ID command, including its literals. With its line end it fits into the buffer.
 pub const ID_CAP: usize = BUFFER_CAP - 2;
 
-/// What the owner of the assembler says about a literal before a single octet of it is read.
+/// What the owner of the assembler decides about a literal before a single byte of it is read.
 pub type LiteralPolicy<'a> = &'a dyn Fn(Head<'_>) -> LiteralVerdict;
 
 /// How many literals a command may have, or why it may have none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LiteralVerdict {
-    /// Up to so many literals.
+    /// At most this many literals.
     UpTo(usize),
     /// The command is refused whatever the literal holds.
     Refuse(Refusal),
@@ -40,11 +40,11 @@ pub enum LiteralVerdict {
 /// Why a command was skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// Not to be said before TLS.
+    /// Not allowed before TLS.
     PrivacyRequired,
-    /// Too many literals, too many octets in them, or none allowed here.
+    /// Too many literals, too many bytes in them, or none allowed here.
     Literals,
-    /// Braces that are no literal.
+    /// Braces that are not a literal.
     MalformedLiteral,
 }
 
@@ -62,9 +62,9 @@ pub enum Fatal {
 /// The first words of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head<'a> {
-    /// The tag where it is one that may be echoed (RFC 9051 `tag`, at most [`TAG_CAP`] octets).
+    /// The tag where it is one that may be echoed (RFC 9051 `tag`, at most [`TAG_CAP`] bytes).
     pub tag: Option<&'a [u8]>,
-    /// The word behind the tag, as it was typed.
+    /// The word after the tag, as it was typed.
     pub verb: &'a [u8],
 }
 
@@ -105,7 +105,7 @@ impl Command {
 pub enum Step {
     /// Nothing yet: feed more.
     Need,
-    /// A synchronizing literal was announced and is welcome: send a continuation.
+    /// A synchronizing literal was announced and is allowed: send a continuation.
     Continue,
     /// A command is complete.
     Command(Command),

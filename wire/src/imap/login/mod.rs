@@ -1,4 +1,4 @@
-//! The client's side before login: how usher speaks to a backend.
+//! The client side before login: how usher talks to a backend.
 //!
 //! [`Opening`] goes from the backend's greeting to its capabilities, with STARTTLS where it is demanded.
 //! [`Login`] passes a credential on. Both are driven by sessions and by health probes alike.
@@ -15,21 +15,21 @@ pub use passing::{Login, LoginStep};
 use super::capability;
 use super::reply::{self, Condition, ServerLine, alert};
 
-/// Longest line of a backend before login in octets.
+/// Longest line of a backend before login in bytes.
 const LINE_CAP: usize = 8 * 1024;
 /// Most lines of a backend in an opening, and in a login.
 const LINES_CAP: usize = 64;
 
-/// What a backend did that ends the conversation. Never shown to clients.
+/// What a backend did that ended the conversation. Never shown to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The greeting is not IMAP's.
     Garbage,
     /// `* BYE`.
     Bye,
-    /// `* PREAUTH`: the backend takes the connection for somebody's already.
+    /// `* PREAUTH`: the backend considers the connection logged in already.
     Preauth,
-    /// A line over the cap, or an endless talk that answers nothing.
+    /// A line over the cap, or endless output that answers nothing.
     TooMuch,
     /// A tag that was never sent, or an answer nobody asked for.
     OutOfStep,
@@ -37,9 +37,9 @@ pub enum Fault {
     StartTlsMissing,
     /// The backend refused STARTTLS.
     StartTlsRefused,
-    /// Plaintext waited behind the backend's OK to STARTTLS.
+    /// Plaintext followed the backend's OK to STARTTLS.
     BytesBehindStartTls,
-    /// The backend offers no way to log in that usher can take with this credential.
+    /// The backend offers no mechanism that usher can use with this credential.
     NoMechanism,
     /// The backend did not understand the login command.
     Bad,
@@ -63,7 +63,7 @@ impl Fault {
     }
 }
 
-/// Splits a backend's octets into lines.
+/// Splits a backend's bytes into lines.
 #[derive(Default)]
 struct Lines {
     buf: Vec<u8>,
@@ -98,19 +98,19 @@ fn untagged_only(line: ServerLine<'_>) -> Result<(), Fault> {
     }
 }
 
-/// A login that the backend took.
+/// A login that the backend accepted.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Accepted {
     /// The text of its tagged OK.
     pub text: Vec<u8>,
     /// Its capabilities after login, where it listed them.
     pub capabilities: Option<Vec<u8>>,
-    /// What it sent behind the OK.
+    /// What it sent after the OK.
     pub leftover: Vec<u8>,
 }
 
 impl Accepted {
-    /// Leaves out what only a backend may say to the user that has proven to be the one that is meant.
+    /// Removes an alert, which only an authenticated backend may show to the user.
     pub fn forget_alert(&mut self) {
         if alert(&self.text).is_some() {
             self.text.clear();
@@ -118,8 +118,8 @@ impl Accepted {
     }
 }
 
-/// Appends what tells the client that it is logged in: its capabilities where it would miss them, and the
-/// tagged OK under its own tag.
+/// Appends what tells the client that it is logged in: the capabilities, if it would miss them otherwise, and the OK
+/// under its own tag.
 pub fn hand_over(tag: &[u8], asked_capability: bool, accepted: &Accepted, out: &mut Vec<u8>) {
     let in_text = capability::code_names(&accepted.text).is_some();
     if let Some(names) = &accepted.capabilities

@@ -7,12 +7,12 @@ use crate::imap::reply::{Condition, ServerLine, parse_server_line};
 const STARTTLS_TAG: &[u8] = b"S";
 const CAPABILITY_TAG: &[u8] = b"C";
 
-/// Proof that no plaintext waits behind the backend's OK to STARTTLS; TLS towards a backend that demands
-/// STARTTLS begins only with it.
+/// Proof that no plaintext follows the backend's OK to STARTTLS. TLS with a backend that requires STARTTLS cannot begin
+/// without it.
 #[derive(Debug)]
 pub struct BackendDrained(());
 
-/// What the opening came to.
+/// The result of a step of the opening.
 #[derive(Debug)]
 pub enum OpeningStep {
     /// Feed more.
@@ -41,7 +41,7 @@ impl Opening {
         Self { lines: Lines::default(), state: OpeningState::Greeting { start_tls } }
     }
 
-    /// Goes on under TLS after STARTTLS: what was said before it counts for nothing.
+    /// Continues under TLS after STARTTLS, ignoring everything that was said before it.
     pub fn under_tls(out: &mut Vec<u8>) -> Self {
         Self { lines: Lines::default(), state: ask_capability(out) }
     }
@@ -51,7 +51,7 @@ impl Opening {
         self.lines.buf.extend_from_slice(bytes);
     }
 
-    /// Works on what was fed; what is to be sent is appended to `out`.
+    /// Processes what was fed; appends to `out` what is to be sent.
     ///
     /// # Errors
     /// A [`Fault`] after which the connection is of no use.

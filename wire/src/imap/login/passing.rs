@@ -15,7 +15,7 @@ const INITIAL_RESPONSE_CAP: usize = 2048;
 const ID_TAG: &[u8] = b"I";
 const LOGIN_TAG: &[u8] = b"L";
 
-/// What the login came to.
+/// The result of a step of the login.
 #[derive(Debug)]
 pub enum LoginStep {
     /// Feed more.
@@ -24,9 +24,9 @@ pub enum LoginStep {
     Accepted(Accepted),
     /// It did not.
     Refused {
-        /// What that says to the client.
+        /// What to tell the client.
         refused: Refused,
-        /// What the user has to see of it.
+        /// An alert that the user must see.
         alert: Option<String>,
     },
 }
@@ -34,7 +34,7 @@ pub enum LoginStep {
 /// Passes a credential on to a backend that is ready for it.
 pub struct Login {
     lines: Lines,
-    /// What is sent at each continuation, in turn.
+    /// What to send at each continuation, in order.
     at_continuation: VecDeque<Zeroizing<Vec<u8>>>,
     capabilities: Option<Vec<u8>>,
 }
@@ -42,11 +42,11 @@ pub struct Login {
 impl Login {
     /// Begins a login; what is to be sent first is appended to `out`.
     ///
-    /// `capabilities` are the backend's, `own_id` is what usher says of the client with ID (none: nothing).
-    /// The credential never stands on a command line unless it is free of CR, LF, NUL and 8-bit octets.
+    /// `capabilities` are the backend's. `own_id` is what usher says about the client in an ID command; if it is empty,
+    /// none is sent. The credential is put on a command line only if it is free of CR, LF, NUL and 8-bit bytes.
     ///
     /// # Errors
-    /// [`Fault::NoMechanism`] when the backend takes no credential of this kind.
+    /// [`Fault::NoMechanism`] if the backend accepts no credential of this kind.
     pub fn begin(
         capabilities: &[u8],
         credential: &Credential,
@@ -84,8 +84,8 @@ impl Login {
         Ok(Self { lines: Lines::default(), at_continuation, capabilities: None })
     }
 
-    /// Whether the backend has been given the whole credential, once what was to be sent is sent: another try would be
-    /// another login.
+    /// Whether the backend has the whole credential once the pending output is sent: another attempt would be another
+    /// login.
     pub fn is_delivered(&self) -> bool {
         self.at_continuation.is_empty()
     }

@@ -6,7 +6,7 @@ use crate::secret::SecretBuf;
 use std::collections::VecDeque;
 use zeroize::Zeroizing;
 
-/// Writes the arguments of LOGIN: what stands before the first literal now, the rest at continuations.
+/// Writes the arguments of LOGIN: everything up to the first literal now, the rest at continuations.
 pub(super) struct Sink<'a> {
     pub(super) now: &'a mut SecretBuf,
     pub(super) later: &'a mut VecDeque<Zeroizing<Vec<u8>>>,

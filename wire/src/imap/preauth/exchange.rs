@@ -1,5 +1,5 @@
-//! A SASL exchange (RFC 4422 section 3): what the client says goes in, what it is asked next comes out, until it has
-//! claimed to be someone. Each state is consumed by what it is told.
+//! A SASL exchange (RFC 4422 section 3): takes the client's messages and returns the next challenge, until the client
+//! has claimed an identity. Each message consumes the state that it arrives in.
 
 use crate::imap::sasl::{self, Credential, Mechanism};
 use crate::secret::Secret;
@@ -14,18 +14,18 @@ pub(super) enum Exchange {
     LoginPassword { user: Vec<u8> },
 }
 
-/// What a message of the client's came to.
-pub(super) enum Told {
+/// The result of a message from the client.
+pub(super) enum Transition {
     /// There is more to be said.
     Goes(Exchange),
     /// The client has said who it is.
     Claimed(Credential),
-    /// The message is none; this says why.
+    /// The message is malformed; this says why.
     Malformed(&'static str),
 }
 
 impl Exchange {
-    /// Begins the exchange of `mechanism`; `None` for what is no SASL.
+    /// Begins the exchange of `mechanism`; `None` if it is not a SASL mechanism.
     pub(super) fn begin(mechanism: Mechanism) -> Option<Self> {
         match mechanism {
             Mechanism::SaslPlain => Some(Self::Plain),
@@ -34,7 +34,6 @@ impl Exchange {
         }
     }
 
-    /// Whose exchange it is.
     pub(super) fn mechanism(&self) -> Mechanism {
         match self {
             Self::Plain => Mechanism::SaslPlain,
@@ -52,21 +51,21 @@ impl Exchange {
     }
 
     /// Takes what the client says, in base64.
-    pub(super) fn tell(self, line: &[u8]) -> Told {
-        let Some(message) = sasl::decode(line) else { return Told::Malformed("Invalid base64.") };
-        // NUL has no place in a name or a password (RFC 4616 section 2), and no way to pass one on.
+    pub(super) fn tell(self, line: &[u8]) -> Transition {
+        let Some(message) = sasl::decode(line) else { return Transition::Malformed("Invalid base64.") };
+        // NUL has no place in a name or a password (RFC 4616 section 2), and could not be passed on.
         if !matches!(self, Self::Plain) && message.contains(&0) {
-            return Told::Malformed("NUL in a name or a password.");
+            return Transition::Malformed("NUL in a name or a password.");
         }
         match self {
             Self::Plain => match sasl::parse_plain(&message) {
-                Some(credential) => Told::Claimed(credential),
-                None => Told::Malformed("Malformed PLAIN message."),
+                Some(credential) => Transition::Claimed(credential),
+                None => Transition::Malformed("Malformed PLAIN message."),
             },
-            Self::LoginUser => Told::Goes(Self::LoginPassword { user: message.to_vec() }),
+            Self::LoginUser => Transition::Goes(Self::LoginPassword { user: message.to_vec() }),
             Self::LoginPassword { user } => {
                 let password = Secret::copy_of(&message);
-                Told::Claimed(Credential { authorize_as: Vec::new(), user, password })
+                Transition::Claimed(Credential { authorize_as: Vec::new(), user, password })
             }
         }
     }

@@ -1,12 +1,12 @@
-//! The server's side before login: greeting to claim.
+//! The server side before login: from the greeting to a claim.
 //!
-//! A [`Preauth`] eats what the client sends and answers it, until the client claims to be someone, asks for
-//! TLS, or is to be closed. It knows no user and no host.
+//! A [`Preauth`] consumes what the client sends and answers it, until the client claims an identity, asks for TLS, or
+//! is to be disconnected. It knows no users and no hosts.
 
 mod exchange;
 mod words;
 
-use self::exchange::{Exchange, Told};
+use self::exchange::{Exchange, Transition};
 use self::words::{NEEDS_LOGIN, is_http};
 use super::args::{Args, BadArgument};
 use super::capability::{self, Privacy};
@@ -18,7 +18,7 @@ use crate::secret::{Secret, SecretBuf};
 
 /// Invalid commands after which the connection ends.
 const INVALID_CAP: u8 = 3;
-/// Most literals in LOGIN; it has use for two.
+/// Most literals in LOGIN, which needs at most two.
 const LOGIN_LITERALS: usize = 4;
 /// Most literals in ID.
 const ID_LITERALS: usize = 64;
@@ -30,7 +30,7 @@ pub struct Claim {
     pub tag: Vec<u8>,
     /// How the credential came.
     pub mechanism: Mechanism,
-    /// The credential, unproven.
+    /// The credential, not yet verified.
     pub credential: Credential,
     /// What the client said of itself with ID.
     pub client_id: ClientId,
@@ -38,8 +38,8 @@ pub struct Claim {
     pub asked_capability: bool,
 }
 
-/// Proof that not one plaintext octet waits behind STARTTLS (RFC 9051 section 6.2.1). TLS on the plaintext
-/// port begins only with it, and only [`Preauth::step`] makes it.
+/// Proof that not a single plaintext byte follows STARTTLS (RFC 9051 section 6.2.1). TLS on the plaintext port begins
+/// only with this proof, and only [`Preauth::step`] creates it.
 #[derive(Debug)]
 pub struct PlainDrained(());
 
@@ -58,18 +58,18 @@ pub enum CloseCause {
     ControlOctet,
     /// The client speaks HTTP.
     Http,
-    /// Octets waited behind STARTTLS.
+    /// Bytes followed STARTTLS.
     BytesBehindStartTls,
 }
 
-/// What came of the octets so far. Answers are in `out` and are to be sent before anything else is done.
+/// The result of the bytes so far. Answers are in `out` and must be sent before anything else is done.
 #[derive(Debug)]
 pub enum Step {
     /// Nothing yet: feed more.
     Need,
     /// Something was answered; there may be more to do.
     Answered,
-    /// The client is to be given TLS; this conversation is over.
+    /// TLS is to be started; this conversation is over.
     StartTls(PlainDrained),
     /// The client claims to be someone. It waits until [`Preauth::refuse`] or until it is handed over.
     Claim(Box<Claim>),
@@ -114,23 +114,23 @@ impl Preauth {
         }
     }
 
-    /// How many octets may be fed now.
+    /// How many bytes may be fed now.
     pub fn room(&self) -> usize {
         self.assembler.room()
     }
 
-    /// Takes what came from the client, at most [`Preauth::room`] octets.
+    /// Takes what came from the client, at most [`Preauth::room`] bytes.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.assembler.feed(bytes);
     }
 
-    /// What the client sent behind its login command, for the backend.
+    /// What the client sent after its login command, for the backend.
     pub fn into_leftover(self) -> SecretBuf {
         self.assembler.into_leftover()
     }
 
-    /// Answers a claim with `tag NO [code]`, or with the host's own words where it has some for the user; the
-    /// conversation goes on.
+    /// Answers a claim with `tag NO [code]`, or with the host's own message to the user, if there is one; the
+    /// conversation continues.
     pub fn refuse(&mut self, claim: &Claim, code: Code, alert: Option<&str>, out: &mut Vec<u8>) {
         match alert {
             Some(alert) => reply::line(Some(&claim.tag), &format!("NO [ALERT] {alert}"), out),
@@ -269,7 +269,7 @@ impl Preauth {
             return Step::Answered;
         };
         match initial {
-            // An initial response of no octets is written as "=" (RFC 4959 section 3).
+            // An initial response of no bytes is written as "=" (RFC 4959 section 3).
             Some(b"=") => self.sasl_message(tag.to_vec(), exchange, b"", out),
             Some(initial) => self.sasl_message(tag.to_vec(), exchange, initial, out),
             None => self.prompt(tag.to_vec(), exchange, out),
@@ -302,9 +302,9 @@ impl Preauth {
     fn sasl_message(&mut self, tag: Vec<u8>, exchange: Exchange, line: &[u8], out: &mut Vec<u8>) -> Step {
         let mechanism = exchange.mechanism();
         match exchange.tell(line) {
-            Told::Goes(exchange) => self.prompt(tag, exchange, out),
-            Told::Claimed(credential) => self.claim(tag, mechanism, credential),
-            Told::Malformed(why) => {
+            Transition::Goes(exchange) => self.prompt(tag, exchange, out),
+            Transition::Claimed(credential) => self.claim(tag, mechanism, credential),
+            Transition::Malformed(why) => {
                 reply::line(Some(&tag), &format!("BAD {why}"), out);
                 Step::Answered
             }
@@ -375,7 +375,7 @@ impl Preauth {
 fn literal_policy(privacy: Privacy, head: Head<'_>) -> LiteralVerdict {
     if head.verb.eq_ignore_ascii_case(b"LOGIN") {
         match privacy {
-            // Not one octet of a password is asked for that could not be used.
+            // Never ask for a single byte of a password that could not be used.
             Privacy::Clear => LiteralVerdict::Refuse(Refusal::PrivacyRequired),
             Privacy::ClearAllowed | Privacy::Tls => LiteralVerdict::UpTo(LOGIN_LITERALS),
         }

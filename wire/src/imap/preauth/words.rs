@@ -1,6 +1,6 @@
-//! Words that say what a client takes this server for.
+//! Words that reveal what kind of server a client takes this one for.
 
-/// Commands of IMAP that make sense only after login: a client out of step, not one that talks nonsense.
+/// IMAP commands that make sense only after login: sent by a client out of step, not one that talks nonsense.
 pub(super) const NEEDS_LOGIN: [&[u8]; 32] = [
     b"APPEND",
     b"CHECK",
@@ -36,7 +36,7 @@ pub(super) const NEEDS_LOGIN: [&[u8]; 32] = [
     b"UNSUBSCRIBE",
 ];
 
-/// Whether a line is the beginning of an HTTP request: another protocol led here (ALPACA), or a scanner.
+/// Whether a line begins an HTTP request: a cross-protocol attack (ALPACA), or a scanner.
 pub(super) fn is_http(line: &[u8]) -> bool {
     let methods = [
         &b"GET "[..],

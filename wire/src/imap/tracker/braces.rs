@@ -1,4 +1,4 @@
-//! Whether a command line has a brace that might open a literal, however many parts the line comes in.
+//! Whether a command line contains a brace that might open a literal, however many pieces the line comes in.
 
 use memchr::memchr2;
 
@@ -7,13 +7,13 @@ use memchr::memchr2;
 pub(super) struct Braces {
     /// Within a quoted string.
     pub(super) in_quotes: bool,
-    /// The next octet of the quoted string stands for itself.
+    /// The next byte of the quoted string is escaped.
     is_escaped: bool,
-    /// A brace stands outside of quoted strings.
+    /// A brace was found outside quoted strings.
     outside: bool,
-    /// A brace stands in the quoted string at hand.
+    /// A brace was found in the current quoted string.
     inside: bool,
-    /// The last octet is a closing brace.
+    /// The last byte is a closing brace.
     closed: bool,
 }
 

@@ -1,4 +1,4 @@
-//! From the client to the backend: whole commands are followed, a few are answered here.
+//! From the client to the backend: follows complete commands, and answers a few of them itself.
 
 use super::super::command::{Assembler, Head, LiteralVerdict, Step as Piece, head, is_astring_char};
 use super::super::id;
@@ -7,37 +7,37 @@ use super::braces::Braces;
 use super::{ANSWERS_CAP, Fault, HEAD_CAP, Moved, OPEN_CAP, Out, Tracker, UNJUDGED_CAP};
 use memchr::{memchr, memchr3};
 
-/// Where the client's side stands.
+/// State of the client's side.
 #[derive(Default)]
 pub(super) enum Client {
     /// At the beginning of a command.
     #[default]
     LineStart,
-    /// Within a line of a command that goes through.
+    /// Within a line of a command that is passed on.
     InLine(Braces),
-    /// The same of IDLE.
+    /// Likewise, for IDLE.
     InIdleLine(Braces),
     /// Within a literal.
     Literal { remaining: u64 },
-    /// A literal waits for the backend's word; `hidden` where the client does not.
+    /// A literal awaits the backend's continuation; `hidden` if the client does not wait for one.
     AwaitingContinuation { size: u64, hidden: bool },
-    /// IDLE was sent; whether the next line is DONE or a command is the backend's word.
+    /// IDLE was sent; whether the next line is DONE or a command depends on the backend's answer.
     IdleAsked,
     /// In IDLE: the next line is DONE.
     Idling,
-    /// Within a command that is answered here: `remaining` octets of a literal, then the rest of the line.
+    /// Within a command that is answered here: `remaining` bytes of a literal, then the rest of the line.
     Swallowing { answer: Vec<u8>, remaining: u64, braces: Braces },
-    /// Its answer waits until those before it have been given.
+    /// The answer is held until earlier commands have been answered.
     Refusing { answer: Vec<u8> },
-    /// Within an ID command, which goes on without what only a proxy may say.
+    /// Within an ID command, which is passed on without the fields that only a proxy may set.
     Id(Box<Assembler>),
 }
 
-/// The end of a line, or what there is of it.
+/// The end of a line, or what has come of it.
 enum Line {
-    /// So many octets are certain to be no part of an announcement; the line goes on behind them.
+    /// This many bytes are certainly not part of an announcement; the line continues after them.
     Part(usize),
-    /// The line ends: octets without and with its line end.
+    /// The line ends: its length in bytes without and with the line end.
     End { bare: usize, whole: usize },
 }
 
@@ -47,7 +47,7 @@ impl Tracker {
     /// # Errors
     /// A [`Fault`] of the client's; nothing more of it may be sent on.
     pub fn client<'a>(&mut self, input: &'a [u8]) -> Result<Moved<'a>, Fault> {
-        // Everything before `through` goes on as it is.
+        // Everything before `through` is passed on unchanged.
         let mut through = 0;
         loop {
             let rest = input.get(through..).unwrap_or_default();
@@ -74,14 +74,14 @@ impl Tracker {
                         let bare = through + bare;
                         through += whole;
                         if let Client::AwaitingContinuation { hidden: true, .. } = self.client {
-                            // Without its plus, so that the backend has the word: one that takes the command
-                            // for finished would read the literal's octets as commands.
+                            // Without its plus, so that the backend decides: one that considers the command finished
+                            // would read the literal's bytes as commands.
                             let without_plus = input.get(..bare.saturating_sub(2)).unwrap_or_default();
                             let out = Out::Insert([without_plus, b"}\r\n"].concat());
                             return Ok(Moved { taken: through, out });
                         }
                         if bare + 1 == through {
-                            // A bare LF: what one backend takes for a line end is text to another.
+                            // A bare LF is a line end to one backend and text to another.
                             let out = Out::Insert([input.get(..bare).unwrap_or_default(), b"\r\n"].concat());
                             return Ok(Moved { taken: through, out });
                         }
@@ -127,11 +127,11 @@ impl Tracker {
         }
         self.client = match verb.to_ascii_uppercase().as_slice() {
             b"UNAUTHENTICATE" | b"COMPRESS" => swallowing(tag, "NO Not available here."),
-            // A lenient backend would let somebody else in, whom nobody has routed.
+            // A lenient backend would let in somebody else, whom nobody has routed.
             b"LOGIN" | b"AUTHENTICATE" | b"PROXYAUTH" => swallowing(tag, "BAD Already logged in."),
             b"STARTTLS" => swallowing(tag, "BAD Not after login."),
             b"ID" => Client::Id(Box::default()),
-            // A server need not look for a literal here, so none may stand here.
+            // A server need not look for a literal here, so none is allowed.
             b"IDLE" if beginning.len() > tag.len() + 1 + verb.len() => {
                 swallowing(tag, "BAD Invalid command.")
             }
@@ -147,7 +147,7 @@ impl Tracker {
         };
     }
 
-    /// A line of a command that goes through has ended, in a literal or not.
+    /// A line of a command that is passed on has ended, with or without a literal.
     fn line_ended(&mut self, literal: Option<(u64, Wait)>) {
         self.client = match (literal, &self.client) {
             (Some((size, wait)), _) => {
@@ -175,7 +175,7 @@ impl Tracker {
             Line::End { bare, whole } => {
                 match literal(input.get(..bare).unwrap_or_default(), braces)? {
                     Some((size, Wait::Never)) => (*remaining, *braces) = (size, Braces::default()),
-                    // A client that waits for a continuation takes the answer instead.
+                    // A client that waits for a continuation gets the answer instead.
                     Some((_, Wait::ForWord)) | None if answer.is_empty() => self.client = Client::LineStart,
                     Some((_, Wait::ForWord)) | None => {
                         self.client = Client::Refusing { answer: std::mem::take(answer) };
@@ -186,8 +186,8 @@ impl Tracker {
         }
     }
 
-    /// In IDLE only DONE goes on. Anything else ends IDLE as well, as servers have it; the line itself never reaches the
-    /// backend, which might take it for a command, and has its own answer behind that of IDLE.
+    /// In IDLE only DONE is passed on. Anything else ends IDLE too, as it does in servers. The line itself never
+    /// reaches the backend, which might take it for a command; it is answered here, after the end of IDLE.
     fn idling(&mut self, input: &[u8]) -> Moved<'static> {
         let line = match memchr(b'\n', input) {
             Some(lf) => input.get(..lf).unwrap_or_default(),
@@ -208,7 +208,7 @@ impl Tracker {
 
     fn id<'a>(&mut self, input: &'a [u8]) -> Result<Moved<'a>, Fault> {
         let Client::Id(assembler) = &mut self.client else { return Ok(Moved::STUCK) };
-        // Up to a line end and no further: a command ends with a line, and what follows is not its own.
+        // Up to a line end and no further: the command ends with a line, and what follows is not part of it.
         let most = assembler.room().min(input.len());
         let input = input.get(..most).unwrap_or_default();
         let taken = memchr(b'\n', input).map_or(input.len(), |lf| lf + 1);
@@ -246,7 +246,7 @@ impl Tracker {
         Ok(Moved { taken, out })
     }
 
-    /// Whether the client knows nothing of the continuation that is awaited.
+    /// Whether the client is unaware of the continuation that is awaited.
     pub(super) fn hides_continuation(&self) -> bool {
         matches!(self.client, Client::AwaitingContinuation { hidden: true, .. })
     }
@@ -264,13 +264,13 @@ impl Tracker {
     pub(super) fn completed(&mut self, tag: &[u8]) {
         let Some(at) = self.open.iter().position(|open| &**open == tag) else { return };
         self.open.remove(at);
-        // Only the youngest command can be waiting for a continuation or be in IDLE.
+        // Only the latest command can be waiting for a continuation or be in IDLE.
         let youngest_answered = at == self.open.len();
         if self.open.is_empty() {
             self.open.shrink_to_fit();
         }
         match &mut self.client {
-            // The client has sent the literal all the same, and the rest of a command that is over.
+            // The client has sent the literal anyway, and the rest of a command that is already over.
             Client::AwaitingContinuation { size, hidden: true } if youngest_answered => {
                 self.client =
                     Client::Swallowing { answer: Vec::new(), remaining: *size, braces: Braces::default() };
@@ -278,7 +278,7 @@ impl Tracker {
             Client::AwaitingContinuation { .. } | Client::IdleAsked | Client::Idling if youngest_answered => {
                 self.client = Client::LineStart;
             }
-            // Now, not when the client sends more: it may be waiting for just this answer.
+            // At once rather than when the client sends more: it may be waiting for this very answer.
             Client::Refusing { answer } if self.open.is_empty() => {
                 self.answers.append(answer);
                 self.client = Client::LineStart;
@@ -287,7 +287,7 @@ impl Tracker {
         }
     }
 
-    /// Whether the client's next octets wait for the backend or for own answers to be said.
+    /// Whether the client's next bytes wait for the backend, or for usher's own answers to be sent.
     pub fn client_waits(&self) -> bool {
         match self.client {
             Client::AwaitingContinuation { .. } | Client::IdleAsked => true,
@@ -323,8 +323,8 @@ fn beginning(input: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Follows a command line to its end. Octets that may belong to an announcement or to a line end stay
-/// unjudged until the rest has come.
+/// Follows a command line to its end. Bytes that may belong to an announcement or to a line end are not judged until
+/// the rest has come.
 fn line(input: &[u8]) -> Result<Line, Fault> {
     let mut from = 0;
     loop {
@@ -358,10 +358,10 @@ enum Wait {
     Never,
 }
 
-/// The literal that the end of a command line announces; `braces` has followed what came of the line before.
+/// The literal announced by the end of a command line; `braces` has followed the earlier parts of the line.
 ///
 /// A line that ends in a brace is either exactly an announcement or has no brace that could open one. Everything
-/// between may be a literal to one server and text to another: some read `{+13}` or `{13 }` as thirteen octets.
+/// between may be a literal to one server and text to another: some read `{+13}` or `{13 }` as thirteen bytes.
 fn literal(line: &[u8], braces: &mut Braces) -> Result<Option<(u64, Wait)>, Fault> {
     braces.follow(line);
     match announced(line) {

@@ -1,9 +1,9 @@
 //! Both directions of an IMAP connection after login, followed just closely enough.
 //!
-//! From the server's side the tracker knows where responses end, so that something may be said between two
-//! of them. From the client's side it knows tags, literals and IDLE, so that a command which would lead
-//! around the routing is answered here and never reaches the backend. It keeps no octets: what cannot be
-//! judged yet stays with the caller, who offers it again with what follows it.
+//! On the server's side the tracker knows where responses end, so that something may be inserted between two of them.
+//! On the client's side it knows tags, literals and IDLE, so that a command which would bypass the routing is answered
+//! here and never reaches the backend. It keeps no bytes: what cannot be judged yet stays with the caller, who offers
+//! it again together with what comes next.
 
 mod braces;
 mod client;
@@ -17,13 +17,13 @@ use client::Client;
 use server::Server;
 use std::collections::VecDeque;
 
-/// Most octets that either direction leaves with the caller for want of more: one capability line.
+/// Most bytes that either direction leaves with the caller until more has come: one capability line.
 pub const UNJUDGED_CAP: usize = 8 * 1024;
-/// Octets of a line that are enough to know its kind, however long its tag.
+/// Bytes of a line that are enough to know its kind, however long its tag is.
 const HEAD_CAP: usize = TAG_CAP + 40;
-/// Commands without an answer, beyond which the client's next ones wait.
+/// Unanswered commands beyond which the client's next ones wait.
 const OPEN_CAP: usize = 256;
-/// Octets of own answers, beyond which the client's next commands wait.
+/// Bytes of usher's own answers beyond which the client's next commands wait.
 const ANSWERS_CAP: usize = 4096;
 
 /// What a peer did that ends the session.
@@ -31,8 +31,8 @@ const ANSWERS_CAP: usize = 4096;
 pub enum Fault {
     /// The client: NUL or a bare CR in a command line.
     ControlOctet,
-    /// The client: digits of a literal that no server reads alike. What the backend would take for a command
-    /// could not be known.
+    /// The client: digits of a literal that servers read differently, so that nobody could know what the backend takes
+    /// for a command.
     AmbiguousLiteral,
     /// The client: an endless line where a short one is due, or a broken ID.
     Endless,
@@ -61,7 +61,7 @@ pub struct Tracker {
     client: Client,
     server: Server,
     open: Open,
-    /// Own answers to the client, to be said at the next response end.
+    /// usher's own answers to the client, to be sent at the next end of a response.
     answers: Vec<u8>,
     /// The backend has said BYE.
     said_bye: bool,

@@ -34,8 +34,8 @@ impl Server {
 }
 
 impl Tracker {
-    /// Takes what came from the backend and says what goes to the client. With `stop`, goes no further than
-    /// the end of the response at hand.
+    /// Takes what came from the backend and returns what goes to the client. With `stop`, goes no further than the end
+    /// of the current response.
     ///
     /// # Errors
     /// A [`Fault`] of the backend's.
@@ -108,7 +108,7 @@ impl Tracker {
         }
     }
 
-    /// Keeps from the client a continuation that it did not wait for.
+    /// Hides from the client a continuation that it did not wait for.
     fn hidden_continuation<'a>(&mut self, input: &'a [u8]) -> Result<Moved<'a>, Fault> {
         match memchr(b'\n', input) {
             Some(lf) if lf <= UNJUDGED_CAP => {
@@ -143,12 +143,12 @@ impl Tracker {
     }
 }
 
-/// What of the line that begins here says what it is, once that much has come.
+/// The part of a line that tells its kind, once enough of it has come.
 fn head_of(rest: &[u8]) -> Option<&[u8]> {
     let head = rest.get(..HEAD_CAP).unwrap_or(rest);
     match memchr(b'\n', head) {
         Some(lf) => head.get(..lf),
-        // Behind the third word nothing is of interest.
+        // Nothing after the third word matters.
         None if head.len() == HEAD_CAP || head.iter().filter(|b| **b == b' ').nth(2).is_some() => Some(head),
         None => None,
     }
@@ -181,7 +181,7 @@ fn lists_capabilities(head: &[u8]) -> bool {
     }
 }
 
-/// How many octets at the end of an unfinished line may be the beginning of an announcement.
+/// How many bytes at the end of an unfinished line may be the beginning of an announcement.
 fn unjudged(input: &[u8]) -> usize {
     let tail = input.len().saturating_sub(LONGEST_ANNOUNCEMENT);
     let tail = input.get(tail..).unwrap_or_default();

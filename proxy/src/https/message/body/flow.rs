@@ -1,4 +1,4 @@
-//! The octets of a body that have come and not gone on, or are kept to go on once more.
+//! The bytes of a body that have come and not been passed on, or are kept to be passed on again.
 
 use super::Source;
 use crate::active::ActiveConfig;
@@ -9,26 +9,26 @@ use http_body::Frame;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// The octets, and where they come from.
+/// The bytes, and where they come from.
 pub(super) struct Flow {
     pub(super) source: Source,
-    /// Read before, and first to go on.
+    /// Read ahead, and passed on first.
     pub(super) before: VecDeque<Bytes>,
     /// The same of its trailers.
     pub(super) trailers: Option<HeaderMap>,
-    /// Octets that may still come from the source.
+    /// Bytes that may still come from the source.
     pub(super) left: u64,
     pub(super) pace: Option<Box<Pace>>,
-    /// Knows which fields say who somebody is: no trailer may.
+    /// Knows which fields make claims about identity, which no trailer may do.
     pub(super) active: Option<Arc<ActiveConfig>>,
-    /// Gone on, and kept to be sent once more; `None` in `keeps`: nothing is kept.
+    /// Passed on, and kept to be sent again. If `keeps` is `None`, nothing is kept.
     pub(super) sent: Vec<Sent>,
     pub(super) keeps: Option<usize>,
     /// Something has gone on.
     pub(super) has_begun: bool,
-    /// All that has gone on is kept.
+    /// Everything that was passed on has been kept.
     pub(super) is_whole: bool,
-    /// Which body reads it: only the youngest one.
+    /// Which body reads it: only the latest one does.
     pub(super) turn: u32,
     /// Whether that one is there.
     pub(super) is_held: bool,
@@ -56,7 +56,7 @@ impl Sent {
 }
 
 impl Flow {
-    /// Keeps a frame that goes on, as long as there are not too many octets of them.
+    /// Keeps a frame that is passed on, unless that would be too many bytes.
     pub(super) fn note_sent(&mut self, frame: &Frame<Bytes>) {
         self.has_begun = true;
         let octets = frame.data_ref().map_or(0, Bytes::len);
@@ -72,7 +72,7 @@ impl Flow {
         }
     }
 
-    /// Nobody reads it any more.
+    /// Nobody will read it any more.
     pub(super) fn close(&mut self) {
         self.sent = Vec::new();
         std::mem::replace(&mut self.source, Source::Nothing).close();

@@ -26,12 +26,12 @@ use std::task::{Context, Poll};
 pub(crate) struct RequestBody {
     seen: Arc<Seen>,
     turn: u32,
-    /// Frames of those kept that have gone on.
+    /// How many of the kept frames have been passed on.
     at: usize,
 }
 
 impl RequestBody {
-    /// A body from `source` of at most `limit` octets.
+    /// A body from `source` of at most `limit` bytes.
     pub(crate) fn new(source: Source, limit: Option<u64>, pace: Pace, active: &Arc<ActiveConfig>) -> Self {
         let is_empty = source.has_ended();
         let flow = Flow {
@@ -65,7 +65,7 @@ impl RequestBody {
             && flow.sent.len() <= self.at
     }
 
-    /// Reads up to `most` octets ahead and returns them; they still go on. `None`: there are more.
+    /// Reads up to `most` bytes ahead and returns them; they are still passed on later. `None` if there are more.
     pub(crate) async fn read_ahead(&mut self, most: usize) -> Result<Option<Vec<u8>>, BodyFault> {
         let seen = &self.seen;
         let mut read: Vec<u8> = seen.flow().before.iter().flatten().copied().collect();
@@ -85,7 +85,7 @@ impl RequestBody {
         Ok(None)
     }
 
-    /// Reads up to `most` octets ahead, and returns the names of the trailers where the body ends with some.
+    /// Reads up to `most` bytes ahead, and returns the names of the trailers if the body ends with any.
     pub(crate) async fn announce(&mut self, most: usize) -> Result<Option<HeaderValue>, BodyFault> {
         self.read_ahead(most).await?;
         let flow = self.seen.flow();
@@ -107,7 +107,7 @@ impl Drop for RequestBody {
     }
 }
 
-/// Takes from trailers what speaks of framing, routing or identity (RFC 9110 section 6.5.1).
+/// Removes from trailers what concerns framing, routing or identity (RFC 9110 section 6.5.1).
 pub(crate) fn without_framing(frame: Frame<Bytes>) -> Frame<Bytes> {
     match frame.into_trailers() {
         Err(frame) => frame,
@@ -130,7 +130,7 @@ impl Body for RequestBody {
         let seen = &this.seen;
         let mut flow = seen.flow();
         if flow.turn != this.turn {
-            // Sent again by another way.
+            // It is being sent again by another body.
             return Poll::Ready(Some(Err(BodyFault::Broken)));
         }
         seen.waker.register(cx.waker());

@@ -1,4 +1,4 @@
-//! What others can see of a body while a backend is given it.
+//! What others can observe of a body while it is being sent to a backend.
 
 use super::flow::Flow;
 use super::{BodyFault, RequestBody, Source};
@@ -15,9 +15,9 @@ use tokio::time::Instant;
 /// What others can see of a body while a backend is given it.
 pub(crate) struct Seen {
     begun: Instant,
-    /// Milliseconds from the beginning to the last octet.
+    /// Milliseconds from the beginning to the last byte.
     last: AtomicU64,
-    /// Nobody wants the rest any more.
+    /// Nobody wants the rest.
     pub(super) abandoned: AtomicBool,
     fault: AtomicU8,
     octets: AtomicU64,
@@ -47,13 +47,13 @@ impl Seen {
         self.flow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When its last octet so far went on; where there is none, when it began.
+    /// When its last byte so far was passed on or, if there is none, when it began.
     pub(crate) fn last_octet(&self) -> Instant {
         self.begun + Duration::from_millis(self.last.load(Ordering::Relaxed))
     }
 
-    /// Breaks it off, unless all of it has been read: the exchange is over, and whoever still waits for it would
-    /// wait for ever.
+    /// Breaks it off, unless all of it has been read: the exchange is over, and whoever waited for it would wait
+    /// forever.
     pub(crate) fn abandon(&self) {
         if !self.has_ended() {
             self.abandoned.store(true, Ordering::Release);
@@ -72,7 +72,7 @@ impl Seen {
         }
     }
 
-    /// Octets that went on.
+    /// Bytes that went on.
     pub(crate) fn octets(&self) -> u64 {
         self.octets.load(Ordering::Relaxed)
     }
@@ -93,8 +93,8 @@ impl Seen {
         self.wanted.load(Ordering::Acquire)
     }
 
-    /// Keeps what goes on, up to `most` octets, until the backend answers: one that turns the request away has done
-    /// nothing for it.
+    /// Keeps what is passed on, up to `most` bytes, until the backend answers: a backend that refuses the request has
+    /// done nothing with it.
     pub(crate) fn keep(&self, most: usize) {
         let mut flow = self.flow();
         if !flow.has_begun {
@@ -105,14 +105,14 @@ impl Seen {
     /// The backend has answered: nothing is sent again.
     pub(crate) fn answered(&self) {
         let mut flow = self.flow();
-        // What is kept and has not gone on this time goes on all the same.
+        // What is kept and has not been passed on this time still is.
         flow.keeps = None;
         if !flow.is_held {
             flow.close();
         }
     }
 
-    /// The same body from its beginning; `None` where that is not there any more.
+    /// The same body from its beginning; `None` if that has not been kept.
     pub(crate) fn again(self: &Arc<Self>) -> Option<RequestBody> {
         let mut flow = self.flow();
         if !flow.is_whole {
@@ -167,7 +167,7 @@ impl Seen {
                     return self.fail(flow, BodyFault::TooLong);
                 };
                 flow.left = left;
-                // Whoever knows its length does not ask for its end.
+                // A reader that knows the length does not ask for the end.
                 self.ended.store(flow.source.has_ended(), Ordering::Release);
                 self.octets.fetch_add(octets as u64, Ordering::Relaxed);
                 let passed = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);

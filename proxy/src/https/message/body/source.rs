@@ -1,4 +1,4 @@
-//! Where the octets of a body come from.
+//! Where the bytes of a body come from.
 
 use super::BodyFault;
 use crate::https::message::fields;
@@ -11,11 +11,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// Octets that are read and dropped of a body whose answer came early, and for how long.
+/// Bytes that are read and dropped of a body whose answer came early, and for how long.
 const DRAINED: usize = 64 * 1024;
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// Where the octets come from.
+/// Where the bytes come from.
 pub(crate) enum Source {
     Nothing,
     One(Incoming),
@@ -44,7 +44,7 @@ impl Source {
         }
     }
 
-    /// Nobody reads it any more.
+    /// Nobody will read it any more.
     pub(super) fn close(self) {
         if let Self::Two(stream) = self
             && !stream.is_end_stream()
@@ -55,8 +55,8 @@ impl Source {
     }
 }
 
-/// Reads a little of what a client still sends after its answer: some take a stream that is reset at once for one that
-/// failed (RFC 9113 section 8.1).
+/// Reads a little of what a client still sends after its answer: some clients consider a stream that is reset at once
+/// to have failed (RFC 9113 section 8.1).
 async fn drain(mut stream: RecvStream) {
     let mut left = DRAINED;
     let reading = async {
@@ -75,7 +75,7 @@ fn poll_stream(
 ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
     match ready!(stream.poll_data(cx)) {
         Some(Ok(data)) => {
-            // It goes on at once: the client may send as much again.
+            // It is passed on at once: the client may send that much more.
             let _ = stream.flow_control().release_capacity(data.len());
             Poll::Ready(Some(Ok(Frame::data(data))))
         }

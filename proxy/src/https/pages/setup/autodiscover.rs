@@ -17,7 +17,7 @@ struct Question {
     schema: Option<String>,
 }
 
-/// The answer to a question in XML: settings, or the error that says why not.
+/// The answer to a question in XML: the settings, or an error that says why there are none.
 pub(super) fn answer(known: &Known<'_>, question: &[u8]) -> String {
     let Some(Question { address: Some(address), schema }) = read(question) else {
         return error(600, "Invalid Request");
@@ -86,7 +86,7 @@ fn read(question: &[u8]) -> Option<Question> {
                 }
             }
             Event::End(_) => inside.clear(),
-            // A question declares nothing.
+            // A valid question has no document type.
             Event::DocType(_) => return None,
             Event::Eof => return Some(read),
             _ => {}

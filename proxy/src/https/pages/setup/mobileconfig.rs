@@ -20,13 +20,13 @@ pub(super) fn answer(
 ) -> Response<ResponseBody> {
     let plain = "text/plain; charset=utf-8";
     let Some(address) = address.filter(|address| known.serves(address)) else {
-        return text(StatusCode::NOT_FOUND, plain, "ask with ?email=, an address of this server\n");
+        return text(StatusCode::NOT_FOUND, plain, "add ?email= with an address that this server knows\n");
     };
     let Some(profile) = profile(known, address) else {
         return text(
             StatusCode::NOT_FOUND,
             plain,
-            "there are no profiles without a server for outgoing mail\n",
+            "profiles require a server for outgoing mail, and none is configured\n",
         );
     };
     let signed = key.map(|key| sign::sign(profile.as_bytes(), key));
@@ -43,7 +43,7 @@ pub(super) fn answer(
     response
 }
 
-/// Nothing without a server for outgoing mail: devices take no account that cannot send.
+/// `None` without a server for outgoing mail: devices do not accept an account that cannot send.
 fn profile(known: &Known<'_>, address: &str) -> Option<String> {
     let (smtp, server) = (known.smtp()?, known.servers.first()?);
     let name = &known.setup.display_name;
@@ -86,11 +86,11 @@ fn profile(known: &Known<'_>, address: &str) -> Option<String> {
     Some(out)
 }
 
-/// What tells a payload from others: the same for the same account, so that a newer one takes its place.
+/// Distinguishes a payload from others: the same for the same account, so that a newer one replaces it.
 fn payload(out: &mut String, identifier: &str, address: &str) {
     let digest = digest(&SHA256, format!("{identifier}\0{address}").as_bytes());
     let mut octets: Vec<u8> = digest.as_ref().iter().copied().take(16).collect();
-    // Version 8, made by the maker's own rule (RFC 9562 section 5.8).
+    // Version 8, for custom schemes (RFC 9562 section 5.8).
     if let Some(octet) = octets.get_mut(6) {
         *octet = *octet & 0x0f | 0x80;
     }

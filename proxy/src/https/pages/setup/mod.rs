@@ -1,4 +1,4 @@
-//! Client set-up, so that users only type their address: what mail clients ask for, answered from the live
+//! Client set-up, so that users only have to type their address: answers what mail clients ask for from the active
 //! listeners and domains.
 
 mod autoconfig;
@@ -18,7 +18,7 @@ use usher_config::Snapshot;
 use usher_config::https::{ClientSetup, Smtp};
 use usher_config::snapshot::Protocol;
 
-/// Longest question in octets.
+/// Longest question in bytes.
 const CAP: usize = 64 * 1024;
 const XML: &str = "text/xml; charset=utf-8";
 const JSON: &str = "application/json";
@@ -30,7 +30,7 @@ struct Known<'s> {
     servers: Vec<Server<'s>>,
 }
 
-/// One way to the mail.
+/// One way to access the mail.
 struct Server<'s> {
     host: &'s str,
     port: u16,
@@ -45,7 +45,7 @@ impl<'s> Known<'s> {
             let port = listener.address.port();
             Some(Server { host: &snapshot.server.name, port, implicit_tls: protocol == Protocol::Imaps })
         };
-        // The first is the one that most clients take.
+        // Most clients take the first one.
         let servers = [of(Protocol::Imaps), of(Protocol::Imap)].into_iter().flatten().collect();
         Some(Self { setup, snapshot, servers })
     }
@@ -54,7 +54,7 @@ impl<'s> Known<'s> {
         self.setup.smtp.as_ref()
     }
 
-    /// Whether `address` is one of these servers'.
+    /// Whether `address` belongs to a domain of this server.
     fn serves(&self, address: &str) -> bool {
         let Some((local, domain)) = address.rsplit_once('@') else { return false };
         !local.is_empty() && self.snapshot.domains.knows(domain)
@@ -86,7 +86,7 @@ pub(super) async fn page(
         return Ok(None);
     };
     let Some(known) = Known::new(snapshot) else { return Ok(None) };
-    // HEAD wherever GET (RFC 9110 section 9.1).
+    // HEAD is allowed wherever GET is (RFC 9110 section 9.1).
     let is_head = parts.method == Method::HEAD && allowed == Method::GET;
     if parts.method != allowed && !is_head {
         return Ok(Some(wrong_method(&allowed)));

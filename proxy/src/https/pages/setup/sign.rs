@@ -1,4 +1,4 @@
-//! Signed data (CMS, RFC 5652) around a profile, by the key of a certificate.
+//! Signed data (CMS, RFC 5652) around a profile, signed with the key of a certificate.
 
 use aws_lc_rs::digest::{self, digest};
 use cms::cert::{CertificateChoices, IssuerAndSerialNumber};
@@ -31,7 +31,7 @@ pub(super) enum SignError {
     Encoding(#[from] der::Error),
     #[error("{0}")]
     Key(#[from] rustls::Error),
-    #[error("the key signs neither by RSA nor by ECDSA on P-256 or P-384")]
+    #[error("the key supports neither RSA nor ECDSA with P-256 or P-384")]
     Kind,
     #[error("there is no certificate")]
     NoCertificate,

@@ -1,20 +1,20 @@
-//! What backends are told of a client.
+//! What backends are told about a client.
 
 use http::HeaderValue;
 use std::net::SocketAddr;
 
 /// What is the same in all requests of a client.
-pub(crate) struct Told {
-    /// Both addresses, in the way of `Forwarded`.
+pub(crate) struct ForwardingFields {
+    /// Both addresses, in the format of `Forwarded`.
     pub(crate) ends: String,
     pub(crate) address: HeaderValue,
     pub(crate) port: HeaderValue,
     pub(crate) proto: &'static str,
-    /// This server in `Via`, as HTTP/1.1 and HTTP/2 are told.
+    /// This server in `Via`, for messages received over HTTP/1.1 and over HTTP/2.
     pub(crate) via: [HeaderValue; 2],
 }
 
-impl Told {
+impl ForwardingFields {
     pub(crate) fn new((source, local): (SocketAddr, SocketAddr), is_secure: bool, name: &str) -> Self {
         let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
         let (source, local) = (canonical(source), canonical(local));

@@ -1,12 +1,12 @@
-//! The end of a connection that the client is to understand.
+//! Ends a connection so that the client understands why.
 
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-/// Says `last_words`, closes this side and lets the client finish for at most `patience`: closing over octets
-/// that were not read would reset the connection, and the last words with it.
-pub(crate) async fn farewell(
+/// Sends `last_words`, closes this side and gives the client up to `patience` to finish: closing while received bytes
+/// are unread would reset the connection and lose the last words.
+pub(crate) async fn lingering_close(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     last_words: &[u8],
     patience: Duration,

@@ -173,7 +173,7 @@ fn the_socket_is_its_owners_and_groups() {
     let second = usher_tests::usher::command(&["serve", "--config", other.to_str().unwrap()]);
     assert_eq!(second.status.code(), Some(69));
     // 113: nor its state, whatever socket it asks for.
-    let whose = format!("another usher (process {}) serves from this state_dir", usher.pid());
+    let whose = format!("another usher (process {}) is using this state_dir", usher.pid());
     assert!(told(&second).contains(&whose), "{}", told(&second));
     std::fs::write(&other, moved + "\n[admin]\nsocket = \"/tmp/none/of/it.sock\"\n").unwrap();
     let second = usher_tests::usher::command(&["serve", "--config", other.to_str().unwrap()]);

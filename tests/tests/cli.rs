@@ -152,7 +152,7 @@ fn users_come_move_and_go() {
     assert!(
         told(&state.user(&["set", "Anna@Example.ORG", "IH1.test"])).contains("anna@example.com: ih1.test")
     );
-    assert!(told(&state.user(&["set", "anna", "ih2.test"])).contains("was on ih1.test"));
+    assert!(told(&state.user(&["set", "anna", "ih2.test"])).contains("previously on ih1.test"));
     let got = told(&state.user(&["get", "anna"]));
     assert!(got.starts_with("anna@example.com: ih2.test, set 20") && got.contains("Z by "), "{got}");
     state.user(&["set", "@example.com", "ih1.test"]);

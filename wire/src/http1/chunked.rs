@@ -1,6 +1,6 @@
 //! The chunked coding (RFC 9112 section 7.1), strictly.
 
-use super::{Fault, fields};
+use super::{Fault, Sink, fields};
 
 /// Longest line of a chunk's size, with its extension, in bytes.
 const LINE_CAP: usize = 1024;
@@ -49,8 +49,8 @@ impl Chunked {
         matches!(self.at, At::Done)
     }
 
-    /// How many bytes at the beginning of `input` belong to the body; all of them are valid.
-    pub(super) fn take(&mut self, input: &[u8]) -> Result<usize, Fault> {
+    /// Hands `sink` what at the beginning of `input` belongs to the body, and returns how many bytes that is.
+    pub(super) fn take(&mut self, input: &[u8], sink: &mut impl Sink) -> Result<usize, Fault> {
         let mut taken = 0;
         while let Some(rest) = input.get(taken..).filter(|rest| !rest.is_empty()) {
             taken += match self.at {
@@ -58,16 +58,21 @@ impl Chunked {
                 At::Data(left) => {
                     let step = left.min(rest.len() as u64);
                     self.at = if step == left { At::DataEnd } else { At::Data(left - step) };
+                    sink.data(rest.get(..step as usize).unwrap_or_default());
                     step as usize
                 }
-                At::Size | At::DataEnd | At::Trailer => self.take_line(rest)?,
+                At::Size | At::DataEnd | At::Trailer => {
+                    let step = self.take_line(rest, sink)?;
+                    sink.framing(rest.get(..step).unwrap_or_default());
+                    step
+                }
             };
         }
         Ok(taken)
     }
 
     /// Takes the part of a line that is in `rest`, and interprets the line once it is complete.
-    fn take_line(&mut self, rest: &[u8]) -> Result<usize, Fault> {
+    fn take_line(&mut self, rest: &[u8], sink: &mut impl Sink) -> Result<usize, Fault> {
         let end = memchr::memchr(b'\n', rest);
         let step = end.map_or(rest.len(), |end| end + 1);
         let cap = match self.at {
@@ -97,6 +102,7 @@ impl Chunked {
                     return Err(Fault::HeadTooLarge);
                 }
                 fields::field(line).map_err(|_| Fault::Malformed("trailer"))?;
+                sink.trailer(line);
                 At::Trailer
             }
             At::DataEnd | At::Data(_) | At::Done => return Err(BAD),

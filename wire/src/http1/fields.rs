@@ -41,6 +41,23 @@ pub(super) fn is_token_octet(b: u8) -> bool {
     TOKEN[usize::from(b)]
 }
 
+/// Where the names and the values of fields are within `head`, as it is read.
+#[derive(Debug, Default)]
+pub(super) struct Places(Vec<[u32; 4]>);
+
+impl Places {
+    pub(super) fn note(&mut self, head: &[u8], field: &Field<'_>) {
+        // A head has a cap far below what fits.
+        let at = |part: &[u8]| (part.as_ptr().addr() - head.as_ptr().addr()) as u32;
+        let (name, value) = (at(field.name), at(field.value));
+        self.0.push([name, name + field.name.len() as u32, value, value + field.value.len() as u32]);
+    }
+
+    pub(super) fn into_inner(self) -> Vec<[u32; 4]> {
+        self.0
+    }
+}
+
 /// Reads a line without its CRLF.
 pub(super) fn field(line: &[u8]) -> Result<Field<'_>, Fault> {
     if line.first().is_some_and(|b| matches!(b, b' ' | b'\t')) {

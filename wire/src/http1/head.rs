@@ -87,11 +87,6 @@ impl HeadBuffer {
         std::mem::take(self).octets
     }
 
-    /// Appends `head` to `out`, which is mostly empty, so that nothing is copied.
-    pub(super) fn hand_on(head: Vec<u8>, out: &mut Vec<u8>) {
-        if out.is_empty() { *out = head } else { out.extend_from_slice(&head) }
-    }
-
     fn check_size(&self, caps: &Caps) -> Result<(), Fault> {
         if self.line == 0 && self.octets.len() > caps.target + START_LINE {
             return Err(Fault::TargetTooLong);

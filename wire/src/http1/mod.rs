@@ -9,10 +9,12 @@ mod fields;
 mod head;
 mod request;
 mod response;
+mod sink;
 
 pub use fields::content_length;
 pub use request::{Awaits, RequestReader, Scheme};
 pub use response::{Expected, ResponseReader};
+pub use sink::{Head, Sink};
 
 /// How large a head may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! The requests of one connection.
 
 use super::chunked::Chunked;
-use super::fields::{Lengths, fields, is_token_octet};
+use super::fields::{Lengths, Places, fields, is_token_octet};
 use super::head::{HeadBuffer, Taken, split};
-use super::{Caps, Fault, Framing, METHOD_CAP};
+use super::{Caps, Fault, Framing, Head, METHOD_CAP, Sink};
 use crate::http::authority::Authority;
 
 /// The scheme of the connection, as a target in absolute form names it.
@@ -69,25 +69,29 @@ impl RequestReader {
     ///
     /// # Errors
     /// The first [`Fault`]; what was appended before is good. Nothing may be read after it.
-    pub fn read(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, Fault> {
+    pub fn read<S: Sink>(&mut self, input: &[u8], sink: &mut S) -> Result<usize, Fault> {
         let mut taken = 0;
         while let Some(rest) = input.get(taken..).filter(|rest| !rest.is_empty()) {
+            let was_between = matches!(self.state, State::Head(_));
             let step = match &mut self.state {
                 State::Head(gathered) => {
-                    let (step, taken) = gathered.take(rest, &self.caps)?;
-                    match taken {
+                    let (step, reached) = gathered.take(rest, &self.caps)?;
+                    match reached {
                         Taken::Part => {}
                         // Refuses another protocol without waiting for more of it.
                         Taken::StartLine => drop(start_line(gathered.start_line(), &self.caps)?),
                         Taken::Whole => {
                             self.head_only = gathered.asks_for_head();
-                            let head = gathered.finish();
-                            let (state, target) = judge(&head, &self.caps, self.scheme)?;
+                            let mut head = Head::new(gathered.finish());
+                            let (state, target) = judge(&mut head, &self.caps, self.scheme)?;
                             self.state = state;
                             self.heads += 1;
-                            match target {
-                                None => HeadBuffer::hand_on(head, out),
-                                Some(target) => HeadBuffer::hand_on(retarget(&head, &target), out),
+                            sink.head(match target {
+                                None => head,
+                                Some(target) => head.retarget(&target),
+                            });
+                            if S::STEPWISE {
+                                return Ok(taken + step);
                             }
                         }
                     }
@@ -95,13 +99,12 @@ impl RequestReader {
                 }
                 State::Sized(left) => {
                     let step = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
-                    out.extend_from_slice(rest.get(..step).unwrap_or_default());
+                    sink.data(rest.get(..step).unwrap_or_default());
                     self.passed(step);
                     step
                 }
                 State::Chunked(chunked) => {
-                    let step = chunked.take(rest)?;
-                    out.extend_from_slice(rest.get(..step).unwrap_or_default());
+                    let step = chunked.take(rest, sink)?;
                     if chunked.is_done() {
                         self.state = State::Head(HeadBuffer::default());
                     }
@@ -109,11 +112,14 @@ impl RequestReader {
                 }
                 State::Switch => return Ok(taken),
                 State::Tunnel => {
-                    out.extend_from_slice(rest);
+                    sink.data(rest);
                     rest.len()
                 }
             };
             taken += step;
+            if S::STEPWISE && !was_between && matches!(self.state, State::Head(_)) {
+                return Ok(taken);
+            }
         }
         Ok(taken)
     }
@@ -164,8 +170,9 @@ impl RequestReader {
 
 /// Validates a complete head. Returns the state that follows it, and the target in origin form if it was written
 /// otherwise.
-fn judge(head: &[u8], caps: &Caps, scheme: Scheme) -> Result<(State, Option<Vec<u8>>), Fault> {
-    let (line, block) = split(head);
+fn judge(head: &mut Head, caps: &Caps, scheme: Scheme) -> Result<(State, Option<Vec<u8>>), Fault> {
+    let (line, block) = split(&head.bytes);
+    let mut places = Places::default();
     let (method, target, minor) = start_line(line, caps)?;
     let mut lengths = Lengths::default();
     let mut host = None;
@@ -173,6 +180,7 @@ fn judge(head: &[u8], caps: &Caps, scheme: Scheme) -> Result<(State, Option<Vec<
     let mut expects_other = false;
     for field in fields(block, caps.fields) {
         let field = field?;
+        places.note(&head.bytes, &field);
         lengths.note(&field)?;
         if field.is("host") {
             if host.replace(field.value).is_some() {
@@ -208,14 +216,8 @@ fn judge(head: &[u8], caps: &Caps, scheme: Scheme) -> Result<(State, Option<Vec<
         Framing::Sized(0) | Framing::UntilClose => State::Head(HeadBuffer::default()),
         Framing::Sized(length) => State::Sized(length),
     };
+    head.set_fields(places.into_inner());
     Ok((state, target))
-}
-
-/// `head` with another target.
-fn retarget(head: &[u8], target: &[u8]) -> Vec<u8> {
-    let mut parts = head.splitn(3, |b| *b == b' ');
-    let (method, _, rest) = (parts.next(), parts.next(), parts.next());
-    [method.unwrap_or_default(), target, rest.unwrap_or_default()].join(&b' ')
 }
 
 /// Whether a byte may stand in a target: what codecs and servers read alike. Before the query only where `in_query` is

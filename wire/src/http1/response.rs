@@ -1,9 +1,9 @@
 //! The responses of one backend connection.
 
 use super::chunked::Chunked;
-use super::fields::{Lengths, fields};
+use super::fields::{Lengths, Places, fields};
 use super::head::{HeadBuffer, Taken, split};
-use super::{Caps, Fault, Framing};
+use super::{Caps, Fault, Framing, Head, Sink};
 
 /// Most interim responses before a final one.
 const INTERIM_CAP: u32 = 16;
@@ -53,7 +53,7 @@ impl ResponseReader {
     ///
     /// # Errors
     /// The first [`Fault`], after which the connection is useless.
-    pub fn read(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+    pub fn read(&mut self, input: &[u8], sink: &mut impl Sink) -> Result<(), Fault> {
         let mut rest = input;
         while !rest.is_empty() {
             let step = match &mut self.state {
@@ -64,29 +64,28 @@ impl ResponseReader {
                         Taken::Part => {}
                         Taken::StartLine => drop(status(gathered.start_line())?),
                         Taken::Whole => {
-                            let head = mended(gathered.finish());
-                            self.state = self.judge(&head)?;
-                            HeadBuffer::hand_on(head, out);
+                            let mut head = Head::new(mended(gathered.finish()));
+                            self.state = self.judge(&mut head)?;
+                            sink.head(head);
                         }
                     }
                     step
                 }
                 State::Sized(left) => {
                     let step = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
-                    out.extend_from_slice(rest.get(..step).unwrap_or_default());
+                    sink.data(rest.get(..step).unwrap_or_default());
                     self.passed(step);
                     step
                 }
                 State::Chunked(chunked) => {
-                    let step = chunked.take(rest)?;
-                    out.extend_from_slice(rest.get(..step).unwrap_or_default());
+                    let step = chunked.take(rest, sink)?;
                     if chunked.is_done() {
                         self.state = State::Quiet;
                     }
                     step
                 }
                 State::UntilClose | State::Tunnel => {
-                    out.extend_from_slice(rest);
+                    sink.data(rest);
                     rest.len()
                 }
             };
@@ -114,13 +113,17 @@ impl ResponseReader {
         }
     }
 
-    fn judge(&mut self, head: &[u8]) -> Result<State, Fault> {
-        let (line, block) = split(head);
+    fn judge(&mut self, head: &mut Head) -> Result<State, Fault> {
+        let (line, block) = split(&head.bytes);
+        let mut places = Places::default();
         let status = status(line)?;
         let mut lengths = Lengths::default();
         for field in fields(block, Caps::RESPONSE.fields) {
-            lengths.note(&field?)?;
+            let field = field?;
+            places.note(&head.bytes, &field);
+            lengths.note(&field)?;
         }
+        head.set_fields(places.into_inner());
         if status == 101 {
             return Ok(State::Tunnel);
         }

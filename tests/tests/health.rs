@@ -213,7 +213,9 @@ fn http_over_tls_is_pinned() {
         let service = &shown[0]["services"][1];
         match right {
             true => assert_eq!(service["state"], "up", "{service}"),
-            false => assert!(service["fault"].as_str().unwrap().contains("match any of the pins"), "{service}"),
+            false => {
+                assert!(service["fault"].as_str().unwrap().contains("match any of the pins"), "{service}")
+            }
         }
         let _ = server.kill();
         let _ = server.wait();

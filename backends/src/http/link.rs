@@ -1,61 +1,84 @@
 //! One connection to a web service, and a request on it.
 
-use super::judged::{Judge, Judged};
+use super::http1::Http1;
+use super::http2::{Http2, Unanswered};
+use super::tunnel::Switched;
 use crate::connect::{
-    Bound, Cause, ConnectFault, Counted, Deadlines, HttpTarget, OnBehalf, Slot, Stage, USERS, open_http,
+    Bound, Cause, ConnectFault, Counted, Deadlines, HttpTarget, OnBehalf, Slot, Stage, open_http,
 };
-use http::{Method, Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll};
 use usher_config::snapshot::HttpVersion;
-use usher_wire::http::field::ends_in_blanks;
-use usher_wire::http1::{Caps, Expected};
-
-/// Flow-control window of an HTTP/2 stream, in bytes.
-const STREAM_WINDOW: u32 = 256 * 1024;
-/// Flow-control window of a connection, in bytes: a client that reads slowly leaves room for all others.
-const WINDOW: u32 = 32 * 1024 * 1024;
-/// Time between two pings on an HTTP/2 connection that is in use, and the time for each answer.
-const ALIVE: Duration = Duration::from_secs(20);
-/// Most bytes of a response that are collected before they are passed on.
-const BUFFER: usize = Caps::RESPONSE.head + 16 * 1024;
 
 /// A connection on which requests of body `B` are sent.
 pub struct Link<B> {
     kind: Kind<B>,
-    /// Whether it has served a request before: the backend may have closed it since.
+    /// Whether it has served a request before: it may have been closed since.
     pub used: bool,
     /// When it was made.
     pub opened: tokio::time::Instant,
-    /// What it counts for, if the backend's connections are limited.
-    counted: Option<Arc<Counted>>,
+    /// What this connection counts for, if the backend's connections are bounded.
+    counted: Option<Count>,
 }
 
 enum Kind<B> {
-    One(http1::SendRequest<B>, Judge),
-    /// With a count of its users.
-    Two(http2::SendRequest<B>, Arc<()>),
+    One(Box<Http1<B>>),
+    Two(Http2<B>),
+}
+
+/// Gives back what the connection counts for when that is gone.
+struct Count {
+    counted: Arc<Counted>,
+    /// It is the connection itself that counts, and not one user of it.
+    is_connection: bool,
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        if self.is_connection {
+            self.counted.release();
+        }
+    }
+}
+
+/// What comes back for a request.
+pub enum Answer {
+    /// An interim response (1xx); there are others behind it.
+    Interim(Response<()>),
+    /// The head of the response.
+    Final(Response<()>),
 }
 
 /// Why there is no response.
 pub struct SendFault<B> {
     /// What happened.
     pub fault: ConnectFault,
-    /// The backend has said that it did not process the request (RFC 9113 section 8.7).
+    /// The backend has said that it did nothing for it (RFC 9113 section 8.7).
     pub is_refused: bool,
-    /// The request, if no part of it was sent.
+    /// The request, if nothing of it was sent.
     pub unsent: Option<Box<Request<B>>>,
+}
+
+impl<B> SendFault<B> {
+    fn of(cause: Cause) -> Self {
+        Self { fault: ConnectFault::at(Stage::Response, cause), is_refused: false, unsent: None }
+    }
+}
+
+impl<B> From<Unanswered<B>> for SendFault<B> {
+    fn from(unanswered: Unanswered<B>) -> Self {
+        let Unanswered { cause, is_refused, unsent } = unanswered;
+        Self { is_refused, unsent, ..Self::of(cause) }
+    }
 }
 
 impl<B> Link<B>
 where
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     /// Connects to `target` to speak `version`.
@@ -75,197 +98,135 @@ where
             permit = Some(bound.connection(until).await.ok_or_else(full)?);
         }
         let stream = open_http(target, version, Some(on_behalf), deadlines).await?;
-        let mut counted = None;
-        let broken = |error: &hyper::Error| ConnectFault::at(Stage::Response, cause(error));
+        let (mut counted, opened) = (None, tokio::time::Instant::now());
         let kind = match version {
             HttpVersion::One => {
-                let judge = Judge::default();
-                let io = TokioIo::new(Judged::new(stream, judge.clone()));
-                let (sender, connection) = http1::Builder::new()
-                    .max_headers(Caps::RESPONSE.fields + 1)
-                    .max_header_size(Caps::RESPONSE.head)
-                    .max_buf_size(BUFFER)
-                    .handshake(io)
-                    .await
-                    .map_err(|error| broken(&error))?;
-                // Whoever waits for a response is told of the error.
-                counted = target.bound.as_ref().zip(permit.take()).map(|(bound, permit)| bound.count(permit));
-                let gone = counted.clone();
-                tokio::spawn(async move {
-                    drop(connection.with_upgrades().await);
-                    gone.inspect(|counted| counted.release());
-                });
-                Kind::One(sender, judge)
+                counted = target
+                    .bound
+                    .as_ref()
+                    .zip(permit)
+                    .map(|(bound, permit)| Count { counted: bound.count(permit), is_connection: true });
+                Kind::One(Box::new(Http1::new(stream)))
             }
             HttpVersion::Two => {
-                let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-                    .timer(TokioTimer::new())
-                    .initial_stream_window_size(STREAM_WINDOW)
-                    .initial_connection_window_size(WINDOW)
-                    .max_header_list_size(Caps::RESPONSE.head as u32)
-                    .keep_alive_interval(ALIVE)
-                    .keep_alive_timeout(ALIVE)
-                    .handshake(TokioIo::new(stream))
-                    .await
-                    .map_err(|error| broken(&error))?;
-                tokio::spawn(async move {
-                    drop(connection.await);
-                    drop(permit);
-                });
-                Kind::Two(sender, Arc::default())
+                let opened = Http2::open(stream, permit).await;
+                Kind::Two(opened.map_err(|cause| ConnectFault::at(Stage::Response, cause))?)
             }
         };
-        Ok(Self { kind, used: false, opened: tokio::time::Instant::now(), counted })
+        Ok(Self { kind, used: false, opened, counted })
     }
 
-    /// Sends `request`, and waits for the head of its response.
+    /// Begins `request`, which goes out as soon as its answer is asked for.
+    pub fn begin(&mut self, request: Box<Request<B>>) {
+        match &mut self.kind {
+            Kind::One(link) => link.begin(*request),
+            Kind::Two(link) => link.begin(request),
+        }
+    }
+
+    /// What comes back next for the request. May be given up and asked again.
     ///
     /// # Errors
-    /// [`SendFault`]; no part of a response has come.
-    pub async fn send(&mut self, request: Box<Request<B>>) -> Result<Response<Incoming>, SendFault<B>> {
-        let ready = match &mut self.kind {
-            Kind::One(sender, _) => sender.ready().await,
-            Kind::Two(sender, _) => sender.ready().await,
+    /// [`SendFault`]; nothing of a final response has come.
+    pub async fn answer(&mut self) -> Result<Answer, SendFault<B>> {
+        std::future::poll_fn(|cx| self.poll_answer(cx)).await
+    }
+
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, SendFault<B>>> {
+        let head = match &mut self.kind {
+            Kind::One(link) => link.poll_head(cx).map_err(SendFault::of),
+            Kind::Two(link) => link.poll_head(cx).map_err(SendFault::from),
         };
-        if let Err(error) = ready {
-            return Err(self.fault(&error, Some(request)));
+        head.map_ok(|head| match head.status() {
+            StatusCode::SWITCHING_PROTOCOLS => Answer::Final(head),
+            status if status.is_informational() => Answer::Interim(head),
+            _ => Answer::Final(head),
+        })
+    }
+
+    /// The next frame of the response's body. The rest of the request goes out meanwhile.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ConnectFault>>> {
+        let frame = match &mut self.kind {
+            Kind::One(link) => link.poll_frame(cx),
+            Kind::Two(link) => link.poll_frame(cx),
+        };
+        frame.map_err(|cause| ConnectFault::at(Stage::Response, cause))
+    }
+
+    /// Whether the whole body of the response has been taken.
+    pub fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::One(link) => link.is_end_stream(),
+            Kind::Two(link) => link.is_end_stream(),
         }
-        let sent = match &mut self.kind {
-            Kind::One(sender, judge) => {
-                let head_only = request.method() == Method::HEAD;
-                judge.expect(if head_only { Expected::HeadOnly } else { Expected::Any });
-                sender.try_send_request(*request).await
+    }
+
+    /// What is known of the length of the response's body.
+    pub fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::One(link) => link.size_hint(),
+            Kind::Two(link) => link.size_hint(),
+        }
+    }
+
+    /// The connection itself, once it is another protocol's. It counts no more. `None`: there is none of its own.
+    pub fn into_switched(self) -> Option<Switched> {
+        match self.kind {
+            Kind::One(link) => {
+                let (stream, before) = link.into_tunnel();
+                Some(Switched::new(stream, before))
             }
-            Kind::Two(sender, _) => sender.try_send_request(*request).await,
-        };
-        let response = sent.map_err(|mut error: TrySendError<Request<B>>| {
-            let unsent = error.take_message().map(Box::new);
-            self.fault(&error.into_error(), unsent)
-        })?;
-        // The HTTP/1 codec strips blanks; in HTTP/2 they are malformed (RFC 9113 section 8.2.1).
-        if response.headers().values().any(|value| ends_in_blanks(value.as_bytes())) {
-            let fault = ConnectFault::at(Stage::Response, Cause::Http("blank-ends"));
-            return Err(SendFault { fault, is_refused: false, unsent: None });
+            Kind::Two(_) => None,
         }
-        Ok(response)
     }
 
-    /// Begins a request on it, in `slot`.
+    /// A request begins on it, with the right to do so.
     pub fn occupy(&mut self, bound: &Bound, slot: Slot) {
-        bound.begin(self.counted.get_or_insert_default(), slot);
-    }
-
-    /// It serves another protocol from now on, and no longer counts.
-    pub fn uncount(&self) {
-        self.counted.as_ref().inspect(|counted| counted.release());
+        let counted =
+            self.counted.get_or_insert_with(|| Count { counted: Arc::default(), is_connection: false });
+        bound.begin(&counted.counted, slot);
     }
 
     /// The request on it is over.
     pub fn vacate(&self) {
-        self.counted.as_ref().inspect(|counted| counted.end());
+        self.counted.as_ref().inspect(|count| count.counted.end());
     }
 
     /// What is spoken on it.
     pub fn version(&self) -> HttpVersion {
         match &self.kind {
-            Kind::One(..) => HttpVersion::One,
-            Kind::Two(..) => HttpVersion::Two,
+            Kind::One(_) => HttpVersion::One,
+            Kind::Two(_) => HttpVersion::Two,
         }
     }
 
-    /// Why a body broke off.
-    pub fn body_fault(&self, error: &hyper::Error) -> ConnectFault {
-        ConnectFault::at(Stage::Response, self.judged().unwrap_or_else(|| cause(error)))
-    }
-
     /// Whether the next request may be sent on it now.
-    pub fn is_ready(&self) -> bool {
-        match &self.kind {
-            // If it no longer counts, another connection may have taken its place.
-            Kind::One(..) if self.counted.as_ref().is_some_and(|counted| counted.is_released()) => false,
-            Kind::One(sender, judge) => sender.is_ready() && judge.fault().is_none(),
-            Kind::Two(sender, _) => !sender.is_closed(),
+    pub fn is_ready(&mut self) -> bool {
+        match &mut self.kind {
+            // If it no longer counts, there may be another one in its place.
+            Kind::One(_) if self.counted.as_ref().is_some_and(|count| count.counted.is_released()) => false,
+            Kind::One(link) => link.is_ready(),
+            Kind::Two(link) => !link.is_closed(),
         }
     }
 
     /// Whether it is gone for good.
-    pub fn is_closed(&self) -> bool {
-        match &self.kind {
-            Kind::One(sender, _) => sender.is_closed(),
-            Kind::Two(sender, _) => sender.is_closed(),
-        }
-    }
-
-    /// Waits until the previous exchange is over. False: the connection is useless.
-    pub async fn settle(&mut self) -> bool {
+    pub fn is_closed(&mut self) -> bool {
         match &mut self.kind {
-            Kind::One(sender, judge) => sender.ready().await.is_ok() && judge.fault().is_none(),
-            Kind::Two(sender, _) => sender.ready().await.is_ok(),
+            Kind::One(link) => link.is_closed(),
+            Kind::Two(link) => link.is_closed(),
         }
     }
 
     /// Whether several requests may use it at a time.
     pub(super) fn is_shared(&self) -> bool {
-        matches!(self.kind, Kind::Two(..))
+        matches!(self.kind, Kind::Two(_))
     }
 
-    /// Another user of the same connection; `None` if it serves only one request at a time, or has as many users as a
-    /// backend accepts.
+    /// Another user of the same connection; `None` if one request has it for itself, or there are as many as a backend
+    /// takes.
     pub(super) fn share(&self) -> Option<Self> {
-        match &self.kind {
-            Kind::One(..) => None,
-            Kind::Two(_, users) if Arc::strong_count(users) > USERS => None,
-            Kind::Two(sender, users) => {
-                let opened = self.opened;
-                Some(Self {
-                    opened,
-                    kind: Kind::Two(sender.clone(), users.clone()),
-                    used: true,
-                    counted: None,
-                })
-            }
-        }
+        let Kind::Two(link) = &self.kind else { return None };
+        Some(Self { kind: Kind::Two(link.share()?), used: true, opened: self.opened, counted: None })
     }
-
-    fn judged(&self) -> Option<Cause> {
-        match &self.kind {
-            Kind::One(_, judge) => judge.fault().map(|fault| Cause::Http(fault.name())),
-            Kind::Two(..) => None,
-        }
-    }
-
-    fn fault(&self, error: &hyper::Error, unsent: Option<Box<Request<B>>>) -> SendFault<B> {
-        SendFault { fault: self.body_fault(error), is_refused: is_refusal(error), unsent }
-    }
-}
-
-/// Whether an HTTP/2 stream was refused before anything was done for it.
-fn is_refusal(error: &hyper::Error) -> bool {
-    let mut source = error.source();
-    while let Some(inner) = source {
-        if let Some(h2) = inner.downcast_ref::<h2::Error>() {
-            let leaves = h2.is_go_away() && h2.reason() == Some(h2::Reason::NO_ERROR);
-            return h2.is_remote() && (leaves || h2.reason() == Some(h2::Reason::REFUSED_STREAM));
-        }
-        source = inner.source();
-    }
-    false
-}
-
-/// The cause that an error of the codec stands for.
-fn cause(error: &hyper::Error) -> Cause {
-    if error.is_timeout() {
-        return Cause::TimedOut;
-    }
-    if error.is_parse() {
-        return Cause::Http("response");
-    }
-    let mut source = error.source();
-    while let Some(inner) = source {
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            return Cause::Io(std::io::Error::new(io.kind(), io.to_string()));
-        }
-        source = inner.source();
-    }
-    Cause::Closed
 }

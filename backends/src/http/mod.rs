@@ -2,10 +2,15 @@
 //!
 //! Knows no client and no routing: callers hold a lease of a backend.
 
-mod judged;
+mod encode;
+mod http1;
+mod http2;
 mod link;
 mod pool;
+mod received;
+mod tunnel;
 
 pub use crate::connect::Bound;
-pub use link::{Link, SendFault};
+pub use link::{Answer, Link, SendFault};
 pub use pool::Pool;
+pub use tunnel::Switched;

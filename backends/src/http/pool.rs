@@ -5,6 +5,7 @@
 
 use super::link::Link;
 use crate::connect::HttpTarget;
+use bytes::Bytes;
 use dashmap::DashMap;
 use http_body::Body;
 use std::error::Error;
@@ -40,24 +41,28 @@ impl<B> Default for Pool<B> {
 
 impl<B> Pool<B>
 where
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     /// A connection to `target` that is ready, if there is one: the one that was used last.
     pub fn take(&self, target: &Arc<HttpTarget>) -> Option<Link<B>> {
         let place = self.0.get(&key(target))?.clone();
         let mut idle = place.idle();
-        idle.retain(|(_, link)| !link.is_closed());
-        for (since, link) in idle.iter_mut().rev() {
-            if let Some(user) = link.share() {
-                // It is in use as long as requests come.
+        let mut at = idle.len();
+        while let Some((since, link)) = at.checked_sub(1).and_then(|last| idle.get_mut(last)) {
+            at -= 1;
+            if !link.is_ready() {
+                // Closed meanwhile.
+                idle.remove(at);
+            } else if !link.is_shared() {
+                return Some(idle.remove(at).1);
+            } else if let Some(user) = link.share() {
+                // A shared one stays, and is in use as long as it is asked for.
                 *since = Instant::now();
                 return Some(user);
             }
         }
-        let at = idle.iter().rposition(|(_, link)| !link.is_shared() && link.is_ready())?;
-        Some(idle.remove(at).1)
+        None
     }
 
     /// Takes an idle connection out for good; one that is shared ends with its current users.
@@ -121,7 +126,7 @@ where
         self.0.retain(|_, place| {
             let mut idle = place.idle();
             // The connections used last come last; a shared one is in use as long as requests come.
-            idle.retain(|(since, link)| !link.is_closed() && now.duration_since(*since) < most);
+            idle.retain_mut(|(since, link)| !link.is_closed() && now.duration_since(*since) < most);
             !idle.is_empty() || Arc::strong_count(&place.target) > 1
         });
     }

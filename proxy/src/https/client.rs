@@ -96,9 +96,10 @@ impl Client {
         version: HttpVersion,
     ) -> Option<Link<RequestBody>> {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        own.retain(|(_, link)| !link.is_closed());
-        let fits = |link: &Link<RequestBody>| link.version() == version && link.is_ready();
-        let at = own.iter().position(|(other, link)| Arc::ptr_eq(other, target) && fits(link))?;
+        own.retain_mut(|(_, link)| !link.is_closed());
+        let at = own.iter_mut().position(|(other, link)| {
+            Arc::ptr_eq(other, target) && link.version() == version && link.is_ready()
+        })?;
         Some(own.swap_remove(at).1)
     }
 
@@ -118,8 +119,8 @@ impl Client {
 
     /// Whether it has a connection of its own to `target`.
     pub(crate) fn has_own_to(&self, target: &Arc<HttpTarget>) -> bool {
-        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        own.iter().any(|(other, link)| Arc::ptr_eq(other, target) && !link.is_closed())
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        own.iter_mut().any(|(other, link)| Arc::ptr_eq(other, target) && !link.is_closed())
     }
 
     /// Records how the connection itself ended.

@@ -7,7 +7,6 @@ use crate::https::record::RequestRecord;
 use crate::session::{By, Cause, Ended, Stage, Urgency};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,9 +14,6 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 use usher_backends::connect::{Cause as HttpCause, ConnectFault, HttpTarget, Stage as ConnectStage};
 use usher_backends::http::Link;
-
-/// Time for the end of an exchange on a connection that is to serve the next one.
-const SETTLE: Duration = Duration::from_secs(5);
 
 /// Why a response breaks off. The operator's log has the details.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +35,7 @@ enum Inner {
 
 /// A backend's body.
 pub(crate) struct Relayed {
-    pub(crate) incoming: Incoming,
+    /// Brings the body. `None` once it has been given back, or given up.
     pub(crate) link: Option<Link<RequestBody>>,
     pub(crate) target: Arc<HttpTarget>,
     pub(crate) record: RequestRecord,
@@ -78,15 +74,13 @@ impl ResponseBody {
 
 impl Relayed {
     pub(crate) fn body(
-        incoming: Incoming,
-        link: Option<Link<RequestBody>>,
+        link: Link<RequestBody>,
         target: Arc<HttpTarget>,
         record: RequestRecord,
         timeout: Duration,
     ) -> ResponseBody {
         let relayed = Self {
-            incoming,
-            link,
+            link: Some(link),
             target,
             record,
             timeout,
@@ -114,12 +108,6 @@ impl Relayed {
         };
         if link.is_ready() {
             keep(link);
-        } else if !link.is_closed() {
-            tokio::spawn(async move {
-                if tokio::time::timeout(SETTLE, link.settle()).await == Ok(true) {
-                    keep(link);
-                }
-            });
         }
     }
 
@@ -137,6 +125,10 @@ impl Relayed {
         Poll::Pending
     }
 
+    fn is_end_stream(&self) -> bool {
+        self.link.as_ref().is_none_or(Link::is_end_stream)
+    }
+
     /// Reports that the backend is at fault.
     fn blame(&self, fault: &ConnectFault) {
         self.record.client.server.observer.connect_failed(&self.target.name, fault);
@@ -152,7 +144,8 @@ impl Relayed {
             let (by, cause) = Cause::ordered(order.why);
             return self.break_off(Ended::new(by, Stage::Relay, cause), cx);
         }
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
+        let Some(link) = &mut self.link else { return Poll::Ready(None) };
+        match link.poll_frame(cx) {
             Poll::Pending => {
                 let since = *self.since.get_or_insert_with(Instant::now);
                 // While the client's own body is being sent, the backend is busy.
@@ -190,10 +183,8 @@ impl Relayed {
                 let cause = fault.map_or(Cause::Closed, |fault| Cause::Protocol(fault.name()));
                 self.break_off(Ended::new(By::Client, Stage::Relay, cause), cx)
             }
-            Poll::Ready(Some(Err(error))) => {
-                if let Some(link) = &self.link {
-                    self.blame(&link.body_fault(&error));
-                }
+            Poll::Ready(Some(Err(fault))) => {
+                self.blame(&fault);
                 self.break_off(Ended::new(By::Backend, Stage::Relay, Cause::Truncated), cx)
             }
             Poll::Ready(None) => {
@@ -207,7 +198,7 @@ impl Relayed {
 impl Drop for Relayed {
     fn drop(&mut self) {
         // A body whose length was known, or that is empty, is not polled for its end.
-        if !self.finished && !self.breaking && self.incoming.is_end_stream() {
+        if !self.finished && !self.breaking && self.is_end_stream() {
             self.finish();
         }
     }
@@ -230,7 +221,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.inner {
             Inner::Own(words, _) => words.is_none(),
-            Inner::Relayed(relayed) => relayed.incoming.is_end_stream(),
+            Inner::Relayed(relayed) => relayed.is_end_stream(),
         }
     }
 
@@ -239,7 +230,9 @@ impl Body for ResponseBody {
             Inner::Own(words, _) => {
                 SizeHint::with_exact(words.as_ref().map_or(0, |words| words.len() as u64))
             }
-            Inner::Relayed(relayed) => relayed.incoming.size_hint(),
+            Inner::Relayed(relayed) => {
+                relayed.link.as_ref().map_or_else(|| SizeHint::with_exact(0), Link::size_hint)
+            }
         }
     }
 }

@@ -103,6 +103,28 @@ impl ResponseReader {
         }
     }
 
+    /// Whether nothing of a response is to come.
+    pub fn is_quiet(&self) -> bool {
+        matches!(self.state, State::Quiet)
+    }
+
+    /// How many bytes of the body are to come, where that is known.
+    pub fn left(&self) -> Option<u64> {
+        match &self.state {
+            State::Quiet => Some(0),
+            State::Sized(left) => Some(*left),
+            State::Head(_) | State::Chunked(_) | State::UntilClose | State::Tunnel => None,
+        }
+    }
+
+    /// The backend has closed the connection. Returns whether nothing is missing.
+    pub fn close(&mut self) -> bool {
+        if matches!(self.state, State::UntilClose) {
+            self.state = State::Quiet;
+        }
+        self.is_quiet()
+    }
+
     /// Notes that `count` bytes, at most as many as are free, went on without being judged.
     pub fn passed(&mut self, count: usize) {
         if let State::Sized(left) = &mut self.state {

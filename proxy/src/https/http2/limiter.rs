@@ -15,6 +15,9 @@ use tokio::time::{Instant, Sleep};
 use usher_config::snapshot::Limits;
 use usher_wire::http2::FrameMeter;
 
+/// Most bytes of frames that go out together: what is encrypted at a time.
+const GATHER: usize = 64 * 1024;
+
 /// The connection.
 pub(crate) struct FrameLimiter {
     client: Arc<Client>,
@@ -22,6 +25,8 @@ pub(crate) struct FrameLimiter {
     frames: Frames,
     begun: Instant,
     header: Duration,
+    /// Frames that go out together, in as few records and calls of the system as possible.
+    gathered: Vec<u8>,
     /// The rest of the last words to a client that floods.
     last_words: Option<Bytes>,
     /// When the current field block must be complete.
@@ -52,6 +57,7 @@ impl FrameLimiter {
             frames,
             begun: Instant::now(),
             header: limits.http_header,
+            gathered: Vec::new(),
             last_words: None,
             block: None,
             closing: Lingering::new(limits.farewell),
@@ -60,8 +66,23 @@ impl FrameLimiter {
 }
 
 impl FrameLimiter {
+    /// Passes on what was gathered.
+    fn poll_pass_on(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.gathered.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.gathered))?;
+            if written == self.gathered.len() {
+                // An idle connection keeps no room for them.
+                self.gathered = Vec::new();
+            } else {
+                self.gathered.drain(..written.max(1));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Says why, waits until that has probably been received, and breaks the connection.
     fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_pass_on(cx))?;
         while let Some(words) = self.last_words.as_mut().filter(|words| !words.is_empty()) {
             let written = ready!(Pin::new(&mut self.stream).poll_write(cx, words))?;
             words.advance(written.max(1).min(words.len()));
@@ -109,18 +130,25 @@ impl AsyncWrite for FrameLimiter {
             // Nothing follows the last words.
             return Poll::Ready(Ok(buf.len()));
         }
-        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
-        let refused = this.frames.lock().sent(buf.get(..written).unwrap_or_default());
+        if this.gathered.len() >= GATHER {
+            ready!(this.poll_pass_on(cx))?;
+        }
+        let taken = buf.get(..buf.len().min(GATHER - this.gathered.len())).unwrap_or_default();
+        this.gathered.extend_from_slice(taken);
+        let refused = this.frames.lock().sent(taken);
         (0..refused).for_each(|_| this.client.note_refused_by_codec());
-        Poll::Ready(Ok(written))
+        Poll::Ready(Ok(taken.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        ready!(this.poll_pass_on(cx))?;
+        Pin::new(&mut this.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        ready!(this.poll_pass_on(cx))?;
         this.closing.poll(cx, &mut this.stream)
     }
 }

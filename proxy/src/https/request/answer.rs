@@ -88,9 +88,8 @@ fn relay(
     cookies: &[String],
 ) -> Outcome {
     let client = record.client.clone();
-    let UpstreamResponse { response, link, target, reusable } = *upstream;
-    let link = Some(link).filter(|_| reusable);
-    let (mut head, incoming) = response.into_parts();
+    let UpstreamResponse { response, link, target } = *upstream;
+    let (mut head, ()) = response.into_parts();
     record.answered(head.status);
     let backend_version = head.version;
     fields::from_backend(&mut head.headers);
@@ -106,7 +105,7 @@ fn relay(
     }
     head.version = Version::HTTP_11;
     head.extensions.clear();
-    Outcome::Response(Response::from_parts(head, Relayed::body(incoming, link, target, record, timeout)))
+    Outcome::Response(Response::from_parts(head, Relayed::body(link, target, record, timeout)))
 }
 
 /// Sets what every response gets.

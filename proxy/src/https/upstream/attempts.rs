@@ -16,7 +16,6 @@ use crate::https::message::scheme;
 use crate::https::record::RequestRecord;
 use http::header::WWW_AUTHENTICATE;
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -128,7 +127,7 @@ impl<'a> Attempts<'a> {
                 return Ok(Attempt::Again(request));
             }
         };
-        self.prepare(&mut request, &link, &target).await?;
+        self.prepare(&mut request, link.version(), &target).await?;
         if let Destination::Home(permit) = self.destination
             && client.server.router.is_moving(permit)
         {
@@ -144,11 +143,10 @@ impl<'a> Attempts<'a> {
                     client.logs_in_on_connections.store(true, Ordering::Relaxed);
                 }
                 self.seen.answered();
-                let reusable = !self.manner.upgrades;
-                Ok(Attempt::Answered(Box::new(UpstreamResponse { response, link, target, reusable })))
+                Ok(Attempt::Answered(Box::new(UpstreamResponse { response, link, target })))
             }
             Err(Unsent::Ended(ended)) => Err(Unreached::Ended(ended)),
-            Err(Unsent::Fault(fault)) => self.after(&client, id, &link, fault).map(Attempt::Again),
+            Err(Unsent::Fault(fault)) => self.after(&client, id, &mut link, fault).map(Attempt::Again),
         }
     }
 
@@ -179,14 +177,14 @@ impl<'a> Attempts<'a> {
     async fn prepare(
         &self,
         request: &mut Request<RequestBody>,
-        link: &Link<RequestBody>,
+        version: HttpVersion,
         target: &HttpTarget,
     ) -> Result<(), Refusal> {
-        if self.manner.sends_trailers && link.version() == HttpVersion::One {
+        if self.manner.sends_trailers && version == HttpVersion::One {
             announce(request).await?;
         }
         let host = &self.manner.host;
-        dress(request, link.version(), host);
+        dress(request, version, host);
         if self.again.names_places {
             // As it came, whatever was changed for a previous target.
             rewrite::restore(request.headers_mut(), &self.again.headers);
@@ -202,7 +200,7 @@ impl<'a> Attempts<'a> {
         &mut self,
         client: &Client,
         id: BackendId,
-        link: &Link<RequestBody>,
+        link: &mut Link<RequestBody>,
         fault: SendFault<RequestBody>,
     ) -> Result<Box<Request<RequestBody>>, Unreached> {
         let SendFault { fault, is_refused, unsent } = fault;
@@ -258,7 +256,7 @@ fn may_be_repeated(method: &Method) -> bool {
         || matches!(method.as_str(), "PROPFIND" | "REPORT")
 }
 
-fn asks_for_connection_login(response: &Response<Incoming>) -> bool {
+fn asks_for_connection_login(response: &Response<()>) -> bool {
     response.status() == StatusCode::UNAUTHORIZED
         && response.headers().get_all(WWW_AUTHENTICATE).iter().any(scheme::asks_for_connection)
 }

@@ -16,7 +16,6 @@ use crate::https::message::body::RequestBody;
 use crate::https::message::refusal::Refusal;
 use crate::session::Ended;
 use http::{HeaderValue, Request, Response};
-use hyper::body::Incoming;
 use std::sync::Arc;
 use std::time::Duration;
 use usher_backends::connect::HttpTarget;
@@ -51,13 +50,11 @@ pub(crate) struct Manner {
     pub(crate) timeout: Duration,
 }
 
-/// A response whose body is still to come.
+/// A response whose body is still to come over `link`.
 pub(crate) struct UpstreamResponse {
-    pub(crate) response: Response<Incoming>,
+    pub(crate) response: Response<()>,
     pub(crate) link: Link<RequestBody>,
     pub(crate) target: Arc<HttpTarget>,
-    /// Whether the connection may serve another request.
-    pub(crate) reusable: bool,
 }
 
 /// Why there is no response.

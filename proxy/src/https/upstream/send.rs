@@ -2,16 +2,16 @@
 
 use super::Manner;
 use crate::https::message::body::{RequestBody, Seen};
-use crate::https::message::interim::{Inform, Interim};
+use crate::https::message::fields;
+use crate::https::message::interim::Inform;
 use crate::https::record::RequestRecord;
 use crate::session::{Cause as EndCause, Ended, Stage as EndStage, Urgency};
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use usher_backends::connect::{Cause, ConnectFault, Stage};
-use usher_backends::http::{Link, SendFault};
+use usher_backends::http::{Answer, Link, SendFault};
 use usher_config::snapshot::HttpVersion;
 
 /// Time for a backend to say whether it wants a body.
@@ -28,20 +28,17 @@ pub(super) enum Unsent {
 pub(super) async fn send(
     record: &RequestRecord,
     link: &mut Link<RequestBody>,
-    mut request: Box<Request<RequestBody>>,
+    request: Box<Request<RequestBody>>,
     seen: &Seen,
     manner: &Manner,
     inform: &impl Inform,
-) -> Result<Response<Incoming>, Unsent> {
+) -> Result<Response<()>, Unsent> {
     let &Manner { expects, timeout, .. } = manner;
-    let interim = Interim::default();
-    interim.listen(&mut request);
     // The codec does not report interim responses of HTTP/2.
     if !expects || link.version() == HttpVersion::Two {
         seen.want();
     }
-    let sending = link.send(request);
-    tokio::pin!(sending);
+    link.begin(request);
     let due = sleep(timeout);
     tokio::pin!(due);
     let patience = async {
@@ -51,24 +48,23 @@ pub(super) async fn send(
         }
     };
     tokio::pin!(patience);
-    let pass_on = |head: Response<()>| {
-        if head.status() != StatusCode::CONTINUE {
-            inform.inform(head);
-        } else if expects && !seen.is_wanted() {
-            // The client's codec does the same once the body is read.
-            seen.want();
-            inform.inform(head);
-        }
-    };
     loop {
         tokio::select! {
             biased;
-            sent = &mut sending => {
-                // Those that arrived together with it.
-                interim.take().into_iter().for_each(pass_on);
-                return sent.map_err(Unsent::Fault);
-            }
-            head = interim.next() => pass_on(head),
+            answer = link.answer() => match answer.map_err(Unsent::Fault)? {
+                Answer::Final(head) => return Ok(head),
+                Answer::Interim(head) if head.status() == StatusCode::CONTINUE => {
+                    if expects && !seen.is_wanted() {
+                        // The client's codec does the same once the body is read.
+                        seen.want();
+                        inform.inform(head);
+                    }
+                }
+                Answer::Interim(mut head) => {
+                    fields::from_backend(head.headers_mut());
+                    inform.inform(head);
+                }
+            },
             () = &mut patience, if expects && !seen.is_wanted() => seen.want(),
             ended = ended(record) => return Err(Unsent::Ended(ended)),
             () = &mut due => {
@@ -83,6 +79,7 @@ pub(super) async fn send(
         }
     }
 }
+
 /// Returns when the request is to end at once.
 async fn ended(record: &RequestRecord) -> Ended {
     std::future::poll_fn(|cx| {

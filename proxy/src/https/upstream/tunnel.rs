@@ -15,16 +15,15 @@ use bytes::Bytes;
 use http::header::{CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode, Version};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use usher_backends::http::Switched;
 use usher_config::https::PathPolicy;
 
 /// A switched connection to a backend.
 pub(crate) struct Tunnel {
     record: RequestRecord,
-    backend: OnUpgrade,
+    backend: Option<Switched>,
     patience: Duration,
 }
 
@@ -87,9 +86,8 @@ pub(crate) fn switch(
     at: &ListenerContext,
     reached: UpstreamResponse,
 ) -> (Response<ResponseBody>, Box<Tunnel>) {
-    let UpstreamResponse { mut response, link, .. } = reached;
-    link.uncount();
-    let backend = hyper::upgrade::on(&mut response);
+    let UpstreamResponse { response, link, .. } = reached;
+    let backend = link.into_switched();
     record.answered(response.status());
     let (mut head, _) = response.into_parts();
     fields::from_backend(&mut head.headers);
@@ -117,15 +115,14 @@ pub(crate) fn as_connect(head: &mut Response<ResponseBody>) {
 impl Tunnel {
     /// Connects the client with the backend until either side ends.
     pub(crate) async fn run(mut self, client: impl AsyncRead + AsyncWrite + Unpin) {
-        let Ok(backend) = self.backend.await else {
+        let Some(backend) = self.backend.take() else {
             self.record.refused(Refusal::new(StatusCode::BAD_GATEWAY, "switch"));
             return;
         };
         let Some(session) = &self.record.session else { return };
         session.note_doing(Doing::Busy);
         let counted = &self.record.client.server.metrics.bytes;
-        let (ended, octets) =
-            relay::splice(session, client, TokioIo::new(backend), counted, self.patience).await;
+        let (ended, octets) = relay::splice(session, client, backend, counted, self.patience).await;
         self.record.from_client += octets.0;
         self.record.from_backend += octets.1;
         self.record.end(ended);

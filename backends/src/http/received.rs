@@ -1,0 +1,70 @@
+//! What a backend has sent and nobody has taken yet.
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, HeaderName};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+use std::collections::VecDeque;
+use usher_wire::http1::{Head, Sink};
+
+/// Heads, and the body of the last one.
+#[derive(Default)]
+pub(super) struct Received {
+    pub(super) heads: VecDeque<Head>,
+    pub(super) data: BytesMut,
+    pub(super) trailers: Option<HeaderMap>,
+}
+
+impl Received {
+    pub(super) fn is_empty(&self) -> bool {
+        self.heads.is_empty() && self.data.is_empty() && self.trailers.is_none()
+    }
+}
+
+impl Sink for Received {
+    const STEPWISE: bool = false;
+
+    fn head(&mut self, head: Head) {
+        self.heads.push_back(head);
+    }
+
+    fn data(&mut self, data: &[u8]) {
+        self.data.extend_from_slice(data);
+    }
+
+    fn framing(&mut self, _: &[u8]) {}
+
+    fn trailer(&mut self, line: &[u8]) {
+        let mut parts = line.splitn(2, |b| *b == b':');
+        let (name, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name), HeaderValue::from_bytes(value.trim_ascii()))
+        {
+            self.trailers.get_or_insert_default().append(name, value);
+        }
+    }
+}
+
+/// The response that begins with `head`, and whether another one may follow it on the connection. `None`: a field cannot
+/// be had as one.
+pub(super) fn response(mut head: Head) -> Option<(Response<()>, bool)> {
+    let bytes = Bytes::from(std::mem::take(&mut head.bytes));
+    let is_old = bytes.starts_with(b"HTTP/1.0");
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_bytes(bytes.get(9..12)?).ok()?;
+    *response.version_mut() = if is_old { Version::HTTP_10 } else { Version::HTTP_11 };
+    let fields = head.fields();
+    let headers = response.headers_mut();
+    headers.reserve(fields.len());
+    for (name, value) in fields {
+        let name = HeaderName::from_bytes(bytes.get(name)?).ok()?;
+        headers.append(name, HeaderValue::from_maybe_shared(bytes.slice(value)).ok()?);
+    }
+    let says = |what: &str| {
+        let values = headers.get_all(CONNECTION).iter();
+        values
+            .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+            .any(|option| option.trim_ascii().eq_ignore_ascii_case(what.as_bytes()))
+    };
+    let is_persistent = !says("close") && (!is_old || says("keep-alive"));
+    Some((response, is_persistent))
+}

@@ -13,4 +13,5 @@ mod tunnel;
 pub use crate::connect::Bound;
 pub use link::{Answer, Link, SendFault};
 pub use pool::Pool;
+pub use received::{Received, headers};
 pub use tunnel::Switched;

@@ -1,4 +1,4 @@
-//! What a backend has sent and nobody has taken yet.
+//! What a peer has sent by HTTP/1 and nobody has taken yet.
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, HeaderName};
@@ -8,20 +8,24 @@ use usher_wire::http1::{Head, Sink};
 
 /// Heads, and the body of the last one.
 #[derive(Default)]
-pub(super) struct Received {
-    pub(super) heads: VecDeque<Head>,
-    pub(super) data: BytesMut,
-    pub(super) trailers: Option<HeaderMap>,
+pub struct Received {
+    /// In the order of coming.
+    pub heads: VecDeque<Head>,
+    /// Of the body, without its framing.
+    pub data: BytesMut,
+    /// Those behind the body.
+    pub trailers: Option<HeaderMap>,
 }
 
 impl Received {
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
         self.heads.is_empty() && self.data.is_empty() && self.trailers.is_none()
     }
 }
 
 impl Sink for Received {
-    const STEPWISE: bool = false;
+    const STEPWISE: bool = true;
 
     fn head(&mut self, head: Head) {
         self.heads.push_back(head);
@@ -52,13 +56,8 @@ pub(super) fn response(mut head: Head) -> Option<(Response<()>, bool)> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_bytes(bytes.get(9..12)?).ok()?;
     *response.version_mut() = if is_old { Version::HTTP_10 } else { Version::HTTP_11 };
-    let fields = head.fields();
-    let headers = response.headers_mut();
-    headers.reserve(fields.len());
-    for (name, value) in fields {
-        let name = HeaderName::from_bytes(bytes.get(name)?).ok()?;
-        headers.append(name, HeaderValue::from_maybe_shared(bytes.slice(value)).ok()?);
-    }
+    *response.headers_mut() = headers(&bytes, &head)?;
+    let headers = response.headers();
     let says = |what: &str| {
         let values = headers.get_all(CONNECTION).iter();
         values
@@ -67,4 +66,15 @@ pub(super) fn response(mut head: Head) -> Option<(Response<()>, bool)> {
     };
     let is_persistent = !says("close") && (!is_old || says("keep-alive"));
     Some((response, is_persistent))
+}
+
+/// The fields of `head`, whose bytes are `bytes`. `None`: one of them cannot be had as a field.
+pub fn headers(bytes: &Bytes, head: &Head) -> Option<HeaderMap> {
+    let fields = head.fields();
+    let mut headers = HeaderMap::with_capacity(fields.len());
+    for (name, value) in fields {
+        let name = HeaderName::from_bytes(bytes.get(name)?).ok()?;
+        headers.append(name, HeaderValue::from_maybe_shared(bytes.slice(value)).ok()?);
+    }
+    Some(headers)
 }

@@ -154,6 +154,15 @@ impl RequestReader {
         }
     }
 
+    /// How many bytes of the body are to come, if that is known.
+    pub fn left(&self) -> Option<u64> {
+        match &self.state {
+            State::Head(_) | State::Switch => Some(0),
+            State::Sized(left) => Some(*left),
+            State::Chunked(_) | State::Tunnel => None,
+        }
+    }
+
     /// How many heads were found good.
     pub fn heads(&self) -> u64 {
         self.heads

@@ -2,10 +2,12 @@
 
 mod fault;
 mod flow;
+mod inflow;
 mod seen;
 mod source;
 
 pub(crate) use fault::BodyFault;
+pub(crate) use inflow::{Inflow, Wanted};
 pub(crate) use seen::Seen;
 pub(crate) use source::Source;
 
@@ -173,7 +175,7 @@ impl Body for RequestBody {
         let before: u64 = flow.before.iter().map(|data| data.len() as u64).sum();
         let rest = match &flow.source {
             Source::Nothing => Some(0),
-            Source::One(incoming) => incoming.size_hint().exact(),
+            Source::One(inflow) => inflow.exact(),
             Source::Two(_) => None,
         };
         match rest.zip(kept).filter(|_| flow.trailers.is_none()) {

@@ -1,12 +1,10 @@
 //! Where the bytes of a body come from.
 
-use super::BodyFault;
+use super::{BodyFault, Inflow};
 use crate::https::message::fields;
 use bytes::Bytes;
 use h2::RecvStream;
-use http_body::{Body, Frame};
-use hyper::body::Incoming;
-use std::pin::Pin;
+use http_body::Frame;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -18,7 +16,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// Where the bytes come from.
 pub(crate) enum Source {
     Nothing,
-    One(Incoming),
+    One(Inflow),
     Two(RecvStream),
 }
 
@@ -27,7 +25,7 @@ impl Source {
     pub(crate) fn has_ended(&self) -> bool {
         match self {
             Self::Nothing => true,
-            Self::One(incoming) => incoming.is_end_stream(),
+            Self::One(inflow) => inflow.has_ended(),
             Self::Two(stream) => stream.is_end_stream(),
         }
     }
@@ -39,7 +37,7 @@ impl Source {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         match self {
             Self::Nothing => Poll::Ready(None),
-            Self::One(incoming) => Pin::new(incoming).poll_frame(cx).map_err(|_| BodyFault::Broken),
+            Self::One(inflow) => inflow.poll_frame(cx),
             Self::Two(stream) => poll_stream(stream, cx),
         }
     }

@@ -19,7 +19,7 @@ pub(super) enum Coding {
 }
 
 /// Appends the head of a request with this body to `out`. Returns what is still to be sent.
-pub(super) fn encode_head<B: Body>(mut parts: Parts, body: B, out: &mut Vec<u8>) -> Option<(B, Coding)> {
+pub(super) fn encode_head<B: Body>(parts: &mut Parts, body: B, out: &mut Vec<u8>) -> Option<(B, Coding)> {
     let headers = &mut parts.headers;
     let is_empty = body.is_end_stream();
     let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());

@@ -5,6 +5,7 @@ use super::encode::{Coding, encode_head};
 use super::received::{Received, response};
 use crate::connect::{BackendStream, Cause};
 use bytes::{BufMut, Bytes, BytesMut};
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use std::cell::RefCell;
@@ -68,14 +69,15 @@ where
         }
     }
 
-    /// Begins a request. It goes out as soon as its response is asked for.
-    pub(super) fn begin(&mut self, request: Request<B>) {
+    /// Begins a request, whose head is returned. It goes out as soon as its response is asked for.
+    pub(super) fn begin(&mut self, request: Request<B>) -> Parts {
         let expected = if request.method() == Method::HEAD { Expected::HeadOnly } else { Expected::Any };
         self.reader.expect(expected);
         self.read = READ;
-        let (parts, body) = request.into_parts();
-        self.body = encode_head(parts, body, &mut self.out);
+        let (mut parts, body) = request.into_parts();
+        self.body = encode_head(&mut parts, body, &mut self.out);
         self.is_flushed = false;
+        parts
     }
 
     /// Whether it waits for a request, and the backend has not closed it.

@@ -2,6 +2,7 @@
 
 use crate::connect::{BackendStream, Cause, USERS};
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -70,14 +71,17 @@ where
         Ok(Self { sender, users: Arc::default(), sending: None, incoming: None })
     }
 
-    /// Begins a request.
-    pub(super) fn begin(&mut self, request: Box<Request<B>>) {
+    /// Begins a request, of whose head a copy is returned.
+    pub(super) fn begin(&mut self, request: Request<B>) -> Parts {
+        let (head, body) = request.into_parts();
+        let request = Request::from_parts(head.clone(), body);
         let mut sender = self.sender.clone();
         self.sending = Some(Box::pin(async move {
             // Where the connection has closed meanwhile, the request comes back.
             let _ = sender.ready().await;
-            sender.try_send_request(*request).await
+            sender.try_send_request(request).await
         }));
+        head
     }
 
     /// The head of its response.

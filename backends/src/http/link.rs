@@ -7,6 +7,7 @@ use crate::connect::{
     Bound, Cause, ConnectFault, Counted, Deadlines, HttpTarget, OnBehalf, Slot, Stage, open_http,
 };
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use std::error::Error;
@@ -116,10 +117,10 @@ where
         Ok(Self { kind, used: false, opened, counted })
     }
 
-    /// Begins `request`, which goes out as soon as its answer is asked for.
-    pub fn begin(&mut self, request: Box<Request<B>>) {
+    /// Begins `request`, which goes out as soon as its answer is asked for. Returns its head, for another attempt.
+    pub fn begin(&mut self, request: Request<B>) -> Parts {
         match &mut self.kind {
-            Kind::One(link) => link.begin(*request),
+            Kind::One(link) => link.begin(request),
             Kind::Two(link) => link.begin(request),
         }
     }

@@ -6,6 +6,9 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use std::collections::VecDeque;
 use usher_wire::http1::{Head, Sink};
 
+/// Room for what a proxy adds.
+const ADDED: usize = 12;
+
 /// Heads, and the body of the last one.
 #[derive(Default)]
 pub struct Received {
@@ -71,7 +74,7 @@ pub(super) fn response(mut head: Head) -> Option<(Response<()>, bool)> {
 /// The fields of `head`, whose bytes are `bytes`. `None`: one of them cannot be had as a field.
 pub fn headers(bytes: &Bytes, head: &Head) -> Option<HeaderMap> {
     let fields = head.fields();
-    let mut headers = HeaderMap::with_capacity(fields.len());
+    let mut headers = HeaderMap::with_capacity(fields.len() + ADDED);
     for (name, value) in fields {
         let name = HeaderName::from_bytes(bytes.get(name)?).ok()?;
         headers.append(name, HeaderValue::from_maybe_shared(bytes.slice(value)).ok()?);

@@ -42,10 +42,15 @@ pub(super) fn is_token_octet(b: u8) -> bool {
 }
 
 /// Where the names and the values of fields are within `head`, as it is read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Places(Vec<[u32; 4]>);
 
 impl Places {
+    /// With room for as many as most heads have.
+    pub(super) fn new() -> Self {
+        Self(Vec::with_capacity(16))
+    }
+
     pub(super) fn note(&mut self, head: &[u8], field: &Field<'_>) {
         // A head has a cap far below what fits.
         let at = |part: &[u8]| (part.as_ptr().addr() - head.as_ptr().addr()) as u32;

@@ -181,7 +181,7 @@ impl RequestReader {
 /// otherwise.
 fn judge(head: &mut Head, caps: &Caps, scheme: Scheme) -> Result<(State, Option<Vec<u8>>), Fault> {
     let (line, block) = split(&head.bytes);
-    let mut places = Places::default();
+    let mut places = Places::new();
     let (method, target, minor) = start_line(line, caps)?;
     let mut lengths = Lengths::default();
     let mut host = None;

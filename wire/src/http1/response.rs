@@ -137,7 +137,7 @@ impl ResponseReader {
 
     fn judge(&mut self, head: &mut Head) -> Result<State, Fault> {
         let (line, block) = split(&head.bytes);
-        let mut places = Places::default();
+        let mut places = Places::new();
         let status = status(line)?;
         let mut lengths = Lengths::default();
         for field in fields(block, Caps::RESPONSE.fields) {

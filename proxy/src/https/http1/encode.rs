@@ -10,7 +10,7 @@ use http_body::{Body, Frame};
 use std::io::Write;
 
 /// Room for a head as most are.
-const HEAD: usize = 1024;
+const HEAD: usize = 2048;
 
 /// How the end of a body is told.
 #[derive(Debug)]

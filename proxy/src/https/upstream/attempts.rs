@@ -1,7 +1,6 @@
 //! Tries to send a request until the head of a response has come: on another connection if one had been closed, and to
 //! another member if that is safe.
 
-use super::again::Again;
 use super::dress::{announce, dress};
 use super::lease::lease;
 use super::open::{Wanted, link};
@@ -15,7 +14,8 @@ use crate::https::message::refusal::Refusal;
 use crate::https::message::scheme;
 use crate::https::record::RequestRecord;
 use http::header::WWW_AUTHENTICATE;
-use http::{Method, Request, Response, StatusCode};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -63,7 +63,10 @@ struct Attempts<'a> {
     manner: Manner,
     /// The body, as far as it has been passed on.
     seen: Arc<Seen>,
-    again: Again,
+    /// Its head as it was last sent, for the next attempt.
+    head: Option<Parts>,
+    /// Fields that are rewritten for some backends, as they came.
+    places: Option<HeaderMap>,
     /// It is idempotent and has no body.
     is_safe: bool,
     /// When there must be a connection at the latest.
@@ -92,7 +95,8 @@ impl<'a> Attempts<'a> {
             destination,
             manner,
             seen: request.body().seen().clone(),
-            again: Again::of(request),
+            head: None,
+            places: rewrite::places(request.headers()),
             is_safe: may_be_repeated(request.method()) && request.body().is_empty(),
             until: Instant::now() + at.active.snapshot.limits.backend_connect,
             tried: Vec::new(),
@@ -137,7 +141,8 @@ impl<'a> Attempts<'a> {
         if link.version() == HttpVersion::Two {
             self.seen.keep(self.at.active.snapshot.limits.http_replay);
         }
-        match send(record, &mut link, request, &self.seen, &self.manner, inform).await {
+        self.head = Some(link.begin(*request));
+        match send(record, &mut link, &self.seen, &self.manner, inform).await {
             Ok(response) => {
                 if asks_for_connection_login(&response) {
                     client.logs_in_on_connections.store(true, Ordering::Relaxed);
@@ -148,6 +153,12 @@ impl<'a> Attempts<'a> {
             Err(Unsent::Ended(ended)) => Err(Unreached::Ended(ended)),
             Err(Unsent::Fault(fault)) => self.after(&client, id, &mut link, fault).map(Attempt::Again),
         }
+    }
+
+    /// The same request once more; `None` if its body cannot be had again.
+    fn again(&mut self) -> Option<Box<Request<RequestBody>>> {
+        let body = self.seen.again()?;
+        Some(Box::new(Request::from_parts(self.head.take()?, body)))
     }
 
     fn wanted(&self, client: &Client, target: &HttpTarget) -> Wanted {
@@ -185,9 +196,9 @@ impl<'a> Attempts<'a> {
         }
         let host = &self.manner.host;
         dress(request, version, host);
-        if self.again.names_places {
+        if let Some(places) = &self.places {
             // As it came, whatever was changed for a previous target.
-            rewrite::restore(request.headers_mut(), &self.again.headers);
+            rewrite::restore(request.headers_mut(), places);
             if !target.endpoint.tls && target.endpoint.rewrite {
                 rewrite::to_backend(request.headers_mut(), host);
             }
@@ -210,7 +221,7 @@ impl<'a> Attempts<'a> {
         // The connection was closed while idle, or is about to be: nothing is lost.
         let request = match unsent {
             Some(request) => Some(request),
-            None if is_refused => self.again.request(&self.seen).map(Box::new),
+            None if is_refused => self.again(),
             None => None,
         };
         let timed_out = matches!(fault.cause, Cause::TimedOut);
@@ -238,7 +249,7 @@ impl<'a> Attempts<'a> {
         server.health.note_session(&id, Service::Http, Err(&fault));
         // A backend that has not answered in time would not answer a repetition sooner.
         let may_repeat = self.is_safe && !timed_out && !self.repeated && server.web.retries.take();
-        let another = if may_repeat { self.again.request(&self.seen).map(Box::new) } else { None };
+        let another = if may_repeat { self.again() } else { None };
         let another = another.ok_or_else(|| refusal_for(&fault))?;
         server.metrics.http.retried();
         (self.younger, self.repeated) = (Some(Instant::now()), true);

@@ -1,6 +1,5 @@
 //! To a backend and back to the head of its response. Independent of the client's codec.
 
-mod again;
 mod attempts;
 mod dress;
 mod lease;

@@ -9,9 +9,15 @@ const OF_REQUESTS: [HeaderName; 2] = [HeaderName::from_static("destination"), He
 /// Fields in which a backend does.
 const OF_RESPONSES: [HeaderName; 2] = [LOCATION, CONTENT_LOCATION];
 
-/// Whether a request names a resource on the same server.
-pub(crate) fn names_places(headers: &HeaderMap) -> bool {
-    OF_REQUESTS.iter().any(|name| headers.contains_key(name))
+/// The fields in which a request names a resource on the same server; `None`: it names none.
+pub(crate) fn places(headers: &HeaderMap) -> Option<HeaderMap> {
+    let mut places = HeaderMap::new();
+    for name in OF_REQUESTS {
+        for value in headers.get_all(&name) {
+            places.append(name.clone(), value.clone());
+        }
+    }
+    (!places.is_empty()).then_some(places)
 }
 
 /// Replaces `https://host` with the URL that the backend uses for itself.

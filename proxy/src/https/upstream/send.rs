@@ -6,7 +6,7 @@ use crate::https::message::fields;
 use crate::https::message::interim::Inform;
 use crate::https::record::RequestRecord;
 use crate::session::{Cause as EndCause, Ended, Stage as EndStage, Urgency};
-use http::{Request, Response, StatusCode};
+use http::{Response, StatusCode};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -28,7 +28,6 @@ pub(super) enum Unsent {
 pub(super) async fn send(
     record: &RequestRecord,
     link: &mut Link<RequestBody>,
-    request: Box<Request<RequestBody>>,
     seen: &Seen,
     manner: &Manner,
     inform: &impl Inform,
@@ -38,7 +37,6 @@ pub(super) async fn send(
     if !expects || link.version() == HttpVersion::Two {
         seen.want();
     }
-    link.begin(request);
     let due = sleep(timeout);
     tokio::pin!(due);
     let patience = async {

@@ -20,6 +20,7 @@ mod top;
 mod user;
 
 use crate::load::{Config, ConfigError};
+use crate::log;
 use clap::{Args, Parser, Subcommand};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -128,6 +129,7 @@ pub fn main() -> ExitCode {
         Command::Completions(arguments) => generate::completions(&arguments),
         Command::Man(arguments) => generate::man(&arguments),
     };
+    log::flush();
     exit.into()
 }
 

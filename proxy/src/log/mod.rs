@@ -1,11 +1,13 @@
 //! Logging to standard error, as text or as JSON; one line per event, whatever a client sends.
 
+mod batch;
 mod refused;
 mod text;
 
 pub(crate) use refused::login_refused;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use usher_config::snapshot::LogFormat;
 
 /// The log target of events that are always recorded: who changed what.
@@ -19,10 +21,18 @@ pub(crate) fn init(format: LogFormat) {
         Ok(directive) => filter.add_directive(directive),
         Err(_) => filter,
     };
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let writer = match batch::start() {
+        Ok(()) => BoxMakeWriter::new(|| batch::Writer),
+        Err(_) => BoxMakeWriter::new(std::io::stderr),
+    };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
     match format {
         LogFormat::Text => lines.with_ansi(false).event_format(text::Line).init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }
+}
+
+/// Returns when everything that was logged before has been written.
+pub(crate) fn flush() {
+    batch::flush();
 }

@@ -21,17 +21,58 @@ const GATHER: usize = 64 * 1024;
 /// The connection.
 pub(crate) struct FrameLimiter {
     client: Arc<Client>,
-    stream: ClientStream,
+    wire: Wire,
     frames: Frames,
     begun: Instant,
     header: Duration,
-    /// Frames that go out together, in as few records and calls of the system as possible.
-    gathered: Vec<u8>,
     /// The rest of the last words to a client that floods.
     last_words: Option<Bytes>,
     /// When the current field block must be complete.
     block: Option<Pin<Box<Sleep>>>,
     closing: Lingering,
+}
+
+/// The connection itself, shared by the codec and by whoever sends what that has gathered.
+#[derive(Clone)]
+pub(crate) struct Wire(Arc<Mutex<Gathering>>);
+
+struct Gathering {
+    stream: ClientStream,
+    /// Frames that go out together, in as few records and calls of the system as possible.
+    gathered: Vec<u8>,
+}
+
+impl Wire {
+    pub(crate) fn new(stream: ClientStream) -> Self {
+        Self(Arc::new(Mutex::new(Gathering { stream, gathered: Vec::new() })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Gathering> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends what has been gathered.
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut wire = self.lock();
+        ready!(wire.poll_pass_on(cx))?;
+        Pin::new(&mut wire.stream).poll_flush(cx)
+    }
+}
+
+impl Gathering {
+    /// Hands what has been gathered to the stream.
+    fn poll_pass_on(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.gathered.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.gathered))?;
+            if written == self.gathered.len() {
+                // An idle connection keeps no room for them.
+                self.gathered = Vec::new();
+            } else {
+                self.gathered.drain(..written.max(1));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// The frames of a connection, as far as they are counted.
@@ -50,14 +91,13 @@ impl Frames {
 }
 
 impl FrameLimiter {
-    pub(crate) fn new(client: Arc<Client>, stream: ClientStream, frames: Frames, limits: &Limits) -> Self {
+    pub(crate) fn new(client: Arc<Client>, wire: Wire, frames: Frames, limits: &Limits) -> Self {
         Self {
             client,
-            stream,
+            wire,
             frames,
             begun: Instant::now(),
             header: limits.http_header,
-            gathered: Vec::new(),
             last_words: None,
             block: None,
             closing: Lingering::new(limits.farewell),
@@ -66,28 +106,15 @@ impl FrameLimiter {
 }
 
 impl FrameLimiter {
-    /// Passes on what was gathered.
-    fn poll_pass_on(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.gathered.is_empty() {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.gathered))?;
-            if written == self.gathered.len() {
-                // An idle connection keeps no room for them.
-                self.gathered = Vec::new();
-            } else {
-                self.gathered.drain(..written.max(1));
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
     /// Says why, waits until that has probably been received, and breaks the connection.
     fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_pass_on(cx))?;
+        let mut wire = self.wire.lock();
+        ready!(wire.poll_pass_on(cx))?;
         while let Some(words) = self.last_words.as_mut().filter(|words| !words.is_empty()) {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, words))?;
+            let written = ready!(Pin::new(&mut wire.stream).poll_write(cx, words))?;
             words.advance(written.max(1).min(words.len()));
         }
-        ready!(self.closing.poll(cx, &mut self.stream))?;
+        ready!(self.closing.poll(cx, &mut wire.stream))?;
         Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "too many frames")))
     }
 }
@@ -99,7 +126,13 @@ impl AsyncRead for FrameLimiter {
             return this.poll_leave(cx);
         }
         let before = buf.filled().len();
-        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let mut wire = this.wire.lock();
+        let read = Pin::new(&mut wire.stream).poll_read(cx, buf);
+        if read.is_pending() && !wire.gathered.is_empty() {
+            // Whoever waits for the client's word has said theirs.
+            let _ = wire.poll_pass_on(cx)?;
+        }
+        drop(wire);
         if let Poll::Ready(Ok(())) = read {
             let new = buf.filled().get(before..).unwrap_or_default();
             let mut frames = this.frames.lock();
@@ -130,25 +163,27 @@ impl AsyncWrite for FrameLimiter {
             // Nothing follows the last words.
             return Poll::Ready(Ok(buf.len()));
         }
-        if this.gathered.len() >= GATHER {
-            ready!(this.poll_pass_on(cx))?;
+        let mut wire = this.wire.lock();
+        if wire.gathered.len() >= GATHER {
+            ready!(wire.poll_pass_on(cx))?;
         }
-        let taken = buf.get(..buf.len().min(GATHER - this.gathered.len())).unwrap_or_default();
-        this.gathered.extend_from_slice(taken);
+        let taken = buf.get(..buf.len().min(GATHER - wire.gathered.len())).unwrap_or_default();
+        wire.gathered.extend_from_slice(taken);
+        drop(wire);
         let refused = this.frames.lock().sent(taken);
         (0..refused).for_each(|_| this.client.note_refused_by_codec());
         Poll::Ready(Ok(taken.len()))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        ready!(this.poll_pass_on(cx))?;
-        Pin::new(&mut this.stream).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The codec flushes after every larger frame; what it has gathered goes out when it has nothing to do.
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_pass_on(cx))?;
-        this.closing.poll(cx, &mut this.stream)
+        let mut wire = this.wire.lock();
+        ready!(wire.poll_pass_on(cx))?;
+        this.closing.poll(cx, &mut wire.stream)
     }
 }

@@ -5,7 +5,7 @@ pub(crate) mod idle;
 mod limiter;
 mod stream;
 
-use self::limiter::{FrameLimiter, Frames};
+use self::limiter::{FrameLimiter, Frames, Wire};
 use self::stream::StreamIo;
 use crate::https::client::Client;
 use crate::https::message::body::Source;
@@ -18,7 +18,7 @@ use crate::https::upstream::tunnel;
 use crate::session::{By, Cause, Ended, Stage};
 use crate::tls::ClientStream;
 use bytes::Bytes;
-use h2::server::SendResponse;
+use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::{Method, Request, Response};
 use http_body::Body;
@@ -39,7 +39,8 @@ const SEND: usize = 64 * 1024;
 pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
     let limits = Arc::new(client.listening().active.snapshot.limits.clone());
     let frames = Frames::default();
-    let counted = FrameLimiter::new(client.clone(), stream, frames.clone(), &limits);
+    let wire = Wire::new(stream);
+    let counted = FrameLimiter::new(client.clone(), wire.clone(), frames.clone(), &limits);
     let handshake = h2::server::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         // For all of its streams together: one whose backend reads nothing uses up its own window and nobody else's.
@@ -59,7 +60,7 @@ pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
     let idler = server.web.idlers.enter();
     loop {
         let accepted = tokio::select! {
-            accepted = connection.accept() => accepted,
+            accepted = next(&mut connection, &wire) => accepted,
             () = server.shutdown.stopped(), if !ending => {
                 connection.graceful_shutdown();
                 ending = true;
@@ -89,6 +90,22 @@ pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
             drop(guard);
         });
     }
+}
+
+/// The next request. What is to be sent goes out whenever there is nothing else to do.
+async fn next(
+    connection: &mut Connection<FrameLimiter, Bytes>,
+    wire: &Wire,
+) -> Option<Result<(Request<RecvStream>, SendResponse<Bytes>), h2::Error>> {
+    std::future::poll_fn(|cx| {
+        let accepted = connection.poll_accept(cx);
+        if accepted.is_pending() {
+            // Whoever reads sees it if the client is gone.
+            let _ = wire.poll_flush(cx);
+        }
+        accepted
+    })
+    .await
 }
 
 /// Records why a connection ended, unless it ended properly.

@@ -15,6 +15,11 @@ pub fn printable_lines(text: &str) -> Cow<'_, str> {
 
 /// `text` as one value in a line of values: quoted if it could be taken for more than one value, or for none.
 pub fn quoted(text: &str) -> Cow<'_, str> {
+    // Most values are, and a byte at a time is told sooner than a character.
+    let is_evident = |b: &u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\' | b'=');
+    if !text.is_empty() && text.as_bytes().iter().all(is_evident) {
+        return Cow::Borrowed(text);
+    }
     let is_plain = |c: char| !(c.is_whitespace() || matches!(c, '"' | '\\' | '=') || acts(c));
     if !text.is_empty() && text.chars().all(is_plain) {
         return Cow::Borrowed(text);
@@ -33,6 +38,9 @@ pub fn quoted(text: &str) -> Cow<'_, str> {
 }
 
 fn escape(text: &str, may_stay: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
+        return Cow::Borrowed(text);
+    }
     let stays = |c: char| !acts(c) || may_stay(c);
     if text.chars().all(stays) {
         return Cow::Borrowed(text);

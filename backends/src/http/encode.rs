@@ -18,8 +18,13 @@ pub(super) enum Coding {
     Chunked { announced: Vec<HeaderValue>, has_ended: bool },
 }
 
-/// Appends the head of a request with this body to `out`. Returns what is still to be sent.
-pub(super) fn encode_head<B: Body>(parts: &mut Parts, body: B, out: &mut Vec<u8>) -> Option<(B, Coding)> {
+/// Appends the head of a request with this body to `out`, and `fields` to its own. Returns what is still to be sent.
+pub(super) fn encode_head<B: Body>(
+    parts: &mut Parts,
+    fields: &[u8],
+    body: B,
+    out: &mut Vec<u8>,
+) -> Option<(B, Coding)> {
     let headers = &mut parts.headers;
     let is_empty = body.is_end_stream();
     let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
@@ -45,6 +50,7 @@ pub(super) fn encode_head<B: Body>(parts: &mut Parts, body: B, out: &mut Vec<u8>
         out.extend_from_slice(part.as_bytes());
     }
     encode_fields(parts.headers.iter(), out);
+    out.extend_from_slice(fields);
     out.extend_from_slice(b"\r\n");
     (!is_empty).then_some((body, coding))
 }

@@ -70,12 +70,12 @@ where
     }
 
     /// Begins a request, whose head is returned. It goes out as soon as its response is asked for.
-    pub(super) fn begin(&mut self, request: Request<B>) -> Parts {
+    pub(super) fn begin(&mut self, request: Request<B>, fields: &[u8]) -> Parts {
         let expected = if request.method() == Method::HEAD { Expected::HeadOnly } else { Expected::Any };
         self.reader.expect(expected);
         self.read = READ;
         let (mut parts, body) = request.into_parts();
-        self.body = encode_head(&mut parts, body, &mut self.out);
+        self.body = encode_head(&mut parts, fields, body, &mut self.out);
         self.is_flushed = false;
         parts
     }

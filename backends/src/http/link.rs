@@ -118,9 +118,10 @@ where
     }
 
     /// Begins `request`, which goes out as soon as its answer is asked for. Returns its head, for another attempt.
-    pub fn begin(&mut self, request: Request<B>) -> Parts {
+    /// `fields`, as HTTP/1 writes them, are added where that is spoken.
+    pub fn begin(&mut self, request: Request<B>, fields: &[u8]) -> Parts {
         match &mut self.kind {
-            Kind::One(link) => link.begin(request),
+            Kind::One(link) => link.begin(request, fields),
             Kind::Two(link) => link.begin(request),
         }
     }

@@ -173,7 +173,7 @@ impl Drop for RequestRecord {
             login_refused(self.client.ends.client, self.id, Code::AuthenticationFailed, self.by.name(), user);
         }
         tracing::info!(
-            client = %self.client.ends.client,
+            client = %self.client.shown,
             session = %self.id,
             protocol = "https",
             user,

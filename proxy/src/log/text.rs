@@ -1,7 +1,9 @@
 //! Lines for people and log watchers: a timestamp, a level, what happened, and values of one word each.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt::{self, Debug, Write};
+use std::time::UNIX_EPOCH;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::FmtContext;
@@ -19,16 +21,46 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        SystemTime.format_time(&mut out)?;
-        write!(out, " {:>5}", event.metadata().level().as_str())?;
-        let mut values = Values::default();
+        let mut values = Values { message: String::new(), others: String::with_capacity(ROOM) };
         event.record(&mut values);
-        writeln!(out, " {}{}", printable(&values.message), values.others)
+        let mut line = String::with_capacity(ROOM);
+        write_time(&mut line);
+        let level = event.metadata().level().as_str();
+        line.extend([if level.len() < 5 { "  " } else { " " }, level, " "]);
+        line.extend([&*printable(&values.message), &values.others, "\n"]);
+        out.write_str(&line)
     }
 }
 
+/// Room for a line as most are.
+const ROOM: usize = 512;
+
+thread_local! {
+    /// The second that was last written, and how.
+    static SECOND: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+}
+
+/// Writes the time as RFC 3339 has it, in microseconds; the part that lasts for a second is made once in it.
+fn write_time(line: &mut String) {
+    let now = || std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut time = now();
+    SECOND.with_borrow_mut(|(second, text)| {
+        while *second != time.as_secs() {
+            text.clear();
+            if SystemTime.format_time(&mut Writer::new(text)).is_err() {
+                return;
+            }
+            text.truncate(text.find('.').unwrap_or(text.len()));
+            // It may have begun between the two.
+            let before = std::mem::replace(&mut time, now());
+            *second = if before.as_secs() == time.as_secs() { time.as_secs() } else { u64::MAX };
+        }
+        line.push_str(text);
+    });
+    let _ = write!(line, ".{:06}Z", time.subsec_micros());
+}
+
 /// The values of an event.
-#[derive(Default)]
 struct Values {
     message: String,
     others: String,

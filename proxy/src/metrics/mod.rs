@@ -150,7 +150,8 @@ impl Metrics {
             Err(_) => 3,
         };
         let stale = !matches!(found, Ok(Found::Now(_)));
-        if self.stale.swap(stale, Ordering::Relaxed) != stale {
+        // Mostly it is as it was, and nobody else's processor has to hear of it.
+        if self.stale.load(Ordering::Relaxed) != stale && self.stale.swap(stale, Ordering::Relaxed) != stale {
             match stale {
                 true => tracing::error!("the directory cannot be read; last known answers are used"),
                 false => tracing::warn!("the directory can be read again"),

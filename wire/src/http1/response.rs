@@ -64,8 +64,15 @@ impl ResponseReader {
                         Taken::Part => {}
                         Taken::StartLine => drop(status(gathered.start_line())?),
                         Taken::Whole => {
-                            let mut head = Head::new(mended(gathered.finish()));
-                            self.state = self.judge(&mut head)?;
+                            let mut head = Head::new(gathered.finish());
+                            self.state = match self.judge(&mut head) {
+                                Err(Fault::Malformed("field-name" | "folded-field" | "field")) => {
+                                    // Mostly there is nothing to mend.
+                                    head = Head::new(mended(head.bytes));
+                                    self.judge(&mut head)?
+                                }
+                                judged => judged?,
+                            };
                             sink.head(head);
                         }
                     }

@@ -24,9 +24,6 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// The id of a request, in logs and for backends.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Most fields that usher itself adds to a request.
-const OWN_FIELDS: usize = 10;
-
 /// Fields of one connection, in addition to those that `Connection` names.
 const HOP_BY_HOP: [HeaderName; 7] = [
     CONNECTION,
@@ -111,6 +108,8 @@ fn remove_all(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
 
 /// Turns a request's fields into those of the request to a backend. `may_not_set` tells which fields this client is not
 /// trusted to set.
+/// Returns whether they say who the client is: what a trusted client says of others is added to. Of all others they say
+/// nothing yet, and [`tell_client`] does.
 pub(crate) fn to_backend(
     headers: &mut HeaderMap,
     (told, peer): (&ForwardingFields, IpAddr),
@@ -119,9 +118,7 @@ pub(crate) fn to_backend(
     asked: &RequestedHost,
     id: Id,
     may_not_set: impl Fn(&str) -> bool,
-) {
-    // For everything that is added below, at once.
-    headers.reserve(OWN_FIELDS);
+) -> bool {
     let wants_trailers = headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
     remove_hop_by_hop(headers);
     headers.remove(EXPECT);
@@ -129,15 +126,19 @@ pub(crate) fn to_backend(
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    remove_forged(headers, is_in(peer, &https.trusted), may_not_set);
+    let is_trusted = is_in(peer, &https.trusted);
+    remove_forged(headers, is_trusted, may_not_set);
     join_cookies(headers);
-    tell_client(headers, told, asked);
+    if is_trusted {
+        tell_client(headers, told, asked);
+    }
     if let Ok(id) = HeaderValue::from_bytes(&id.digits()) {
         headers.entry(X_REQUEST_ID).or_insert(id);
     }
     if https.via {
         add_via(headers, version, told);
     }
+    is_trusted
 }
 
 /// Removes from trailers what only usher or a trusted sender may say: some servers treat trailers as header fields.
@@ -182,7 +183,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Says who is asking, and for which name: as in RFC 7239, and in the older fields.
-fn tell_client(headers: &mut HeaderMap, told: &ForwardingFields, asked: &RequestedHost) {
+pub(crate) fn tell_client(headers: &mut HeaderMap, told: &ForwardingFields, asked: &RequestedHost) {
     add(headers, FORWARDED, asked.forwarded.clone());
     add(headers, X_FORWARDED_FOR, told.address.clone());
     let mut tell = |name, value: HeaderValue| {

@@ -1,7 +1,9 @@
 //! The host that a request asks for in `Host` or `:authority`. Most connections ask for only one, so the last one is
 //! kept with what was derived from it.
 
-use http::HeaderValue;
+use crate::https::message::fields;
+use crate::https::message::forwarding::ForwardingFields;
+use http::{HeaderMap, HeaderValue};
 use std::sync::{Arc, Mutex, PoisonError};
 use usher_wire::http::authority::Authority;
 
@@ -14,6 +16,8 @@ pub(crate) struct RequestedHost {
     pub(crate) name: String,
     /// The element of `Forwarded` (RFC 7239) that names it to a backend.
     pub(crate) forwarded: HeaderValue,
+    /// All fields by which a backend is told of the client, as HTTP/1 writes them.
+    pub(crate) fields: Vec<u8>,
 }
 
 /// The last one of a connection.
@@ -21,20 +25,27 @@ pub(crate) struct RequestedHost {
 pub(crate) struct LastRequestedHost(Mutex<Option<Arc<RequestedHost>>>);
 
 impl LastRequestedHost {
-    /// Parses `written`. `ends` says who is asking whom, as in `Forwarded`, and `proto` by which scheme. `None`: it is
-    /// not a valid authority.
-    pub(crate) fn read(&self, written: &[u8], ends: &str, proto: &str) -> Option<Arc<RequestedHost>> {
+    /// Parses `written`, as asked for by a client of whom this is `told`. `None`: it is not a valid authority.
+    pub(crate) fn read(&self, written: &[u8], told: &ForwardingFields) -> Option<Arc<RequestedHost>> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = last.as_ref().filter(|last| last.host.as_bytes() == written) {
             return Some(last.clone());
         }
         let authority = Authority::parse(written)?;
         let shown = std::str::from_utf8(written).ok()?;
-        let asked = Arc::new(RequestedHost {
+        let forwarded = [told.ends.as_str(), ";host=\"", shown, "\";proto=", told.proto].concat();
+        let mut asked = RequestedHost {
             host: HeaderValue::from_bytes(written).ok()?,
             name: authority.host.trim_end_matches('.').to_ascii_lowercase(),
-            forwarded: HeaderValue::try_from([ends, ";host=\"", shown, "\";proto=", proto].concat()).ok()?,
-        });
+            forwarded: HeaderValue::try_from(forwarded).ok()?,
+            fields: Vec::new(),
+        };
+        let mut headers = HeaderMap::new();
+        fields::tell_client(&mut headers, told, &asked);
+        for (name, value) in &headers {
+            asked.fields.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        let asked = Arc::new(asked);
         Some(last.insert(asked).clone())
     }
 }

@@ -46,7 +46,8 @@ impl Routed {
         let may_not_set = |name: &str| sets_identity(https, &client, name);
         let (version, id) = (parts.version, record.id);
         let (asked, teller) = (&opened.validated.asked, (&client.told, client.ends.client.ip()));
-        fields::to_backend(&mut parts.headers, teller, https, version, asked, id, may_not_set);
+        let is_told = fields::to_backend(&mut parts.headers, teller, https, version, asked, id, may_not_set);
+        let untold = (!is_told).then(|| asked.clone());
         if expects {
             parts.headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
         }
@@ -57,6 +58,7 @@ impl Routed {
         let (host, timeout) = (asked.host.clone(), opened.timeout);
         let manner = Manner {
             host: host.clone(),
+            untold,
             upgrades: upgrade.is_some(),
             expects,
             sends_trailers: opened.sends_trailers,

@@ -9,6 +9,7 @@ use super::{Destination, Manner, Outgoing, Unreached, UpstreamResponse, rewrite}
 use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::message::body::{RequestBody, Seen};
+use crate::https::message::fields;
 use crate::https::message::interim::Inform;
 use crate::https::message::refusal::Refusal;
 use crate::https::message::scheme;
@@ -131,7 +132,7 @@ impl<'a> Attempts<'a> {
                 return Ok(Attempt::Again(request));
             }
         };
-        self.prepare(&mut request, link.version(), &target).await?;
+        self.prepare(&client, &mut request, link.version(), &target).await?;
         if let Destination::Home(permit) = self.destination
             && client.server.router.is_moving(permit)
         {
@@ -141,7 +142,8 @@ impl<'a> Attempts<'a> {
         if link.version() == HttpVersion::Two {
             self.seen.keep(self.at.active.snapshot.limits.http_replay);
         }
-        self.head = Some(link.begin(*request));
+        let told = self.manner.untold.as_ref().map_or(&[][..], |asked| &asked.fields);
+        self.head = Some(link.begin(*request, told));
         match send(record, &mut link, &self.seen, &self.manner, inform).await {
             Ok(response) => {
                 if asks_for_connection_login(&response) {
@@ -186,13 +188,19 @@ impl<'a> Attempts<'a> {
 
     /// Adapts the request to `link` and `target`.
     async fn prepare(
-        &self,
+        &mut self,
+        client: &Client,
         request: &mut Request<RequestBody>,
         version: HttpVersion,
         target: &HttpTarget,
     ) -> Result<(), Refusal> {
         if self.manner.sends_trailers && version == HttpVersion::One {
             announce(request).await?;
+        }
+        if version == HttpVersion::Two
+            && let Some(asked) = self.manner.untold.take()
+        {
+            fields::tell_client(request.headers_mut(), &client.told, &asked);
         }
         let host = &self.manner.host;
         dress(request, version, host);

@@ -13,6 +13,7 @@ pub(crate) use attempts::forward;
 
 use crate::https::message::body::RequestBody;
 use crate::https::message::refusal::Refusal;
+use crate::https::message::requested_host::RequestedHost;
 use crate::session::Ended;
 use http::{HeaderValue, Request, Response};
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub(crate) struct Outgoing {
 
 /// How a request is to be sent.
 pub(crate) struct Manner {
+    /// Its fields do not say yet who the client is.
+    pub(crate) untold: Option<Arc<RequestedHost>>,
     /// The host that the client has asked for.
     pub(crate) host: HeaderValue,
     /// It asks to switch protocols, which only HTTP/1.1 can do.

@@ -7,7 +7,7 @@ use crate::https::message::named_by::NamedBy;
 use crate::https::message::pace::Patience;
 use crate::https::message::refusal::Refusal;
 use crate::id::Id;
-use crate::log::login_refused;
+use crate::log::{self, RequestLine, login_refused};
 use crate::session::{About, By, Cause, Doing, Ended, Entry, Stage};
 use http::{Method, StatusCode, Version};
 use std::sync::Arc;
@@ -172,24 +172,23 @@ impl Drop for RequestRecord {
         if self.is_refused_login() {
             login_refused(self.client.ends.client, self.id, Code::AuthenticationFailed, self.by.name(), user);
         }
-        tracing::info!(
-            client = %self.client.shown,
-            session = %self.id,
-            protocol = "https",
+        log::request(&RequestLine {
+            client: &self.client.shown,
+            session: self.id,
+            protocol: "https",
             user,
-            identity = self.by.name(),
+            identity: self.by.name(),
             host,
-            method = self.method.as_str(),
-            path = self.path,
-            version = ?self.version,
-            status = code,
+            method: self.method.as_str(),
+            path: &self.path,
+            version: self.version,
+            status: code,
             by,
             stage,
             cause,
-            bytes_from_client = from_client,
-            bytes_from_backend = self.from_backend,
-            seconds = took.as_secs_f64(),
-            "request"
-        );
+            bytes_from_client: from_client,
+            bytes_from_backend: self.from_backend,
+            seconds: took.as_secs_f64(),
+        });
     }
 }

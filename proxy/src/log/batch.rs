@@ -12,8 +12,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes that may wait to be written.
 const WAITING: usize = 1024 * 1024;
 
-static BATCH: Batch =
-    Batch { lines: Mutex::new(Lines { waiting: Vec::new(), is_writing: false }), changed: Condvar::new() };
+static BATCH: Batch = Batch {
+    lines: Mutex::new(Lines { waiting: Vec::new(), is_writing: false, is_served: false }),
+    changed: Condvar::new(),
+};
 
 struct Batch {
     lines: Mutex<Lines>,
@@ -24,6 +26,8 @@ struct Lines {
     waiting: Vec<u8>,
     /// Some have been taken, and are not written yet.
     is_writing: bool,
+    /// There is a thread for them.
+    is_served: bool,
 }
 
 impl Batch {
@@ -61,12 +65,7 @@ pub(super) struct Writer;
 
 impl Write for Writer {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut lines = BATCH.wait(BATCH.lock(), |lines| lines.waiting.len() > WAITING);
-        lines.waiting.extend_from_slice(line);
-        if lines.waiting.len() == line.len() {
-            // The first of a batch.
-            BATCH.changed.notify_all();
-        }
+        write(line);
         Ok(line.len())
     }
 
@@ -75,12 +74,24 @@ impl Write for Writer {
     }
 }
 
-/// Begins to write.
-///
-/// # Errors
-/// The system's, when it gives no thread.
-pub(super) fn start() -> io::Result<()> {
-    std::thread::Builder::new().name("log".to_owned()).spawn(|| BATCH.serve()).map(drop)
+/// Writes a line, or several.
+pub(super) fn write(line: &[u8]) {
+    let mut lines = BATCH.wait(BATCH.lock(), |lines| lines.is_served && lines.waiting.len() > WAITING);
+    if !lines.is_served {
+        let _ = io::stderr().write_all(line);
+        return;
+    }
+    lines.waiting.extend_from_slice(line);
+    if lines.waiting.len() == line.len() {
+        // The first of a batch.
+        BATCH.changed.notify_all();
+    }
+}
+
+/// Begins to write in batches, where the system gives a thread for it.
+pub(super) fn start() {
+    let started = std::thread::Builder::new().name("log".to_owned()).spawn(|| BATCH.serve());
+    BATCH.lock().is_served = started.is_ok();
 }
 
 /// Returns when everything that was said before has been written, or nobody takes it.

@@ -2,12 +2,13 @@
 
 mod batch;
 mod refused;
+mod request;
 mod text;
 
 pub(crate) use refused::login_refused;
+pub(crate) use request::{RequestLine, request};
 
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use usher_config::snapshot::LogFormat;
 
 /// The log target of events that are always recorded: who changed what.
@@ -21,11 +22,10 @@ pub(crate) fn init(format: LogFormat) {
         Ok(directive) => filter.add_directive(directive),
         Err(_) => filter,
     };
-    let writer = match batch::start() {
-        Ok(()) => BoxMakeWriter::new(|| batch::Writer),
-        Err(_) => BoxMakeWriter::new(std::io::stderr),
-    };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
+    batch::start();
+    let _ = request::FORMAT.set(format);
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| batch::Writer).with_target(false);
     match format {
         LogFormat::Text => lines.with_ansi(false).event_format(text::Line).init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),

@@ -23,13 +23,31 @@ where
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut values = Values { message: String::new(), others: String::with_capacity(ROOM) };
         event.record(&mut values);
-        let mut line = String::with_capacity(ROOM);
-        write_time(&mut line);
-        let level = event.metadata().level().as_str();
-        line.extend([if level.len() < 5 { "  " } else { " " }, level, " "]);
-        line.extend([&*printable(&values.message), &values.others, "\n"]);
+        let mut line = begin(event.metadata().level().as_str(), &printable(&values.message));
+        line.extend([&*values.others, "\n"]);
         out.write_str(&line)
     }
+}
+
+/// The beginning of a line: when, how grave, and what has happened.
+pub(super) fn begin(level: &str, message: &str) -> String {
+    let mut line = String::with_capacity(ROOM);
+    write_time(&mut line);
+    line.extend([if level.len() < 5 { "  " } else { " " }, level, " ", message]);
+    line
+}
+
+/// Appends a string, always quoted, whatever it contains, so that nobody who searches for one has to know.
+pub(super) fn push_quoted(out: &mut String, value: &str) {
+    match quoted(value) {
+        Cow::Borrowed(plain) => out.extend(["\"", plain, "\""]),
+        Cow::Owned(quoted) => out.push_str(&quoted),
+    }
+}
+
+/// Appends what is one word, and quotes it only where it is not.
+pub(super) fn push_word(out: &mut String, word: &str) {
+    out.push_str(&quoted(word));
 }
 
 /// Room for a line as most are.
@@ -41,7 +59,7 @@ thread_local! {
 }
 
 /// Writes the time as RFC 3339 has it, in microseconds; the part that lasts for a second is made once in it.
-fn write_time(line: &mut String) {
+pub(super) fn write_time(line: &mut String) {
     let now = || std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut time = now();
     SECOND.with_borrow_mut(|(second, text)| {
@@ -80,11 +98,9 @@ impl Values {
 impl Visit for Values {
     fn record_str(&mut self, field: &Field, value: &str) {
         let out = self.begin(field);
-        match quoted(value) {
-            _ if field.name() == "message" => out.push_str(value),
-            // Strings are always quoted, whatever they contain, so that nobody who searches for one has to know.
-            Cow::Borrowed(plain) => out.extend(["\"", plain, "\""]),
-            Cow::Owned(quoted) => out.push_str(&quoted),
+        match field.name() {
+            "message" => out.push_str(value),
+            _ => push_quoted(out, value),
         }
     }
 

@@ -1,0 +1,141 @@
+//! The line of a request. There are many in a second, so it is put together without the detours of other events; it is
+//! chosen by `RUST_LOG` and looks as they do.
+
+use super::{batch, text};
+use crate::id::Id;
+use http::Version;
+use serde::{Serialize, Serializer};
+use std::fmt::Write;
+use std::sync::OnceLock;
+use usher_config::snapshot::LogFormat;
+
+/// How lines look; nothing is logged before that is known.
+pub(super) static FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
+/// A request that is over.
+#[derive(Serialize)]
+pub(crate) struct RequestLine<'r> {
+    pub(crate) client: &'r str,
+    #[serde(serialize_with = "as_text")]
+    pub(crate) session: Id,
+    pub(crate) protocol: &'static str,
+    pub(crate) user: &'r str,
+    pub(crate) identity: &'static str,
+    pub(crate) host: &'r str,
+    pub(crate) method: &'r str,
+    pub(crate) path: &'r str,
+    #[serde(serialize_with = "as_debug")]
+    pub(crate) version: Version,
+    pub(crate) status: u16,
+    pub(crate) by: &'static str,
+    pub(crate) stage: &'static str,
+    pub(crate) cause: &'static str,
+    pub(crate) bytes_from_client: u64,
+    pub(crate) bytes_from_backend: u64,
+    pub(crate) seconds: f64,
+}
+
+/// What other events have in JSON beside their values.
+#[derive(Serialize)]
+struct Event<'r> {
+    timestamp: String,
+    level: &'static str,
+    message: &'static str,
+    #[serde(flatten)]
+    line: &'r RequestLine<'r>,
+}
+
+fn as_text<S: Serializer>(id: &Id, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(id)
+}
+
+fn as_debug<S: Serializer>(version: &Version, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{version:?}"))
+}
+
+/// Logs a request that is over.
+pub(crate) fn request(line: &RequestLine<'_>) {
+    if !tracing::enabled!(target: "usher::https::record", tracing::Level::INFO) {
+        return;
+    }
+    match FORMAT.get() {
+        None => {}
+        Some(LogFormat::Text) => batch::write(in_text(line).as_bytes()),
+        Some(LogFormat::Json) => {
+            let mut timestamp = String::new();
+            text::write_time(&mut timestamp);
+            let event = Event { timestamp, level: "INFO", message: "request", line };
+            if let Ok(mut json) = serde_json::to_vec(&event) {
+                json.push(b'\n');
+                batch::write(&json);
+            }
+        }
+    }
+}
+
+fn in_text(line: &RequestLine<'_>) -> String {
+    let mut out = text::begin("INFO", "request");
+    let session = line.session.digits();
+    let words = [("client", line.client), ("session", std::str::from_utf8(&session).unwrap_or_default())];
+    for (name, word) in words {
+        out.extend([" ", name, "="]);
+        text::push_word(&mut out, word);
+    }
+    for (name, value) in [
+        ("protocol", line.protocol),
+        ("user", line.user),
+        ("identity", line.identity),
+        ("host", line.host),
+        ("method", line.method),
+        ("path", line.path),
+    ] {
+        out.extend([" ", name, "="]);
+        text::push_quoted(&mut out, value);
+    }
+    let _ = write!(out, " version={:?} status={}", line.version, line.status);
+    for (name, value) in [("by", line.by), ("stage", line.stage), ("cause", line.cause)] {
+        out.extend([" ", name, "="]);
+        text::push_quoted(&mut out, value);
+    }
+    let _ = writeln!(
+        out,
+        " bytes_from_client={} bytes_from_backend={} seconds={}",
+        line.bytes_from_client, line.bytes_from_backend, line.seconds
+    );
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_line_whatever_is_asked_for() {
+        let line = RequestLine {
+            client: "[2001:db8::1]:5",
+            session: "00000000000000ff".parse().unwrap(),
+            protocol: "https",
+            user: "an\"na",
+            identity: "basic",
+            host: "",
+            method: "GET",
+            path: "/a\n b",
+            version: Version::HTTP_11,
+            status: 200,
+            by: "backend",
+            stage: "relay",
+            cause: "complete",
+            bytes_from_client: 0,
+            bytes_from_backend: 10,
+            seconds: 0.25,
+        };
+        let shown = in_text(&line);
+        let (_, shown) = shown.split_once("Z  INFO ").unwrap();
+        assert_eq!(
+            shown,
+            "request client=[2001:db8::1]:5 session=00000000000000ff protocol=\"https\" user=\"an\\\"na\" \
+             identity=\"basic\" host=\"\" method=\"GET\" path=\"/a\\n b\" version=HTTP/1.1 status=200 by=\"backend\" \
+             stage=\"relay\" cause=\"complete\" bytes_from_client=0 bytes_from_backend=10 seconds=0.25\n"
+        );
+    }
+}

@@ -75,33 +75,31 @@ pub(crate) fn request(line: &RequestLine<'_>) {
 
 fn in_text(line: &RequestLine<'_>) -> String {
     let mut out = text::begin("INFO", "request");
-    let session = line.session.digits();
-    let words = [("client", line.client), ("session", std::str::from_utf8(&session).unwrap_or_default())];
-    for (name, word) in words {
-        out.extend([" ", name, "="]);
-        text::push_word(&mut out, word);
-    }
-    for (name, value) in [
-        ("protocol", line.protocol),
-        ("user", line.user),
-        ("identity", line.identity),
-        ("host", line.host),
-        ("method", line.method),
-        ("path", line.path),
-    ] {
-        out.extend([" ", name, "="]);
+    out.push_str(" client=");
+    text::push_word(&mut out, line.client);
+    out.push_str(" session=");
+    out.push_str(std::str::from_utf8(&line.session.digits()).unwrap_or_default());
+    let mut quoted = |name, value| {
+        out.push_str(name);
         text::push_quoted(&mut out, value);
-    }
+    };
+    quoted(" protocol=", line.protocol);
+    quoted(" user=", line.user);
+    quoted(" identity=", line.identity);
+    quoted(" host=", line.host);
+    quoted(" method=", line.method);
+    quoted(" path=", line.path);
     let _ = write!(out, " version={:?} status={}", line.version, line.status);
-    for (name, value) in [("by", line.by), ("stage", line.stage), ("cause", line.cause)] {
-        out.extend([" ", name, "="]);
+    let mut quoted = |name, value| {
+        out.push_str(name);
         text::push_quoted(&mut out, value);
-    }
-    let _ = writeln!(
-        out,
-        " bytes_from_client={} bytes_from_backend={} seconds={}",
-        line.bytes_from_client, line.bytes_from_backend, line.seconds
-    );
+    };
+    quoted(" by=", line.by);
+    quoted(" stage=", line.stage);
+    quoted(" cause=", line.cause);
+    let (from_client, from_backend) = (line.bytes_from_client, line.bytes_from_backend);
+    let _ = write!(out, " bytes_from_client={from_client} bytes_from_backend={from_backend}");
+    let _ = writeln!(out, " seconds={}", line.seconds);
     out
 }
 

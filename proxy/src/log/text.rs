@@ -40,7 +40,11 @@ pub(super) fn begin(level: &str, message: &str) -> String {
 /// Appends a string, always quoted, whatever it contains, so that nobody who searches for one has to know.
 pub(super) fn push_quoted(out: &mut String, value: &str) {
     match quoted(value) {
-        Cow::Borrowed(plain) => out.extend(["\"", plain, "\""]),
+        Cow::Borrowed(plain) => {
+            out.push('"');
+            out.push_str(plain);
+            out.push('"');
+        }
         Cow::Owned(quoted) => out.push_str(&quoted),
     }
 }

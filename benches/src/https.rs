@@ -1,5 +1,5 @@
-//! CPU time of a small request over HTTPS, side by side with nginx and HAProxy: the same certificate, the same
-//! backend, the same load, in turn.
+//! CPU time of requests over HTTPS, side by side with nginx and HAProxy: the same certificate, the same backend, the same
+//! load, in turn. And of the same requests with a log and without, looked up and not.
 
 use crate::Outcome;
 use crate::peers::{Peer, cpu};
@@ -7,92 +7,298 @@ use crate::table::{Row, Table};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::process::Command;
-use usher_tests::certificate::Certificate;
-use usher_tests::usher::Setup;
+use tempfile::TempDir;
+use usher_tests::usher::{HTTPS, Setup, Usher};
 
-/// Rounds, in each of which every proxy has its turn.
-const ROUNDS: usize = 11;
 /// `user@example.com:secret`.
 const LOGIN: &str = "authorization: Basic dXNlckBleGFtcGxlLmNvbTpzZWNyZXQ=";
+const NOBODY: &str = "x-nothing: Basic dXNlckBleGFtcGxlLmNvbTpzZWNyZXQ=";
+const ALL: usize = 5;
 
-/// What is asked: its name, requests, and h2load's words.
-const WORK: [(&str, u32, &[&str]); 3] = [
-    ("small request, keep-alive h1", 40_000, &["--h1", "-c20", "-m1"]),
-    ("small request, h2", 40_000, &["-c20", "-m10"]),
-    ("with a new connection each", 3000, &["--h1"]),
+/// A kind of work.
+struct Work {
+    name: &'static str,
+    requests: u32,
+    /// h2load's words.
+    words: &'static [&'static str],
+    path: &'static str,
+    /// Rounds, in each of which every proxy has its turn.
+    rounds: usize,
+    /// Must and aim, against nginx and against HAProxy.
+    nginx: (f64, f64),
+    haproxy: Option<(f64, f64)>,
+    /// Measured with a log and without, looked up and not.
+    with_itself: bool,
+}
+
+const SMALL: [Work; 4] = [
+    Work {
+        name: "1 KiB, HTTP/1.1, 20 connections",
+        requests: 40_000,
+        words: &["--h1", "-c20", "-m1"],
+        path: "/1k",
+        rounds: 11,
+        nginx: (1.15, 0.95),
+        haproxy: None,
+        with_itself: true,
+    },
+    Work {
+        name: "1 KiB, HTTP/2, 20 connections of 10 streams",
+        requests: 40_000,
+        words: &["-c20", "-m10"],
+        path: "/1k",
+        rounds: 11,
+        nginx: (1.50, 1.10),
+        haproxy: Some((1.60, 1.20)),
+        with_itself: true,
+    },
+    Work {
+        name: "1 KiB, HTTP/1.1, 1,000 connections",
+        requests: 20_000,
+        words: &["--h1", "-c1000", "-m1"],
+        path: "/1k",
+        rounds: 5,
+        nginx: (1.20, 1.00),
+        haproxy: None,
+        with_itself: false,
+    },
+    Work {
+        name: "1 KiB, HTTP/2, 1,000 connections",
+        requests: 20_000,
+        words: &["-c1000", "-m1"],
+        path: "/1k",
+        rounds: 5,
+        nginx: (1.60, 1.20),
+        haproxy: None,
+        with_itself: false,
+    },
 ];
 
-/// The limits of each kind of work.
-fn limited(row: Row, at: usize) -> Row {
-    match at {
-        0 => row.against("nginx", 1.40, 1.00),
-        1 => row.against("nginx", 1.50, 1.00).against("HAProxy", 2.00, 1.20),
-        _ => row.against("nginx", 0.80, 0.60),
-    }
+const LARGE: [Work; 5] = [
+    Work {
+        name: "100 KiB, HTTP/1.1",
+        requests: 6000,
+        words: &["--h1", "-c20", "-m1"],
+        path: "/100k",
+        rounds: 7,
+        nginx: (1.05, 0.90),
+        haproxy: None,
+        with_itself: false,
+    },
+    Work {
+        name: "100 KiB, HTTP/2",
+        requests: 6000,
+        words: &["-c20", "-m10"],
+        path: "/100k",
+        rounds: 7,
+        nginx: (1.05, 0.90),
+        haproxy: None,
+        with_itself: false,
+    },
+    Work {
+        name: "10 MiB, HTTP/1.1",
+        requests: 60,
+        words: &["--h1", "-c4", "-m1"],
+        path: "/10m",
+        rounds: 7,
+        nginx: (0.70, 0.60),
+        haproxy: None,
+        with_itself: false,
+    },
+    Work {
+        name: "10 MiB, HTTP/2",
+        requests: 60,
+        words: &["-c4", "-m1"],
+        path: "/10m",
+        rounds: 7,
+        nginx: (0.70, 0.60),
+        haproxy: None,
+        with_itself: false,
+    },
+    Work {
+        name: "1 KiB, a new connection each",
+        requests: 3000,
+        words: &["--h1"],
+        path: "/1k",
+        rounds: 7,
+        nginx: (0.62, 0.55),
+        haproxy: None,
+        with_itself: false,
+    },
+];
+
+/// Everything that runs, and who is asked: usher, its peers, usher with a log, and usher that sends to an array.
+struct Contest {
+    _backend: Peer,
+    _peers: [Peer; 2],
+    _ushers: [Usher; 3],
+    _files: TempDir,
+    proxies: [(&'static str, SocketAddr, u32); ALL],
 }
 
 pub(crate) fn measure(table: &mut Table) -> Outcome {
-    let setup = Setup::new().https("").environment("RUST_LOG", "info,usher::https=error");
-    let (backend, nginx, haproxy) = (setup.at(18080), setup.at(18443), setup.at(18444));
-    let certificate = Certificate::for_names(&["mail.test"]);
-    let stub = "http { access_log off; keepalive_requests 100000000; server { listen ADDRESS; \
-                location / { return 200 'hello, this is a small answer of one hundred octets, so that it is \
-                like those that are often asked for.'; } } }";
-    let _stub = Peer::nginx(&certificate, &stub.replace("ADDRESS", &backend.to_string()), backend)?;
-    let proxy = "http { access_log off; keepalive_requests 100000000; upstream b { server BACKEND; keepalive 64; \
-                 keepalive_requests 100000000; } server { listen ADDRESS ssl http2; ssl_certificate CHAIN; \
-                 ssl_certificate_key KEY; ssl_ecdh_curve X25519; location / { proxy_pass http://b; \
-                 proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_set_header Host $host; \
-                 proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; } } }";
-    let proxy = proxy.replace("ADDRESS", &nginx.to_string()).replace("BACKEND", &backend.to_string());
-    let nginx_peer = Peer::nginx(&certificate, &proxy, nginx)?;
-    let content = format!(
-        " mode http\n option http-keep-alive\n option forwardfor\nfrontend f\n \
-         bind {haproxy} ssl crt PEM alpn h2,http/1.1\n default_backend b\nbackend b\n http-reuse always\n server s {backend}"
-    );
-    let haproxy_peer = Peer::haproxy(&certificate, &content, haproxy)?;
-    let own = setup.at(usher_tests::usher::HTTPS);
-    let mut setup = setup;
-    setup.certificate = certificate;
-    let usher = setup
-        .web_host("w.test", backend, "tls = \"none\"", "")
-        .section("[https]\n")
-        .users(&[("user@example.com", "w.test")])
-        .start();
-    let proxies = [
-        ("usher", own, usher.pid()),
-        ("nginx", nginx, nginx_peer.pid()),
-        ("HAProxy", haproxy, haproxy_peer.pid()),
-    ];
-    for (at, (what, requests, words)) in WORK.into_iter().enumerate() {
-        let mut row = limited(Row::new(format!("HTTPS {what}: CPU"), "µs"), at);
-        for round in 0..=ROUNDS {
-            for (name, address, pid) in proxies {
-                let before = cpu(pid);
-                load(address, requests, words)?;
-                // The first round fills pools and caches.
-                if round > 0 {
-                    row.add(name, (cpu(pid) - before) / f64::from(requests) * 1e6);
-                }
-            }
-        }
-        table.add(row);
+    let contest = Contest::start()?;
+    for work in SMALL.iter().chain(&LARGE) {
+        contest.measure(work, table)?;
+    }
+    for (name, words) in [("HTTP/1.1", &["--h1", "-m1"][..]), ("HTTP/2", &["-m10"])] {
+        contest.latency(name, words, table)?;
     }
     Ok(())
 }
 
-fn load(address: SocketAddr, requests: u32, words: &[&str]) -> Result<(), Box<dyn Error>> {
-    let new_each = !words.contains(&"-m1") && !words.contains(&"-m10");
-    let clients = format!("-c{requests}");
-    let mut command = Command::new("h2load");
-    command
-        .args(["-t1", &format!("-n{requests}"), &format!("--connect-to={address}"), "-H", LOGIN])
-        .args(words);
-    if new_each {
-        // As many clients as requests, a few of them at a time.
-        command.args([&clients, "-r1500", "-m1"]);
+impl Contest {
+    fn start() -> Result<Self, Box<dyn Error>> {
+        let quiet = Setup::new().https("").environment("RUST_LOG", "info,usher::https=error");
+        let (backend, nginx, haproxy) = (quiet.at(18080), quiet.at(18443), quiet.at(18444));
+        let certificate = quiet.certificate.clone();
+        let files = tempfile::tempdir()?;
+        for (name, size) in [("1k", 1 << 10), ("100k", 100 << 10), ("10m", 10 << 20)] {
+            std::fs::write(files.path().join(name), vec![b'x'; size])?;
+        }
+        let root = files.path().display();
+        let stub = format!(
+            "http {{ access_log off; sendfile on; open_file_cache max=10; keepalive_requests 100000000; \
+             server {{ listen {backend} backlog=4096; root {root}; }} }}"
+        );
+        let stub = Peer::nginx(&certificate, &stub, backend)?;
+        let proxy = format!(
+            "http {{ access_log off; keepalive_requests 100000000; \
+             upstream b {{ server {backend}; keepalive 2048; keepalive_requests 100000000; }} \
+             server {{ listen {nginx} ssl http2 backlog=4096; ssl_certificate CHAIN; ssl_certificate_key KEY; \
+             ssl_ecdh_curve X25519; location / {{ proxy_pass http://b; proxy_http_version 1.1; \
+             proxy_set_header Connection \"\"; proxy_set_header Host $host; \
+             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }} }}"
+        );
+        let nginx_peer = Peer::nginx(&certificate, &proxy, nginx)?;
+        let content = format!(
+            " mode http\n option http-keep-alive\n option forwardfor\nfrontend f\n \
+             bind {haproxy} ssl crt PEM alpn h2,http/1.1\n default_backend b\nbackend b\n http-reuse always\n \
+             server s {backend}"
+        );
+        let haproxy_peer = Peer::haproxy(&certificate, &content, haproxy)?;
+        let homes = |setup: Setup| {
+            let setup = setup.web_host("w.test", backend, "tls = \"none\"", "").section("[https]\n");
+            let address = setup.at(HTTPS);
+            (address, setup.users(&[("user@example.com", "w.test")]).start())
+        };
+        let logging = Setup::new().https("").environment("RUST_LOG", "info");
+        let members = format!(
+            "[https]\narray = \"a\"\n[[array]]\nname = \"a\"\nmembers = [{{ name = \"m.test\", \
+             http = {{ address = \"{backend}\", tls = \"none\" }} }}]\n"
+        );
+        let spread =
+            Setup::new().https("").environment("RUST_LOG", "info,usher::https=error").section(&members);
+        let array = (spread.at(HTTPS), spread.start());
+        let (quiet, logging) = (homes(quiet), homes(logging));
+        let proxies = [
+            ("usher", quiet.0, quiet.1.pid()),
+            ("nginx", nginx, nginx_peer.pid()),
+            ("HAProxy", haproxy, haproxy_peer.pid()),
+            ("with a log", logging.0, logging.1.pid()),
+            ("to an array", array.0, array.1.pid()),
+        ];
+        let (peers, ushers) = ([nginx_peer, haproxy_peer], [quiet.1, logging.1, array.1]);
+        Ok(Self { _backend: stub, _peers: peers, _ushers: ushers, _files: files, proxies })
     }
-    let output = command.arg("https://mail.test/").output()?;
+
+    fn measure(&self, work: &Work, table: &mut Table) -> Outcome {
+        let (must, aim) = work.nginx;
+        let mut row =
+            Row::new(format!("HTTPS request of {}: CPU", work.name), "µs").against("nginx", must, aim);
+        if let Some((must, aim)) = work.haproxy {
+            row = row.against("HAProxy", must, aim);
+        }
+        let mut log = Row::new(format!("{}, with a request log: CPU", work.name), "µs");
+        log = log.against("without", 1.08, 1.04);
+        let mut lookup = Row::new(format!("{}, with a user who is looked up: CPU", work.name), "µs");
+        lookup = lookup.against("to an array", 1.06, 1.03);
+        let measured = if work.with_itself { ALL } else { 3 };
+        for round in 0..=work.rounds {
+            let mut figures = Vec::new();
+            for (name, address, pid) in self.proxies.into_iter().take(measured) {
+                let before = cpu(pid);
+                load(address, work, if name == "to an array" { NOBODY } else { LOGIN })?;
+                figures.push((name, (cpu(pid) - before) / f64::from(work.requests) * 1e6));
+            }
+            // The first round fills pools and caches.
+            if round == 0 {
+                continue;
+            }
+            let [usher, nginx, haproxy, rest @ ..] = figures.as_slice() else { continue };
+            for (name, figure) in [usher, nginx, haproxy] {
+                row.add(name, *figure);
+            }
+            if let [logging, array] = rest {
+                log.add("with", logging.1);
+                log.add("without", usher.1);
+                lookup.add("looked up", usher.1);
+                lookup.add("to an array", array.1);
+            }
+        }
+        table.add(row);
+        if work.with_itself {
+            table.add(log);
+            table.add(lookup);
+        }
+        Ok(())
+    }
+
+    /// How long requests take at half the rate that nginx can bear.
+    fn latency(&self, name: &str, words: &[&str], table: &mut Table) -> Outcome {
+        const CLIENTS: u32 = 20;
+        const SECONDS: u32 = 4;
+        let mut row =
+            Row::new(format!("HTTPS request of 1 KiB, {name}, at half of nginx's saturation: p99"), "ms")
+                .against("nginx", 1.2, 0.8);
+        let clients = format!("-c{CLIENTS}");
+        let all: Vec<&str> = words.iter().copied().chain([clients.as_str()]).collect();
+        let saturating = Work { words: &[], requests: 40_000, path: "/1k", ..SMALL[0] };
+        let begun = std::time::Instant::now();
+        let nginx = self.proxies[1].1;
+        asked(nginx, &saturating, &all, LOGIN)?;
+        let rate = f64::from(saturating.requests) / begun.elapsed().as_secs_f64() / 2.0;
+        let each = format!("--rps={:.0}", rate / f64::from(CLIENTS));
+        let log = self._files.path().join("times");
+        let file = format!("--log-file={}", log.display());
+        let all: Vec<&str> = all.into_iter().chain([each.as_str(), file.as_str()]).collect();
+        let paced = Work { requests: (rate * f64::from(SECONDS)) as u32, ..saturating };
+        for round in 0..=5 {
+            for (who, address, _) in self.proxies.into_iter().take(3) {
+                let _ = std::fs::remove_file(&log);
+                asked(address, &paced, &all, LOGIN)?;
+                let lines = std::fs::read_to_string(&log)?;
+                let mut times: Vec<u64> =
+                    lines.lines().filter_map(|line| line.split('\t').nth(2)?.parse().ok()).collect();
+                times.sort_unstable();
+                let p99 = times.get(times.len() * 99 / 100).copied().unwrap_or_default();
+                if round > 0 {
+                    row.add(who, p99 as f64 / 1e3);
+                }
+            }
+        }
+        table.add(row);
+        Ok(())
+    }
+}
+
+fn load(address: SocketAddr, work: &Work, field: &str) -> Outcome {
+    if work.words.iter().any(|word| word.starts_with("-c")) {
+        return asked(address, work, work.words, field);
+    }
+    // As many clients as requests, a few of them at a time.
+    let clients = format!("-c{}", work.requests);
+    let words: Vec<&str> = work.words.iter().copied().chain([clients.as_str(), "-r1500", "-m1"]).collect();
+    asked(address, work, &words, field)
+}
+
+fn asked(address: SocketAddr, work: &Work, words: &[&str], field: &str) -> Outcome {
+    let requests = work.requests;
+    let output = Command::new("h2load")
+        .args(["-t1", &format!("-n{requests}"), &format!("--connect-to={address}"), "-H", field])
+        .args(words)
+        .arg(format!("https://mail.test{}", work.path))
+        .output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     let whole = format!("status codes: {requests} 2xx");
     if said.contains(&whole) { Ok(()) } else { Err(format!("h2load: {said}").into()) }

@@ -6,6 +6,7 @@ mod drive;
 
 use drive::{Conversation, converse, relay};
 use std::time::Duration;
+use usher_backends::http::Received;
 use usher_wire::http1::{Caps, Expected, RequestReader, ResponseReader, Scheme};
 use usher_wire::http2::FrameMeter;
 use usher_wire::imap::id::ClientId;
@@ -152,7 +153,48 @@ pub fn http_request(data: &[u8]) {
         let parsed = request.parse(&whole.1).expect("a good head is one for others as well");
         assert!(parsed.is_complete());
         assert!(request.path.is_some_and(|path| !path.contains('#') && path.parse::<http::Uri>().is_ok()));
+        let fields = request.headers.iter().map(|field| (field.name, field.value));
+        assert_same_fields(fields, &whole.1, data);
     }
+    // Whoever takes heads and bodies apart, step by step, gets the same ones and the same fault.
+    let taken_apart = |piece: usize| {
+        let (mut reader, mut received) =
+            (RequestReader::new(Caps::REQUEST, Scheme::Https), Received::default());
+        for part in data.chunks(piece) {
+            let mut rest = part;
+            while !rest.is_empty() {
+                match reader.read(rest, &mut received) {
+                    Ok(0) => return (None, received),
+                    Ok(taken) => rest = rest.get(taken..).unwrap_or_default(),
+                    Err(fault) => return (Some(fault), received),
+                }
+            }
+        }
+        (None, received)
+    };
+    let (at_once, in_pieces) = (taken_apart(usize::MAX), taken_apart(usize::from(step % 16) + 1));
+    assert_eq!((at_once.0, at_once.1.heads.len()), (in_pieces.0, in_pieces.1.heads.len()));
+    assert_eq!((at_once.0, at_once.1.heads.len() as u64), (whole.0, whole.2));
+    assert!(at_once.0.is_some() || at_once.1.data == in_pieces.1.data);
+}
+
+/// The first head is taken apart as another codec does it.
+fn assert_same_fields<'f>(fields: impl Iterator<Item = (&'f str, &'f [u8])>, head: &[u8], data: &[u8]) {
+    let (mut reader, mut received) = (RequestReader::new(Caps::REQUEST, Scheme::Https), Received::default());
+    if !head.starts_with(b"HTTP/") {
+        let _ = reader.read(data, &mut received);
+    } else {
+        let mut reader = ResponseReader::default();
+        reader.expect(Expected::Any);
+        let _ = reader.read(data, &mut received);
+    }
+    let Some(head) = received.heads.pop_front() else { return };
+    let shown = |name: &[u8], value: &[u8]| (name.to_vec(), value.trim_ascii().to_vec());
+    let ours = head.fields().map(|(name, value)| shown(&head.bytes[name], &head.bytes[value]));
+    let theirs = fields.map(|(name, value)| shown(name.as_bytes(), value));
+    assert!(ours.eq(theirs));
+    let bytes = bytes::Bytes::from(head.bytes.clone());
+    assert!(usher_backends::http::headers(&bytes, &head).is_some());
 }
 
 /// Responses: however they are split they mean the same.
@@ -174,7 +216,20 @@ pub fn http_response(data: &[u8]) {
         let mut fields = [httparse::EMPTY_HEADER; Caps::RESPONSE.fields + 1];
         let mut response = httparse::Response::new(&mut fields);
         assert!(response.parse(&whole.1).expect("a good head is one for others as well").is_complete());
+        let fields = response.headers.iter().map(|field| (field.name, field.value));
+        assert_same_fields(fields, &whole.1, data);
     }
+    let taken_apart = |piece: usize| {
+        let (mut reader, mut received) = (ResponseReader::default(), Received::default());
+        reader.expect(expected);
+        let fault = data.chunks(piece).try_for_each(|part| reader.read(part, &mut received)).err();
+        (fault, received)
+    };
+    let (at_once, in_pieces) = (taken_apart(usize::MAX), taken_apart(usize::from(step % 16) + 1));
+    assert_eq!((at_once.0, at_once.1.heads.len()), (in_pieces.0, in_pieces.1.heads.len()));
+    assert_eq!(at_once.0, whole.0);
+    assert!(at_once.0.is_some() || at_once.1.data == in_pieces.1.data);
+    assert!(at_once.0.is_some() || at_once.1.trailers == in_pieces.1.trailers);
 }
 
 /// Frames: however they are split they cost the same.

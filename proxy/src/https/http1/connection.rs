@@ -1,6 +1,7 @@
 //! The connection of a client by HTTP/1: the strict reader's parse of what it sends is the only one, and everything that
 //! it waits for has a deadline.
 
+use super::switched::Switched;
 use crate::https::lingering::Lingering;
 use crate::https::message::body::{BodyFault, Inflow, Wanted};
 use crate::https::message::pace::{Pace, Patience, poll_due};
@@ -365,41 +366,11 @@ impl Connection {
 
     /// The connection, once it is another protocol's.
     pub(crate) fn into_switched(self) -> Switched {
-        Switched { before: self.input, stream: self.stream }
+        Switched::new(self.input, self.stream)
     }
 
     /// Closes it so that the client reads what it was told.
     pub(crate) async fn close(mut self) {
         let _ = std::future::poll_fn(|cx| self.closing.poll(cx, &mut self.stream)).await;
-    }
-}
-
-/// A connection that has become another protocol's, and what has been received of it already.
-pub(crate) struct Switched {
-    before: PendingBuffer,
-    stream: ClientStream,
-}
-
-impl AsyncRead for Switched {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.before.deliver(buf) {
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut this.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Switched {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }

@@ -2,12 +2,12 @@
 //! usher (RFC 9110 section 7.6).
 
 use crate::https::message::cookies;
-use crate::https::message::forwarding::ForwardingFields;
+use crate::https::message::forwarding::{ForwardingFields, add};
 use crate::https::message::requested_host::RequestedHost;
 use crate::id::Id;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderName, HeaderValue, SET_COOKIE,
-    TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, HeaderValue, SET_COOKIE, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, Version};
 use ipnet::IpNet;
@@ -16,11 +16,6 @@ use usher_config::https::{Https, Identity};
 use usher_wire::http::field::ends_in_blanks;
 
 const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// The id of a request, in logs and for backends.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -109,7 +104,7 @@ fn remove_all(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
 /// Turns a request's fields into those of the request to a backend. `may_not_set` tells which fields this client is not
 /// trusted to set.
 /// Returns whether they say who the client is: what a trusted client says of others is added to. Of all others they say
-/// nothing yet, and [`tell_client`] does.
+/// nothing yet, and [`ForwardingFields::tell`] does.
 pub(crate) fn to_backend(
     headers: &mut HeaderMap,
     (told, peer): (&ForwardingFields, IpAddr),
@@ -130,7 +125,7 @@ pub(crate) fn to_backend(
     remove_forged(headers, is_trusted, may_not_set);
     join_cookies(headers);
     if is_trusted {
-        tell_client(headers, told, asked);
+        told.tell(headers, &asked.forwarded, &asked.host);
     }
     if let Ok(id) = HeaderValue::from_bytes(&id.digits()) {
         headers.entry(X_REQUEST_ID).or_insert(id);
@@ -179,35 +174,6 @@ fn join_cookies(headers: &mut HeaderMap) {
         if let Ok(joined) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
             headers.insert(COOKIE, joined);
         }
-    }
-}
-
-/// Says who is asking, and for which name: as in RFC 7239, and in the older fields.
-pub(crate) fn tell_client(headers: &mut HeaderMap, told: &ForwardingFields, asked: &RequestedHost) {
-    add(headers, FORWARDED, asked.forwarded.clone());
-    add(headers, X_FORWARDED_FOR, told.address.clone());
-    let mut tell = |name, value: HeaderValue| {
-        headers.entry(name).or_insert(value);
-    };
-    tell(X_FORWARDED_PROTO, HeaderValue::from_static(told.proto));
-    tell(X_FORWARDED_PORT, told.port.clone());
-    tell(X_REAL_IP, told.address.clone());
-    tell(X_FORWARDED_HOST, asked.host.clone());
-}
-
-/// Adds an element to a list.
-fn add(headers: &mut HeaderMap, name: HeaderName, element: HeaderValue) {
-    let name = match headers.entry(name) {
-        Entry::Vacant(place) => {
-            place.insert(element);
-            return;
-        }
-        Entry::Occupied(there) => there.key().clone(),
-    };
-    let mut list: Vec<&[u8]> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
-    list.push(element.as_bytes());
-    if let Ok(list) = HeaderValue::from_bytes(&list.join(&b", "[..])) {
-        headers.insert(name, list);
     }
 }
 

@@ -1,7 +1,6 @@
 //! The host that a request asks for in `Host` or `:authority`. Most connections ask for only one, so the last one is
 //! kept with what was derived from it.
 
-use crate::https::message::fields;
 use crate::https::message::forwarding::ForwardingFields;
 use http::{HeaderMap, HeaderValue};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,7 +40,7 @@ impl LastRequestedHost {
             fields: Vec::new(),
         };
         let mut headers = HeaderMap::new();
-        fields::tell_client(&mut headers, told, &asked);
+        told.tell(&mut headers, &asked.forwarded, &asked.host);
         for (name, value) in &headers {
             asked.fields.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
         }

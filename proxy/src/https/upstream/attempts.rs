@@ -9,7 +9,6 @@ use super::{Destination, Manner, Outgoing, Unreached, UpstreamResponse, rewrite}
 use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::message::body::{RequestBody, Seen};
-use crate::https::message::fields;
 use crate::https::message::interim::Inform;
 use crate::https::message::refusal::Refusal;
 use crate::https::message::scheme;
@@ -200,7 +199,7 @@ impl<'a> Attempts<'a> {
         if version == HttpVersion::Two
             && let Some(asked) = self.manner.untold.take()
         {
-            fields::tell_client(request.headers_mut(), &client.told, &asked);
+            client.told.tell(request.headers_mut(), &asked.forwarded, &asked.host);
         }
         let host = &self.manner.host;
         dress(request, version, host);

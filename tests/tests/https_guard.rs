@@ -123,7 +123,7 @@ fn framing_that_could_be_read_in_two_ways_is_refused_and_reaches_nobody() {
         assert_eq!(refused(&usher, &post(chunked, body)), 400, "{body:?}");
     }
     assert!(!web.asked().iter().any(|asked| asked.contains("hidden")));
-    assert!(usher.log().contains("cause=\"two-lengths\""));
+    usher.wait_for_log("cause=\"two-lengths\"");
 }
 
 #[test]

@@ -214,7 +214,7 @@ fn a_browser_logs_in_by_the_form_and_stays_at_its_host() {
         browser.expect("host", "wsgi0.test");
     }
     // HTTP/2, as browsers speak it.
-    assert!(house.usher.log().contains("path=\"/pages/50\" version=HTTP/2.0"));
+    house.usher.wait_for_log("path=\"/pages/50\" version=HTTP/2.0");
     // Moved meanwhile: the browser follows with its next request.
     assert!(house.usher.user(&["set", "anna@example.com", "wsgi1.test"]).status.success());
     browser.go(&format!("{place}/pages/51"));

@@ -191,7 +191,7 @@ fn hangups_are_gathered_and_signals_keep_their_order() {
     assert!(std::net::TcpStream::connect(usher.imaps()).is_err());
     usher.signal(Signal::TERM);
     assert!(usher.wait().success());
-    assert!(usher.log().contains("stopped at once"));
+    usher.wait_for_log("stopped at once");
 }
 
 /// Each of these is a fault; the rest of the file stays as it is.

@@ -16,8 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 use usher_wire::http1::{Expected, ResponseReader};
 
-/// Bytes read at a time where framing is looked for: a TLS record.
-const READ: usize = 16 * 1024;
+/// Bytes read at a time where framing is looked for.
+const READ: usize = 8 * 1024;
 /// Bytes of a body of known length that are read at a time, at most.
 const LARGEST_READ: usize = 64 * 1024;
 /// Bytes of a request that are gathered before they are written.
@@ -35,6 +35,8 @@ pub(super) struct Http1<B> {
     received: Received,
     /// How much of a body is read at a time: more, the more of it comes at once.
     read: usize,
+    /// No more than this is read for a frame.
+    most: usize,
     /// Written to the backend as soon as it takes it, and how much of that it has taken.
     out: Vec<u8>,
     written: usize,
@@ -59,6 +61,7 @@ where
             reader: ResponseReader::default(),
             received: Received::default(),
             read: READ,
+            most: LARGEST_READ,
             out: Vec::new(),
             written: 0,
             body: None,
@@ -73,7 +76,7 @@ where
     pub(super) fn begin(&mut self, request: Request<B>, fields: &[u8]) -> Parts {
         let expected = if request.method() == Method::HEAD { Expected::HeadOnly } else { Expected::Any };
         self.reader.expect(expected);
-        self.read = READ;
+        (self.read, self.most) = (READ, LARGEST_READ);
         let (mut parts, body) = request.into_parts();
         self.body = encode_head(&mut parts, fields, body, &mut self.out);
         self.is_flushed = false;
@@ -147,6 +150,11 @@ where
                 ready!(self.poll_receive(cx));
             }
         }
+    }
+
+    /// Reads no more than so many bytes for the next frame.
+    pub(super) fn read_at_most(&mut self, bytes: usize) {
+        self.most = bytes;
     }
 
     /// Whether the whole body of the response has been taken.
@@ -238,7 +246,7 @@ where
     /// Receives something, or learns that nothing more comes.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let free = self.reader.free();
-        let received = match free > READ as u64 && self.received.data.is_empty() {
+        let received = match free >= READ.min(self.most) as u64 && self.received.data.is_empty() {
             true => self.poll_read_body(cx, free),
             false => self.poll_read_judged(cx),
         };
@@ -257,7 +265,7 @@ where
 
     /// Reads what needs no judging to where it is wanted.
     fn poll_read_body(&mut self, cx: &mut Context<'_>, free: u64) -> Poll<io::Result<usize>> {
-        let most = usize::try_from(free).unwrap_or(usize::MAX).min(self.read);
+        let most = usize::try_from(free).unwrap_or(usize::MAX).min(self.read).min(self.most);
         let mut data = BytesMut::with_capacity(most).limit(most);
         let count = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut data))?;
         self.reader.passed(count);
@@ -270,7 +278,8 @@ where
 
     fn poll_read_judged(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         BUFFER.with_borrow_mut(|scratch| {
-            let mut scratch = ReadBuf::new(scratch);
+            let most = self.most.min(scratch.len());
+            let mut scratch = ReadBuf::new(scratch.get_mut(..most).unwrap_or_default());
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut scratch))?;
             if let Err(fault) = self.reader.read(scratch.filled(), &mut self.received) {
                 self.fault = Some(Cause::Http(fault.name()));

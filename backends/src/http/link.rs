@@ -155,6 +155,13 @@ where
         frame.map_err(|cause| ConnectFault::at(Stage::Response, cause))
     }
 
+    /// Reads no more than so many bytes for the next frame, where one request has the connection for itself.
+    pub fn read_at_most(&mut self, bytes: usize) {
+        if let Kind::One(link) = &mut self.kind {
+            link.read_at_most(bytes);
+        }
+    }
+
     /// Whether the whole body of the response has been taken.
     pub fn is_end_stream(&self) -> bool {
         match &self.kind {

@@ -63,6 +63,15 @@ impl ResponseBody {
         self
     }
 
+    /// Reads no more than so many bytes of a backend's body for its next frame.
+    pub(crate) fn read_at_most(&mut self, bytes: usize) {
+        if let Inner::Relayed(relayed) = &mut self.inner
+            && let Some(link) = &mut relayed.link
+        {
+            link.read_at_most(bytes);
+        }
+    }
+
     /// How long to wait for the client to take it, if it answers a request.
     pub(crate) fn patience(&self) -> Option<Patience> {
         match &self.inner {

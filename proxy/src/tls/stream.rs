@@ -57,6 +57,11 @@ impl ClientStream {
         self.secured()?.negotiated().peer_certificates()?.first()
     }
 
+    /// Whether the client takes nothing at the moment: what is written is kept.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.secured().is_some_and(Secured::is_blocked)
+    }
+
     /// The name that the client asked for with SNI.
     pub(crate) fn server_name(&self) -> Option<&str> {
         self.secured()?.server_name()

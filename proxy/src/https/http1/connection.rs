@@ -310,7 +310,12 @@ impl Connection {
 
     /// Whether more is to be added only after something has been sent.
     pub(crate) fn is_full(&self) -> bool {
-        !self.data.is_empty() || self.out.len() >= WRITE
+        !self.data.is_empty() || self.out.len() >= WRITE || self.is_blocked()
+    }
+
+    /// Whether the client takes nothing at the moment. Nobody is asked for more then: it would only be kept.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.stream.is_blocked()
     }
 
     /// From now on it is waited so long for the client to take what is sent.

@@ -168,7 +168,7 @@ async fn respond(
                     }
                 }
             }
-            let written = match is_waiting || body.is_none() {
+            let written = match is_waiting || body.is_none() || connection.is_blocked() {
                 true => connection.poll_flush(cx),
                 false => connection.poll_write(cx),
             };

@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
@@ -40,11 +40,15 @@ struct Gathering {
     stream: ClientStream,
     /// Frames that go out together, in as few records and calls of the system as possible.
     gathered: Vec<u8>,
+    /// Bytes of bodies that the codec was given, and has not gathered yet.
+    handed: usize,
+    /// Streams that have something to say once the client takes it.
+    waiting: Vec<Waker>,
 }
 
 impl Wire {
     pub(crate) fn new(stream: ClientStream) -> Self {
-        Self(Arc::new(Mutex::new(Gathering { stream, gathered: Vec::new() })))
+        Self(Arc::new(Mutex::new(Gathering { stream, gathered: Vec::new(), handed: 0, waiting: Vec::new() })))
     }
 
     fn lock(&self) -> MutexGuard<'_, Gathering> {
@@ -55,7 +59,28 @@ impl Wire {
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut wire = self.lock();
         ready!(wire.poll_pass_on(cx))?;
-        Pin::new(&mut wire.stream).poll_flush(cx)
+        ready!(Pin::new(&mut wire.stream).poll_flush(cx))?;
+        // What the codec still has, a window holds back.
+        wire.handed = 0;
+        wire.waiting.drain(..).for_each(Waker::wake);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready when the client takes something. Until then, whatever a stream has to say would only be kept.
+    pub(crate) fn poll_open(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut wire = self.lock();
+        if !wire.stream.is_blocked() && wire.handed < GATHER {
+            return Poll::Ready(());
+        }
+        if !wire.waiting.iter().any(|waiting| waiting.will_wake(cx.waker())) {
+            wire.waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// The codec is given so many bytes of a body.
+    pub(crate) fn note_handed(&self, bytes: usize) {
+        self.lock().handed += bytes;
     }
 }
 
@@ -169,6 +194,7 @@ impl AsyncWrite for FrameLimiter {
         }
         let taken = buf.get(..buf.len().min(GATHER - wire.gathered.len())).unwrap_or_default();
         wire.gathered.extend_from_slice(taken);
+        wire.handed = wire.handed.saturating_sub(taken.len());
         drop(wire);
         let refused = this.frames.lock().sent(taken);
         (0..refused).for_each(|_| this.client.note_refused_by_codec());

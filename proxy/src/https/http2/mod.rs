@@ -35,6 +35,9 @@ const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 /// Most bytes of responses that wait for a client on one stream.
 const SEND: usize = 64 * 1024;
 
+/// Bytes of a body that are read although there is no room for them.
+const LEAST: usize = 2 * 1024;
+
 /// Serves streams until the connection ends.
 pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
     let limits = Arc::new(client.listening().active.snapshot.limits.clone());
@@ -84,9 +87,9 @@ pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
         };
         frames.accepted(respond.stream_id());
         let guard = idler.busy();
-        let (client, limits) = (client.clone(), limits.clone());
+        let (client, limits, wire) = (client.clone(), limits.clone(), wire.clone());
         server.workers.session(async move {
-            answer(client, request, respond, &limits).await;
+            answer(client, request, respond, &limits, &wire).await;
             drop(guard);
         });
     }
@@ -145,6 +148,7 @@ async fn answer(
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
     limits: &Limits,
+    wire: &Wire,
 ) {
     let (parts, stream) = request.into_parts();
     let (head_only, form) = (parts.method == Method::HEAD, Form::accepted(&parts.headers));
@@ -170,7 +174,7 @@ async fn answer(
             let (head, body) = response.into_parts();
             let is_empty = head_only || body.is_end_stream();
             match respond.send_response(Response::from_parts(head, ()), is_empty) {
-                Ok(stream) if !is_empty => pump(body, stream, limits).await,
+                Ok(stream) if !is_empty => pump(body, stream, limits, wire).await,
                 Ok(_) | Err(_) => {}
             }
         }
@@ -188,16 +192,26 @@ async fn answer(
 }
 
 /// Sends a body as fast as the client takes it. A stream that stands still for too long is reset.
-async fn pump(mut body: ResponseBody, mut stream: SendStream<Bytes>, limits: &Limits) {
+async fn pump(mut body: ResponseBody, mut stream: SendStream<Bytes>, limits: &Limits, wire: &Wire) {
     let mut pace = Pace::new(body.patience().unwrap_or_else(|| Patience::of(limits, None)));
     loop {
         let frame = std::future::poll_fn(|cx| {
             if stream.poll_reset(cx).is_ready() {
                 return Poll::Ready(None);
             }
-            Pin::new(&mut body).poll_frame(cx).map(Some)
+            if wire.poll_open(cx).is_pending() {
+                return pace.poll_wait(cx).map(|()| Some(Err(Reason::CANCEL)));
+            }
+            // No more is read than the client's windows have room for, and a little to find the end.
+            stream.reserve_capacity(SEND);
+            body.read_at_most(stream.capacity().max(LEAST));
+            Pin::new(&mut body).poll_frame(cx).map(|frame| Some(Ok(frame)))
         });
-        let Some(frame) = frame.await else { return };
+        let frame = match frame.await {
+            None => return,
+            Some(Err(reason)) => return stream.send_reset(reason),
+            Some(Ok(frame)) => frame,
+        };
         match frame {
             None => return drop(stream.send_data(Bytes::new(), true)),
             Some(Err(broken)) => {
@@ -208,6 +222,7 @@ async fn pump(mut body: ResponseBody, mut stream: SendStream<Bytes>, limits: &Li
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => {
                     let last = body.is_end_stream();
+                    wire.note_handed(data.len());
                     if let Err(reason) = send(&mut stream, data, last, &mut pace).await {
                         return stream.send_reset(reason);
                     }

@@ -90,6 +90,11 @@ impl Secured {
         self.tls.deref()
     }
 
+    /// Whether the client takes nothing at the moment.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.is_blocked
+    }
+
     /// The name that the client asked for with SNI.
     pub(super) fn server_name(&self) -> Option<&str> {
         self.server_name.as_deref()

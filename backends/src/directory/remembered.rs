@@ -8,6 +8,7 @@ use super::{Directory, DirectoryError, Placement, key_of};
 use quick_cache::sync::Cache;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use tokio::time::Instant;
 use usher_policy::ArchiveKey;
 
 /// Changes that are processed one by one; if there are more, everything is forgotten.
@@ -66,15 +67,16 @@ impl Remembered {
 }
 
 impl Directory {
-    /// Where the archive of `key` is, or last was as far as is known.
+    /// Where the archive of `key` is, or last was as far as is known, for somebody who asked at `asked`: a change that was
+    /// made before then has been heard of.
     ///
     /// # Errors
     /// When the file cannot be read and nothing is remembered of this key.
-    pub fn find(&self, key: &ArchiveKey) -> Result<Found, DirectoryError> {
+    pub fn find(&self, key: &ArchiveKey, asked: Instant) -> Result<Found, DirectoryError> {
         let places = &self.remembered.places;
         // Read before the look-up, so that what is found is at least as new.
         let forgotten = self.remembered.forgotten.load(Ordering::SeqCst);
-        let version = self.versions.now(&self.path);
+        let version = self.versions.since(&self.path, asked);
         if let Some(known) = places.get(key).filter(|known| version.is_some() && known.version == version) {
             return Ok(Found::Now(Some(known.placement)));
         }

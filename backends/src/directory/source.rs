@@ -2,6 +2,7 @@
 
 use super::{Directory, DirectoryError, Found};
 use std::sync::Arc;
+use tokio::time::Instant;
 use usher_policy::ArchiveKey;
 
 /// A source of placements. Must not block a worker; one within this process answers at once.
@@ -11,13 +12,13 @@ pub enum Source {
 }
 
 impl Source {
-    /// Where the archive of `key` is.
+    /// Where the archive of `key` is, for somebody who asked at `asked`.
     ///
     /// # Errors
     /// [`DirectoryError`], if there is no answer.
-    pub async fn find(&self, key: &ArchiveKey) -> Result<Found, DirectoryError> {
+    pub async fn find(&self, key: &ArchiveKey, asked: Instant) -> Result<Found, DirectoryError> {
         match self {
-            Self::Embedded(directory) => directory.find(key),
+            Self::Embedded(directory) => directory.find(key, asked),
         }
     }
 

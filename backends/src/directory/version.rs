@@ -4,10 +4,12 @@
 //! whose name ends in `-shm` (SQLite documents the format, which is the same in all its versions). As long as the
 //! header is the same, so is everything that a look-up would find.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
+use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Bytes of the header. There are two copies, which are equal unless the header is just being written.
@@ -29,7 +31,29 @@ struct Seen {
     index: Option<File>,
 }
 
+thread_local! {
+    /// What this thread has last seen: of which directory, and since when it was so at the latest.
+    static LAST: Cell<Option<(usize, Instant, Version)>> = const { Cell::new(None) };
+}
+
 impl Versions {
+    /// The state of the database at `path` at `asked` or later. Of many that were asked for before one was looked up, each
+    /// gets that one's: all of them are answered by a state from after they were asked.
+    pub(super) fn since(&self, path: &Path, asked: Instant) -> Option<Version> {
+        let this = std::ptr::from_ref(self).addr();
+        if let Some((directory, seen, version)) = LAST.get()
+            && directory == this
+            && seen >= asked
+        {
+            return Some(version);
+        }
+        // Before the look: what is seen may be younger than it is said to be, and never older.
+        let seen = Instant::now();
+        let version = self.now(path)?;
+        LAST.set(Some((this, seen, version)));
+        Some(version)
+    }
+
     /// The current state of the database at `path`; a look-up that begins now sees this state or a later one. `None`:
     /// it cannot be determined.
     pub(super) fn now(&self, path: &Path) -> Option<Version> {

@@ -45,7 +45,7 @@ impl Held {
 pub(crate) struct RequestRecord {
     pub(crate) client: Arc<Client>,
     pub(crate) id: Id,
-    begun: Instant,
+    pub(crate) begun: Instant,
     version: Version,
     method: Method,
     path: String,
@@ -70,6 +70,7 @@ pub(crate) struct RequestRecord {
 impl RequestRecord {
     pub(crate) fn new(
         client: &Arc<Client>,
+        begun: Instant,
         version: Version,
         method: Method,
         path: &str,
@@ -78,7 +79,7 @@ impl RequestRecord {
         Self {
             id: client.server.ids.next(),
             client: client.clone(),
-            begun: Instant::now(),
+            begun,
             version,
             method,
             path: path.to_owned(),

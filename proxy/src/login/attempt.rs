@@ -20,7 +20,7 @@ const TURN: Duration = Duration::from_secs(10);
 
 /// Where the archive of `key` is to be used; `Err` is the result of the attempt if it cannot be used.
 async fn home(prelogin: &PreLogin, key: &ArchiveKey) -> Result<(Permit, Arc<Host>), Try> {
-    let permit = match prelogin.server.router.decide(key).await {
+    let permit = match prelogin.server.router.decide(key, Instant::now()).await {
         Decision::Permitted(permit) => permit,
         Decision::Nobody => return Err(Try::Unknown),
         Decision::Outage(_) => return Err(Try::Out),

@@ -35,9 +35,10 @@ impl Router {
     }
 
     /// Decides where `key` goes, for somebody who is waiting for it: counted, and logged if it is an outage.
-    pub(crate) async fn decide(&self, key: &ArchiveKey) -> Decision {
+    /// `asked` is when they came: what was changed before then is heard of.
+    pub(crate) async fn decide(&self, key: &ArchiveKey, asked: Instant) -> Decision {
         let begun = Instant::now();
-        let found = self.source.find(key).await;
+        let found = self.source.find(key, asked).await;
         self.metrics.lookup(&found, begun.elapsed());
         let Decided { decision, answer } = self.decided(key, found);
         match (&decision, &answer) {
@@ -59,7 +60,7 @@ impl Router {
 
     /// The same decision for somebody who only wants to know, without counting or logging it.
     pub(crate) async fn explain(&self, key: &ArchiveKey) -> Decided {
-        self.decided(key, self.source.find(key).await)
+        self.decided(key, self.source.find(key, Instant::now()).await)
     }
 
     /// Whether the decision would be the same now.

@@ -1,4 +1,5 @@
 use super::*;
+use tokio::time::Instant;
 
 fn remembered(directory: &Directory, key: &ArchiveKey) -> Option<String> {
     directory.remembered.places.get(key).map(|known| known.placement.host)
@@ -16,7 +17,7 @@ fn a_user_who_has_moved_is_not_remembered_at_the_old_host() {
         theirs.set(&user(name), "ih1", "x").unwrap();
     }
     ours.follow_changes().unwrap();
-    let look = || ["anna", "bert", "carl"].map(|name| ours.find(&user(name)).unwrap());
+    let look = || ["anna", "bert", "carl"].map(|name| ours.find(&user(name), Instant::now()).unwrap());
     look();
     theirs.set(&user("anna"), "ih2", "x").unwrap();
     ours.follow_changes().unwrap();
@@ -55,7 +56,7 @@ fn an_older_directory_that_is_put_back_makes_all_forgotten() {
     let dir = tempfile::tempdir().unwrap();
     let directory = Directory::remembering(dir.path(), 100).unwrap();
     let anna = ArchiveKey::User("anna@example.com".to_owned());
-    let host = || match directory.find(&anna).unwrap() {
+    let host = || match directory.find(&anna, Instant::now()).unwrap() {
         Found::Now(placement) => placement.map(|placement| placement.host),
         Found::Remembered(_) => panic!("the directory can be read"),
     };
@@ -89,7 +90,7 @@ fn a_change_by_anybody_is_seen_by_the_next_look_up() {
     let anna = ArchiveKey::User("anna@example.com".to_owned());
     let ben = ArchiveKey::User("ben@example.com".to_owned());
     theirs.set(&ben, "ih0", "x").unwrap();
-    let host = |key: &ArchiveKey| match ours.find(key).unwrap() {
+    let host = |key: &ArchiveKey| match ours.find(key, Instant::now()).unwrap() {
         Found::Now(placement) => placement.map(|placement| placement.host),
         Found::Remembered(_) => panic!("the directory can be read"),
     };
@@ -171,7 +172,9 @@ fn no_look_up_is_older_than_an_acknowledged_move() {
                 scope.spawn(|| {
                     loop {
                         let least = acknowledged.load(Ordering::Acquire);
-                        let Found::Now(Some(found)) = ours.find(&anna).unwrap() else { panic!("gone") };
+                        let Found::Now(Some(found)) = ours.find(&anna, Instant::now()).unwrap() else {
+                            panic!("gone")
+                        };
                         let at: u64 = found.host.strip_prefix("ih").unwrap().parse().unwrap();
                         assert!(at >= least, "{at} is older than {least}");
                         if least == 1000 {

@@ -20,6 +20,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use tokio::time::Instant;
 use usher_wire::http1::Head;
 
 /// What becomes of a connection after an exchange.
@@ -71,7 +72,7 @@ async fn run(
     let form = Form::accepted(&parts.headers);
     let interim = Interim { is_mute: asked.is_old, heads: Mutex::default() };
     let outcome = {
-        let mut exchange = pin!(exchange(client, parts, source, refused, form, &interim));
+        let mut exchange = pin!(exchange(client, Instant::now(), parts, source, refused, form, &interim));
         poll_fn(|cx| {
             loop {
                 if let Poll::Ready(outcome) = exchange.as_mut().poll(cx) {

@@ -25,7 +25,7 @@ use http_body::Body;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use usher_config::snapshot::Limits;
 
 /// Window of a stream, in bytes.
@@ -86,10 +86,12 @@ pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
             None => return,
         };
         frames.accepted(respond.stream_id());
+        // Before any of those that have come together is looked up.
+        let arrived = Instant::now();
         let guard = idler.busy();
         let (client, limits, wire) = (client.clone(), limits.clone(), wire.clone());
         server.workers.session(async move {
-            answer(client, request, respond, &limits, &wire).await;
+            answer(client, arrived, request, respond, &limits, &wire).await;
             drop(guard);
         });
     }
@@ -145,6 +147,7 @@ impl Inform for Answering {
 
 async fn answer(
     client: Arc<Client>,
+    arrived: Instant,
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
     limits: &Limits,
@@ -158,7 +161,7 @@ async fn answer(
     let (source, stream) =
         if tunnels { (Source::Nothing, Some(stream)) } else { (Source::Two(stream), None) };
     let outcome = {
-        let exchange = exchange(&client, parts, source, None, form, &answering);
+        let exchange = exchange(&client, arrived, parts, source, None, form, &answering);
         let gone = std::future::poll_fn(|cx| match answering.lock().poll_reset(cx) {
             Poll::Ready(_) => Poll::Ready(()),
             Poll::Pending => Poll::Pending,

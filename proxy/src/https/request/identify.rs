@@ -18,6 +18,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Method, StatusCode};
 use std::borrow::Cow;
+use tokio::time::Instant;
 use usher_config::https::Identity;
 use usher_policy::ArchiveKey;
 use usher_policy::identity::Arrival;
@@ -58,6 +59,7 @@ struct Named {
 /// If there are two different names in one place, or the body breaks off while a form is being read.
 pub(crate) async fn identify(
     client: &Client,
+    arrived: Instant,
     at: &ListenerContext,
     valid: &Validated,
     body: &mut RequestBody,
@@ -77,7 +79,9 @@ pub(crate) async fn identify(
             other => explicit(client, at, valid, other)?,
         };
         let Some(named) = named else { continue };
-        match place(client, named).await {
+        // A form was waited for: what was changed meanwhile is heard of.
+        let asked = if named.by == NamedBy::Form { Instant::now() } else { arrived };
+        match place(client, named, asked).await {
             Some(nobody @ Claimant::Unknown { .. }) => unknown = unknown.or(Some(nobody)),
             Some(whose) => return Ok(whose),
             None => {}
@@ -91,7 +95,8 @@ pub(crate) async fn identify(
         && let Some((key, passed)) = client.server.web.cookies.open_sealed("user", sealed, age)
         && let Some(key) = snapshot.domains.written(&key)
         && let Some(whose) =
-            place(client, Named { key: Some(key), by: NamedBy::Cookie, is_certain: false }).await
+            place(client, Named { key: Some(key), by: NamedBy::Cookie, is_certain: false }, Instant::now())
+                .await
     {
         return Ok(match whose {
             // Renewing it means that regular users never have to log in again.
@@ -197,11 +202,11 @@ fn as_utf8(name: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Where somebody of this name may go. `None`: it was not a name after all.
-async fn place(client: &Client, named: Named) -> Option<Claimant> {
+async fn place(client: &Client, named: Named, asked: Instant) -> Option<Claimant> {
     let Some(key) = named.key else {
         return named.is_certain.then_some(Claimant::Unknown { key: None, by: named.by });
     };
-    match client.server.router.decide(&key).await {
+    match client.server.router.decide(&key, asked).await {
         Decision::Nobody => named.is_certain.then_some(Claimant::Unknown { key: Some(key), by: named.by }),
         decision @ (Decision::Permitted(_) | Decision::Outage(_)) => {
             // A form is posted only once; later requests need the cookie.

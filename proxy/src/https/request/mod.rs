@@ -33,6 +33,7 @@ use h2::Reason;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// What becomes of a request.
 pub(crate) enum Outcome {
@@ -52,9 +53,10 @@ enum Served {
     Reset(Reason),
 }
 
-/// Serves a request. `refused` says why it is refused, if that is known already; refusals are answered in this `form`.
+/// Serves a request whose head had come at `arrived`. `refused` says why it is refused, if that is known already; refusals are answered in this `form`.
 pub(crate) async fn exchange(
     client: &Arc<Client>,
+    arrived: Instant,
     parts: Parts,
     source: Source,
     refused: Option<Refusal>,
@@ -66,7 +68,7 @@ pub(crate) async fn exchange(
     // The stand-in for a refused request belongs to nobody.
     let path = if refused.is_some() { "" } else { parts.uri.path() };
     let patience = Patience::of(&at.active.snapshot.limits, None);
-    let mut record = RequestRecord::new(client, version, parts.method.clone(), path, patience);
+    let mut record = RequestRecord::new(client, arrived, version, parts.method.clone(), path, patience);
     let served = match refused {
         Some(refusal) => Err(refusal.into()),
         // Allocated on the heap as a whole, so that it is not moved along with the stream that it serves.

@@ -59,8 +59,15 @@ impl Opened {
         }
         let is_cross_site = is_cross_site(&parts.method, &parts.headers, &self.validated.asked);
         let own = OwnCookies::take(&mut parts.headers);
-        let claimant =
-            identify::identify(client, at, &self.validated, &mut self.body, own.user.as_deref()).await?;
+        let claimant = identify::identify(
+            client,
+            record.begun,
+            at,
+            &self.validated,
+            &mut self.body,
+            own.user.as_deref(),
+        )
+        .await?;
         Ok(Some(Identified { opened: self, claimant, own, is_cross_site }))
     }
 }

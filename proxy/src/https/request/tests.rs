@@ -33,7 +33,8 @@ async fn get(client: &Arc<Client>, target: &str, fields: &[(&str, &str)]) -> (u1
         request = request.header(*name, *value);
     }
     let (parts, ()) = request.body(()).unwrap().into_parts();
-    match exchange(client, parts, Source::Nothing, None, Form::Json, &Deaf).await {
+    match exchange(client, tokio::time::Instant::now(), parts, Source::Nothing, None, Form::Json, &Deaf).await
+    {
         Outcome::Response(response) => {
             let status = response.status().as_u16();
             let body = response.into_body().collect().await.unwrap().to_bytes();

@@ -198,9 +198,24 @@ impl Connection {
         matches!(self.reader.awaits(), Awaits::Head | Awaits::Switch)
     }
 
-    /// The body of the request whose head came last; `None`: it has none.
-    pub(crate) fn body(&self) -> Option<Inflow> {
-        (self.reader.awaits() == Awaits::Body).then(|| Inflow::new(self.reader.left()))
+    /// The body of the request whose head came last; `None`: it has none. What came together with the head is judged now:
+    /// a request that is known to be bad goes nowhere.
+    ///
+    /// # Errors
+    /// The body breaks the rules.
+    pub(crate) fn body(&mut self) -> Result<Option<Inflow>, Refused> {
+        if self.reader.awaits() != Awaits::Body {
+            return Ok(None);
+        }
+        if let Err(fault) = self.judge_input() {
+            self.refused = Some(Refused::Fault(fault));
+            return Err(Refused::Fault(fault));
+        }
+        let data = std::mem::take(&mut self.received.data).freeze();
+        let is_whole = self.is_between();
+        let trailers = if is_whole { Some(self.received.trailers.take()) } else { None };
+        let left = if is_whole { Some(0) } else { self.reader.left() };
+        Ok(Some(Inflow::new(data, left, trailers)))
     }
 
     /// Whether all of the request has been read.

@@ -38,7 +38,13 @@ pub(super) enum After {
 /// Serves the request that begins with `head`.
 pub(super) async fn serve(client: &Arc<Client>, head: Head, connection: &mut Connection) -> After {
     match request(head) {
-        Some((parts, asked)) => run(client, parts, asked, None, connection).await,
+        Some((parts, asked)) => match connection.body() {
+            Ok(inflow) => run(client, parts, asked, Ok(inflow), connection).await,
+            Err(refused) => {
+                let asked = Asked::refused(asked.is_head);
+                run(client, parts, asked, Err(refusal(refused)), connection).await
+            }
+        },
         None => {
             client.note_refused_by_codec();
             refuse(client, Refusal::new(StatusCode::BAD_REQUEST, "codec"), false, connection).await
@@ -57,17 +63,21 @@ pub(super) async fn refuse(
     let mut stand_in = Request::new(());
     *stand_in.method_mut() = if is_head { Method::HEAD } else { Method::GET };
     let (parts, ()) = stand_in.into_parts();
-    run(client, parts, Asked::refused(is_head), Some(refusal), connection).await
+    run(client, parts, Asked::refused(is_head), Err(refusal), connection).await
 }
 
+/// Answers a request with this body, or one that is refused.
 async fn run(
     client: &Arc<Client>,
     parts: Parts,
     asked: Asked,
-    refused: Option<Refusal>,
+    body: Result<Option<Inflow>, Refusal>,
     connection: &mut Connection,
 ) -> After {
-    let inflow = if refused.is_none() { connection.body() } else { None };
+    let (inflow, refused) = match body {
+        Ok(inflow) => (inflow, None),
+        Err(refusal) => (None, Some(refusal)),
+    };
     let source = inflow.clone().map_or(Source::Nothing, Source::One);
     let form = Form::accepted(&parts.headers);
     let interim = Interim { is_mute: asked.is_old, heads: Mutex::default() };

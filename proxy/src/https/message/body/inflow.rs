@@ -26,13 +26,13 @@ struct State {
 }
 
 impl Inflow {
-    /// A body of `left` bytes, if that is known.
-    pub(crate) fn new(left: Option<u64>) -> Self {
+    /// A body of which `data` has come, and `left` bytes are to come, if that is known; nothing, where its `end` has come.
+    pub(crate) fn new(data: Bytes, left: Option<u64>, end: Option<Option<HeaderMap>>) -> Self {
         Self(Arc::new(Mutex::new(State {
-            data: Bytes::new(),
-            trailers: None,
+            data,
             left,
-            end: None,
+            end: end.is_some().then_some(Ok(())),
+            trailers: end.flatten(),
             is_wanted: false,
             has_begun: false,
             taker: None,

@@ -9,6 +9,12 @@ pub(crate) struct PendingBuffer {
     taken: usize,
 }
 
+impl From<&[u8]> for PendingBuffer {
+    fn from(octets: &[u8]) -> Self {
+        Self { octets: octets.to_vec(), taken: 0 }
+    }
+}
+
 impl PendingBuffer {
     /// The bytes that wait.
     pub(crate) fn rest(&self) -> &[u8] {

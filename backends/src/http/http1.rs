@@ -1,7 +1,8 @@
 //! One HTTP/1.1 connection to a web service, driven by whoever uses it: no task of its own stands between a request and
 //! the socket.
 
-use super::encode::{Coding, encode_head};
+use super::coding::Coding;
+use super::encode::encode_head;
 use super::received::{Received, response};
 use crate::connect::{BackendStream, Cause};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -170,7 +171,7 @@ where
     }
 
     /// The connection, once the backend speaks another protocol, and what it has said in it already.
-    pub(super) fn into_tunnel(self) -> (BackendStream, Bytes) {
+    pub(super) fn into_switched(self) -> (BackendStream, Bytes) {
         (self.stream, self.received.data.freeze())
     }
 
@@ -207,18 +208,27 @@ where
                         is_waiting = true;
                         break;
                     }
-                    Poll::Ready(Some(Ok(frame))) => coding.encode(frame, &mut self.out),
+                    Poll::Ready(Some(Ok(frame))) => {
+                        let (data, behind) = coding.encode(frame, &mut self.out);
+                        self.out.extend_from_slice(&data);
+                        self.out.extend_from_slice(behind);
+                    }
                     Poll::Ready(Some(Err(_))) => {
                         // Its owner knows why. What the backend makes of half a request is nobody's answer.
                         self.fault = Some(Cause::Closed);
                         return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
                     }
                     Poll::Ready(None) => {
-                        coding.finish(&mut self.out)?;
+                        if !coding.finish(&mut self.out) {
+                            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                        }
                         self.body = None;
                     }
                 }
-                if self.body.as_ref().is_some_and(|(body, coding)| coding.is_whole() && body.is_end_stream())
+                if self
+                    .body
+                    .as_ref()
+                    .is_some_and(|(body, coding)| matches!(coding, Coding::Sized(0)) && body.is_end_stream())
                 {
                     self.body = None;
                 }

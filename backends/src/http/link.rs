@@ -2,9 +2,9 @@
 
 use super::http1::Http1;
 use super::http2::{Http2, Unanswered};
-use super::tunnel::Switched;
 use crate::connect::{
-    Bound, Cause, ConnectFault, Counted, Deadlines, HttpTarget, OnBehalf, Slot, Stage, open_http,
+    BackendStream, Bound, Cause, ConnectFault, Counted, Deadlines, HttpTarget, OnBehalf, Slot, Stage,
+    open_http,
 };
 use bytes::Bytes;
 use http::request::Parts;
@@ -178,13 +178,11 @@ where
         }
     }
 
-    /// The connection itself, once it is another protocol's. It counts no more. `None`: there is none of its own.
-    pub fn into_switched(self) -> Option<Switched> {
+    /// The connection itself, once it is another protocol's, and what has come of that already. It counts no more. `None`:
+    /// there is none of its own.
+    pub fn into_switched(self) -> Option<(BackendStream, Bytes)> {
         match self.kind {
-            Kind::One(link) => {
-                let (stream, before) = link.into_tunnel();
-                Some(Switched::new(stream, before))
-            }
+            Kind::One(link) => Some(link.into_switched()),
             Kind::Two(_) => None,
         }
     }

@@ -2,16 +2,16 @@
 //!
 //! Knows no client and no routing: callers hold a lease of a backend.
 
+mod coding;
 mod encode;
 mod http1;
 mod http2;
 mod link;
 mod pool;
 mod received;
-mod tunnel;
 
 pub use crate::connect::Bound;
+pub use coding::{Coding, write_field};
 pub use link::{Answer, Link, SendFault};
 pub use pool::Pool;
-pub use received::{Received, headers};
-pub use tunnel::Switched;
+pub use received::{Received, headers, lists};

@@ -61,12 +61,7 @@ pub(super) fn response(mut head: Head) -> Option<(Response<()>, bool)> {
     *response.version_mut() = if is_old { Version::HTTP_10 } else { Version::HTTP_11 };
     *response.headers_mut() = headers(&bytes, &head)?;
     let headers = response.headers();
-    let says = |what: &str| {
-        let values = headers.get_all(CONNECTION).iter();
-        values
-            .flat_map(|value| value.as_bytes().split(|b| *b == b','))
-            .any(|option| option.trim_ascii().eq_ignore_ascii_case(what.as_bytes()))
-    };
+    let says = |what: &str| lists(headers, &CONNECTION, what);
     let is_persistent = !says("close") && (!is_old || says("keep-alive"));
     Some((response, is_persistent))
 }
@@ -80,4 +75,10 @@ pub fn headers(bytes: &Bytes, head: &Head) -> Option<HeaderMap> {
         headers.append(name, HeaderValue::from_maybe_shared(bytes.slice(value)).ok()?);
     }
     Some(headers)
+}
+
+/// Whether one of the fields called `name` has `what` in its list.
+pub fn lists(headers: &HeaderMap, name: &HeaderName, what: &str) -> bool {
+    let mut elements = headers.get_all(name).iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    elements.any(|element| element.trim_ascii().eq_ignore_ascii_case(what.as_bytes()))
 }

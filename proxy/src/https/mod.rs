@@ -16,6 +16,7 @@ mod redirect;
 mod request;
 mod response;
 mod server;
+mod switched;
 mod upstream;
 
 pub(crate) use connection::{serve, serve_redirects};

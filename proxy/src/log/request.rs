@@ -79,28 +79,25 @@ fn in_text(line: &RequestLine<'_>) -> String {
     text::push_word(&mut out, line.client);
     out.push_str(" session=");
     out.push_str(std::str::from_utf8(&line.session.digits()).unwrap_or_default());
-    let mut quoted = |name, value| {
-        out.push_str(name);
-        text::push_quoted(&mut out, value);
-    };
-    quoted(" protocol=", line.protocol);
-    quoted(" user=", line.user);
-    quoted(" identity=", line.identity);
-    quoted(" host=", line.host);
-    quoted(" method=", line.method);
-    quoted(" path=", line.path);
+    push(&mut out, " protocol=", line.protocol);
+    push(&mut out, " user=", line.user);
+    push(&mut out, " identity=", line.identity);
+    push(&mut out, " host=", line.host);
+    push(&mut out, " method=", line.method);
+    push(&mut out, " path=", line.path);
     let _ = write!(out, " version={:?} status={}", line.version, line.status);
-    let mut quoted = |name, value| {
-        out.push_str(name);
-        text::push_quoted(&mut out, value);
-    };
-    quoted(" by=", line.by);
-    quoted(" stage=", line.stage);
-    quoted(" cause=", line.cause);
+    push(&mut out, " by=", line.by);
+    push(&mut out, " stage=", line.stage);
+    push(&mut out, " cause=", line.cause);
     let (from_client, from_backend) = (line.bytes_from_client, line.bytes_from_backend);
     let _ = write!(out, " bytes_from_client={from_client} bytes_from_backend={from_backend}");
     let _ = writeln!(out, " seconds={}", line.seconds);
     out
+}
+
+fn push(out: &mut String, name: &str, value: &str) {
+    out.push_str(name);
+    text::push_quoted(out, value);
 }
 
 #[cfg(test)]

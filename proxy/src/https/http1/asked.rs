@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use http::header::{CONNECTION, EXPECT, HeaderName, TE};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Uri, Version};
-use usher_backends::http::headers;
+use http::{Method, Request, Uri, Version};
+use usher_backends::http::{headers, lists};
 use usher_wire::http1::Head;
 
 /// What a request says of its answer.
@@ -41,12 +41,6 @@ impl Asked {
             continues: !is_old && parts.headers.contains_key(EXPECT),
         }
     }
-}
-
-/// Whether one of the fields called `name` has `what` in its list.
-pub(super) fn lists(headers: &HeaderMap, name: &HeaderName, what: &str) -> bool {
-    let mut options = headers.get_all(name).iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
-    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(what.as_bytes()))
 }
 
 /// The request that begins with `head`. `None`: it has a target or a field that nothing behind this can hold.

@@ -1,10 +1,10 @@
 //! The connection of a client by HTTP/1: the strict reader's parse of what it sends is the only one, and everything that
 //! it waits for has a deadline.
 
-use super::switched::Switched;
 use crate::https::lingering::Lingering;
 use crate::https::message::body::{BodyFault, Inflow, Wanted};
 use crate::https::message::pace::{Pace, Patience, poll_due};
+use crate::https::switched::Switched;
 use crate::pending::PendingBuffer;
 use crate::tls::ClientStream;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -385,7 +385,7 @@ impl Connection {
     }
 
     /// The connection, once it is another protocol's.
-    pub(crate) fn into_switched(self) -> Switched {
+    pub(crate) fn into_switched(self) -> Switched<ClientStream> {
         Switched::new(self.input, self.stream)
     }
 

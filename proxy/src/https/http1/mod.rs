@@ -4,7 +4,6 @@ mod asked;
 mod connection;
 mod encode;
 mod exchange;
-mod switched;
 
 pub(super) use asked::{Asked, request};
 pub(super) use connection::{Connection, Next, Refused};

@@ -2,10 +2,9 @@
 
 use crate::https::message::body::RequestBody;
 use crate::https::message::refusal::Refusal;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING};
+use http::header::{CONNECTION, HOST, TE, TRAILER, TRANSFER_ENCODING};
 use http::uri::Scheme;
 use http::{HeaderValue, Request, Uri, Version};
-use http_body::Body;
 use usher_config::snapshot::HttpVersion;
 
 /// Bytes of a body that are read to find out about its trailers.
@@ -25,7 +24,6 @@ pub(super) async fn announce(request: &mut Request<RequestBody>) -> Result<(), R
 pub(super) fn dress(request: &mut Request<RequestBody>, version: HttpVersion, host: &HeaderValue) {
     let mut uri = http::uri::Parts::default();
     uri.path_and_query = request.uri().path_and_query().cloned();
-    let (is_empty, length) = (request.body().is_empty(), request.body().size_hint().exact());
     match version {
         HttpVersion::One => {
             *request.version_mut() = Version::HTTP_11;
@@ -34,10 +32,6 @@ pub(super) fn dress(request: &mut Request<RequestBody>, version: HttpVersion, ho
                 request.headers_mut().insert(CONNECTION, HeaderValue::from_static("te"));
             }
             request.headers_mut().insert(HOST, host.clone());
-            // Otherwise the codec assumes that a GET request has no body.
-            if !is_empty && length.is_none() && !request.headers().contains_key(CONTENT_LENGTH) {
-                request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-            }
         }
         HttpVersion::Two => {
             *request.version_mut() = Version::HTTP_2;

@@ -6,6 +6,7 @@ use crate::https::message::fields;
 use crate::https::message::refusal::Refusal;
 use crate::https::record::RequestRecord;
 use crate::https::response::ResponseBody;
+use crate::https::switched::Switched;
 use crate::https::upstream::UpstreamResponse;
 use crate::relay;
 use crate::session::{By, Cause, Doing, Ended, Stage};
@@ -17,13 +18,13 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode, Version};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use usher_backends::http::Switched;
+use usher_backends::connect::BackendStream;
 use usher_config::https::PathPolicy;
 
 /// A switched connection to a backend.
 pub(crate) struct Tunnel {
     record: RequestRecord,
-    backend: Option<Switched>,
+    backend: Option<Switched<BackendStream>>,
     patience: Duration,
 }
 
@@ -87,7 +88,7 @@ pub(crate) fn switch(
     reached: UpstreamResponse,
 ) -> (Response<ResponseBody>, Box<Tunnel>) {
     let UpstreamResponse { response, link, .. } = reached;
-    let backend = link.into_switched();
+    let backend = link.into_switched().map(|(stream, before)| Switched::new((&*before).into(), stream));
     record.answered(response.status());
     let (mut head, _) = response.into_parts();
     fields::from_backend(&mut head.headers);

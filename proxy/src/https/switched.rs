@@ -1,25 +1,24 @@
-//! A connection of a client after it has switched protocols.
+//! A connection after it has switched protocols, of a client or of a backend.
 
 use crate::pending::PendingBuffer;
-use crate::tls::ClientStream;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A connection that has become another protocol's, and what has been received of it already.
-pub(crate) struct Switched {
+pub(crate) struct Switched<S> {
     before: PendingBuffer,
-    stream: ClientStream,
+    stream: S,
 }
 
-impl Switched {
-    pub(super) fn new(before: PendingBuffer, stream: ClientStream) -> Self {
+impl<S> Switched<S> {
+    pub(crate) fn new(before: PendingBuffer, stream: S) -> Self {
         Self { before, stream }
     }
 }
 
-impl AsyncRead for Switched {
+impl<S: AsyncRead + Unpin> AsyncRead for Switched<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.before.deliver(buf) {
@@ -29,7 +28,7 @@ impl AsyncRead for Switched {
     }
 }
 
-impl AsyncWrite for Switched {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Switched<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
     }

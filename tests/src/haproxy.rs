@@ -45,7 +45,9 @@ impl Haproxy {
             .spawn()
             .expect("haproxy is installed; tests/install-peers does it");
         let until = Instant::now() + DEADLINE;
-        while TcpStream::connect(address).is_err() {
+        // It listens a moment before its socket has its name.
+        let stats = dir.path().join("stats");
+        while TcpStream::connect(address).is_err() || UnixStream::connect(&stats).is_err() {
             assert!(Instant::now() < until, "haproxy does not listen on {address}");
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -54,27 +56,26 @@ impl Haproxy {
 
     /// What it says of the server behind it.
     pub fn check_of_server(&self) -> String {
-        let mut socket = UnixStream::connect(self.dir.path().join("stats")).unwrap();
-        socket.write_all(b"show stat\n").unwrap();
-        let mut table = String::new();
-        socket.read_to_string(&mut table).unwrap();
-        let names: Vec<_> = table.lines().next().unwrap().split(',').collect();
-        let row: Vec<_> =
-            table.lines().find(|line| line.starts_with("seen,s,")).unwrap().split(',').collect();
-        let value = |name| row[names.iter().position(|known| *known == name).unwrap()];
-        format!("{} {}", value("check_status"), value("check_code"))
+        let [status, code] = self.columns("s", ["check_status", "check_code"]);
+        format!("{status} {code}")
     }
 
     /// How many requests it has seen.
     pub fn requests(&self) -> usize {
+        let [total] = self.columns("FRONTEND", ["req_tot"]);
+        total.parse().unwrap()
+    }
+
+    /// The columns of this `name` in the row of its statistics that is about `what`.
+    fn columns<const N: usize>(&self, what: &str, name: [&str; N]) -> [String; N] {
         let mut socket = UnixStream::connect(self.dir.path().join("stats")).unwrap();
         socket.write_all(b"show stat\n").unwrap();
         let mut table = String::new();
         socket.read_to_string(&mut table).unwrap();
         let names: Vec<_> = table.lines().next().unwrap().split(',').collect();
-        let at = names.iter().position(|name| *name == "req_tot").unwrap();
-        let row = table.lines().find(|line| line.starts_with("seen,FRONTEND")).unwrap();
-        row.split(',').nth(at).unwrap().parse().unwrap()
+        let row = table.lines().find(|line| line.starts_with(&format!("seen,{what},"))).unwrap();
+        let row: Vec<_> = row.split(',').collect();
+        name.map(|name| row[names.iter().position(|known| *known == name).unwrap()].to_owned())
     }
 }
 

@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, HeaderName};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use std::collections::VecDeque;
+use std::ops::Range;
 use usher_wire::http1::{Head, Sink};
 
 /// Room for what a proxy adds.
@@ -59,16 +60,18 @@ pub(super) fn response(mut head: Head) -> Option<(Response<()>, bool)> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_bytes(bytes.get(9..12)?).ok()?;
     *response.version_mut() = if is_old { Version::HTTP_10 } else { Version::HTTP_11 };
-    *response.headers_mut() = headers(&bytes, &head)?;
+    *response.headers_mut() = headers(&bytes, head.fields())?;
     let headers = response.headers();
     let says = |what: &str| lists(headers, &CONNECTION, what);
     let is_persistent = !says("close") && (!is_old || says("keep-alive"));
     Some((response, is_persistent))
 }
 
-/// The fields of `head`, whose bytes are `bytes`. `None`: one of them cannot be had as a field.
-pub fn headers(bytes: &Bytes, head: &Head) -> Option<HeaderMap> {
-    let fields = head.fields();
+/// The fields whose names and values are at these places in `bytes`. `None`: one of them cannot be had as a field.
+pub fn headers(
+    bytes: &Bytes,
+    fields: impl ExactSizeIterator<Item = (Range<usize>, Range<usize>)>,
+) -> Option<HeaderMap> {
     let mut headers = HeaderMap::with_capacity(fields.len() + ADDED);
     for (name, value) in fields {
         let name = HeaderName::from_bytes(bytes.get(name)?).ok()?;

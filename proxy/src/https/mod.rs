@@ -1,7 +1,6 @@
 //! HTTPS: each request to the host that holds its user's archive, or, where it names nobody, to an array.
 //!
-//! A client's connection passes a validating reader in front of the HTTP/1 codec, and a frame limiter in front of that
-//! for HTTP/2 ([`http1`], [`http2`]). Each request goes its own way through [`request`]: it is validated, identified,
+//! What a client sends is read once, by a strict reader ([`http1`], [`http2`]). Each request goes its own way through [`request`]: it is validated, identified,
 //! routed, and sent by [`upstream`]. Nothing in one request decides where the next one goes.
 
 mod client;
@@ -15,6 +14,7 @@ mod record;
 mod redirect;
 mod request;
 mod response;
+mod scratch;
 mod server;
 mod switched;
 mod upstream;

@@ -1,6 +1,7 @@
 //! Field lines, and what they say about the length of a body (RFC 9112 sections 5 and 6).
 
 use super::Fault;
+use crate::http::field::{content_length, is_token_octet, is_value};
 
 /// One field line; the value without the white space around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,27 +19,6 @@ impl Field<'_> {
     pub(super) fn elements(&self) -> impl Iterator<Item = &[u8]> {
         self.value.split(|b| *b == b',').map(<[u8]>::trim_ascii)
     }
-}
-
-/// For every byte, whether it may stand in a token (RFC 9110 section 5.6.2).
-const TOKEN: [bool; 256] = {
-    let mut token = [false; 256];
-    let mut b = 0;
-    while b < 256 {
-        token[b] = (b as u8).is_ascii_alphanumeric();
-        b += 1;
-    }
-    let others = b"!#$%&'*+-.^_`|~";
-    let mut at = 0;
-    while at < others.len() {
-        token[others[at] as usize] = true;
-        at += 1;
-    }
-    token
-};
-
-pub(super) fn is_token_octet(b: u8) -> bool {
-    TOKEN[usize::from(b)]
 }
 
 /// Where the names and the values of fields are within `head`, as it is read.
@@ -74,8 +54,7 @@ pub(super) fn field(line: &[u8]) -> Result<Field<'_>, Fault> {
         return Err(Fault::Malformed("field-name"));
     }
     let value = rest.get(1..).unwrap_or_default();
-    // Without an early exit, so that many bytes are checked at a time.
-    if value.iter().fold(false, |found, b| found | ((*b < b' ') & (*b != b'\t')) | (*b == 0x7f)) {
+    if !is_value(value) {
         return Err(Fault::Malformed("field-value"));
     }
     Ok(Field { name, value: value.trim_ascii() })
@@ -142,13 +121,4 @@ fn coding(field: &Field<'_>) -> Fault {
         unknown |= !is_known(element);
     }
     if unknown { Fault::Coding } else { Fault::Malformed("transfer-encoding") }
-}
-
-/// Parses `Content-Length`: decimal digits without leading zeros, at most 2^63 - 1.
-pub fn content_length(value: &[u8]) -> Option<u64> {
-    let plain = !value.is_empty()
-        && value.iter().all(u8::is_ascii_digit)
-        && (value.len() == 1 || !value.starts_with(b"0"));
-    let text = std::str::from_utf8(value).ok().filter(|_| plain)?;
-    text.parse::<u64>().ok().filter(|length| i64::try_from(*length).is_ok())
 }

@@ -1,8 +1,7 @@
 //! HTTP/1 framing (RFC 9112), strictly: which bytes are a message and where it ends.
 //!
-//! Sits in front of the codec, in both directions. No part of a head is passed on before all of it has been found
-//! valid, so the codec never sees a message that two servers could read differently. Knows nothing about a message but
-//! its framing.
+//! Reads both directions. No part of a head is passed on before all of it has been found valid, so nobody behind this sees
+//! a message that two servers could read differently. Knows nothing about a message but its framing.
 
 mod chunked;
 mod fields;
@@ -11,7 +10,6 @@ mod request;
 mod response;
 mod sink;
 
-pub use fields::content_length;
 pub use request::{Awaits, RequestReader, Scheme};
 pub use response::{Expected, ResponseReader};
 pub use sink::{Head, Sink};

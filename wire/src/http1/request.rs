@@ -1,10 +1,11 @@
 //! The requests of one connection.
 
 use super::chunked::Chunked;
-use super::fields::{Lengths, Places, fields, is_token_octet};
+use super::fields::{Lengths, Places, fields};
 use super::head::{HeadBuffer, Taken, split};
 use super::{Caps, Fault, Framing, Head, METHOD_CAP, Sink};
 use crate::http::authority::Authority;
+use crate::http::field::is_token_octet;
 
 /// The scheme of the connection, as a target in absolute form names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

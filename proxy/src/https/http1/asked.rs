@@ -53,7 +53,7 @@ pub(crate) fn request(mut head: Head) -> Option<(Parts, Asked)> {
     *request.method_mut() = Method::from_bytes(line.get(..first)?).ok()?;
     *request.version_mut() = if line.ends_with(b"HTTP/1.0") { Version::HTTP_10 } else { Version::HTTP_11 };
     *request.uri_mut() = Uri::from_maybe_shared(bytes.slice(first + 1..second)).ok()?;
-    *request.headers_mut() = headers(&bytes, &head)?;
+    *request.headers_mut() = headers(&bytes, head.fields())?;
     let (parts, ()) = request.into_parts();
     let asked = Asked::of(&parts);
     Some((parts, asked))

@@ -4,11 +4,11 @@
 use crate::https::lingering::Lingering;
 use crate::https::message::body::{BodyFault, Inflow, Wanted};
 use crate::https::message::pace::{Pace, Patience, poll_due};
+use crate::https::scratch::{self, READ};
 use crate::https::switched::Switched;
 use crate::pending::PendingBuffer;
 use crate::tls::ClientStream;
 use bytes::{BufMut, Bytes, BytesMut};
-use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -20,19 +20,12 @@ use usher_backends::http::Received;
 use usher_config::snapshot::Limits;
 use usher_wire::http1::{Awaits, Fault, Head, RequestReader, Scheme};
 
-/// Bytes read at a time: a TLS record.
-const READ: usize = 16 * 1024;
 /// Bytes of a body of known length that are read at a time, at most.
 const LARGEST_READ: usize = 64 * 1024;
 /// Bytes that are written at a time, at most: what is encrypted at a time.
 const WRITE: usize = 64 * 1024;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-
-thread_local! {
-    /// What connections of a worker thread read into before it is judged; nothing of it outlives a poll.
-    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
-}
 
 /// The connection.
 pub(crate) struct Connection {
@@ -166,7 +159,7 @@ impl Connection {
 
     /// Receives something and judges it, up to the end of a head or a message.
     fn poll_judged(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Result<(), Fault>>> {
-        BUFFER.with_borrow_mut(|scratch| {
+        scratch::with(|scratch| {
             let mut scratch = ReadBuf::new(scratch);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut scratch))?;
             self.has_ended = scratch.filled().is_empty();
@@ -179,7 +172,7 @@ impl Connection {
 
     /// Receives something behind what is still to be judged.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        BUFFER.with_borrow_mut(|scratch| {
+        scratch::with(|scratch| {
             let mut scratch = ReadBuf::new(scratch);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut scratch))?;
             self.has_ended = scratch.filled().is_empty();

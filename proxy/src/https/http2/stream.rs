@@ -1,86 +1,168 @@
-//! An HTTP/2 stream as one byte stream, for tunnels (RFC 8441 section 5).
+//! One stream, as whoever answers on it and whoever takes its request's body have it.
 
+use super::connection::{Shared, keep};
 use bytes::Bytes;
-use h2::{Reason, RecvStream, SendStream};
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use http::{HeaderMap, Response, StatusCode};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use usher_backends::http::headers;
+use usher_wire::http2::{ErrorCode, Received};
 
-/// Both directions.
-pub(crate) struct StreamIo {
-    send: SendStream<Bytes>,
-    receive: RecvStream,
-    /// Received and not taken yet.
-    left: Bytes,
-    ended: bool,
+/// A stream for as long as it is held.
+struct Held {
+    shared: Arc<Shared>,
+    id: u32,
 }
 
-impl StreamIo {
-    pub(crate) fn new(send: SendStream<Bytes>, receive: RecvStream) -> Self {
-        Self { send, receive, left: Bytes::new(), ended: false }
-    }
-}
-
-fn broken(error: h2::Error) -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionReset, error)
-}
-
-impl AsyncRead for StreamIo {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        while this.left.is_empty() {
-            match ready!(this.receive.poll_data(cx)) {
-                None => return Poll::Ready(Ok(())),
-                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
-                Some(Ok(data)) => this.left = data,
-            }
-        }
-        let part = this.left.split_to(this.left.len().min(buf.remaining()));
-        buf.put_slice(&part);
-        // The other side has taken it: the client may send that much more.
-        let _ = this.receive.flow_control().release_capacity(part.len());
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for StreamIo {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        if this.ended {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        this.send.reserve_capacity(buf.len());
-        let capacity = match this.send.capacity() {
-            0 => match ready!(this.send.poll_capacity(cx)) {
-                Some(Ok(capacity)) => capacity,
-                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
-                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            },
-            capacity => capacity,
-        };
-        let part = buf.get(..capacity.min(buf.len())).unwrap_or_default();
-        this.send.send_data(Bytes::copy_from_slice(part), false).map_err(broken)?;
-        Poll::Ready(Ok(part.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if !std::mem::replace(&mut this.ended, true) {
-            this.send.send_data(Bytes::new(), true).map_err(broken)?;
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Drop for StreamIo {
+impl Drop for Held {
     fn drop(&mut self) {
-        if !self.ended {
-            self.send.send_reset(Reason::CANCEL);
+        let mut state = self.shared.lock();
+        state.had_turn(self.id);
+        state.protocol.release(self.id);
+        state.send_soon();
+    }
+}
+
+/// The body of a stream's request.
+pub(crate) struct Incoming(Arc<Held>);
+
+/// The stream has been reset.
+#[derive(Debug)]
+pub(crate) struct Reset;
+
+/// What comes of a body.
+pub(crate) enum Piece {
+    Data(Bytes),
+    Trailers(HeaderMap),
+}
+
+impl Incoming {
+    /// Whether it is known that nothing more comes.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.shared.lock().protocol.is_over(self.0.id)
+    }
+
+    /// What comes next; `None` at the end.
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Reset>>> {
+        let mut state = self.0.shared.lock();
+        let received = state.protocol.take(self.0.id);
+        if let Received::Nothing = received {
+            if let Some(wakers) = state.protocol.with(self.0.id) {
+                keep(&mut wakers.reads, cx.waker());
+            }
+            return Poll::Pending;
+        }
+        if !state.protocol.out.is_empty() {
+            state.send_soon();
+        }
+        drop(state);
+        Poll::Ready(match received {
+            Received::Data(data) => Some(Ok(Piece::Data(data.into()))),
+            Received::Trailers(mut trailers) => {
+                let bytes = Bytes::from(std::mem::take(&mut trailers.bytes));
+                Some(headers(&bytes, trailers.places()).map(Piece::Trailers).ok_or(Reset))
+            }
+            Received::End | Received::Nothing => None,
+            Received::Broken => Some(Err(Reset)),
+        })
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.0.shared.lock().protocol.leave_unread(self.0.id);
+    }
+}
+
+/// The response on a stream.
+pub(crate) struct Responder(Arc<Held>);
+
+/// Both sides of a stream that has begun.
+pub(super) fn begun(shared: &Arc<Shared>, id: u32) -> (Incoming, Responder) {
+    let held = Arc::new(Held { shared: shared.clone(), id });
+    (Incoming(held.clone()), Responder(held))
+}
+
+impl Responder {
+    /// Ready when the stream has been reset.
+    pub(super) fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.0.shared.lock();
+        if state.protocol.is_reset(self.0.id) {
+            return Poll::Ready(());
+        }
+        if let Some(wakers) = state.protocol.with(self.0.id) {
+            keep(&mut wakers.answers, cx.waker());
+        }
+        Poll::Pending
+    }
+
+    /// Says a head, and with it the end of the response if it `ends`. Returns whether anybody hears it.
+    pub(super) fn head<B>(&self, head: &Response<B>, ends: bool) -> bool {
+        let mut state = self.0.shared.lock();
+        let status = head.status().as_u16();
+        let is_heard = state.protocol.send_head(self.0.id, status, fields(head.headers()), ends);
+        state.send_soon();
+        is_heard
+    }
+
+    /// Says trailers, and with them the end of the response.
+    pub(super) fn trailers(&self, trailers: &HeaderMap) {
+        let mut state = self.0.shared.lock();
+        state.protocol.send_trailers(self.0.id, fields(trailers));
+        state.send_soon();
+    }
+
+    /// Resets the stream.
+    pub(super) fn reset(&self, code: ErrorCode) {
+        let mut state = self.0.shared.lock();
+        state.protocol.reset(self.0.id, code);
+        state.send_soon();
+    }
+
+    /// Ready when something could be said: how many bytes the client takes on this stream at the moment.
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<usize, Reset>> {
+        if self.poll_reset(cx).is_ready() {
+            return Poll::Ready(Err(Reset));
+        }
+        let mut state = self.0.shared.lock();
+        if !state.has_room(self.0.id) {
+            return Poll::Pending;
+        }
+        Poll::Ready(state.protocol.room(self.0.id).ok_or(Reset))
+    }
+
+    /// Says as much of `data` as is possible, and with its last byte the end of the response if it `ends`. Returns how
+    /// many bytes that were.
+    pub(super) fn poll_data(
+        &self,
+        data: &[u8],
+        ends: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, Reset>> {
+        let room = std::task::ready!(self.poll_room(cx))?;
+        let mut state = self.0.shared.lock();
+        if room == 0 && !data.is_empty() {
+            if state.protocol.is_held_back() {
+                state.wait(self.0.id, true);
+            }
+            return Poll::Pending;
+        }
+        state.had_turn(self.0.id);
+        let said = state.protocol.send_data(self.0.id, data, ends);
+        state.send_soon();
+        Poll::Ready(Ok(said))
+    }
+}
+
+fn fields(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+}
+
+impl crate::https::message::interim::Inform for Responder {
+    fn inform(&self, head: Response<()>) {
+        // There is nothing like it in HTTP/2 (RFC 9113 section 8.6).
+        if head.status() != StatusCode::SWITCHING_PROTOCOLS {
+            self.head(&head, false);
         }
     }
 }

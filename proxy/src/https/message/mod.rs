@@ -1,6 +1,7 @@
 //! What messages are made of: fields, bodies, and what is said of them. Knows no connection and no backend.
 
 pub(crate) mod body;
+pub(crate) mod connect_protocol;
 pub(crate) mod cookies;
 pub(crate) mod date;
 pub(crate) mod fields;

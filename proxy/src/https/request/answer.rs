@@ -11,11 +11,11 @@ use crate::https::pages::answer::{Form, refused};
 use crate::https::record::RequestRecord;
 use crate::https::response::{Relayed, ResponseBody};
 use crate::https::upstream::{UpstreamResponse, rewrite, tunnel};
-use h2::Reason;
 use http::header::{CONNECTION, DATE, HeaderValue, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
 use http::{HeaderMap, Response, StatusCode, Version};
 use std::time::Duration;
 use tokio::time::Instant;
+use usher_wire::http2::ErrorCode;
 
 /// One of usher's own pages.
 pub(super) fn own(
@@ -41,7 +41,7 @@ pub(super) fn refusal(
     record.refused(why);
     // Only HTTP/2 has such trailers, and a stream that breaks the protocol gets no answer.
     if record.seen.as_ref().and_then(|seen| seen.fault()) == Some(BodyFault::Trailers) {
-        return Outcome::Reset(Reason::PROTOCOL_ERROR);
+        return Outcome::Reset(ErrorCode::PROTOCOL_ERROR);
     }
     let mut response = refused(why, form, &record.id.to_string(), record.client.name());
     finish_head(&record.client, at, version, response.headers_mut(), &[]);

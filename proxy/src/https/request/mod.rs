@@ -29,11 +29,11 @@ use super::response::ResponseBody;
 use super::upstream::Unreached;
 use super::upstream::tunnel::Tunnel;
 use crate::active::ListenerContext;
-use h2::Reason;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use std::sync::Arc;
 use tokio::time::Instant;
+use usher_wire::http2::ErrorCode;
 
 /// What becomes of a request.
 pub(crate) enum Outcome {
@@ -41,7 +41,7 @@ pub(crate) enum Outcome {
     /// The backend has switched protocols.
     Tunnel(Response<ResponseBody>, Box<Tunnel>),
     /// An HTTP/2 stream that is reset because it cannot be answered.
-    Reset(Reason),
+    Reset(ErrorCode),
     /// It is cut off.
     Cut,
 }
@@ -50,7 +50,7 @@ pub(crate) enum Outcome {
 enum Served {
     Own(Response<ResponseBody>),
     Sent(Box<Sent>),
-    Reset(Reason),
+    Reset(ErrorCode),
 }
 
 /// Serves a request whose head had come at `arrived`. `refused` says why it is refused, if that is known already; refusals are answered in this `form`.
@@ -100,7 +100,7 @@ async fn serve(
         Err(Invalid::Refused(refusal)) => return Err(refusal.into()),
         Err(Invalid::Malformed(cause)) => {
             record.refused(Refusal::new(StatusCode::BAD_REQUEST, cause));
-            return Ok(Served::Reset(Reason::PROTOCOL_ERROR));
+            return Ok(Served::Reset(ErrorCode::PROTOCOL_ERROR));
         }
     };
     let mut opened = validated.open(record, at, source)?;
@@ -113,7 +113,7 @@ async fn serve(
         }
     }
     let Some(identified) = opened.identify(record, at).await? else {
-        return Ok(Served::Reset(Reason::HTTP_1_1_REQUIRED));
+        return Ok(Served::Reset(ErrorCode::HTTP_1_1_REQUIRED));
     };
     let routed = identified.route(record, at).await?;
     Ok(Served::Sent(routed.send(record, at, inform).await?))

@@ -3,6 +3,7 @@
 use super::validate::Validated;
 use crate::active::ListenerContext;
 use crate::https::message::body::{BodyFault, RequestBody, Source};
+use crate::https::message::connect_protocol::ConnectProtocol;
 use crate::https::message::pace::{Pace, Patience};
 use crate::https::message::refusal::Refusal;
 use crate::https::record::RequestRecord;
@@ -39,8 +40,8 @@ impl Validated {
         if length.zip(limit).is_some_and(|(length, limit)| length > limit) {
             return Err(BodyFault::TooLong.into());
         }
-        let connects = self.parts.extensions.get::<h2::ext::Protocol>();
-        if connects.is_some_and(|protocol| !tunnel::may_switch_to(protocol.as_str().as_bytes(), policy)) {
+        let connects = self.parts.extensions.get::<ConnectProtocol>();
+        if connects.is_some_and(|protocol| !tunnel::may_switch_to(&protocol.0, policy)) {
             // Before any user is looked up for it.
             return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "protocol"));
         }

@@ -2,6 +2,7 @@
 
 use crate::active::ListenerContext;
 use crate::https::client::Client;
+use crate::https::message::connect_protocol::ConnectProtocol;
 use crate::https::message::fields;
 use crate::https::message::refusal::Refusal;
 use crate::https::message::requested_host::RequestedHost;
@@ -14,9 +15,9 @@ use std::sync::Arc;
 use usher_config::https::Https;
 use usher_config::snapshot::Limits;
 use usher_wire::http::authority::Authority;
-use usher_wire::http::field::ends_in_blanks;
+use usher_wire::http::field::{content_length, ends_in_blanks};
 use usher_wire::http::path;
-use usher_wire::http1::{METHOD_CAP, content_length};
+use usher_wire::http1::METHOD_CAP;
 
 /// A request that can be served: the host, path and user fields have one form each.
 #[derive(Debug)]
@@ -57,11 +58,11 @@ pub(crate) fn validate(
     at: &ListenerContext,
 ) -> Result<Validated, Invalid> {
     let snapshot = &at.active.snapshot;
-    let protocol = parts.extensions.get::<h2::ext::Protocol>();
+    let protocol = parts.extensions.get::<ConnectProtocol>();
     let tunnels = protocol.is_some();
     if parts.version == Version::HTTP_2
         && (fields::has_blank_ends(&parts.headers)
-            || protocol.is_some_and(|protocol| ends_in_blanks(protocol.as_str().as_bytes())))
+            || protocol.is_some_and(|protocol| ends_in_blanks(&protocol.0)))
     {
         return Err(malformed(&parts, "blank-ends"));
     }

@@ -2,6 +2,7 @@
 //! and by extended CONNECT over HTTP/2 (RFC 8441).
 
 use crate::active::ListenerContext;
+use crate::https::message::connect_protocol::ConnectProtocol;
 use crate::https::message::fields;
 use crate::https::message::refusal::Refusal;
 use crate::https::record::RequestRecord;
@@ -46,10 +47,10 @@ pub(crate) fn upgrade(
     has_no_body: bool,
     policy: Option<&PathPolicy>,
 ) -> Option<HeaderValue> {
-    if let Some(protocol) = parts.extensions.remove::<h2::ext::Protocol>() {
-        let protocol = protocol.as_str();
+    if let Some(protocol) = parts.extensions.remove::<ConnectProtocol>() {
+        let ConnectProtocol(protocol) = protocol;
         parts.method = Method::GET;
-        if protocol.eq_ignore_ascii_case("websocket") {
+        if protocol.eq_ignore_ascii_case(b"websocket") {
             let mut nonce = [0; 16];
             // The backend's answer to it is not checked: TLS proves who is answering.
             let _ = aws_lc_rs::rand::fill(&mut nonce);
@@ -57,7 +58,7 @@ pub(crate) fn upgrade(
                 parts.headers.insert(SEC_WEBSOCKET_KEY, key);
             }
         }
-        return HeaderValue::from_str(protocol).ok();
+        return HeaderValue::from_maybe_shared(protocol).ok();
     }
     let mut options = elements(&parts.headers, &CONNECTION);
     let wants = options.any(|option| option.eq_ignore_ascii_case(b"upgrade"));

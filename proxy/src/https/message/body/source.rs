@@ -1,11 +1,12 @@
 //! Where the bytes of a body come from.
 
 use super::{BodyFault, Inflow};
+use crate::https::http2::{Incoming, Piece};
 use crate::https::message::fields;
 use bytes::Bytes;
-use h2::RecvStream;
 use http_body::Frame;
-use std::task::{Context, Poll, ready};
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
@@ -17,7 +18,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 pub(crate) enum Source {
     Nothing,
     One(Inflow),
-    Two(RecvStream),
+    Two(Incoming),
 }
 
 impl Source {
@@ -26,7 +27,7 @@ impl Source {
         match self {
             Self::Nothing => true,
             Self::One(inflow) => inflow.has_ended(),
-            Self::Two(stream) => stream.is_end_stream(),
+            Self::Two(incoming) => incoming.has_ended(),
         }
     }
 
@@ -38,53 +39,44 @@ impl Source {
         match self {
             Self::Nothing => Poll::Ready(None),
             Self::One(inflow) => inflow.poll_frame(cx),
-            Self::Two(stream) => poll_stream(stream, cx),
+            Self::Two(incoming) => poll_piece(incoming, cx),
         }
     }
 
     /// Nobody will read it any more.
     pub(super) fn close(self) {
-        if let Self::Two(stream) = self
-            && !stream.is_end_stream()
+        if let Self::Two(incoming) = self
+            && !incoming.has_ended()
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(drain(stream));
+            runtime.spawn(drain(incoming));
         }
     }
 }
 
 /// Reads a little of what a client still sends after its answer: some clients consider a stream that is reset at once
 /// to have failed (RFC 9113 section 8.1).
-async fn drain(mut stream: RecvStream) {
+async fn drain(mut incoming: Incoming) {
     let mut left = DRAINED;
     let reading = async {
-        while let Some(Ok(data)) = stream.data().await {
+        while let Some(Ok(Piece::Data(data))) = poll_fn(|cx| incoming.poll_piece(cx)).await {
             let Some(less) = left.checked_sub(data.len()) else { return };
             left = less;
-            let _ = stream.flow_control().release_capacity(data.len());
         }
     };
     let _ = tokio::time::timeout(DRAIN, reading).await;
 }
 
-fn poll_stream(
-    stream: &mut RecvStream,
+fn poll_piece(
+    incoming: &mut Incoming,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-    match ready!(stream.poll_data(cx)) {
-        Some(Ok(data)) => {
-            // It is passed on at once: the client may send that much more.
-            let _ = stream.flow_control().release_capacity(data.len());
-            Poll::Ready(Some(Ok(Frame::data(data))))
-        }
-        Some(Err(_)) => Poll::Ready(Some(Err(BodyFault::Broken))),
-        None => match ready!(stream.poll_trailers(cx)) {
-            Ok(Some(trailers)) if fields::has_blank_ends(&trailers) => {
-                Poll::Ready(Some(Err(BodyFault::Trailers)))
-            }
-            Ok(Some(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
-            Ok(None) => Poll::Ready(None),
-            Err(_) => Poll::Ready(Some(Err(BodyFault::Broken))),
-        },
-    }
+    incoming.poll_piece(cx).map(|piece| {
+        Some(match piece? {
+            Ok(Piece::Data(data)) => Ok(Frame::data(data)),
+            Ok(Piece::Trailers(trailers)) if fields::has_blank_ends(&trailers) => Err(BodyFault::Trailers),
+            Ok(Piece::Trailers(trailers)) => Ok(Frame::trailers(trailers)),
+            Err(_) => Err(BodyFault::Broken),
+        })
+    })
 }

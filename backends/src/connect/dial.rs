@@ -33,6 +33,17 @@ pub async fn dial(address: &str, deadlines: &Deadlines, until: Instant) -> Resul
     Ok(stream)
 }
 
+/// Connects to `address` as [`dial`] does, for a session of which nobody knows yet whether it will last: a peer that has
+/// gone silently is noticed only once [`keep_alive`] has been called.
+///
+/// # Errors
+/// [`ConnectFault`], within the deadline.
+pub(super) async fn dial_unwatched(address: &str, until: Instant) -> Result<TcpStream, ConnectFault> {
+    let stream = connect_briefly(address, until).await?;
+    stream.set_nodelay(true).map_err(|error| ConnectFault::at(Stage::Dial, error))?;
+    Ok(stream)
+}
+
 /// Connects to `address` as [`dial`] does, for a short-lived connection.
 ///
 /// # Errors
@@ -52,6 +63,9 @@ pub async fn connect_briefly(address: &str, until: Instant) -> Result<TcpStream,
 /// Connects to whichever of `addresses` answers first. The next one is tried once one has failed or has not answered
 /// for a while (RFC 8305 section 5), so that an address whose packets are dropped leaves time for the others.
 async fn race(addresses: &[SocketAddr], until: Instant) -> std::io::Result<TcpStream> {
+    if let [only] = addresses {
+        return TcpStream::connect(only).await;
+    }
     let mut waiting = in_turn(addresses).into_iter();
     let share = until.saturating_duration_since(Instant::now())
         / u32::try_from(addresses.len() + 1).unwrap_or(u32::MAX);

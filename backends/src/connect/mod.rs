@@ -17,6 +17,7 @@ pub use crate::fault::{Cause, ConnectFault, Stage, TlsFault};
 pub use crate::learnt::Learnt;
 pub use bound::{Bound, Slot};
 pub(crate) use bound::{Counted, USERS};
+use dial::dial_unwatched;
 pub use dial::{connect_briefly, dial, keep_alive};
 pub use dialogue::{LoggedIn, LoginFault, LoginOutcome, Ready};
 pub use http::{HttpTarget, open_http};
@@ -116,7 +117,8 @@ pub async fn open_tcp(
     Ok(tcp)
 }
 
-/// Connects to a backend until it is ready for a login, and tells `observer`.
+/// Connects to a backend until it is ready for a login, and tells `observer`. Of a session that lasts, the socket is to be
+/// taught to notice a peer that has gone silently, by [`BackendStream::keep_alive`].
 ///
 /// # Errors
 /// [`ConnectFault`], within the deadline.
@@ -129,7 +131,7 @@ pub async fn open(
     let begun = Instant::now();
     let until = begun + deadlines.connect;
     let opened = async {
-        let tcp = dial(&target.endpoint.address, deadlines, until).await?;
+        let tcp = dial_unwatched(&target.endpoint.address, until).await?;
         dialogue::open(tcp, target, Some(on_behalf), until).await
     };
     match opened.await {

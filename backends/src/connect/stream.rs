@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -17,6 +18,18 @@ pub enum BackendStream {
 }
 
 impl BackendStream {
+    /// Does for its socket what [`super::keep_alive`] does.
+    ///
+    /// # Errors
+    /// The system's, for a socket that is gone already.
+    pub fn keep_alive(&self, idle: Duration, unreachable: Duration) -> io::Result<()> {
+        let tcp = match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(stream) => stream.get_ref().0,
+        };
+        super::keep_alive(tcp, idle, unreachable)
+    }
+
     /// When the certificate that the backend has shown expires, in seconds since 1970.
     pub fn certificate_ends(&self) -> Option<i64> {
         let Self::Tls(stream) = self else { return None };

@@ -31,6 +31,7 @@ pub(super) async fn sweep(
             if session.doing() == Doing::Connecting {
                 return;
             }
+            session.note_lasting();
             let idle = u64::from(session.idle_seconds());
             // On plain TCP, silence means nothing as long as both sides are there; the sockets' keepalive finds dead
             // peers. Requests have deadlines of their own.

@@ -4,6 +4,7 @@ use crate::login::{Inbox, LoggedIn};
 use crate::relay::Streams;
 use crate::session::Entry;
 use crate::tls::ClientStream;
+use std::time::Duration;
 use usher_backends::roster::{Host, Lease};
 use usher_wire::imap::login;
 use usher_wire::imap::preauth::{Claim, Preauth};
@@ -17,12 +18,14 @@ pub(super) struct Joined {
 }
 
 impl Joined {
-    /// Joins them; the client gets the answer under its own tag.
+    /// Joins them; the client gets the answer under its own tag. `silence` is how long the backend may be silent, and then
+    /// be unreachable.
     pub(super) fn new(
         claim: &Claim,
         preauth: Preauth,
         client: ClientStream,
         logged_in: LoggedIn,
+        silence: (Duration, Duration),
     ) -> Box<Self> {
         let LoggedIn { session, lease, backend } = logged_in;
         let accepted = backend.accepted;
@@ -31,6 +34,7 @@ impl Joined {
         let streams = Streams {
             client,
             backend: backend.stream,
+            silence,
             follower: Tracker::default(),
             to_client,
             from_client: preauth.into_leftover().to_vec(),

@@ -74,7 +74,9 @@ pub(crate) async fn converse(
                 *until += begun.elapsed();
                 let ended = match handed {
                     Handover::LoggedIn(logged_in) => {
-                        return Ok(Next::Joined(Joined::new(&claim, preauth, stream, logged_in)));
+                        let limits = &prelogin.snapshot().limits;
+                        let silence = (limits.tcp_keepalive, limits.tcp_unreachable);
+                        return Ok(Next::Joined(Joined::new(&claim, preauth, stream, logged_in, silence)));
                     }
                     Handover::Refused(refusal) => {
                         preauth.refuse(&claim, refusal.code, refusal.alert.as_deref(), &mut out);

@@ -7,6 +7,7 @@ use crate::active::ListenerContext;
 use crate::slot::Slot;
 use crate::unread::Unread;
 use crate::{https, imap, tcp};
+use metrics::Counter;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub(crate) async fn accept(
     let name: Arc<str> = address.to_string().into();
     let Ok(bound) = socket.local_addr() else { return };
     let mut keepalive = Keepalive::default();
+    let mut arrivals = Arrivals::default();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -51,12 +53,12 @@ pub(crate) async fn accept(
                 let most = at.active.snapshot.limits.connections;
                 let place = Slot::take(&acceptor.admission.connections, Some(most));
                 let Some(connection) = place.filter(|_| !acceptor.memory.is_full()) else {
-                    acceptor.metrics.connection(&name, protocol, "shed");
+                    arrivals.of(protocol, &acceptor, &name).shed.increment(1);
                     alarm.raise(|| tracing::error!(most, "too many connections or too little memory"));
                     send_away(&at, &tcp);
                     continue;
                 };
-                acceptor.metrics.connection(&name, protocol, "accepted");
+                arrivals.of(protocol, &acceptor, &name).accepted.increment(1);
                 // One that has gone already needs no handling.
                 let Ok(()) = keepalive.teach(&at, &socket, &tcp) else { continue };
                 let local = if bound.ip().is_unspecified() { tcp.local_addr() } else { Ok(bound) };
@@ -76,7 +78,7 @@ pub(crate) async fn accept(
                 if reserve.shed(&socket)
                     && let Some(at) = acceptor.config.listener(address, &name)
                 {
-                    acceptor.metrics.connection(&name, at.listener().protocol(), "shed");
+                    arrivals.of(at.listener().protocol(), &acceptor, &name).shed.increment(1);
                 }
                 sleep(BACK_OFF).await;
             }
@@ -95,6 +97,24 @@ fn start(acceptor: &Acceptor, at: ListenerContext, accepted: Accepted, slots: Sl
         }
         Serves::Tcp(listener) => workers.on(worker, tcp::serve(tcp, at, listener, accepted, slots)),
     };
+}
+
+/// Counts the connections to a listener, whose protocol a reload may change.
+#[derive(Default)]
+struct Arrivals(Option<(Protocol, Counted)>);
+
+struct Counted {
+    accepted: Counter,
+    shed: Counter,
+}
+
+impl Arrivals {
+    fn of(&mut self, protocol: Protocol, acceptor: &Acceptor, listener: &str) -> &Counted {
+        let counted = |result| acceptor.metrics.connections(listener, protocol, result);
+        let known = self.0.take().filter(|(known, _)| *known == protocol);
+        let make = || (protocol, Counted { accepted: counted("accepted"), shed: counted("shed") });
+        &self.0.insert(known.unwrap_or_else(make)).1
+    }
 }
 
 /// The socket options for silent peers. Connections inherit them from their listening socket, so that they cost no

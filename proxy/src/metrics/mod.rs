@@ -1,10 +1,12 @@
 //! Metrics. Labels are bounded: listeners, hosts and words from closed sets, never a user and never anything that a
 //! client chose.
 
+mod handles;
 mod http;
 pub(crate) mod names;
 mod page;
 
+use handles::Handles;
 use http::Http;
 pub(crate) use page::Page;
 
@@ -69,6 +71,8 @@ pub(crate) struct Metrics {
     pub(crate) bytes: Bytes,
     pub(crate) http: Http,
     lookups: Lookups,
+    counters: Handles<Counter>,
+    histograms: Handles<Histogram>,
     stale: AtomicBool,
     /// Gauges of the last page, so that those that are gone can be set to zero.
     shown: Mutex<HashMap<Key, Gauge>>,
@@ -99,8 +103,10 @@ impl Metrics {
         let http = Http::new(&recorder);
         let stale = AtomicBool::new(false);
         let lookups = Lookups::new(&recorder);
+        let (counters, histograms) = (Handles::default(), Handles::default());
+        let shown = Mutex::default();
         let metrics =
-            Self { recorder, handle, process, bytes, http, lookups, stale, shown: Mutex::default() };
+            Self { recorder, handle, process, bytes, http, lookups, counters, histograms, stale, shown };
         metrics.begin_at_zero();
         Ok(metrics)
     }
@@ -126,10 +132,10 @@ impl Metrics {
         self.gauge(names::RELOADED_AT, &[]).set(usher_backends::roster::now() as f64);
     }
 
-    /// A connection to a listener.
-    pub(crate) fn connection(&self, listener: &str, protocol: Protocol, result: &'static str) {
+    /// Counts connections to a listener with this result.
+    pub(crate) fn connections(&self, listener: &str, protocol: Protocol, result: &'static str) -> Counter {
         let labels = [("listener", listener), ("protocol", protocol.name()), ("result", result)];
-        self.count(names::CONNECTIONS, &labels, 1);
+        counter(&self.recorder, names::CONNECTIONS, &labels)
     }
 
     /// A handshake with a client; `None`: it failed.
@@ -137,7 +143,7 @@ impl Metrics {
         let (version, kind) = stream.map_or(("none", "failed"), |stream| {
             (stream.tls_version(), if stream.is_resumed() { "resumed" } else { "full" })
         });
-        self.count(names::HANDSHAKES, &[("version", version), ("kind", kind)], 1);
+        self.count_words(names::HANDSHAKES, [("version", version), ("kind", kind)]);
         self.stage("tls", took);
     }
 
@@ -169,13 +175,13 @@ impl Metrics {
         took: Duration,
     ) {
         let labels = [("protocol", protocol.name()), ("mechanism", mechanism), ("result", result)];
-        self.count(names::LOGINS, &labels, 1);
-        self.time(names::LOGIN_TIME, &[("result", result)], took);
+        self.count_words(names::LOGINS, labels);
+        self.time(names::LOGIN_TIME, [("result", result)], took);
     }
 
     /// A stage of a connection.
     pub(crate) fn stage(&self, stage: &'static str, took: Duration) {
-        self.time(names::STAGE_TIME, &[("stage", stage)], took);
+        self.time(names::STAGE_TIME, [("stage", stage)], took);
     }
 
     /// A connection to a host that is ready for a login, or for bytes.
@@ -204,7 +210,7 @@ impl Metrics {
         cause: &'static str,
     ) {
         let labels = [("protocol", protocol.name()), ("by", by), ("stage", stage), ("cause", cause)];
-        self.count(names::CLOSED, &labels, 1);
+        self.count_words(names::CLOSED, labels);
     }
 
     /// A reload.
@@ -226,9 +232,19 @@ impl Metrics {
         counter(&self.recorder, name, labels).increment(by);
     }
 
-    fn time(&self, name: &'static str, labels: Labels<'_>, took: Duration) {
-        let histogram: Histogram = self.recorder.register_histogram(&key(name, labels), &METADATA);
-        histogram.record(took.as_secs_f64());
+    fn count_words<const N: usize>(&self, name: &'static str, labels: [(&'static str, &'static str); N]) {
+        let make = |labels: &[_]| counter(&self.recorder, name, labels);
+        self.counters.with(name, labels, make, |counter| counter.increment(1));
+    }
+
+    fn time<const N: usize>(
+        &self,
+        name: &'static str,
+        labels: [(&'static str, &'static str); N],
+        took: Duration,
+    ) {
+        let make = |labels: &[_]| self.recorder.register_histogram(&key(name, labels), &METADATA);
+        self.histograms.with(name, labels, make, |histogram| histogram.record(took.as_secs_f64()));
     }
 
     fn gauge(&self, name: &'static str, labels: Labels<'_>) -> Gauge {

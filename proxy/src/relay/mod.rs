@@ -27,6 +27,8 @@ use usher_wire::follow::Follow;
 pub(crate) struct Streams<F> {
     pub(crate) client: ClientStream,
     pub(crate) backend: BackendStream,
+    /// How long the backend may be silent, and then be unreachable.
+    pub(crate) silence: (Duration, Duration),
     /// What follows the session.
     pub(crate) follower: F,
     /// What the client is told first: that it is logged in.

@@ -8,6 +8,7 @@ use crate::metrics::Bytes;
 use crate::session::{By, Cause, Doing, Ended, Order, Session, Stage, Urgency};
 use crate::tls::ClientStream;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use usher_backends::connect::BackendStream;
 use usher_wire::follow::Follow;
 
@@ -16,6 +17,8 @@ pub(crate) struct Pump<'s, F> {
     client: Leg<ClientStream>,
     backend: Leg<BackendStream>,
     follower: F,
+    /// What the backend's socket is to be taught once the session lasts: until then, its calls would be for nothing.
+    silence: Option<(Duration, Duration)>,
     watchers: Watchers<'s>,
 }
 
@@ -25,6 +28,7 @@ impl<'s, F: Follow> Pump<'s, F> {
             client: Leg::new(streams.client, streams.from_client, streams.to_client),
             backend: Leg::new(streams.backend, streams.from_backend, Vec::new()),
             follower: streams.follower,
+            silence: Some(streams.silence),
             watchers: Watchers { session, counted },
         }
     }
@@ -69,6 +73,12 @@ impl<'s, F: Follow> Pump<'s, F> {
         let order = self.watchers.session.order(cx.waker());
         if let Some(order) = order.filter(|order| order.urgency == Urgency::End) {
             return Poll::Ready(self.ordered(order));
+        }
+        if self.watchers.session.is_lasting()
+            && let Some((idle, unreachable)) = self.silence.take()
+        {
+            // One that is gone already is found out by the next read.
+            let _ = self.backend.stream.keep_alive(idle, unreachable);
         }
         let stop = order.is_some();
         let begun = self.client.total + self.backend.total;

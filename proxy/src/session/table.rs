@@ -6,7 +6,7 @@ use crate::id::Id;
 use atomic_waker::AtomicWaker;
 use dashmap::DashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -76,6 +76,7 @@ pub(crate) struct Session {
     /// When it began, in seconds.
     begun: u32,
     order: AtomicU8,
+    lasts: AtomicBool,
     waker: AtomicWaker,
     doing: AtomicU8,
     /// When the last byte passed, in seconds.
@@ -111,6 +112,18 @@ impl Session {
             self.waker.wake();
         }
         news
+    }
+
+    /// Lets it know, the first time, that it is one of those that last.
+    pub(crate) fn note_lasting(&self) {
+        if !self.lasts.load(Ordering::Relaxed) && !self.lasts.swap(true, Ordering::AcqRel) {
+            self.waker.wake();
+        }
+    }
+
+    /// Whether it is one of those that last: most are over in less than a second.
+    pub(crate) fn is_lasting(&self) -> bool {
+        self.lasts.load(Ordering::Acquire)
     }
 
     /// The order that it has been given.
@@ -236,6 +249,7 @@ impl Table {
             epoch: self.epoch,
             begun: 0,
             order: AtomicU8::new(0),
+            lasts: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             doing: AtomicU8::new(Doing::Connecting as u8),
             active: AtomicU32::new(0),

@@ -75,16 +75,23 @@ pub fn scrub_line(line: &[u8]) -> Option<Vec<u8>> {
     let rest = words.next().unwrap_or_default();
     let head = first.len() + 1 + second.len();
     if first == b"*" && second.eq_ignore_ascii_case(b"CAPABILITY") {
-        let mut out = line[..head].to_vec();
+        let mut out = copy(line, head);
         scrub(rest, &mut out);
         return Some(out);
     }
     let names = code_names(rest)?;
-    let mut out = line[..head].to_vec();
+    let mut out = copy(line, head);
     out.extend_from_slice(b" [CAPABILITY");
     scrub(names, &mut out);
     out.extend_from_slice(&rest[CODE.len() + names.len()..]);
     Some(out)
+}
+
+/// The first bytes of `line`, with room for all of it, a default, and a line end.
+fn copy(line: &[u8], count: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(line.len() + 16);
+    out.extend_from_slice(&line[..count]);
+    out
 }
 
 const CODE: &[u8] = b"[CAPABILITY";

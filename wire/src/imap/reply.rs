@@ -86,7 +86,9 @@ pub fn bye(code: Code, out: &mut Vec<u8>) {
 
 /// Appends a line of `tag` (or `*`) and `rest`.
 pub(super) fn line(tag: Option<&[u8]>, rest: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(tag.unwrap_or(b"*"));
+    let tag = tag.unwrap_or(b"*");
+    out.reserve(tag.len() + rest.len() + 3);
+    out.extend_from_slice(tag);
     out.push(b' ');
     out.extend_from_slice(rest.as_bytes());
     out.extend_from_slice(b"\r\n");
@@ -204,7 +206,8 @@ pub fn alert(text: &[u8]) -> Option<String> {
 
 /// The client's own tagged line for a login that the backend accepted, with its capabilities scrubbed.
 pub fn login_ok(tag: &[u8], text: &[u8], out: &mut Vec<u8>) {
-    let mut line = tag.to_vec();
+    let mut line = Vec::with_capacity(tag.len() + text.len() + 32);
+    line.extend_from_slice(tag);
     line.extend_from_slice(b" OK ");
     let names = capability::code_names(text);
     match (names, text.first()) {
@@ -219,8 +222,9 @@ pub fn login_ok(tag: &[u8], text: &[u8], out: &mut Vec<u8>) {
         },
         (None, Some(_)) => line.extend_from_slice(text),
     }
-    out.extend_from_slice(&line);
-    out.extend_from_slice(b"\r\n");
+    line.extend_from_slice(b"\r\n");
+    // Mostly there is nothing before it.
+    if out.is_empty() { *out = line } else { out.append(&mut line) }
 }
 
 #[cfg(test)]

@@ -127,7 +127,7 @@ fn check_length(parts: &Parts, tunnels: bool) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Checks what the validating reader has already checked for an HTTP/1 request.
+/// Checks what the reader of HTTP/1 has already checked for an HTTP/1 request.
 fn check_as_the_reader_of_http1(parts: &Parts, limits: &Limits) -> Result<(), Invalid> {
     if parts.uri.authority().is_some() && parts.uri.scheme_str() != Some("https") {
         return Err(malformed(parts, "scheme"));

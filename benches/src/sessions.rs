@@ -18,7 +18,7 @@ pub(crate) fn measure(table: &mut Table) -> Outcome {
     run(table, &contest, full, Some(Handshake::Full), 4)?;
     let resumed = row("with a resumed handshake").against("nginx", 0.60, 0.45);
     run(table, &contest, resumed, Some(Handshake::Resumed), RESUMING)?;
-    let plain = row("without TLS").against("nginx", 0.95, 0.75).against("HAProxy", 1.25, 0.95);
+    let plain = row("without TLS").against("nginx", 0.95, 0.75).against("HAProxy", 1.15, 1.00);
     run(table, &contest, plain, None, 4)?;
     // The others' OpenSSL has no such group.
     run(table, &contest, row("with X25519MLKEM768, usher's default"), Some(Handshake::PostQuantum), 1)

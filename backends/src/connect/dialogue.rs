@@ -1,8 +1,10 @@
 //! Talks to a backend, from its greeting to its answer to a login.
 
-use super::{BackendStream, Cause, ConnectFault, Deadlines, Learnt, MailTarget, OnBehalf, Stage, tls};
+use super::{
+    BackendStream, Cause, ConnectFault, Deadlines, Learnt, MailTarget, OnBehalf, Stage, read_once, tls,
+};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use usher_config::snapshot::{BackendTls, ClientAddress};
@@ -13,8 +15,6 @@ use usher_wire::imap::sasl::Credential;
 use usher_wire::proxy_header::{self, Version};
 use usher_wire::secret::SecretBuf;
 
-/// Bytes read at a time before login.
-const READ: usize = 2048;
 /// How long a backend that is no longer needed may take to hear so.
 const LOGOUT: Duration = Duration::from_millis(200);
 
@@ -70,7 +70,7 @@ pub(super) async fn open(
     send_proxy_header(&mut tcp, target.endpoint.client_address, on_behalf, until).await?;
     let stream = match (&target.tls, target.endpoint.tls) {
         (Some(config), BackendTls::Implicit) => {
-            BackendStream::Tls(tls::handshake(tcp, &target.name, config, until).await?)
+            BackendStream::Tls(Box::pin(tls::handshake(tcp, &target.name, config, until)).await?)
         }
         (Some(config), BackendTls::StartTls) => {
             let mut stream = BackendStream::Plain(tcp);
@@ -126,7 +126,7 @@ async fn upgraded(
     let BackendStream::Plain(tcp) = stream else {
         return Err(ConnectFault::at(Stage::Greeting, Cause::Protocol(Fault::OutOfStep)));
     };
-    let stream = BackendStream::Tls(tls::handshake(tcp, &target.name, config, until).await?);
+    let stream = BackendStream::Tls(Box::pin(tls::handshake(tcp, &target.name, config, until)).await?);
     let mut out = Vec::new();
     let opening = Opening::under_tls(&mut out);
     ready(stream, opening, out, until).await
@@ -158,9 +158,7 @@ async fn drive(
             send(stream, &out, Stage::Greeting, until).await?;
             out.clear();
         }
-        let mut buf = [0; READ];
-        let read = receive(stream, &mut buf, Stage::Greeting, until).await?;
-        opening.feed(buf.get(..read).unwrap_or_default());
+        receive(stream, |bytes| opening.feed(bytes), Stage::Greeting, until).await?;
         let step = opening.step(&mut out);
         match step.map_err(|fault| ConnectFault::at(Stage::Greeting, Cause::Protocol(fault)))? {
             OpeningStep::Need => {}
@@ -256,9 +254,7 @@ async fn next_step(
         let sent = std::mem::take(out);
         send(stream, &sent, Stage::Login, until).await?;
     }
-    let mut buf = [0; READ];
-    let read = receive(stream, &mut buf, Stage::Login, until).await?;
-    login.feed(buf.get(..read).unwrap_or_default());
+    receive(stream, |bytes| login.feed(bytes), Stage::Login, until).await?;
     login.step(out).map_err(in_login)
 }
 
@@ -314,13 +310,13 @@ async fn send(
 
 async fn receive(
     stream: &mut BackendStream,
-    buf: &mut [u8],
+    feed: impl FnMut(&[u8]),
     stage: Stage,
     until: Instant,
-) -> Result<usize, ConnectFault> {
-    match in_time(stage, until, stream.read(buf)).await? {
+) -> Result<(), ConnectFault> {
+    match in_time(stage, until, read_once(stream, usize::MAX, feed)).await? {
         0 => Err(ConnectFault::at(stage, Cause::Closed)),
-        read => Ok(read),
+        _ => Ok(()),
     }
 }
 

@@ -10,6 +10,7 @@ mod http;
 pub mod identity;
 mod mail_target;
 pub mod pair;
+mod read;
 mod stream;
 pub mod tls;
 
@@ -22,6 +23,7 @@ pub use dial::{connect_briefly, dial, keep_alive};
 pub use dialogue::{LoggedIn, LoginFault, LoginOutcome, Ready};
 pub use http::{HttpTarget, open_http};
 pub use mail_target::MailTarget;
+pub use read::read_once;
 pub use stream::BackendStream;
 
 use crate::Observer;

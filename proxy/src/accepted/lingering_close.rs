@@ -1,8 +1,9 @@
 //! Ends a connection so that the client understands why.
 
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
+use usher_backends::connect::read_once;
 
 /// Sends `last_words`, closes this side and gives the client up to `patience` to finish: closing while received bytes
 /// are unread would reset the connection and lose the last words.
@@ -14,8 +15,7 @@ pub(crate) async fn lingering_close(
     let _ = timeout(patience, async {
         stream.write_all(last_words).await?;
         stream.shutdown().await?;
-        let mut scrap = [0; 1024];
-        while stream.read(&mut scrap).await? > 0 {}
+        while read_once(&mut stream, usize::MAX, |_| {}).await? > 0 {}
         Ok::<_, std::io::Error>(())
     })
     .await;

@@ -122,7 +122,7 @@ async fn secure(
     let config = prelogin.at.active.tls.imap.choose(listener.strict_sni);
     let begun = Instant::now();
     let until = until.min(begun + limits.tls_handshake);
-    let made = tls::accept(connection, config, until, limits.farewell).await;
+    let made = Box::pin(tls::accept(connection, config, until, limits.farewell)).await;
     prelogin.server.metrics.handshake(made.as_ref().ok(), begun.elapsed());
     made.map_err(|fault| {
         tracing::debug!(client = %prelogin.client, session = %prelogin.id, %fault, "no TLS");

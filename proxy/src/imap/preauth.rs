@@ -7,16 +7,14 @@ use crate::session::{By, Cause, Ended, Stage};
 use crate::tls::ClientStream;
 use crate::unread::Unread;
 use std::borrow::Cow;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
+use usher_backends::connect::read_once;
 use usher_config::snapshot::{ImapListener, Offered, OutageReply};
 use usher_wire::imap::capability::Privacy;
 use usher_wire::imap::preauth::{CloseCause, Preauth, Step, greet};
 use usher_wire::imap::reply::{self, Code};
-use zeroize::Zeroize;
 
-/// Bytes read at a time.
-const READ: usize = 2048;
 /// Bytes of answers that are collected before they are sent.
 const GATHER: usize = 8 * 1024;
 
@@ -109,22 +107,17 @@ async fn listen(
     until: Instant,
 ) -> Result<(), Ended> {
     let silent = Instant::now() + prelogin.snapshot().limits.silence_before_login;
-    let mut buf = [0; READ];
-    let most = preauth.room().min(READ);
+    let most = preauth.room();
+    let reading = read_once(stream, most, |bytes| preauth.feed(bytes));
     let read = tokio::select! {
-        read = timeout_at(silent.min(until), stream.read(&mut buf[..most])) => read,
+        read = timeout_at(silent.min(until), reading) => read,
         () = prelogin.server.shutdown.stopped() => {
             return Err(Ended::new(By::Operator, Stage::Preauth, Cause::Stopping));
         }
     };
     match read {
         Ok(Ok(0)) => Err(Ended::new(By::Client, Stage::Preauth, Cause::Closed)),
-        Ok(Ok(read)) => {
-            preauth.feed(&buf[..read]);
-            // It may have held a password.
-            buf[..read].zeroize();
-            Ok(())
-        }
+        Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(Ended::broken(Stage::Preauth, &error)),
         Err(_) => {
             let cause = if silent < until { Cause::Idle } else { Cause::TooLong };

@@ -4,8 +4,7 @@ use super::PreLogin;
 use super::tried::Try;
 use crate::session::{By, Cause, Ended, Session, Stage, Why};
 use crate::tls::ClientStream;
-use tokio::io::AsyncReadExt;
-use zeroize::Zeroize;
+use usher_backends::connect::read_once;
 
 /// Keeps what a client sends after its login.
 pub(crate) trait Inbox {
@@ -26,21 +25,17 @@ pub(super) async fn attended(
     mut work: impl Future<Output = Try> + Unpin,
 ) -> Result<Try, Ended> {
     loop {
-        let mut buf = [0; 1024];
-        let most = inbox.room().min(buf.len());
+        let most = inbox.room();
         let read = tokio::select! {
             biased;
             done = &mut work => return Ok(done),
             () = prelogin.server.shutdown.stopped() => return Ok(Try::Ended(Why::Stopping)),
             order = session.ordered() => return Ok(Try::Ended(order.why)),
-            read = stream.read(&mut buf[..most]), if most > 0 => read,
+            read = read_once(stream, most, |bytes| inbox.feed(bytes)), if most > 0 => read,
         };
         match read {
             Ok(0) => return Err(Ended::new(By::Client, Stage::Login, Cause::Closed)),
-            Ok(read) => {
-                inbox.feed(&buf[..read]);
-                buf[..read].zeroize();
-            }
+            Ok(_) => {}
             Err(error) => return Err(Ended::broken(Stage::Login, &error)),
         }
     }

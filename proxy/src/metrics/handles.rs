@@ -13,6 +13,12 @@ type Words = (&'static str, [&'static str; LABELS]);
 /// are asked for often have come first.
 pub(super) struct Handles<H>(ArcSwap<Vec<(Words, H)>>);
 
+/// Whether these are the same words, by where they are: a word that the compiler has put in two places is known twice.
+fn is_same(one: &Words, other: &Words) -> bool {
+    let is_same = |one: &str, other: &str| std::ptr::eq(one, other);
+    is_same(one.0, other.0) && one.1.iter().zip(other.1).all(|(one, other)| is_same(one, other))
+}
+
 impl<H> Default for Handles<H> {
     fn default() -> Self {
         Self(ArcSwap::default())
@@ -32,7 +38,7 @@ impl<H: Clone> Handles<H> {
         let mut values = [""; LABELS];
         values.iter_mut().zip(labels).for_each(|(slot, (_, value))| *slot = value);
         let words = (name, values);
-        if let Some((_, handle)) = self.0.load().iter().find(|(known, _)| *known == words) {
+        if let Some((_, handle)) = self.0.load().iter().find(|(known, _)| is_same(known, &words)) {
             return uses(handle);
         }
         let handle = make(&labels);
@@ -40,7 +46,7 @@ impl<H: Clone> Handles<H> {
         self.0.rcu(|known| {
             let mut all = Vec::clone(known);
             // Somebody else may have been first.
-            if all.iter().all(|(known, _)| *known != words) {
+            if !all.iter().any(|(known, _)| is_same(known, &words)) {
                 all.push((words, handle.clone()));
             }
             Arc::new(all)

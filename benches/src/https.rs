@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use usher_tests::usher::{HTTPS, Setup, Usher};
 
 /// `user@example.com:secret`.
-const LOGIN: &str = "authorization: Basic dXNlckBleGFtcGxlLmNvbTpzZWNyZXQ=";
+pub(crate) const LOGIN: &str = "authorization: Basic dXNlckBleGFtcGxlLmNvbTpzZWNyZXQ=";
 const NOBODY: &str = "x-nothing: Basic dXNlckBleGFtcGxlLmNvbTpzZWNyZXQ=";
 const ALL: usize = 5;
 
@@ -128,12 +128,12 @@ const LARGE: [Work; 5] = [
 ];
 
 /// Everything that runs, and who is asked: usher, its peers, usher with a log, and usher that sends to an array.
-struct Contest {
+pub(crate) struct Contest {
     _backend: Peer,
     _peers: [Peer; 2],
     _ushers: [Usher; 3],
     _files: TempDir,
-    proxies: [(&'static str, SocketAddr, u32); ALL],
+    pub(crate) proxies: [(&'static str, SocketAddr, u32); ALL],
 }
 
 pub(crate) fn measure(table: &mut Table) -> Outcome {
@@ -148,7 +148,7 @@ pub(crate) fn measure(table: &mut Table) -> Outcome {
 }
 
 impl Contest {
-    fn start() -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn start() -> Result<Self, Box<dyn Error>> {
         let quiet = Setup::new().https("").environment("RUST_LOG", "info,usher::https=error");
         let (backend, nginx, haproxy) = (quiet.at(18080), quiet.at(18443), quiet.at(18444));
         let certificate = quiet.certificate.clone();

@@ -7,6 +7,7 @@ mod contest;
 mod directory;
 mod growth;
 mod health;
+mod held;
 mod https;
 mod idle;
 mod input;
@@ -37,11 +38,12 @@ type Measure = fn(&mut Table) -> Outcome;
 const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench");
 
 /// Every subject by its name.
-const SUBJECTS: [(&str, Measure); 12] = [
+const SUBJECTS: [(&str, Measure); 13] = [
     ("sessions", sessions::measure),
     ("idle", idle::measure),
     ("bulk", bulk::measure),
     ("https", https::measure),
+    ("held", held::measure),
     ("latency", latency::measure),
     ("directory", directory::measure),
     ("growth", growth::measure),

@@ -163,6 +163,8 @@ fn config(
          ssl = {ssl}\nssl_cert = <{chain}\nssl_key = <{key}\ndisable_plaintext_auth = no\n\
          auth_mechanisms = plain login\nauth_failure_delay = 0\nmail_max_userip_connections = 10000\n\
          haproxy_trusted_networks = 127.0.0.0/8\nlogin_trusted_networks = 127.0.0.0/8\n\
+         auth_master_user_separator = *\n\
+         passdb {{\n driver = static\n args = password={PASSWORD}\n master = yes\n}}\n\
          passdb {{\n driver = static\n args = password={PASSWORD}\n}}\n\
          userdb {{\n driver = static\n args = home={dir}/mail/%u\n}}\n\
          mail_location = maildir:~/Maildir\nlisten = {ip}\n\

@@ -9,6 +9,7 @@ use crate::snapshot::{
 };
 use std::collections::HashMap;
 use usher_policy::Services;
+use usher_policy::identity::LoginTemplate;
 
 /// Two, for rotation. Nobody would keep track of more.
 const PINS_CAP: usize = 2;
@@ -47,8 +48,7 @@ fn one(
         faults.push(Fault::new(first.span.clone(), what, instead));
     }
     let pins = pins(&mut section, faults);
-    let words = [("typed", LoginAs::Typed), ("canonical", LoginAs::Canonical)];
-    let login_as = section.word("login_as", &words, faults);
+    let login_as = section.optional("login_as", faults).and_then(|written| login_as(&written, faults));
     let client_certificate = client_certificate(&mut section, faults);
     let max_sessions = section.optional("max_sessions", faults);
     let initial_state = initial_state(&mut section, faults);
@@ -64,6 +64,22 @@ fn one(
         initial_state,
         health,
     })
+}
+
+fn login_as(written: &Located<String>, faults: &mut Faults) -> Option<LoginAs> {
+    let read = match written.value.as_str() {
+        "typed" => Some(LoginAs::Typed),
+        "canonical" => Some(LoginAs::Canonical),
+        template => LoginTemplate::parse(template).map(LoginAs::Template),
+    };
+    if read.is_none() {
+        faults.push(written.fault(
+            format!("`login_as` cannot be \"{}\"", written.value.escape_debug()),
+            "write \"typed\", \"canonical\", or a template of {user}, {local}, {domain} and {tenant}, \
+             such as \"{local}%{domain}\"",
+        ));
+    }
+    read
 }
 
 /// The `fingerprints` of a backend.

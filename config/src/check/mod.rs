@@ -9,6 +9,7 @@ mod host;
 mod https;
 mod limits;
 mod listener;
+mod login;
 mod server;
 
 pub(crate) use admin::SOCKET;
@@ -39,7 +40,8 @@ pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
     let hosts = host::check(&mut file, &mut faults);
     let arrays = array::check(&mut file, &listeners, &mut faults);
     let limits = limits::check(&mut file, &mut faults);
-    let domains = domain::check(&mut file, &mut faults);
+    let mut domains = domain::check(&mut file, &mut faults);
+    login::check(&mut file, &mut domains, &mut faults);
     let https = https::check(&mut file, &listeners, &arrays, &domains, &mut faults);
     let client_setup = https::client_setup(&mut file, &listeners, &mut faults);
     directory(&mut file, &mut faults);

@@ -4,6 +4,7 @@ use crate::health::HealthPolicy;
 use serde::Serialize;
 use std::fmt;
 use usher_policy::Services;
+use usher_policy::identity::LoginTemplate;
 use usher_policy::pick::Balance;
 
 /// `[[instance_host]]`: a backend that owns the archives of some users.
@@ -183,13 +184,24 @@ pub enum ClientAddress {
 }
 
 /// The user name that a backend is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoginAs {
     /// As the client typed it.
     Typed,
     /// The normalised key.
     Canonical,
+    /// Made of its parts.
+    Template(LoginTemplate),
+}
+
+impl Serialize for LoginAs {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Typed => serializer.serialize_str("typed"),
+            Self::Canonical => serializer.serialize_str("canonical"),
+            Self::Template(template) => serializer.collect_str(template),
+        }
+    }
 }
 
 /// A fingerprint that a backend's certificate must match.

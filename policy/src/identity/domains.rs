@@ -1,6 +1,7 @@
 //! From the name that somebody types to the key of their archive: normalised once, here and nowhere else.
 
 use super::archive_key::{ArchiveKey, KEY_CAP};
+use super::login_name::{LoginForms, LoginName};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use unicode_normalization::UnicodeNormalization;
@@ -24,6 +25,27 @@ pub struct Domains {
     /// All separators of all domains.
     separators: Vec<char>,
     defaults: HashMap<DefaultFor, String>,
+    forms: LoginForms,
+}
+
+/// Whom a typed name stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The key of the archive.
+    pub key: ArchiveKey,
+    /// What else the name says.
+    pub says: Says,
+}
+
+/// What a typed name says besides whose archive it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Says {
+    /// Nothing: it is the user's own.
+    Own,
+    /// Which user of the tenant logs in.
+    TenantAnd(String),
+    /// Who logs in for the user, or opens the mailbox: for the host to read.
+    More,
 }
 
 #[derive(Debug, Clone)]
@@ -58,19 +80,59 @@ impl Domains {
         self.defaults.insert(default_for, fold(name)).is_none()
     }
 
-    /// The key of the user who calls themselves `typed`; `None` for a name that no archive can have.
+    /// Sets how names are written that are more than a name.
+    pub fn set_forms(&mut self, forms: LoginForms) {
+        self.forms = forms;
+    }
+
+    /// The characters that may separate a user from one of the domains.
+    pub fn separators(&self) -> &[char] {
+        &self.separators
+    }
+
+    /// The key of the archive of whoever types `typed`; `None` for a name that no archive can have.
+    pub fn user(&self, typed: &[u8], arrival: Arrival<'_>) -> Option<ArchiveKey> {
+        self.named(typed, arrival).map(|named| named.key)
+    }
+
+    /// Whom `typed` stands for; `None` for a name that no archive can have.
     ///
     /// Names are UTF-8 without control characters and at most [`KEY_CAP`] bytes long. They are converted to NFC and
     /// lower case; look-alikes remain different.
-    pub fn user(&self, typed: &[u8], arrival: Arrival<'_>) -> Option<ArchiveKey> {
+    pub fn named(&self, typed: &[u8], arrival: Arrival<'_>) -> Option<Named> {
         let name = normalise(typed)?;
-        if let Some((local, domain)) = self.split(&name) {
-            return key([local, "@", domain].concat()).map(ArchiveKey::User);
+        let (user, domain, says) = match self.forms.read(&name)? {
+            LoginName::Tenant(tenant, user) => {
+                let key = Self::tenant(tenant.as_bytes())?;
+                return Some(Named { key, says: Says::TenantAnd(user.to_owned()) });
+            }
+            LoginName::User { user, domain, is_own: true } => (user, domain, Says::Own),
+            LoginName::User { user, domain, is_own: false } => (user, domain, Says::More),
+        };
+        let user = match (self.split(user), domain) {
+            (Some((local, domain)), _) => [local, "@", domain].concat(),
+            (None, Some(domain)) => [user, "@", self.domain_called(domain)?].concat(),
+            (None, None) => match self.default_domain(arrival) {
+                Some(domain) => [user, "@", domain].concat(),
+                None => user.to_owned(),
+            },
+        };
+        Some(Named { key: ArchiveKey::User(key(user)?), says })
+    }
+
+    /// The domain that `called` means: its name or an alias, a name that no configured domain has, or what comes before
+    /// the first dot of only one configured domain, as Windows names domains.
+    fn domain_called<'d>(&'d self, called: &'d str) -> Option<&'d str> {
+        if let Some(known) = self.known.get(called) {
+            return Some(&known.name);
         }
-        match self.default_domain(arrival) {
-            Some(domain) => key([&*name, "@", domain].concat()).map(ArchiveKey::User),
-            None => Some(ArchiveKey::User(name)),
+        if called.contains('.') {
+            return Some(called);
         }
+        let is_short_for = |known: &&Known| known.name.split('.').next() == Some(called);
+        let mut found = self.known.values().filter(is_short_for).map(|known| known.name.as_str());
+        let first = found.next()?;
+        found.all(|other| other == first).then_some(first)
     }
 
     /// The key of the tenant called `typed`; `None` for a name that no tenant can have.
@@ -84,14 +146,18 @@ impl Domains {
         Some(ArchiveKey::Domain(self.name_of(domain)))
     }
 
-    /// Parses a key as operators write it: `anna@example.com`, `tenant:acme` or `@example.com`.
+    /// Parses a key as operators write it: `anna@example.com`, `tenant:acme` or `@example.com`. `None` for a name that no
+    /// archive can have, and for one that means another archive than it says, such as `anna*admin`.
     pub fn written(&self, written: &str) -> Option<ArchiveKey> {
         if let Some(tenant) = written.strip_prefix("tenant:") {
             return Self::tenant(tenant.as_bytes());
         }
         match written.strip_prefix('@') {
             Some(domain) => self.domain(domain.as_bytes()),
-            None => self.user(written.as_bytes(), Arrival::default()),
+            None => {
+                let named = self.named(written.as_bytes(), Arrival::default());
+                named.filter(|named| named.says == Says::Own).map(|named| named.key)
+            }
         }
     }
 
@@ -165,6 +231,7 @@ fn key(name: String) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::login_name::TenantTemplate;
     use super::*;
     use proptest::prelude::*;
 
@@ -192,7 +259,7 @@ mod tests {
             ("anna", Some("anna@example.com")),
             ("ANNA\u{308}", Some("annä@example.com")),
             ("\u{430}nna@example.com", Some("\u{430}nna@example.com")),
-            ("%{x}*\"@example.com", Some("%{x}*\"@example.com")),
+            ("%{x}\"@example.com", Some("%{x}\"@example.com")),
             ("anna\r\nx", None),
             ("anna\0", None),
             ("", None),
@@ -213,6 +280,56 @@ mod tests {
     }
 
     #[test]
+    fn names_that_are_more_than_a_name() {
+        let mut domains = domains();
+        domains.add("CONTOSO", "example.com", &[]);
+        domains.add("two.example", "two.example", &[]);
+        domains.add("two.test", "two.test", &[]);
+        let tenants = ["{tenant}/{user}", "{user}!{tenant}"];
+        let tenants = tenants.into_iter().filter_map(TenantTemplate::parse).collect();
+        domains.set_forms(LoginForms { master: Some('*'), tenants });
+        for (typed, expected, is_own) in [
+            // Dovecot's master users
+            ("anna*admin", Some("anna@example.com"), false),
+            ("Anna@example.org*admin@example.com", Some("anna@example.com"), false),
+            ("anna#example.com*admin", Some("anna@example.com"), false),
+            ("anna@elsewhere.net*a*b", Some("anna@elsewhere.net"), false),
+            ("*admin", Some("*admin@example.com"), true),
+            ("anna*", Some("anna*@example.com"), true),
+            // Windows
+            ("CONTOSO\\anna", Some("anna@example.com"), true),
+            ("Example\\anna", Some("anna@example.com"), true),
+            ("example.org\\anna", Some("anna@example.com"), true),
+            ("elsewhere.net\\anna", Some("anna@elsewhere.net"), true),
+            ("two\\anna", None, true),
+            ("nobody\\anna", None, true),
+            ("CONTOSO\\anna@elsewhere.net", Some("anna@elsewhere.net"), true),
+            // Exchange's shared mailboxes
+            ("anna@example.com\\sales", Some("sales@example.com"), false),
+            ("anna@elsewhere.net\\sales", Some("sales@elsewhere.net"), false),
+            ("anna@example.com\\sales@elsewhere.net", Some("sales@elsewhere.net"), false),
+            ("CONTOSO\\anna\\sales", Some("sales@example.com"), false),
+            ("CONTOSO\\anna*admin", Some("anna@example.com"), false),
+            ("a\\b\\c\\d", None, false),
+            ("\\anna", None, false),
+            ("anna@example.com\\", None, false),
+            // tenants
+            ("acme/anna", Some("tenant:acme"), false),
+            ("ACME/anna@example.com", Some("tenant:acme"), false),
+            ("anna!acme", Some("tenant:acme"), false),
+            ("acme/anna*admin", Some("tenant:acme"), false),
+        ] {
+            let named = domains.named(typed.as_bytes(), Arrival::default());
+            assert_eq!(named.as_ref().map(|named| named.key.to_string()).as_deref(), expected, "{typed}");
+            assert!(named.is_none_or(|named| (named.says == Says::Own) == is_own), "{typed}");
+        }
+        // Without a separator for master users, a star is a star.
+        domains.set_forms(LoginForms { master: None, tenants: Vec::new() });
+        let starred = domains.named(b"anna*admin", Arrival::default()).unwrap();
+        assert_eq!((starred.key.name(), starred.says), ("anna*admin@example.com", Says::Own));
+    }
+
+    #[test]
     fn bare_names() {
         let by = |arrival| domains().user(b"anna", arrival).unwrap().name().to_owned();
         let local = Some("::ffff:192.0.2.1".parse().unwrap());
@@ -228,6 +345,8 @@ mod tests {
         assert_eq!(domains().written("@"), None);
         assert_eq!(domains().written("tenant:ACME"), Some(ArchiveKey::Tenant("acme".into())));
         assert_eq!(domains().written("tenant:"), None);
+        assert_eq!(domains().written("anna*admin"), None, "nobody could reach it");
+        assert_eq!(domains().written("example\\anna"), Some(ArchiveKey::User("anna@example.com".into())));
         assert_eq!(domains().written("Anna"), Some(ArchiveKey::User("anna@example.com".into())));
     }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use usher_backends::roster::Host;
 use usher_config::snapshot::LoginAs;
 use usher_policy::ArchiveKey;
-use usher_policy::identity::Arrival;
+use usher_policy::identity::{Arrival, Named, Says};
 use usher_wire::imap::preauth::Claim;
 use usher_wire::imap::sasl::Credential;
 
@@ -18,21 +18,36 @@ pub(super) fn credential_for<'c>(
     key: &ArchiveKey,
 ) -> Cow<'c, Credential> {
     let typed = &claim.credential;
-    let own_key = || {
+    let named = |name: &[u8]| {
         let arrival = Arrival { local: Some(prelogin.local.ip()), server_name: None };
-        prelogin.snapshot().domains.user(&typed.user, arrival)
+        prelogin.snapshot().domains.named(name, arrival)
     };
-    let acts_for_another = typed.acts_for_another() && own_key().as_ref() != Some(key);
-    if host.config.login_as == LoginAs::Typed && (acts_for_another || typed.authorize_as.is_empty()) {
+    let is_own_key = || named(&typed.user).is_some_and(|own| own.key == *key);
+    let acts_for_another = typed.acts_for_another() && !is_own_key();
+    let slot = if acts_for_another { &typed.authorize_as } else { &typed.user };
+    let name = match &host.config.login_as {
+        LoginAs::Typed => None,
+        login_as => named(slot).and_then(|named| name_for(login_as, &Named { key: key.clone(), ..named })),
+    };
+    if name.is_none() && (acts_for_another || typed.authorize_as.is_empty()) {
         return Cow::Borrowed(typed);
     }
     let mut credential = typed.clone();
-    if host.config.login_as == LoginAs::Canonical {
-        let name = if acts_for_another { &mut credential.authorize_as } else { &mut credential.user };
-        *name = key.name().as_bytes().to_vec();
+    if let Some(name) = name {
+        let slot = if acts_for_another { &mut credential.authorize_as } else { &mut credential.user };
+        *slot = name.into_bytes();
     }
     if !acts_for_another {
         credential.authorize_as.clear();
     }
     Cow::Owned(credential)
+}
+
+/// The name that a host is given; `None`: as it was typed, as is every name that the host itself has to take apart.
+fn name_for(login_as: &LoginAs, named: &Named) -> Option<String> {
+    match login_as {
+        LoginAs::Typed => None,
+        LoginAs::Canonical => (named.says == Says::Own).then(|| named.key.name().to_owned()),
+        LoginAs::Template(template) => template.fill(named),
+    }
 }

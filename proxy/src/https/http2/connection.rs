@@ -75,13 +75,20 @@ impl State {
         let has_room = !self.is_blocked && self.protocol.out.len() < GATHER;
         if !has_room {
             self.wait(stream, false);
+        } else if self.turn(stream).is_some_and(|turn| !turn.awaits_window) {
+            // It may have nothing to say yet, and need not hear each time that there is room.
+            self.had_turn(stream);
         }
         has_room
     }
 
+    fn turn(&mut self, stream: u32) -> Option<&mut Turn> {
+        self.waiting.iter_mut().find(|turn| turn.stream == stream)
+    }
+
     /// This stream waits for its turn.
     pub(super) fn wait(&mut self, stream: u32, awaits_window: bool) {
-        match self.waiting.iter_mut().find(|turn| turn.stream == stream) {
+        match self.turn(stream) {
             Some(turn) => turn.awaits_window = awaits_window,
             None => self.waiting.push_back(Turn { stream, awaits_window }),
         }
@@ -242,11 +249,12 @@ impl Connection {
                 Poll::Pending => break,
             }
         }
+        // Before the last look at what there is to send: whatever is added afterwards, this task hears of it.
+        keep(&mut self.shared.lock().driver, cx.waker());
         if let Poll::Ready(Err(error)) = self.poll_write(cx) {
             return Poll::Ready(Next::Broken(error));
         }
-        let mut state = self.shared.lock();
-        keep(&mut state.driver, cx.waker());
+        let state = self.shared.lock();
         if state.protocol.is_done() && state.protocol.out.is_empty() {
             return Poll::Ready(Next::Nothing);
         }

@@ -428,6 +428,17 @@ fn floods_of_frames_end_their_connection_and_no_other() {
         }
         assert!(begun.elapsed() < DEADLINE, "resets go on");
     }
+    // Streams that usher has to reset itself: trailers without an end.
+    let mut client = frames::connect(usher.https());
+    let fields = get_block("/slow/5000", &[]);
+    for stream in (1..).step_by(2) {
+        let octets =
+            [&fields, &block(&[("a", "b")])].map(|block| frame(HEADERS, END_HEADERS, stream, block)).concat();
+        if client.try_send(&octets).is_err() {
+            break;
+        }
+        assert!(begun.elapsed() < DEADLINE, "resets go on");
+    }
     // A block of fields without an end.
     let mut client = frames::connect(usher.https());
     client.send(frame(HEADERS, END_STREAM, 1, &get_block("/", &[])));
@@ -519,6 +530,31 @@ fn a_body_is_asked_for_when_the_backend_wants_it() {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }
+}
+
+#[test]
+fn who_waits_for_a_word_over_http2_gets_it() {
+    let (usher, _web) = door(Setup::new());
+    let mut client = frames::connect(usher.https());
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":authority", "mail.test"),
+        (":path", "/upload"),
+        ("expect", "100-continue"),
+        ("content-length", "3"),
+    ];
+    client.send(frame(HEADERS, END_HEADERS, 1, &block(&fields)));
+    assert_eq!(client.outcome(1), Ok(100));
+    client.send(frame(DATA, END_STREAM, 1, b"abc"));
+    assert_eq!(client.outcome(1), Ok(200));
+    // Who does not wait is told nothing but the answer.
+    let both = [frame(HEADERS, END_HEADERS, 3, &block(&fields)), frame(DATA, END_STREAM, 3, b"abc")].concat();
+    client.send(both);
+    assert_eq!(client.outcome(3), Ok(200));
+    // A fragment belongs to nobody but the client.
+    client.send(frame(HEADERS, END_HEADERS | END_STREAM, 5, &get_block("/a#b", &[])));
+    assert_eq!(client.outcome(5), Err(PROTOCOL_ERROR));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 use usher_wire::http2::{Connection, ConnectionFault, Event, Limits, Received};
 
-const LIMITS: Limits = Limits { streams: 8, head: 4096, window: 70_000 };
+const LIMITS: Limits = Limits { streams: 8, head: 4096, fields: 50, window: 70_000 };
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
@@ -26,8 +26,13 @@ pub(super) fn converse(data: &[u8], piece: usize) -> Outcome {
         let mut events = Vec::new();
         let read = connection.read(part, Duration::ZERO, &mut events);
         for event in events {
-            if let Event::Request(stream, _) | Event::TooLarge(stream) = event {
-                streams.push(stream);
+            match &event {
+                Event::Request(stream, head) => {
+                    outcome.bodies.extend_from_slice(&head.fields.bytes);
+                    streams.push(*stream);
+                }
+                Event::TooLarge(stream, _) => streams.push(*stream),
+                _ => {}
             }
             outcome.events.push(format!("{event:?}"));
         }

@@ -20,8 +20,8 @@ const LEAVING: [u8; 8] = *b"leaving\0";
 pub enum Event {
     /// A request begins on this stream.
     Request(u32, Box<RequestHead>),
-    /// One begins whose head is larger than it may be.
-    TooLarge(u32),
+    /// One begins whose head is larger than it may be; whether it asks by HEAD.
+    TooLarge(u32, bool),
     /// Something has come on this stream.
     Readable(u32),
     /// The client takes more on this stream.
@@ -58,7 +58,6 @@ impl From<Flooded> for ConnectionFault {
 }
 
 /// A field block that has begun.
-#[derive(Debug)]
 pub(super) struct Block {
     pub(super) stream: u32,
     pub(super) ends: bool,
@@ -77,7 +76,6 @@ enum Leaving {
 }
 
 /// A connection. Of each stream it keeps a `W` besides its own state.
-#[derive(Debug)]
 pub struct Connection<W> {
     pub(super) limits: Limits,
     /// To be sent.
@@ -88,6 +86,8 @@ pub struct Connection<W> {
     partial: Vec<u8>,
     has_settings: bool,
     pub(super) block: Option<Block>,
+    /// Field blocks that were complete.
+    pub(super) blocks: u32,
     pub(super) decoder: Decoder,
     pub(super) meter: Meter,
     /// In the order of their numbers.
@@ -125,6 +125,7 @@ impl<W: Default> Connection<W> {
             partial: Vec::new(),
             has_settings: false,
             block: None,
+            blocks: 0,
             decoder: Decoder::default(),
             meter: Meter::default(),
             streams: Vec::new(),
@@ -157,8 +158,7 @@ impl<W: Default> Connection<W> {
                 ConnectionFault::Broken(code) => code,
                 ConnectionFault::Flooded => ErrorCode::ENHANCE_YOUR_CALM,
             };
-            let last = if let Leaving::After(last) = self.leaving { last } else { self.last };
-            self.put_goaway(last, code);
+            self.give_up(code);
         }
         read
     }
@@ -171,8 +171,8 @@ impl<W: Default> Connection<W> {
         self.preface += preface.len();
         if !self.partial.is_empty() {
             let mut partial = std::mem::take(&mut self.partial);
-            while let Some(missing) = missing(&partial)?.filter(|_| !rest.is_empty()) {
-                let (part, after) = rest.split_at(missing.min(rest.len()));
+            while let Some(count) = missing(&partial)?.filter(|_| !rest.is_empty()) {
+                let (part, after) = rest.split_at(count.min(rest.len()));
                 partial.extend_from_slice(part);
                 rest = after;
             }
@@ -205,13 +205,20 @@ impl<W: Default> Connection<W> {
         if (self.block.is_some()) != (header.kind == frame::CONTINUATION) {
             return Err(ErrorCode::PROTOCOL_ERROR.into());
         }
-        Ok(self.frame(&header, payload, events)?)
+        self.frame(&header, payload, events)
     }
 
-    /// Whether a field block has begun and is not complete.
-    pub fn is_in_field_block(&self) -> bool {
+    /// The number of the field block that has begun and is not complete; 0 also for what the client must say first.
+    pub fn awaits(&self) -> Option<u32> {
         let begins = |kind: &u8| matches!(*kind, frame::HEADERS | frame::CONTINUATION);
-        self.block.is_some() || self.partial.get(3).is_some_and(begins)
+        let is_in_block = self.block.is_some() || self.partial.get(3).is_some_and(begins);
+        (is_in_block || !self.has_settings).then_some(self.blocks)
+    }
+
+    /// Says that the connection ends, and why.
+    pub fn give_up(&mut self, code: ErrorCode) {
+        let last = if let Leaving::After(last) = self.leaving { last } else { self.last };
+        self.put_goaway(last, code);
     }
 
     /// Whether the client has said what it must say first.
@@ -304,7 +311,12 @@ impl<W> Connection<W> {
     }
 
     /// Resets a stream that the client has broken the rules on.
-    pub(super) fn fail(&mut self, stream: u32, code: ErrorCode, events: &mut Vec<Event>) {
+    pub(super) fn fail(
+        &mut self,
+        stream: u32,
+        code: ErrorCode,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Flooded> {
         self.put_reset(stream, code);
         if let Some(failed) = self.get(stream) {
             let was_open = failed.is_open();
@@ -312,6 +324,7 @@ impl<W> Connection<W> {
             self.settle(stream, was_open);
             events.push(Event::Reset(stream));
         }
+        self.meter.fault()
     }
 }
 

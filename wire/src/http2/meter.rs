@@ -73,18 +73,28 @@ impl Meter {
                 0
             }
             frame::DATA if header.has(frame::END_STREAM) => 0,
-            frame::HEADERS => {
-                self.earn(A_REQUEST);
-                0
-            }
             frame::PING | frame::WINDOW_UPDATE if self.windows > 0 => {
                 self.windows -= 1;
                 0
             }
-            // A request that is reset earns nothing.
+            // What a request has earned, so that one that is reset earns nothing.
             frame::RST_STREAM => A_REQUEST + 1,
             _ => 1,
         };
+        self.charge(costs)
+    }
+
+    /// A request has begun: with it, its HEADERS frame is paid for.
+    pub(super) fn request(&mut self) {
+        self.earn(A_REQUEST + 1);
+    }
+
+    /// The client has made this side reset a stream: that costs as much as if it had done so itself.
+    pub(super) fn fault(&mut self) -> Result<(), Flooded> {
+        self.charge(A_REQUEST + 1)
+    }
+
+    fn charge(&mut self, costs: u32) -> Result<(), Flooded> {
         self.budget = self.budget.checked_sub(costs).ok_or(Flooded)?;
         Ok(())
     }

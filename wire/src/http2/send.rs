@@ -57,7 +57,7 @@ impl<W> Connection<W> {
         self.window <= 0
     }
 
-    /// Says the head of a response, an interim one too. Returns whether anybody hears it.
+    /// Says the head of a response, an interim one too, as long as that has its place. Returns whether anybody hears it.
     pub fn send_head<'f>(
         &mut self,
         stream: u32,
@@ -65,6 +65,12 @@ impl<W> Connection<W> {
         fields: impl Iterator<Item = (&'f str, &'f [u8])>,
         ends: bool,
     ) -> bool {
+        let is_interim = status < 200;
+        match self.get(stream) {
+            Some(to) if to.has_head => return false,
+            Some(to) => to.has_head = !is_interim,
+            None => return false,
+        }
         self.send_block(stream, ends, |out| {
             encode_status(status, out);
             fields.for_each(|(name, value)| encode_field(name, value, out));

@@ -22,6 +22,8 @@ pub struct Limits {
     pub streams: u32,
     /// Bytes of a head, as SETTINGS_MAX_HEADER_LIST_SIZE measures.
     pub head: usize,
+    /// Fields of a head.
+    pub fields: usize,
     /// Bytes of a body that are received ahead of whoever takes them, for each stream.
     pub window: u32,
 }

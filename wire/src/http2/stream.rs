@@ -12,7 +12,6 @@ pub(super) enum By {
 }
 
 /// What has come of a body.
-#[derive(Debug)]
 pub enum Received {
     /// Bytes.
     Data(Vec<u8>),
@@ -27,13 +26,14 @@ pub enum Received {
 }
 
 /// A stream, for as long as somebody holds it.
-#[derive(Debug)]
 pub(super) struct Stream<W> {
     pub(super) id: u32,
     pub(super) reset: Option<By>,
     /// The client has said all.
     pub(super) has_ended: bool,
-    /// So has this side.
+    /// The head of the final response has been said.
+    pub(super) has_head: bool,
+    /// This side has said all as well.
     pub(super) is_answered: bool,
     /// Bytes that the client takes.
     pub(super) window: i64,
@@ -56,6 +56,7 @@ impl<W: Default> Stream<W> {
             id,
             reset: None,
             has_ended,
+            has_head: false,
             is_answered: false,
             window,
             allowed,
@@ -133,7 +134,7 @@ impl<W> Stream<W> {
 
     /// Bytes that the client is to be allowed now: not for every few, and none behind the end.
     pub(super) fn allowance(&mut self, window: i64) -> Option<u32> {
-        if self.has_ended || self.taken < window / 2 {
+        if self.has_ended || self.reset.is_some() || self.taken < window / 2 {
             return None;
         }
         self.allowed += self.taken;

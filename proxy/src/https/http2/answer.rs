@@ -98,10 +98,12 @@ async fn send_body(mut body: ResponseBody, to: &Responder, limits: &Limits) -> R
                 }
             }
             Err(frame) => {
-                if let Ok(trailers) = frame.into_trailers() {
-                    to.trailers(&trailers);
-                    return Ok(());
+                let trailers = frame.into_trailers().unwrap_or_default();
+                if trailers.is_empty() {
+                    return send(to, Bytes::new(), true, &mut pace).await;
                 }
+                to.trailers(&trailers);
+                return Ok(());
             }
         }
     }

@@ -12,13 +12,19 @@ use usher_wire::http2::RequestHead;
 pub(super) fn request(mut head: RequestHead) -> Option<Parts> {
     let bytes = Bytes::from(std::mem::take(&mut head.fields.bytes));
     let mut target = uri::Parts::default();
-    target.path_and_query =
-        head.path.map(|path| PathAndQuery::from_maybe_shared(bytes.slice(path))).transpose().ok()?;
+    let path = head.path.map(|path| bytes.slice(path));
+    // Nobody reads a fragment here: it would be cut off silently.
+    if path.as_ref().is_some_and(|path| path.contains(&b'#')) {
+        return None;
+    }
+    target.path_and_query = path.map(PathAndQuery::from_maybe_shared).transpose().ok()?;
     let scheme = head.scheme.map(|scheme| Scheme::try_from(bytes.get(scheme).unwrap_or_default()));
     let scheme = scheme.transpose().ok()?;
     if let Some(authority) = head.authority {
         target.authority = Some(Authority::from_maybe_shared(bytes.slice(authority)).ok()?);
         target.scheme = scheme;
+    } else if scheme.is_some_and(|scheme| scheme != Scheme::HTTPS) {
+        return None;
     }
     let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(bytes.get(head.method)?).ok()?;

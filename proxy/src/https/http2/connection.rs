@@ -14,10 +14,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, timeout};
 use usher_config::snapshot::Limits;
-use usher_wire::http2::{self, ConnectionFault, Event, RequestHead};
+use usher_wire::http2::{self, ConnectionFault, ErrorCode, Event, RequestHead};
 
 /// Window of a stream, in bytes.
 const STREAM_WINDOW: u32 = 128 * 1024;
+/// Fields of a head that may be parts of cookies.
+const CRUMBS: usize = 256;
 /// Most bytes that wait to be sent: what is encrypted at a time.
 const GATHER: usize = 64 * 1024;
 
@@ -117,8 +119,17 @@ impl State {
         }
     }
 
+    /// Whether this stream, which nobody holds yet, has been reset; then it is no more.
+    fn forget_reset(&mut self, stream: u32) -> bool {
+        let is_reset = self.protocol.is_reset(stream);
+        if is_reset {
+            self.protocol.release(stream);
+        }
+        is_reset
+    }
+
     /// Tells whom an event concerns.
-    fn tell(&mut self, event: &Event) {
+    pub(super) fn tell(&mut self, event: &Event) {
         match event {
             Event::Readable(stream) => {
                 self.protocol.with(*stream).into_iter().for_each(|wakers| wake(&mut wakers.reads));
@@ -134,7 +145,7 @@ impl State {
                     wake(&mut wakers.reads);
                 }
             }
-            Event::Request(..) | Event::TooLarge(_) | Event::Refused => {}
+            Event::Request(..) | Event::TooLarge(..) | Event::Refused => {}
         }
     }
 
@@ -161,8 +172,8 @@ impl State {
 pub(super) enum Next {
     /// A request on this stream.
     Request(u32, Box<RequestHead>),
-    /// One whose head is larger than it may be.
-    TooLarge(u32),
+    /// One whose head is larger than it may be; whether it asks by HEAD.
+    TooLarge(u32, bool),
     /// One that was reset at once.
     Refused,
     /// Nothing more: it has ended as it should.
@@ -184,8 +195,8 @@ pub(super) struct Connection {
     events: std::vec::IntoIter<Event>,
     /// How long the client has for its first words, and for a field block.
     header: Duration,
-    /// Since when one has been incomplete.
-    since: Option<Instant>,
+    /// Which of them is incomplete, and since when.
+    since: Option<(u32, Instant)>,
     sleep: Option<Pin<Box<Sleep>>>,
     farewell: Duration,
 }
@@ -195,6 +206,8 @@ impl Connection {
         let protocol = http2::Connection::new(http2::Limits {
             streams: limits.http_streams,
             head: limits.http_head,
+            // Cookies may be split, and count as one later.
+            fields: limits.http_fields + CRUMBS,
             window: STREAM_WINDOW,
         });
         let state = State { protocol, written: 0, is_blocked: false, waiting: VecDeque::new(), driver: None };
@@ -224,8 +237,13 @@ impl Connection {
         loop {
             for event in self.events.by_ref() {
                 match event {
+                    // Nobody begins to serve one that has been reset since.
+                    Event::Request(stream, _) | Event::TooLarge(stream, _)
+                        if self.shared.lock().forget_reset(stream) => {}
                     Event::Request(stream, head) => return Poll::Ready(Next::Request(stream, head)),
-                    Event::TooLarge(stream) => return Poll::Ready(Next::TooLarge(stream)),
+                    Event::TooLarge(stream, is_head) => {
+                        return Poll::Ready(Next::TooLarge(stream, is_head));
+                    }
                     Event::Refused => return Poll::Ready(Next::Refused),
                     told => self.shared.lock().tell(&told),
                 }
@@ -258,14 +276,17 @@ impl Connection {
         if state.protocol.is_done() && state.protocol.out.is_empty() {
             return Poll::Ready(Next::Nothing);
         }
-        let is_awaited = !state.protocol.has_begun() || state.protocol.is_in_field_block();
+        let awaits = state.protocol.awaits();
         drop(state);
-        if !is_awaited {
+        let Some(block) = awaits else {
             (self.since, self.sleep) = (None, None);
             return Poll::Pending;
-        }
-        let due = *self.since.get_or_insert_with(Instant::now) + self.header;
-        poll_due(&mut self.sleep, due, cx).map(|()| Next::Late)
+        };
+        let since = self.since.filter(|(known, _)| *known == block).map(|(_, since)| since);
+        let (_, since) = *self.since.insert((block, since.unwrap_or_else(Instant::now)));
+        ready!(poll_due(&mut self.sleep, since + self.header, cx));
+        self.shared.lock().protocol.give_up(ErrorCode::ENHANCE_YOUR_CALM);
+        Poll::Ready(Next::Late)
     }
 
     /// Reads something; false: there is nothing more.
@@ -292,19 +313,27 @@ impl Connection {
     }
 
     /// Ends all streams.
-    pub(super) fn break_off(&self) {
+    fn break_off(&self) {
         let mut events = Vec::new();
         let mut state = self.shared.lock();
         state.protocol.break_off(&mut events);
         events.iter().for_each(|event| state.tell(event));
     }
 
-    /// Closes it so that the client reads what it was told.
+    /// Ends all streams, and closes it so that the client reads what it was told.
     pub(super) async fn close(mut self) {
+        self.break_off();
         let farewell = self.farewell;
         if let Ok(Ok(())) = timeout(farewell, std::future::poll_fn(|cx| self.poll_write(cx))).await {
             let mut closing = Lingering::new(farewell);
             let _ = std::future::poll_fn(|cx| closing.poll(cx, &mut self.stream)).await;
         }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Whatever ends it: nobody waits for a connection that is gone.
+        self.break_off();
     }
 }

@@ -15,7 +15,7 @@ use crate::https::client::Client;
 use crate::https::message::refusal::Refusal;
 use crate::session::{By, Cause, Ended, Stage};
 use crate::tls::ClientStream;
-use http::{Request, StatusCode, Version};
+use http::{Method, Request, StatusCode, Version};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -64,9 +64,10 @@ pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
                     continue;
                 }
             },
-            Next::TooLarge(stream) => {
+            Next::TooLarge(stream, is_head) => {
                 let (mut parts, ()) = Request::new(()).into_parts();
                 parts.version = Version::HTTP_2;
+                parts.method = if is_head { Method::HEAD } else { Method::GET };
                 let refusal = Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large");
                 (stream, parts, Some(refusal))
             }
@@ -80,14 +81,14 @@ pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
                 break;
             }
         };
-        let held = stream::begun(connection.shared(), stream);
+        let (incoming, responder) = stream::begun(connection.shared(), stream);
+        let held = (incoming.expected_by(&parts), responder);
         let (client, limits, guard) = (client.clone(), limits.clone(), idler.busy());
         server.workers.session(async move {
             answer::answer(client, arrived, parts, refused, held, &limits).await;
             drop(guard);
         });
     }
-    connection.break_off();
     connection.close().await;
 }
 
@@ -103,7 +104,7 @@ fn note_end(client: &Client, next: &Next) {
             Ended::new(By::Client, Stage::Relay, Cause::Protocol("http2"))
         }
         Next::Late => Ended::new(By::Usher, Stage::Relay, Cause::TooLong),
-        Next::Request(..) | Next::TooLarge(_) | Next::Refused | Next::Nothing => return,
+        Next::Request(..) | Next::TooLarge(..) | Next::Refused | Next::Nothing => return,
     };
     client.write_end(ended);
 }

@@ -1,17 +1,26 @@
 //! From HPACK to fields.
 
+use super::super::frame::ErrorCode;
 use super::table::{OVERHEAD, Table};
 use super::{Fields, huffman};
 
 /// The size of a table that nobody has set (RFC 9113 section 6.5.2).
 const TABLE: usize = 4096;
 
+/// How much larger than it may be a block is read, for the sake of the table. Beyond that it is an attack: two bytes can
+/// stand for 4 KiB.
+const BEYOND: usize = 4;
+
 /// A field block that cannot be read. The tables of both sides may differ from here on, so the connection ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::http2) struct Unreadable;
+struct Unreadable;
+
+impl From<Unreadable> for ErrorCode {
+    fn from(_: Unreadable) -> Self {
+        Self::COMPRESSION_ERROR
+    }
+}
 
 /// Decodes the field blocks of one connection, in their order.
-#[derive(Debug)]
 pub(in crate::http2) struct Decoder(Table);
 
 impl Default for Decoder {
@@ -29,24 +38,32 @@ enum Written {
 }
 
 impl Decoder {
-    /// Decodes a whole field block. Of what would be larger than `most`, as SETTINGS_MAX_HEADER_LIST_SIZE measures,
-    /// nothing is kept.
-    pub(in crate::http2) fn decode(&mut self, block: &[u8], most: usize) -> Result<Fields, Unreadable> {
+    /// Decodes a whole field block. Of what is beyond `most` bytes, as SETTINGS_MAX_HEADER_LIST_SIZE measures, or beyond
+    /// `count` fields, nothing is kept.
+    pub(in crate::http2) fn decode(
+        &mut self,
+        block: &[u8],
+        most: usize,
+        count: usize,
+    ) -> Result<Fields, ErrorCode> {
         let mut fields = Fields { bytes: Vec::with_capacity(block.len().min(most) * 2), ..Fields::default() };
         let mut input = Input(block);
         let mut has_begun = false;
         while let Some(written) = input.written()? {
+            if fields.size > most.saturating_mul(BEYOND) {
+                return Err(ErrorCode::ENHANCE_YOUR_CALM);
+            }
             let (name, keeps) = match written {
                 Written::TableSize(size) if !has_begun && size <= TABLE => {
                     self.0.resize(size);
                     continue;
                 }
                 // Only at the beginning of a block (section 4.2), and no larger than was allowed.
-                Written::TableSize(_) => return Err(Unreadable),
+                Written::TableSize(_) => return Err(Unreadable.into()),
                 Written::Indexed(index) => {
                     has_begun = true;
                     let (name, value) = self.0.get(index).ok_or(Unreadable)?;
-                    fields.push((name, value), most);
+                    fields.push((name, value), most, count);
                     continue;
                 }
                 Written::Literal(name, keeps) => (name, keeps),
@@ -65,7 +82,7 @@ impl Decoder {
             {
                 self.0.add(name, value);
             }
-            fields.keep(start, middle, most);
+            fields.keep(start, middle, most, count);
         }
         Ok(fields)
     }
@@ -73,24 +90,23 @@ impl Decoder {
 
 impl Fields {
     /// Adds a field.
-    fn push(&mut self, (name, value): (&[u8], &[u8]), most: usize) {
+    fn push(&mut self, (name, value): (&[u8], &[u8]), most: usize, count: usize) {
         let start = self.bytes.len();
-        if self.size + name.len() + value.len() + OVERHEAD <= most {
+        if self.size <= most {
             self.bytes.extend_from_slice(name);
             self.bytes.extend_from_slice(value);
-            self.keep(start, start + name.len(), most);
+            self.keep(start, start + name.len(), most, count);
         } else {
-            self.size = most + 1;
+            self.size += name.len() + value.len() + OVERHEAD;
         }
     }
 
-    /// Makes a field of the bytes from `start` on, unless that goes beyond `most`.
-    fn keep(&mut self, start: usize, middle: usize, most: usize) {
+    /// Makes a field of the bytes from `start` on, unless that is too much.
+    fn keep(&mut self, start: usize, middle: usize, most: usize, count: usize) {
         self.size += self.bytes.len() - start + OVERHEAD;
-        if self.is_beyond(most) {
+        self.is_beyond |= self.size > most || self.places.len() == count;
+        if self.is_beyond {
             self.bytes.truncate(start);
-            // What comes now is beyond it as well.
-            self.size = most + 1;
         } else {
             self.places.push([start, middle, self.bytes.len()].map(|at| at as u32));
         }

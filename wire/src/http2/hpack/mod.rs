@@ -10,10 +10,11 @@ mod tests;
 pub(super) use decode::Decoder;
 pub(super) use encode::{encode_field, encode_nothing_kept, encode_status};
 
+use std::fmt;
 use std::ops::Range;
 
 /// Fields in their order, within one buffer.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Fields {
     /// Names and values, back to back.
     pub bytes: Vec<u8>,
@@ -21,6 +22,15 @@ pub struct Fields {
     places: Vec<[u32; 3]>,
     /// By the measure of SETTINGS_MAX_HEADER_LIST_SIZE (RFC 9113 section 6.5.2).
     size: usize,
+    /// There were more than there may be.
+    is_beyond: bool,
+}
+
+impl fmt::Debug for Fields {
+    /// Only how many there are: some of them are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fields").field("count", &self.places.len()).finish_non_exhaustive()
+    }
 }
 
 impl Fields {
@@ -43,8 +53,8 @@ impl Fields {
         self.places.drain(..count.min(self.places.len()));
     }
 
-    /// Whether they are larger than `most`. Those that went beyond it were not kept.
-    pub(super) fn is_beyond(&self, most: usize) -> bool {
-        self.size > most
+    /// Whether there were more than there may be, which were not kept.
+    pub(super) fn is_beyond(&self) -> bool {
+        self.is_beyond
     }
 }

@@ -25,14 +25,12 @@ pub(super) const STATIC: [(&str, &str); 61] = [
 ];
 
 /// A field that has been said.
-#[derive(Debug)]
 struct Said {
     name: usize,
     bytes: Box<[u8]>,
 }
 
 /// Fields that have been said, the latest first.
-#[derive(Debug)]
 pub(super) struct Table {
     said: VecDeque<Said>,
     size: usize,

@@ -1,7 +1,7 @@
 use super::*;
 
 fn decode(decoder: &mut Decoder, block: &[u8]) -> Option<Vec<(String, String)>> {
-    let fields = decoder.decode(block, 4096).ok()?;
+    let fields = decoder.decode(block, 4096, 100).ok()?;
     let text = |part: &[u8]| String::from_utf8(part.to_vec()).unwrap();
     Some(fields.iter().map(|(name, value)| (text(name), text(value))).collect())
 }
@@ -137,7 +137,7 @@ proptest::proptest! {
     #[test]
     fn anything_is_read_or_refused_within_bounds(block in proptest::collection::vec(0_u8.., 0..400)) {
         let mut decoder = Decoder::default();
-        if let Ok(fields) = decoder.decode(&block, 200) {
+        if let Ok(fields) = decoder.decode(&block, 200, 100) {
             proptest::prop_assert!(fields.places().map(|(name, value)| name.len() + value.len() + 32).sum::<usize>() <= 200);
         }
     }
@@ -148,8 +148,28 @@ fn names_that_everybody_knows_have_their_index() {
     for (at, (name, _)) in table::STATIC.iter().enumerate().skip(14) {
         let mut block = Vec::new();
         encode_field(name, b"v", &mut block);
-        let index = Decoder::default().decode(&block, 4096).unwrap();
+        let index = Decoder::default().decode(&block, 4096, 100).unwrap();
         assert_eq!(index.iter().next(), Some((name.as_bytes(), &b"v"[..])), "{at}");
         assert!(block.len() <= 4, "{name}");
     }
+}
+
+#[test]
+fn a_few_bytes_that_stand_for_many_are_not_read_for_ever() {
+    let long = "n".repeat(4000);
+    let mut block = vec![0x40];
+    // A name of 4000 bytes, and then the same name again and again.
+    block.extend([0x7f, 0xa1, 0x1e]);
+    block.extend(long.bytes());
+    block.push(0);
+    let few = [&block[..], &[0x7e, 0].repeat(2)].concat();
+    assert!(Decoder::default().decode(&few, 8000, 100).unwrap().is_beyond());
+    let many = [&block[..], &[0x7e, 0].repeat(1000)].concat();
+    assert_eq!(
+        Decoder::default().decode(&many, 8000, 100).err(),
+        Some(super::super::ErrorCode::ENHANCE_YOUR_CALM)
+    );
+    // Many fields are too many, however short.
+    assert!(Decoder::default().decode(&[0x90; 101], 8000, 100).unwrap().is_beyond());
+    assert!(!Decoder::default().decode(&[0x90; 100], 8000, 100).unwrap().is_beyond());
 }

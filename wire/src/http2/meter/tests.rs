@@ -15,12 +15,19 @@ fn floods_end_and_work_does_not() {
     for (kind, length) in [(frame::PING, 8), (frame::SETTINGS, 0), (frame::PRIORITY, 5), (0, 0), (0xbe, 3)] {
         assert_eq!(let_through(5000, &[header(kind, 0, length)]), BUDGET as usize, "{kind}");
     }
-    // Requests that are reset at once are a flood as well, though each earns something.
-    let pairs = let_through(2000, &[header(frame::HEADERS, 5, 40), header(frame::RST_STREAM, 0, 4)]);
+    // Requests that are reset at once are a flood as well, though each earns something, whoever resets them.
+    let mut meter = Meter::default();
+    let request = |meter: &mut Meter| meter.came(&header(frame::HEADERS, 5, 40)).map(|()| meter.request());
+    let reset = header(frame::RST_STREAM, 0, 4);
+    let pairs =
+        (0..2000).take_while(|_| request(&mut meter).and_then(|()| meter.came(&reset)).is_ok()).count();
+    assert!((900..1100).contains(&pairs), "{pairs}");
+    let mut meter = Meter::default();
+    let pairs = (0..2000).take_while(|_| request(&mut meter).and_then(|()| meter.fault()).is_ok()).count();
     assert!((900..1100).contains(&pairs), "{pairs}");
     let mut meter = Meter::default();
     for _ in 0..10_000 {
-        meter.came(&header(frame::HEADERS, 5, 40)).unwrap();
+        request(&mut meter).unwrap();
         meter.came(&header(frame::DATA, 0, 100)).unwrap();
         meter.sent(4096);
         meter.came(&header(frame::WINDOW_UPDATE, 0, 4)).unwrap();

@@ -103,7 +103,7 @@ pub struct Connection<W> {
     /// Bytes that the client may send on all streams together.
     pub(super) allowed: i64,
     /// The client's table of fields is to be told that nothing is kept.
-    pub(super) table: bool,
+    pub(super) tells_table: bool,
     leaving: Leaving,
     /// The client begins no more streams.
     pub(super) is_left: bool,
@@ -135,7 +135,7 @@ impl<W: Default> Connection<W> {
             window: FIRST_WINDOW,
             first_window: FIRST_WINDOW,
             allowed: limits.connection_window(),
-            table: false,
+            tells_table: false,
             leaving: Leaving::No,
             is_left: false,
         }

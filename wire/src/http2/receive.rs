@@ -2,6 +2,7 @@
 
 use super::connection::{Block, Connection, ConnectionFault, Event};
 use super::frame::{self, ErrorCode, Header, put};
+use super::hpack::Fields;
 use super::request::{self, RequestHead};
 use super::settings::{LARGEST_WINDOW, Set};
 use super::stream::{By, Stream};
@@ -148,7 +149,6 @@ impl<W: Default> Connection<W> {
         // Whatever becomes of it: the next block builds on this one.
         self.blocks = self.blocks.wrapping_add(1);
         let fields = self.decoder.decode(block, self.limits.head, self.limits.fields)?;
-        let is_too_large = fields.is_beyond();
         let is_its_own_parent = depends_on == Some(stream);
         if let Some(known) = self.get(stream) {
             let was_open = known.is_open();
@@ -157,7 +157,11 @@ impl<W: Default> Connection<W> {
                 Some(By::Usher) => return Ok(()),
                 Some(By::Client) => return Err(ErrorCode::STREAM_CLOSED.into()),
                 None if known.has_ended => Err(ErrorCode::STREAM_CLOSED),
-                None if !ends || is_too_large || is_its_own_parent || request::check(&fields).is_err() => {
+                None if !ends
+                    || fields.is_beyond()
+                    || is_its_own_parent
+                    || request::check(&fields).is_err() =>
+                {
                     Err(ErrorCode::PROTOCOL_ERROR)
                 }
                 None => known.trailers(fields),
@@ -180,6 +184,19 @@ impl<W: Default> Connection<W> {
             self.forget(stream);
             return Ok(());
         }
+        self.begin(stream, ends, fields, is_its_own_parent, events)
+    }
+
+    /// A request begins with these fields.
+    fn begin(
+        &mut self,
+        stream: u32,
+        ends: bool,
+        fields: Fields,
+        is_its_own_parent: bool,
+        events: &mut Vec<Event>,
+    ) -> Result<(), ConnectionFault> {
+        let is_too_large = fields.is_beyond();
         let is_head = fields.iter().any(|field| field == (b":method", b"HEAD"));
         let head = if is_too_large { None } else { Some(RequestHead::read(fields)) };
         let length = match &head {
@@ -261,7 +278,7 @@ impl<W: Default> Connection<W> {
             return if payload.is_empty() { Ok(()) } else { Err(ErrorCode::FRAME_SIZE_ERROR.into()) };
         }
         let set = Set::read(payload)?;
-        self.table |= set.table;
+        self.tells_table |= set.table;
         if let Some(window) = set.window {
             let by = window - self.first_window;
             self.first_window = window;

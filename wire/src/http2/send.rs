@@ -89,9 +89,9 @@ impl<W> Connection<W> {
             return false;
         }
         let flags = if ends { frame::END_STREAM } else { 0 };
-        let table = std::mem::take(&mut self.table);
+        let tells_table = std::mem::take(&mut self.tells_table);
         put_block(&mut self.out, flags, stream, |out| {
-            if table {
+            if tells_table {
                 encode_nothing_kept(out);
             }
             encode(out);
@@ -109,26 +109,24 @@ impl<W> Connection<W> {
             return 0;
         }
         let mut left = data.get(..self.room(stream).unwrap_or(0).min(data.len())).unwrap_or_default();
-        let (taken, is_all) = (left.len(), left.len() == data.len());
-        while !left.is_empty() || (is_all && ends) {
+        let (taken, ends) = (left.len(), ends && left.len() == data.len());
+        // The end may stand alone, in a frame without data.
+        let mut has_more = taken > 0 || ends;
+        while has_more {
             let (part, rest) = left.split_at(left.len().min(LARGEST));
-            let is_last = rest.is_empty() && is_all && ends;
-            let flags = if is_last { frame::END_STREAM } else { 0 };
+            let flags = if ends && rest.is_empty() { frame::END_STREAM } else { 0 };
             put_header(&mut self.out, frame::DATA, flags, stream, part.len());
             self.out.extend_from_slice(part);
             if !part.is_empty() {
                 self.meter.message();
             }
-            left = rest;
-            if left.is_empty() {
-                break;
-            }
+            (left, has_more) = (rest, !rest.is_empty());
         }
         self.window -= taken as i64;
         if let Some(to) = self.get(stream) {
             to.window -= taken as i64;
         }
-        if is_all && ends {
+        if ends {
             self.end(stream);
         }
         taken

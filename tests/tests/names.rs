@@ -98,6 +98,7 @@ fn a_host_gets_the_name_that_it_expects() {
         // What only the host can take apart goes on as it is, as does what has no such part.
         ("canonical", "anna*Admin", "anna*Admin", 0),
         ("canonical", "acme/Anna", "acme/Anna", 1),
+        ("{user}", "acme/Anna*Admin", "acme/Anna*Admin", 1),
         ("{local}", "anna@example.com\\Shared", "anna@example.com\\Shared", 1),
         ("{local}.{tenant}", "Anna", "Anna", 0),
     ] {

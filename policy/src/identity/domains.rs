@@ -102,9 +102,10 @@ impl Domains {
     pub fn named(&self, typed: &[u8], arrival: Arrival<'_>) -> Option<Named> {
         let name = normalise(typed)?;
         let (user, domain, says) = match self.forms.read(&name)? {
-            LoginName::Tenant(tenant, user) => {
+            LoginName::Tenant { tenant, user, is_own } => {
                 let key = Self::tenant(tenant.as_bytes())?;
-                return Some(Named { key, says: Says::TenantAnd(user.to_owned()) });
+                let says = if is_own { Says::TenantAnd(user.to_owned()) } else { Says::More };
+                return Some(Named { key, says });
             }
             LoginName::User { user, domain, is_own: true } => (user, domain, Says::Own),
             LoginName::User { user, domain, is_own: false } => (user, domain, Says::More),

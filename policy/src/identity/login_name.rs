@@ -33,8 +33,15 @@ pub(super) enum LoginName<'n> {
         /// Nobody else logs in, and nothing but their own mailbox is opened.
         is_own: bool,
     },
-    /// The archive of a tenant, and which of its users.
-    Tenant(&'n str, &'n str),
+    /// The archive of a tenant.
+    Tenant {
+        /// The tenant.
+        tenant: &'n str,
+        /// Which of its users.
+        user: &'n str,
+        /// Nobody else logs in.
+        is_own: bool,
+    },
 }
 
 impl LoginForms {
@@ -45,7 +52,7 @@ impl LoginForms {
             Some(_) | None => (name, true),
         };
         if let Some((tenant, user)) = self.tenants.iter().find_map(|template| template.read(name)) {
-            return Some(LoginName::Tenant(tenant, user));
+            return Some(LoginName::Tenant { tenant, user, is_own });
         }
         let mut parts = name.split(BACKSLASH);
         let (first, second, third) = (parts.next()?, parts.next(), parts.next());

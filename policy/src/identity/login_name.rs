@@ -48,8 +48,9 @@ impl LoginForms {
     /// Takes `name` apart; `None`: a part is missing, or there are too many.
     pub(super) fn read<'n>(&self, name: &'n str) -> Option<LoginName<'n>> {
         let (name, is_own) = match self.master.and_then(|master| name.split_once(master)) {
-            Some((user, master)) if !user.is_empty() && !master.is_empty() => (user, false),
-            Some(_) | None => (name, true),
+            Some((user, master)) if user.is_empty() || master.is_empty() => return None,
+            Some((user, _)) => (user, false),
+            None => (name, true),
         };
         if let Some((tenant, user)) = self.tenants.iter().find_map(|template| template.read(name)) {
             return Some(LoginName::Tenant { tenant, user, is_own });

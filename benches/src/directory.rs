@@ -58,7 +58,8 @@ pub(crate) fn measure(table: &mut Table) -> Outcome {
 /// Does twice what usher does each half second: one that is quiet is looked at in another way then.
 pub(crate) fn settle(directory: &Directory) -> Outcome {
     directory.follow_changes()?;
-    Ok(directory.follow_changes()?)
+    directory.follow_changes()?;
+    Ok(())
 }
 
 /// Makes a directory in `dir` of these users.

@@ -28,6 +28,8 @@ pub struct Names {
     pub certificates: Vec<Certificate>,
     /// `[https] client_ca`.
     pub client_ca: Option<Named>,
+    /// `[access] countries`.
+    pub countries: Option<Named>,
     /// `[client_setup] signing`.
     pub signing: Option<Certificate>,
     /// Probes for services that their hosts do not have: the service, and the position of the probe.
@@ -63,6 +65,7 @@ pub fn names(text: &str) -> Names {
     };
     Names {
         client_ca: of("https", "client_ca"),
+        countries: of("access", "countries"),
         signing: signing(),
         server: of("server", "name").map(|name| name.path.to_string_lossy().into_owned()),
         state_dir: of("server", "state_dir"),

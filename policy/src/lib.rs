@@ -4,6 +4,8 @@
 //! No sockets, clocks, files or runtimes: the facts are passed in, including the time. So decisions can be tested in
 //! microseconds, and the command line can make them while no server is running.
 
+pub mod access;
+mod fold;
 pub mod identity;
 pub mod pick;
 pub mod route;

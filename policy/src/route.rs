@@ -13,6 +13,8 @@ pub struct Facts<'f> {
     pub is_moving: bool,
     /// The host that the directory names belongs to the fleet.
     pub is_configured: bool,
+    /// What the access rules say.
+    pub denied: Option<Denied>,
 }
 
 /// What a directory says of a key.
@@ -26,6 +28,16 @@ pub enum Home<'f> {
     Undecided,
 }
 
+/// How somebody is denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// As everybody would be who shows this name, from there and in this way: that may be said.
+    Openly,
+    /// Because of what the directory says of the name. The client is told the same as for a wrong password, because
+    /// anything else would say that the name exists.
+    Covertly,
+}
+
 /// Where an archive may be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
@@ -33,6 +45,8 @@ pub enum Decision {
     Permitted(Permit),
     /// Nobody has this name. The client is told the same as for a wrong password.
     Nobody,
+    /// The access rules deny it.
+    Denied(Denied),
     /// Not now, and nowhere else either: a home has no substitute.
     Outage(Outage),
 }
@@ -94,8 +108,11 @@ impl ArrayPermit {
 /// Decides where the archive of `key` may be used.
 pub fn decide(key: &ArchiveKey, facts: Facts<'_>) -> Decision {
     match facts.home {
+        _ if facts.denied == Some(Denied::Openly) => Decision::Denied(Denied::Openly),
         Home::Nowhere => Decision::Nobody,
         Home::Undecided => Decision::Outage(Outage::Undecided),
+        // Like somebody whom the directory does not know, so before anything about the archive.
+        Home::On(_) if facts.denied == Some(Denied::Covertly) => Decision::Denied(Denied::Covertly),
         Home::On(_) if facts.is_moving => Decision::Outage(Outage::Moving),
         Home::On(_) if !facts.is_configured => Decision::Outage(Outage::UnknownHost),
         Home::On(host) => Decision::Permitted(Permit { key: key.clone(), host: host.to_owned() }),
@@ -126,8 +143,13 @@ mod tests {
             (Home::Undecided, false, true, Decision::Outage(Outage::Undecided)),
             (Home::Undecided, true, false, Decision::Outage(Outage::Undecided)),
         ] {
-            let facts = Facts { home, is_moving, is_configured };
+            let facts = Facts { home, is_moving, is_configured, denied: None };
             assert_eq!(decide(&key, facts), expected, "{facts:?}");
+            let openly = Facts { denied: Some(Denied::Openly), ..facts };
+            assert_eq!(decide(&key, openly), Decision::Denied(Denied::Openly), "{openly:?}");
+            let covertly = Facts { denied: Some(Denied::Covertly), ..facts };
+            let known = if home == on { Decision::Denied(Denied::Covertly) } else { expected };
+            assert_eq!(decide(&key, covertly), known, "{covertly:?}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The active configuration, which a reload replaces as a whole.
 
+use crate::rule_book::RuleBook;
 use crate::tls::ServerConfigs;
 use arc_swap::{ArcSwap, Guard};
 use rustls::sign::CertifiedKey;
@@ -15,6 +16,8 @@ pub(crate) struct ActiveConfig {
     pub(crate) tls: ServerConfigs,
     /// Signs configuration profiles for mail clients.
     pub(crate) profiles: Option<Arc<CertifiedKey>>,
+    /// Who may come in.
+    pub(crate) access: Arc<RuleBook>,
 }
 
 /// A listener, and the configuration that it is part of.

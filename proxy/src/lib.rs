@@ -3,11 +3,14 @@
 //! A library only so that it can be tested; the program is [`main`]. Everything is built and connected in `app`.
 
 mod accepted;
+mod access;
 mod active;
 mod admin;
 mod app;
 mod cli;
+mod countries;
 mod drain;
+mod enforce;
 mod https;
 mod id;
 mod imap;
@@ -22,6 +25,7 @@ mod refusals;
 mod relay;
 mod reload;
 mod route;
+mod rule_book;
 mod session;
 mod shutdown;
 mod slot;

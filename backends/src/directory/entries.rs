@@ -3,9 +3,12 @@
 use super::version::Version;
 use super::{Directory, DirectoryError};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use usher_policy::ArchiveKey;
+use usher_policy::access::Attributes;
 
 /// The directory's answer to one look-up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +17,28 @@ pub struct Placement {
     pub host: String,
     /// The key that was found: the user's own, or the domain's.
     pub found_by: ArchiveKey,
+    /// What the entry says besides, as it is stored.
+    pub attributes: Option<Arc<str>>,
+}
+
+impl Placement {
+    /// What the entry says besides, as access rules compare it.
+    pub fn attributes(&self) -> Attributes {
+        self.attributes.as_ref().map(|stored| pairs(stored).into_iter().collect()).unwrap_or_default()
+    }
+}
+
+/// What an entry says besides its host: names and values as they were set.
+pub type Pairs = BTreeMap<String, String>;
+
+/// Longest name or value of an attribute, in bytes.
+pub const ATTRIBUTE_CAP: usize = 256;
+
+/// The name of an attribute in lower case; `None`: no attribute can have this name.
+pub fn attribute_name(written: &str) -> Option<String> {
+    let name = written.trim().to_lowercase();
+    let is_name = !name.is_empty() && name.len() <= ATTRIBUTE_CAP && !name.contains('=');
+    (is_name && !name.chars().any(char::is_control)).then_some(name)
 }
 
 /// One entry, with its history.
@@ -27,9 +52,11 @@ pub struct Entry {
     pub set_at: i64,
     /// By whom.
     pub set_by: String,
+    /// What it says besides.
+    pub attributes: Pairs,
 }
 
-const ENTRIES: &str = "SELECT e.kind, e.key, h.name, c.at, c.by FROM entry e \
+const ENTRIES: &str = "SELECT e.kind, e.key, h.name, c.at, c.by, e.attributes FROM entry e \
      JOIN host h ON h.id = e.host JOIN change c ON c.id = e.change";
 
 impl Directory {
@@ -52,8 +79,10 @@ impl Directory {
         // One statement, so that it sees one state of the directory: between two, an import could be swapped in. The
         // second look-up runs only if the first finds nothing; the digit says which one it was.
         let sql = "SELECT coalesce(
-            (SELECT '0' || h.name FROM entry e JOIN host h ON h.id = e.host WHERE e.kind = ?1 AND e.key = ?2),
-            (SELECT '1' || h.name FROM entry e JOIN host h ON h.id = e.host WHERE e.kind = ?3 AND e.key = ?4))";
+            (SELECT '0' || h.name || char(10) || coalesce(e.attributes, '')
+                FROM entry e JOIN host h ON h.id = e.host WHERE e.kind = ?1 AND e.key = ?2),
+            (SELECT '1' || h.name || char(10) || coalesce(e.attributes, '')
+                FROM entry e JOIN host h ON h.id = e.host WHERE e.kind = ?3 AND e.key = ?4))";
         let wider = key.domain();
         let (wider_kind, wider_name) = match &wider {
             Some(domain) => (Some(kind(domain)), Some(domain.name())),
@@ -63,9 +92,15 @@ impl Directory {
             let mut statement = connection.prepare_cached(sql)?;
             statement.query_row((kind(key), key.name(), wider_kind, wider_name), |row| row.get(0))
         })?;
-        Ok(found.map(|found| match (found.strip_prefix('0'), wider) {
-            (None, Some(domain)) => Placement { host: found[1..].to_owned(), found_by: domain },
-            (own, _) => Placement { host: own.unwrap_or_default().to_owned(), found_by: key.clone() },
+        Ok(found.map(|found| {
+            let (which, attributes) = found.split_once('\n').unwrap_or((&found, ""));
+            let attributes = (!attributes.is_empty()).then(|| attributes.into());
+            match (which.strip_prefix('0'), wider) {
+                (None, Some(found_by)) => Placement { host: which[1..].to_owned(), found_by, attributes },
+                (own, _) => {
+                    Placement { host: own.unwrap_or_default().to_owned(), found_by: key.clone(), attributes }
+                }
+            }
         }))
     }
 
@@ -101,6 +136,41 @@ impl Directory {
             transaction.commit()?;
             self.remembered.forget(Some(key));
             Ok(before)
+        })
+    }
+
+    /// Sets attributes of `key`, or removes them where the value is `None`; `by` says who asked for it. The names are in
+    /// lower case. False if the directory does not have the key.
+    ///
+    /// # Errors
+    /// When the file cannot be written; nothing has changed then.
+    pub fn set_attributes(
+        &self,
+        key: &ArchiveKey,
+        changes: &[(String, Option<String>)],
+        by: &str,
+    ) -> Result<bool, DirectoryError> {
+        self.with(|connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let sql = "SELECT attributes FROM entry WHERE kind = ?1 AND key = ?2";
+            let stored: Option<Option<String>> =
+                transaction.query_row(sql, (kind(key), key.name()), |row| row.get(0)).optional()?;
+            let Some(stored) = stored else { return Ok(false) };
+            let mut now = stored.map(|stored| pairs(&stored)).unwrap_or_default();
+            for (name, value) in changes {
+                match value {
+                    Some(value) => now.insert(name.clone(), value.clone()),
+                    None => now.remove(name),
+                };
+            }
+            let change = new_change(&transaction, by, Some(key))?;
+            transaction.execute(
+                "UPDATE entry SET attributes = ?3, change = ?4 WHERE kind = ?1 AND key = ?2",
+                (kind(key), key.name(), stored_as(&now), change),
+            )?;
+            transaction.commit()?;
+            self.remembered.forget(Some(key));
+            Ok(true)
         })
     }
 
@@ -202,7 +272,18 @@ fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
         host: row.get(2)?,
         set_at: row.get(3)?,
         set_by: row.get(4)?,
+        attributes: row.get::<_, Option<String>>(5)?.map(|stored| pairs(&stored)).unwrap_or_default(),
     })
+}
+
+/// How attributes are stored; `None`: there are none.
+pub(super) fn stored_as(attributes: &Pairs) -> Option<String> {
+    (!attributes.is_empty()).then(|| serde_json::to_string(attributes).unwrap_or_default())
+}
+
+/// Reads what is stored; what cannot be read says nothing.
+fn pairs(stored: &str) -> Pairs {
+    serde_json::from_str(stored).unwrap_or_default()
 }
 
 /// How a key's kind is stored.

@@ -12,7 +12,7 @@ mod schema;
 mod source;
 mod version;
 
-pub use entries::{Entry, Placement};
+pub use entries::{ATTRIBUTE_CAP, Entry, Pairs, Placement, attribute_name};
 pub(crate) use entries::{key_of, kind};
 pub use outcome::{Conflict, ConflictKind, ImportOptions, ImportPhase, Imported};
 pub use remembered::Found;

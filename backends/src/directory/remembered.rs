@@ -99,11 +99,12 @@ impl Directory {
         self.remembered.forget(Some(key));
     }
 
-    /// Forgets what other processes have changed since the last call, and ends all idle read transactions.
+    /// Forgets what has been changed since the last call, by whichever process, and ends all idle read transactions.
+    /// Returns whether anything has been.
     ///
     /// # Errors
     /// When the file cannot be read; what is remembered stays as it is then.
-    pub fn follow_changes(&self) -> Result<(), DirectoryError> {
+    pub fn follow_changes(&self) -> Result<bool, DirectoryError> {
         if self.versions.is_another_file(&self.path) {
             // Somebody has put another file in its place: nothing that was opened or remembered belongs to this one.
             self.let_go();
@@ -117,7 +118,7 @@ impl Directory {
         let Some(last) = followed.filter(|last| *last <= newest) else {
             *followed = Some(newest);
             self.remembered.forget(None);
-            return Ok(());
+            return Ok(true);
         };
         let changes = self.with(|connection| {
             let mut select = connection
@@ -132,13 +133,14 @@ impl Directory {
         if changes.len() == ONE_BY_ONE {
             *followed = Some(newest);
             self.remembered.forget(None);
-            return Ok(());
+            return Ok(true);
         }
+        let are_some = !changes.is_empty();
         for (id, key) in changes {
             self.remembered.forget(key.as_ref());
             *followed = Some(id);
         }
-        Ok(())
+        Ok(are_some)
     }
 
     fn last_change(&self) -> Result<i64, DirectoryError> {

@@ -1,5 +1,6 @@
 //! Turns tables into checked values, one file per section, and reports all faults at once.
 
+mod access;
 mod admin;
 mod array;
 mod certificate;
@@ -42,6 +43,7 @@ pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
     let limits = limits::check(&mut file, &mut faults);
     let mut domains = domain::check(&mut file, &mut faults);
     login::check(&mut file, &mut domains, &mut faults);
+    let access = access::check(&mut file, &domains, &mut faults);
     let https = https::check(&mut file, &listeners, &arrays, &domains, &mut faults);
     let client_setup = https::client_setup(&mut file, &listeners, &mut faults);
     directory(&mut file, &mut faults);
@@ -58,6 +60,7 @@ pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
             https,
             client_setup,
             limits,
+            access,
             domains,
         }),
         _ => {

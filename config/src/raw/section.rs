@@ -56,7 +56,8 @@ impl<'t> Section<'t> {
         self.optional(key, faults)
     }
 
-    fn demand(&mut self, key: &'static str, example: &str, faults: &mut Faults) {
+    /// Reports that `key` is missing, if it is.
+    pub(crate) fn demand(&mut self, key: &'static str, example: &str, faults: &mut Faults) {
         if self.get(key).is_none() {
             let what = format!("{} has no `{key}`", self.name);
             faults.push(Fault::new(self.span.clone(), what, format!("add `{key} = {example}`")));
@@ -93,6 +94,43 @@ impl<'t> Section<'t> {
                 Vec::new()
             }
         }
+    }
+
+    /// The elements of a list that may be missing, but not empty.
+    pub(crate) fn given_list(&mut self, key: &'static str, faults: &mut Faults) -> Option<Vec<Item<'t>>> {
+        let span = self.get(key)?.1;
+        let items = self.list(key, faults);
+        if items.is_empty() && self.is_list(key) {
+            faults.push(Fault::new(
+                span,
+                format!("`{key}` in {} is empty, which could mean all or none", self.name),
+                format!("name at least one, or remove `{key}`"),
+            ));
+        }
+        Some(items)
+    }
+
+    /// The lists of a table whose keys are names of the operator's.
+    pub(crate) fn lists(&self, faults: &mut Faults) -> Vec<(&'t str, Vec<Item<'t>>)> {
+        let mut lists = Vec::new();
+        for (key, value) in self.table {
+            let items = match value.get_ref() {
+                DeValue::Array(items) if !items.is_empty() => {
+                    items.iter().map(|item| Item { value: item.get_ref(), span: item.span() }).collect()
+                }
+                _ => {
+                    let what = format!(
+                        "`{}` of {} is not a list of values",
+                        key.get_ref().escape_debug(),
+                        self.name
+                    );
+                    faults.push(Fault::new(value.span(), what, "write a list such as [\"sales*\"]"));
+                    continue;
+                }
+            };
+            lists.push((key.get_ref().as_ref(), items));
+        }
+        lists
     }
 
     /// Whether a value is a list.

@@ -3,12 +3,14 @@
 //! Serialised, it is the effective configuration as the admin API shows it; it names files that hold secrets
 //! and never holds a secret itself.
 
+mod access;
 mod backends;
 mod limits;
 mod listener;
 mod server;
 
 pub use crate::certificate::Certificate;
+pub use access::Access;
 pub use backends::{
     Affinity, Array, BackendTls, ClientAddress, ClientCertificate, HttpEndpoint, HttpVersion, InitialState,
     InstanceHost, LoginAs, MailEndpoint, Member, Pin, TcpEndpoint,
@@ -47,6 +49,8 @@ pub struct Snapshot {
     pub client_setup: Option<ClientSetup>,
     /// `[limits]`.
     pub limits: Limits,
+    /// `[access]` and `[[access_rule]]`.
+    pub access: Access,
     /// `[[domain]]`.
     #[serde(skip)]
     pub domains: Domains,

@@ -45,6 +45,18 @@ pub(super) enum LoginName<'n> {
 }
 
 impl LoginForms {
+    /// Who else `name` shows than whose archive it is: a master user, or whoever opens a shared mailbox.
+    pub(super) fn others<'n>(&self, name: &'n str) -> Vec<&'n str> {
+        let (name, master) = match self.master.and_then(|master| name.split_once(master)) {
+            Some((name, master)) => (name, Some(master)),
+            None => (name, None),
+        };
+        let is_tenants = self.tenants.iter().any(|template| template.read(name).is_some());
+        let opens = name.rsplit_once(BACKSLASH).map(|(opener, _)| opener);
+        let opener = opens.filter(|opener| !is_tenants && opener.contains(['@', BACKSLASH]));
+        opener.into_iter().chain(master).collect()
+    }
+
     /// Takes `name` apart; `None`: a part is missing, or there are too many.
     pub(super) fn read<'n>(&self, name: &'n str) -> Option<LoginName<'n>> {
         let (name, is_own) = match self.master.and_then(|master| name.split_once(master)) {

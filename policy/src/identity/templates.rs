@@ -2,6 +2,7 @@
 
 use super::archive_key::ArchiveKey;
 use super::domains::{Arrival, Domains};
+use crate::access::Name;
 use serde::Serialize;
 
 /// What kind of key a name stands for.
@@ -23,6 +24,19 @@ impl Naming {
             Self::User => domains.user(typed, arrival),
             Self::Tenant => Domains::tenant(typed),
             Self::Domain => domains.domain(typed),
+        }
+    }
+}
+
+impl Naming {
+    /// Everybody whom the name `typed` shows, as access rules see them.
+    pub fn shown(self, typed: &[u8], domains: &Domains, arrival: Arrival<'_>) -> Vec<Name> {
+        match self {
+            Self::User => domains.shown(typed, arrival),
+            Self::Tenant | Self::Domain => {
+                let key = self.key(typed, domains, arrival);
+                key.iter().map(|key| Name::written(&key.to_string())).collect()
+            }
         }
     }
 }

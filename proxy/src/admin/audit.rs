@@ -5,6 +5,7 @@ use crate::log::AUDIT;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use std::convert::Infallible;
+use std::net::IpAddr;
 
 /// Longest name that is recorded, in characters.
 const NAME_CAP: usize = 64;
@@ -16,6 +17,8 @@ pub(crate) const OPERATOR: &str = "x-usher-operator";
 pub(super) struct Author {
     /// Their name, as far as it is known.
     pub(super) name: String,
+    /// Their address, if they have come over TCP.
+    pub(super) address: Option<IpAddr>,
     from: String,
 }
 
@@ -50,6 +53,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Author {
             (_, Some(name)) => format!("token ({})", name.chars().take(NAME_CAP).collect::<String>()),
             (_, None) => "token".to_owned(),
         };
-        Ok(Self { name, from: caller.map(ToString::to_string).unwrap_or_default() })
+        let address = match caller {
+            Some(Caller::Tcp { peer, .. }) => Some(peer.ip()),
+            Some(Caller::Socket { .. }) | None => None,
+        };
+        Ok(Self { name, address, from: caller.map(ToString::to_string).unwrap_or_default() })
     }
 }

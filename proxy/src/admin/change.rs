@@ -3,16 +3,15 @@
 use super::audit::Author;
 use super::error::Refusal;
 use super::json_body::JsonBody;
-use super::model::{Reason, Started};
+use super::model::{Reason, ReloadOrder, Started};
 use super::{Context, State};
 use crate::drain;
-use crate::reload::Reloaded;
+use crate::reload::{Reloaded, Request};
 use axum::Json;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
 use usher_backends::roster::HoldKind;
 
 /// Longest deadline of a drain, in seconds.
@@ -95,14 +94,19 @@ pub(super) async fn start(
 }
 
 /// Reloads the configuration file, and waits for the result.
-#[utoipa::path(post, path = "/v1/reload", operation_id = "reload", responses((status = 200, description = "Done.", body = Reloaded), (status = 422, description = "The configuration has faults; the previous one stays in force.", body = Reloaded)))]
-pub(super) async fn reload(context: State, author: Author) -> Result<(StatusCode, Json<Reloaded>), Refusal> {
+#[utoipa::path(post, path = "/v1/reload", operation_id = "reload", request_body = ReloadOrder, responses((status = 200, description = "Done.", body = Reloaded), (status = 422, description = "The configuration has faults; the previous one stays in force.", body = Reloaded)))]
+pub(super) async fn reload(
+    context: State,
+    author: Author,
+    JsonBody(ReloadOrder { from, force }): JsonBody<ReloadOrder>,
+) -> Result<(StatusCode, Json<Reloaded>), Refusal> {
+    let from = from.or(author.address).map(|from| from.to_canonical());
     let reloads = context.reloads.clone();
     // Continues and is recorded even if whoever asked does not wait.
     let asking = tokio::spawn(async move {
-        let (request, answer) = oneshot::channel();
-        reloads.send(request).await.ok()?;
-        let reloaded = answer.await.ok()?;
+        let (request, result) = Request::new();
+        reloads.send(Request { from, force, ..request }).await.ok()?;
+        let reloaded = result.await.ok()?;
         author.did("reload", "configuration", if reloaded.applied { "applied" } else { "refused" });
         Some(reloaded)
     });

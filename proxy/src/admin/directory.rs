@@ -150,5 +150,11 @@ fn key(context: &Context, typed: &str) -> Result<ArchiveKey, Refusal> {
 
 /// An entry as the API shows it.
 pub(super) fn view(entry: usher_backends::directory::Entry) -> Entry {
-    Entry { key: entry.key.to_string(), host: entry.host, set_at: entry.set_at, set_by: entry.set_by }
+    Entry {
+        key: entry.key.to_string(),
+        host: entry.host,
+        set_at: entry.set_at,
+        set_by: entry.set_by,
+        attributes: entry.attributes,
+    }
 }

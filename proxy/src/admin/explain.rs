@@ -7,17 +7,21 @@ use super::change::blocking;
 use super::directory::view;
 use super::error::Refusal;
 use super::model::{Explanation, KeyHold};
+use crate::access::{Hearing, Visit};
+use crate::active::ActiveConfig;
 use crate::route::{Answer, Decided};
+use crate::rule_book::RuleBook;
 use axum::Json;
 use axum::extract::Query;
 use serde::Deserialize;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tokio::runtime::Handle;
 use usher_backends::roster::{Host, Service, ServiceState, now};
 use usher_config::snapshot::Protocol;
 use usher_policy::ArchiveKey;
+use usher_policy::access::{Attributes, Name};
 use usher_policy::identity::Arrival;
-use usher_policy::route::{Decision, Outage};
+use usher_policy::route::{Decision, Denied, Outage};
 use utoipa::IntoParams;
 
 #[derive(Deserialize, IntoParams)]
@@ -81,7 +85,16 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
     let Some(key) = key else { return Ok(told) };
     let by_http = login.protocol.as_deref() == Some(Protocol::Https.name());
     let replies = if by_http { &HTTP } else { &IMAP };
-    let Decided { decision, answer } = Handle::current().block_on(context.router.explain(&key));
+    let hearing = hearing(&setting, login, arrival);
+    let Decided { decision, answer } =
+        Handle::current().block_on(context.router.explain(&key, hearing.as_ref()));
+    if let Some(hearing) = &hearing {
+        told.rule = rule(&setting.access, hearing, &answer, login.from.is_some());
+    }
+    if decision == Decision::Denied(Denied::Openly) {
+        told.outcome = replies.denied.to_owned();
+        return Ok(told);
+    }
     let (placement, is_remembered) = match answer {
         Answer::Placed { placement, is_remembered } => (placement, is_remembered),
         Answer::Nobody => {
@@ -109,6 +122,9 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
     let host = roster.host(&placement.host);
     told.outcome = match (decision, host) {
         (Decision::Permitted(_), Some(host)) => outcome(host, replies),
+        (Decision::Denied(_), _) => {
+            "refused like a wrong password: an access rule denies what the directory says of it".to_owned()
+        }
         (Decision::Outage(Outage::Moving), _) => format!("{}: its archive is being moved", replies.held),
         _ => format!("{}: the host {:?} is not configured", replies.held, placement.host),
     };
@@ -121,18 +137,56 @@ struct Replies {
     service: Service,
     held: &'static str,
     at_once: &'static str,
+    denied: &'static str,
 }
 
 const IMAP: Replies = Replies {
     service: Service::Imap,
     held: "waits, then is told that the archive is unavailable",
     at_once: "BYE at once",
+    denied: "refused: an access rule denies it; the client is told to ask its administrator",
 };
-const HTTP: Replies = Replies { service: Service::Http, held: "503", at_once: "503" };
+const HTTP: Replies =
+    Replies { service: Service::Http, held: "503", at_once: "503", denied: "403: an access rule denies it" };
+
+/// Who would come; `None`: there are no access rules.
+fn hearing(setting: &ActiveConfig, login: &Login, arrival: Arrival<'_>) -> Option<Hearing> {
+    if setting.access.rules.is_empty() {
+        return None;
+    }
+    let spoken = |protocol: &Protocol| login.protocol.as_deref().is_some_and(|name| name == protocol.name());
+    let protocol = [Protocol::Imap, Protocol::Https].into_iter().find(spoken).unwrap_or(Protocol::Imaps);
+    let mechanism = if protocol == Protocol::Https { "basic" } else { "plain" };
+    let address = login.from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let shown = setting.snapshot.domains.shown(login.user.as_bytes(), arrival);
+    let visit = Visit {
+        protocol,
+        client: SocketAddr::new(address, 0),
+        mechanism: Some(mechanism),
+        names: if shown.is_empty() { vec![Name::written(&login.user)] } else { shown },
+        has_certificate: false,
+    };
+    Some(Hearing::new(setting.access.clone(), visit))
+}
+
+/// The access rule that decides, in a sentence.
+fn rule(book: &RuleBook, hearing: &Hearing, answer: &Answer, has_address: bool) -> String {
+    let attributes = match answer {
+        Answer::Placed { placement, .. } => placement.attributes(),
+        Answer::Nobody | Answer::Failed(_) => Attributes::default(),
+    };
+    let first = hearing.matching(&attributes).first().and_then(|at| book.rule(*at));
+    let decided = match first {
+        Some(rule) => format!("{} by \"{}\"", rule.action.name(), rule.name),
+        None => "allow: no access rule matches".to_owned(),
+    };
+    let unsure = if has_address { "" } else { "; name the client's address with `from`" };
+    decided + unsure
+}
 
 fn outcome(host: &Host, replies: &Replies) -> String {
     let (name, standing) = (&host.config.name, &host.standing);
-    let Replies { service, held, at_once } = *replies;
+    let Replies { service, held, at_once, .. } = *replies;
     if !host.services.offers(service) {
         return format!("{held}: {name} has no `{}`", service.name());
     }

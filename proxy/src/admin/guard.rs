@@ -4,7 +4,7 @@
 //! loopback. Pages of other origins get nothing: a browser on the operator's machine is not the operator.
 
 use super::error::Refusal;
-use super::{BODY_CAP, Context};
+use super::{BODY_CAP, Context, NEXT_CAP};
 use crate::log::AUDIT;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
@@ -135,8 +135,9 @@ fn judge(context: &Context, request: &Request) -> Result<(), Judged> {
         None => return Err(Judged::forbidden("the caller is unknown")),
     }
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length: u64| length > BODY_CAP as u64) {
-        let error = format!("a request may have at most {BODY_CAP} bytes");
+    let cap = if request.uri().path().starts_with("/v1/rules/") { NEXT_CAP } else { BODY_CAP };
+    if length.is_some_and(|length: u64| length > cap as u64) {
+        let error = format!("a request may have at most {cap} bytes");
         return Err(Judged {
             refusal: Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error),
             needs_token: false,

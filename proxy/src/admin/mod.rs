@@ -17,6 +17,7 @@ mod json_body;
 pub(crate) mod model;
 mod openapi;
 mod pages;
+mod rules;
 mod scrape;
 mod server;
 mod sessions;
@@ -49,6 +50,8 @@ use usher_backends::roster::{AdmissionCounter, Fleet};
 
 /// Longest body of a request, in bytes.
 pub(crate) const BODY_CAP: usize = 64 * 1024;
+/// The same where it may contain a configuration.
+const NEXT_CAP: usize = 8 * 1024 * 1024;
 
 /// What all handlers share.
 pub(crate) struct Context {
@@ -125,6 +128,8 @@ fn router(context: Arc<Context>) -> Router {
         .route("/v1/directory/{key}", get(directory::show).put(directory::set).delete(directory::remove))
         .route("/v1/directory/{key}/hold", post(directory::hold).delete(directory::release))
         .route("/v1/changes", post(directory::note))
+        .route("/v1/rules", get(rules::list))
+        .route("/v1/rules/test", post(rules::test).layer(DefaultBodyLimit::max(NEXT_CAP)))
         .route("/v1/explain", get(explain::explain))
         .layer(DefaultBodyLimit::max(BODY_CAP))
         .layer(middleware::from_fn_with_state(context.clone(), guard::guard))

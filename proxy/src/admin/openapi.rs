@@ -1,7 +1,7 @@
 //! The API's own description.
 
 use super::model::*;
-use super::{backends, change, directory, error, explain, hosts, pages, sessions};
+use super::{backends, change, directory, error, explain, hosts, pages, rules, sessions};
 use crate::reload::Reloaded;
 use axum::Json;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
@@ -36,6 +36,8 @@ use utoipa::{Modify, OpenApi};
         directory::hold,
         directory::release,
         directory::note,
+        rules::list,
+        rules::test,
         explain::explain,
     ),
     modifiers(&Everywhere),

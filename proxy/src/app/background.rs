@@ -1,6 +1,7 @@
 //! Background tasks that run while connections are served.
 
 use super::sweep::sweep;
+use crate::enforce::{self, Enforcer};
 use crate::https;
 use crate::listen::Acceptor;
 use crate::login;
@@ -16,11 +17,13 @@ const MEMORY: Duration = Duration::from_millis(500);
 const FOLLOW: Duration = Duration::from_millis(500);
 
 /// Starts all of it.
-pub(super) fn start(acceptor: &Arc<Acceptor>, directory: Arc<Directory>) {
+pub(super) fn start(acceptor: &Arc<Acceptor>, directory: Arc<Directory>, enforcer: Arc<Enforcer>) {
+    let (router, sessions) = (acceptor.imap.router.clone(), acceptor.imap.sessions.clone());
+    tokio::spawn(enforce::follow(enforcer.clone(), acceptor.config.clone(), router, sessions));
     tokio::spawn(sweep(acceptor.config.clone(), acceptor.https.clone(), acceptor.memory.clone()));
     tokio::spawn(watch_memory(acceptor.clone()));
     tokio::spawn(tidy_up(acceptor.imap.clone(), acceptor.https.clone()));
-    tokio::spawn(follow_directory(directory));
+    tokio::spawn(follow_directory(directory, enforcer));
 }
 
 async fn tidy_up(imap: Arc<login::Server>, https: Arc<https::Server>) {
@@ -45,11 +48,14 @@ async fn watch_memory(acceptor: Arc<Acceptor>) {
 }
 
 /// Follows what other processes change in the directory, and forgets it.
-async fn follow_directory(directory: Arc<Directory>) {
+async fn follow_directory(directory: Arc<Directory>, enforcer: Arc<Enforcer>) {
     loop {
         let followed = directory.clone();
         // A directory that cannot be read is reported where logins need it.
-        let _ = tokio::task::spawn_blocking(move || followed.follow_changes()).await;
+        let followed = tokio::task::spawn_blocking(move || followed.follow_changes()).await;
+        if let Ok(Ok(true)) = followed {
+            enforcer.look();
+        }
         tokio::time::sleep(FOLLOW).await;
     }
 }

@@ -2,8 +2,10 @@
 
 use super::error::RunError;
 use super::report::Reporter;
+use crate::access::Access;
 use crate::active::CurrentConfig;
 use crate::drain::{Drainer, Drains};
+use crate::enforce::Enforcer;
 use crate::https::{self, Web};
 use crate::id::Ids;
 use crate::listen::{Acceptor, Admission};
@@ -31,6 +33,7 @@ use usher_config::Snapshot;
 
 /// What runs.
 pub(crate) struct Parts {
+    pub(crate) enforcer: Arc<Enforcer>,
     pub(crate) acceptor: Arc<Acceptor>,
     pub(crate) drainer: Arc<Drainer>,
     pub(crate) directory: Arc<Directory>,
@@ -64,7 +67,9 @@ pub(crate) fn build(
     let (sessions, ids) = (Arc::new(Table::new()), Arc::new(Ids::default()));
     let (shutdown, memory) = (Arc::new(Shutdown::default()), Arc::new(MemoryPressure::default()));
     let admission = Admission::default();
-    let router = Arc::new(Router::new(Source::Embedded(directory.clone()), fleet.clone(), metrics.clone()));
+    let access = Access::new(config.clone(), metrics.clone());
+    let source = Source::Embedded(directory.clone());
+    let router = Arc::new(Router::new(source, fleet.clone(), access, metrics.clone()));
     let imap = Arc::new(login::Server {
         router: router.clone(),
         fleet: fleet.clone(),
@@ -77,6 +82,7 @@ pub(crate) fn build(
         held_logins: Arc::<AdmissionCounter>::default(),
         refusals: Refusals::open(state_dir.join("refusals.imap"))?,
     });
+    let tcp_router = router.clone();
     let https = Arc::new(https::Server {
         config: config.clone(),
         router,
@@ -93,6 +99,7 @@ pub(crate) fn build(
         web,
     });
     let tcp = Arc::new(tcp::Server {
+        router: tcp_router,
         fleet: fleet.clone(),
         health: health.clone(),
         observer,
@@ -110,7 +117,7 @@ pub(crate) fn build(
     });
     let acceptor =
         Arc::new(Acceptor { config, metrics, memory, workers, shutdown, admission, imap, https, tcp });
-    Ok(Parts { acceptor, drainer, directory, fleet, health })
+    Ok(Parts { enforcer: Arc::default(), acceptor, drainer, directory, fleet, health })
 }
 
 /// A runtime on its own thread, so that supervising many hosts delays no session.

@@ -67,7 +67,7 @@ pub(crate) fn run(config: Config, watched: bool) -> Result<(), RunError> {
 }
 
 async fn serve(parts: Parts, bound: Vec<Bound>, following: Following) -> Result<(), RunError> {
-    let Parts { acceptor, drainer, directory, fleet, health } = parts;
+    let Parts { enforcer, acceptor, drainer, directory, fleet, health } = parts;
     let mut signals = Signals::new()?;
     let hangups = signal(SignalKind::hangup())?;
     let (reloads, requests) = mpsc::channel(RELOADS);
@@ -81,6 +81,7 @@ async fn serve(parts: Parts, bound: Vec<Bound>, following: Following) -> Result<
     let reloader = Reloader {
         acceptor: acceptor.clone(),
         directory: directory.clone(),
+        enforcer: enforcer.clone(),
         fleet,
         health,
         path,
@@ -92,7 +93,7 @@ async fn serve(parts: Parts, bound: Vec<Bound>, following: Following) -> Result<
     if let Some(loaded) = watched {
         tokio::spawn(reload::follow_files(acceptor.config.clone(), followed, loaded, reloads));
     }
-    background::start(&acceptor, directory);
+    background::start(&acceptor, directory, enforcer);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
     if let Asked::AtOnce = signals.next().await {
         return Ok(());

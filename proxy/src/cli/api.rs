@@ -140,6 +140,23 @@ impl Api {
         self.json(method, path, body)
     }
 
+    /// Requests something to be shown to people, and sends `body` with it.
+    pub(super) fn send_and_show<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, ApiError> {
+        let mut value: Value = self.json(method, path, body)?;
+        make_printable(&mut value);
+        serde_json::from_value(value).map_err(|error| ApiError::Failed(error.to_string()))
+    }
+
+    /// Prints the answer to `body` as JSON.
+    pub(super) fn print_sent(&self, path: &str, body: &impl Serialize) -> Result<Exit, ApiError> {
+        Ok(print_value(&self.json(Method::POST, path, Some(body))?))
+    }
+
     /// Requests a change whose only answer is its success.
     pub(super) fn change(
         &self,

@@ -3,11 +3,12 @@
 use super::api::{Reach, painted, print_json, query};
 use super::table::{date, span};
 use super::{Exit, complain, print};
-use crate::admin::model::Explanation;
+use crate::admin::model::{Explanation, ReloadOrder};
 use crate::reload::Reloaded;
 use clap::Args;
 use hyper::Method;
 use std::fmt::Write;
+use std::net::IpAddr;
 use usher_wire::printable::printable_lines;
 
 #[derive(Args)]
@@ -37,6 +38,12 @@ pub(super) struct Arguments {
 pub(super) struct ReloadArguments {
     #[command(flatten)]
     reach: Reach,
+    /// Your address, which the access rules must not lock out; by default the one that you have come from by SSH.
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<IpAddr>,
+    /// Even if the access rules lock you out.
+    #[arg(long)]
+    force: bool,
 }
 
 pub(super) fn explain(arguments: &Arguments) -> Exit {
@@ -91,7 +98,8 @@ fn text(told: &Explanation, service: &str) -> String {
 }
 
 pub(super) fn reload(arguments: &ReloadArguments) -> Exit {
-    let asked = arguments.reach.api().and_then(|api| api.send(Method::POST, "/v1/reload", None::<&()>));
+    let order = ReloadOrder { from: arguments.from.or_else(ssh_client), force: arguments.force };
+    let asked = arguments.reach.api().and_then(|api| api.send(Method::POST, "/v1/reload", Some(&order)));
     let Reloaded { applied, faults, needs_restart, warnings } = match asked {
         Ok(reloaded) => reloaded,
         Err(error) => return error.tell(),
@@ -110,4 +118,11 @@ pub(super) fn reload(arguments: &ReloadArguments) -> Exit {
         let _ = writeln!(said, "changed, but needs a restart: {}", needs_restart.join(", "));
     }
     print(&said)
+}
+
+/// Where whoever runs this has come from by SSH.
+fn ssh_client() -> Option<IpAddr> {
+    let told = ["SSH_CONNECTION", "SSH_CLIENT"].iter().find_map(|name| std::env::var(name).ok())?;
+    // A link-local address comes with its interface.
+    told.split([' ', '%']).next()?.parse().ok()
 }

@@ -12,6 +12,7 @@ mod generate;
 mod host;
 mod init;
 mod pair;
+mod rules;
 mod serve;
 mod sessions;
 mod status;
@@ -63,6 +64,8 @@ enum Command {
     Start(drain::StartArguments),
     /// Explain why a login goes where it goes.
     Explain(explain::Arguments),
+    /// Show the access rules, and try them.
+    Rules(rules::Arguments),
     /// Reload the configuration, and wait for the result.
     Reload(explain::ReloadArguments),
     /// Watch the fleet live.
@@ -121,6 +124,7 @@ pub fn main() -> ExitCode {
         Command::Stop(arguments) => drain::stop(&arguments),
         Command::Start(arguments) => drain::start(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
+        Command::Rules(arguments) => rules::rules(&arguments),
         Command::Reload(arguments) => explain::reload(&arguments),
         Command::Top(arguments) => top::top(&arguments),
         Command::Pair(arguments) => pair::pair(&arguments),

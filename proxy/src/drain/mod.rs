@@ -178,15 +178,22 @@ fn share_due(all: u32, passed: Duration, window: Duration) -> u32 {
 /// Tells the sessions that `chosen` selects to end with a goodbye, and to end anyway after a while. Returns how many
 /// there were.
 pub(crate) fn kick(sessions: &Table, chosen: impl Fn(&Session) -> bool) -> usize {
-    let mut sessions = sessions.select(chosen);
-    sessions.retain(|session| session.tell(Order::goodbye(Why::Kicked)));
+    end(sessions.select(chosen), Why::Kicked)
+}
+
+/// Tells these sessions to end with a goodbye, and to end anyway after a while. Returns how many have not been told that
+/// before.
+pub(crate) fn end(mut sessions: Vec<Arc<Session>>, why: Why) -> usize {
+    sessions.retain(|session| session.tell(Order::goodbye(why)));
     let count = sessions.len();
-    tokio::spawn(async move {
-        sleep(GRACE).await;
-        for session in sessions {
-            session.tell(Order::end(Why::Kicked));
-        }
-    });
+    if count > 0 {
+        tokio::spawn(async move {
+            sleep(GRACE).await;
+            for session in sessions {
+                session.tell(Order::end(why));
+            }
+        });
+    }
     count
 }
 

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use usher_backends::connect::HttpTarget;
 use usher_backends::roster::{BackendId, Host, Lease, Member};
 use usher_config::snapshot::Protocol;
+use usher_policy::access::Name;
 use usher_wire::imap::reply::Code;
 
 /// The backend that serves it.
@@ -54,6 +55,8 @@ pub(crate) struct RequestRecord {
     pub(crate) held: Option<Held>,
     /// Where the name of its user was found.
     pub(crate) by: NamedBy,
+    /// Everybody whom it names, if that is not just its user.
+    pub(crate) names: Option<Box<[Name]>>,
     /// Nobody has the name of its user.
     pub(crate) is_unknown: bool,
     pub(crate) status: Option<StatusCode>,
@@ -86,6 +89,7 @@ impl RequestRecord {
             session: None,
             held: None,
             by: NamedBy::Nothing,
+            names: None,
             is_unknown: false,
             status: None,
             seen: None,
@@ -106,6 +110,9 @@ impl RequestRecord {
             client: self.client.ends.client,
             user: user.into(),
             tls: self.client.tls,
+            names: self.names.take(),
+            mechanism: Some(self.by.name()),
+            has_certificate: self.client.certificate.is_some(),
         });
         self.session = Some(session);
     }

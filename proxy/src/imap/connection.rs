@@ -83,6 +83,15 @@ async fn before_login(
     let mut ends = Ends { client: prelogin.client, local: prelogin.local };
     read_proxy_header(&mut tcp, &prelogin.at, &mut ends).await?;
     (prelogin.client, prelogin.local) = (ends.client, ends.local);
+    if prelogin.server.router.access.denies_address(prelogin.client, prelogin.protocol()) {
+        // Under TLS, a word would cost a handshake.
+        if listener.plaintext_from.is_some() {
+            let mut bye = Vec::new();
+            reply::bye(Code::ContactAdmin, &mut bye);
+            lingering_close(ClientStream::Plain(tcp.into_inner()), &bye, limits.farewell).await;
+        }
+        return Err(Ended::new(By::Usher, Stage::Preauth, Cause::Denied));
+    }
     let mut until = prelogin.begun + limits.before_login;
     let (mut stream, mut privacy) = match &listener.plaintext_from {
         None => (secure(prelogin, &listener, tcp, until).await?, Privacy::Tls),

@@ -1,5 +1,6 @@
 //! What `usher check` examines beyond the text: the files that it names, and what this machine can provide.
 
+use crate::countries::Countries;
 use crate::load::secrets_are_readable;
 use crate::tls::{self, CertificateSource};
 use std::os::unix::fs::PermissionsExt;
@@ -33,6 +34,11 @@ pub(crate) fn inspect(text: &str, snapshot: Option<&Snapshot>) -> Findings {
         && let Err(error) = tls::client_verifier(&file.path)
     {
         found.faults.push(super::unusable(&file.span, &error));
+    }
+    if let Some(file) = &names.countries
+        && let Err(error) = Countries::read(&file.path)
+    {
+        found.faults.push(super::no_countries(file, &error));
     }
     look_at_names(&names.certificates, names.server.as_deref(), &mut found);
     if let Some(dir) = names.state_dir.filter(|dir| dir.path.exists() && !dir.path.is_dir()) {

@@ -7,7 +7,9 @@ pub(crate) mod inspect;
 pub(crate) use error::ConfigError;
 
 use crate::active::ActiveConfig;
+use crate::countries::{Countries, CountriesError};
 use crate::listen::{self, Bound, SocketSource};
+use crate::rule_book::RuleBook;
 use crate::tls::{self, CertificateError, CertificateSource, Certificates, Loaded};
 use error::Faulty;
 use rustls::server::ProducesTickets;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use usher_backends::health::secret;
 use usher_backends::roster::HostOrigin;
 use usher_config::health::ImapProbe;
+use usher_config::named::Named;
 use usher_config::snapshot::Certificate;
 use usher_config::{Fault, Snapshot};
 
@@ -28,6 +31,7 @@ pub(crate) struct Read {
     clients: Option<Arc<dyn ClientCertVerifier>>,
     /// By which configuration profiles are signed.
     profiles: Option<Loaded>,
+    countries: Option<Countries>,
 }
 
 /// A configuration and the text that it came from.
@@ -45,6 +49,14 @@ impl Config {
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::of_text(path, text)
+    }
+
+    /// Checks `text`, which is called `path` in messages.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every fault of the text.
+    pub(crate) fn of_text(path: &Path, text: String) -> Result<Self, ConfigError> {
         match usher_config::load(&text) {
             Ok(snapshot) => Ok(Self { path: path.to_owned(), text, snapshot }),
             Err(faults) => Err(ConfigError::Faulty(Faulty { path: path.to_owned(), text, faults })),
@@ -87,7 +99,10 @@ impl Config {
             let loaded = CertificateSource::Files(files).load();
             loaded.map_err(|error| faults.push(unusable(&files.span, &error))).ok()
         });
-        let read = Read { certificates: loaded, clients, profiles };
+        let countries = self.snapshot.access.countries.as_ref().and_then(|file| {
+            Countries::read(&file.path).map_err(|error| faults.push(no_countries(file, &error))).ok()
+        });
+        let read = Read { certificates: loaded, clients, profiles, countries };
         if faults.is_empty() { Ok(read) } else { Err(self.faulty(faults)) }
     }
 
@@ -116,6 +131,18 @@ impl Config {
         if faults.is_empty() { Ok(bound) } else { Err(self.faulty(faults)) }
     }
 
+    /// Reads where addresses are, if the file says where that is written.
+    ///
+    /// # Errors
+    /// [`ConfigError`], if that cannot be used.
+    pub(crate) fn rule_book(&self) -> Result<RuleBook, ConfigError> {
+        let access = &self.snapshot.access;
+        let countries = access.countries.as_ref().map(|file| {
+            Countries::read(&file.path).map_err(|error| self.faulty(vec![no_countries(file, &error)]))
+        });
+        Ok(RuleBook::new(access.rules.clone(), countries.transpose()?))
+    }
+
     /// The text of the file.
     pub(crate) fn text(&self) -> &str {
         &self.text
@@ -139,6 +166,10 @@ fn unusable(span: &Range<usize>, error: &CertificateError) -> Fault {
         }
     };
     Fault::new(span.clone(), error.to_string(), instead)
+}
+
+fn no_countries(file: &Named, error: &CountriesError) -> Fault {
+    Fault::new(file.span.clone(), error.to_string(), "name a file in MaxMind's format that usher may read")
 }
 
 fn has_expired(certificate: &Loaded) -> bool {
@@ -172,7 +203,7 @@ pub(crate) fn activate(
     read: Read,
     ticketer: &Arc<dyn ProducesTickets>,
 ) -> Result<ActiveConfig, TlsSetupError> {
-    let Read { mut certificates, clients, profiles } = read;
+    let Read { mut certificates, clients, profiles, countries } = read;
     if certificates.is_empty() {
         let (state_dir, name) = (&snapshot.server.state_dir, &snapshot.server.name);
         let made = CertificateSource::SelfSigned { state_dir, name }.load()?;
@@ -185,7 +216,8 @@ pub(crate) fn activate(
     let ends = certificates.iter().map(|one| (one.chain.display().to_string(), one.not_after)).collect();
     let certificates = Arc::new(Certificates::new(certificates));
     let tls = tls::server_configs(&certificates, ends, ticketer, clients.as_ref())?;
-    Ok(ActiveConfig { snapshot, tls, profiles: profiles.map(|profiles| profiles.key) })
+    let access = Arc::new(RuleBook::new(snapshot.access.rules.clone(), countries));
+    Ok(ActiveConfig { snapshot, tls, profiles: profiles.map(|profiles| profiles.key), access })
 }
 
 /// Checks in advance that the password files of probes can be read; they are read again for each probe.

@@ -3,6 +3,7 @@
 use super::PreLogin;
 use super::credential::credential_for;
 use super::tried::{Refusal, Try};
+use crate::access::Visit;
 use crate::session::{Session, Why};
 use crate::slot::Slot;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use usher_backends::connect::{self, Cause, Deadlines, LoginFault, LoginOutcome, OnBehalf};
 use usher_backends::roster::{Host, Lease, Service, Unavailable, UnderWay};
 use usher_policy::ArchiveKey;
-use usher_policy::route::{Decision, Permit};
+use usher_policy::route::{Decision, Denied, Permit};
 use usher_wire::imap::login::Fault;
 use usher_wire::imap::preauth::Claim;
 
@@ -19,10 +20,11 @@ use usher_wire::imap::preauth::Claim;
 const TURN: Duration = Duration::from_secs(10);
 
 /// Where the archive of `key` is to be used; `Err` is the result of the attempt if it cannot be used.
-async fn home(prelogin: &PreLogin, key: &ArchiveKey) -> Result<(Permit, Arc<Host>), Try> {
-    let permit = match prelogin.server.router.decide(key, Instant::now()).await {
+async fn home(prelogin: &PreLogin, key: &ArchiveKey, session: &Session) -> Result<(Permit, Arc<Host>), Try> {
+    let permit = match prelogin.server.router.decide(key, Instant::now(), || Visit::of(session)).await {
         Decision::Permitted(permit) => permit,
-        Decision::Nobody => return Err(Try::Unknown),
+        Decision::Denied(Denied::Openly) => return Err(Try::Denied),
+        Decision::Nobody | Decision::Denied(Denied::Covertly) => return Err(Try::Unknown),
         Decision::Outage(_) => return Err(Try::Out),
     };
     let host = prelogin.server.router.host(&permit).ok_or(Try::Out)?;
@@ -39,7 +41,7 @@ pub(super) async fn attempt(
     slot: &mut Option<Slot>,
 ) -> Try {
     let server = &prelogin.server;
-    let (mut permit, host) = match home(prelogin, key).await {
+    let (mut permit, host) = match home(prelogin, key, session).await {
         Ok(home) => home,
         Err(without) => return without,
     };
@@ -51,7 +53,7 @@ pub(super) async fn attempt(
             return Try::Out;
         }
         // The archive may have been moved meanwhile.
-        let now = match home(prelogin, key).await {
+        let now = match home(prelogin, key, session).await {
             Ok((now, host)) => {
                 session.goes_to(&host.id);
                 now

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use usher_backends::connect;
 use usher_backends::roster::{Host, Lease};
 use usher_policy::ArchiveKey;
-use usher_policy::identity::Arrival;
+use usher_policy::access::Name;
+use usher_policy::identity::{Arrival, Domains, Named, Says};
 use usher_wire::imap::preauth::Claim;
 use usher_wire::imap::reply::Code;
 
@@ -45,7 +46,10 @@ pub(crate) async fn hand_over(
 ) -> Result<Handover, Ended> {
     let begun = Instant::now();
     let arrival = Arrival { local: Some(prelogin.local.ip()), server_name: stream.server_name() };
-    let key = prelogin.snapshot().domains.user(claim.credential.acting_user(), arrival);
+    let domains = &prelogin.snapshot().domains;
+    let named = domains.named(claim.credential.acting_user(), arrival);
+    let names = shown(domains, claim, named.as_ref(), arrival);
+    let key = named.map(|named| named.key);
     // In the table before the host is looked up, so that whoever ends sessions misses none that is being set up.
     let session = prelogin.server.sessions.enter(About {
         id: prelogin.id,
@@ -54,6 +58,9 @@ pub(crate) async fn hand_over(
         client: prelogin.client,
         user: key.as_ref().map(ToString::to_string).unwrap_or_default().into(),
         tls: stream.tls_version(),
+        names,
+        mechanism: Some(claim.mechanism.rule_name()),
+        has_certificate: stream.client_certificate().is_some(),
     });
     let outcome = {
         let seeking = seek(prelogin, claim, key.as_ref(), &session, begun);
@@ -82,6 +89,7 @@ pub(crate) async fn hand_over(
             Handover::LoggedIn(LoggedIn { session, lease, backend })
         }
         Try::Refused(refusal) => refused(refusal),
+        Try::Denied => refused(Refusal { code: Code::ContactAdmin, alert: None }),
         Try::Unknown => refused(Refusal { code: Code::AuthenticationFailed, alert: None }),
         Try::Ended(why) => {
             let (by, cause) = Cause::ordered(why);
@@ -89,6 +97,25 @@ pub(crate) async fn hand_over(
         }
         Try::Out | Try::Hopeless | Try::Unanswered => Handover::Outage,
     })
+}
+
+/// Everybody whom a claim shows; `None`: just the user whose archive it is.
+fn shown(
+    domains: &Domains,
+    claim: &Claim,
+    named: Option<&Named>,
+    arrival: Arrival<'_>,
+) -> Option<Box<[Name]>> {
+    let credential = &claim.credential;
+    let acts = credential.acts_for_another();
+    if !acts && named.is_none_or(|named| named.says == Says::Own) {
+        return None;
+    }
+    let mut names = domains.shown(credential.acting_user(), arrival);
+    if acts {
+        names.extend(domains.shown(&credential.user, arrival));
+    }
+    Some(names.into())
 }
 
 /// One line that a log watcher can match: the address comes before anything that a client chose.

@@ -17,6 +17,8 @@ pub(super) enum Try {
     LoggedIn(Box<connect::LoggedIn>, Lease<Host>),
     Refused(Refusal),
     Unknown,
+    /// The access rules deny it, and that may be said.
+    Denied,
     /// Somebody ends it.
     Ended(Why),
     Out,
@@ -33,6 +35,7 @@ impl Try {
             Self::LoggedIn(..) => "ok",
             Self::Refused(_) => "refused",
             Self::Unknown => "unknown-user",
+            Self::Denied => "denied",
             Self::Ended(_) => "ended",
             Self::Out | Self::Hopeless | Self::Unanswered => "unavailable",
         }

@@ -115,7 +115,7 @@ impl Metrics {
     fn begin_at_zero(&self) {
         for protocol in ["imap", "imaps"] {
             for mechanism in ["login-command", "PLAIN", "LOGIN"] {
-                for result in ["ok", "refused", "unknown-user", "unavailable", "ended", "aborted"] {
+                for result in ["ok", "refused", "unknown-user", "unavailable", "denied", "ended", "aborted"] {
                     self.count(
                         names::LOGINS,
                         &[("protocol", protocol), ("mechanism", mechanism), ("result", result)],
@@ -177,6 +177,12 @@ impl Metrics {
         let labels = [("protocol", protocol.name()), ("mechanism", mechanism), ("result", result)];
         self.count_words(names::LOGINS, labels);
         self.time(names::LOGIN_TIME, [("result", result)], took);
+    }
+
+    /// A login, a request or a connection that access rules deny, because of its address, the name that it shows, or
+    /// the directory's entry of that name.
+    pub(crate) fn access_denied(&self, protocol: Protocol, by: &'static str) {
+        self.count_words(names::DENIED, [("protocol", protocol.name()), ("by", by)]);
     }
 
     /// A stage of a connection.

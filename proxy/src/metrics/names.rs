@@ -12,6 +12,7 @@ pub(crate) const CONNECTIONS: &str = "usher_connections_total";
 pub(crate) const OPEN: &str = "usher_connections";
 pub(crate) const SESSIONS: &str = "usher_sessions";
 pub(crate) const LOGINS: &str = "usher_logins_total";
+pub(crate) const DENIED: &str = "usher_access_denied_total";
 pub(crate) const LOGIN_TIME: &str = "usher_login_duration_seconds";
 pub(crate) const STAGE_TIME: &str = "usher_stage_duration_seconds";
 pub(crate) const CONNECT_FAILURES: &str = "usher_host_connect_failures_total";
@@ -50,6 +51,11 @@ pub(crate) const ALL: &[(&str, Kind, &str)] = &[
     (OPEN, Kind::Gauge, "Open connections."),
     (SESSIONS, Kind::Gauge, "Sessions by listener, protocol and host."),
     (LOGINS, Kind::Counter, "Logins by protocol, mechanism and result."),
+    (
+        DENIED,
+        Kind::Counter,
+        "Logins, requests and connections that access rules deny, by protocol and by what: address, name or entry.",
+    ),
     (LOGIN_TIME, Kind::Histogram, "Time from a client's login to its answer, by result."),
     (STAGE_TIME, Kind::Histogram, "Duration of the stages of a connection: tls, directory, connect, login."),
     (CONNECT_FAILURES, Kind::Counter, "Connections to hosts that failed, by host and stage."),

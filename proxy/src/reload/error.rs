@@ -1,6 +1,7 @@
 //! Why a reload has not changed anything.
 
 use crate::load::{ConfigError, TlsSetupError};
+use std::net::IpAddr;
 use usher_backends::connect::tls::TlsError;
 
 /// Why a reload has changed nothing.
@@ -18,6 +19,16 @@ pub(super) enum ReloadError {
     /// The workers cannot register the new sockets.
     #[error("new listeners cannot be registered: {0}")]
     Listeners(std::io::Error),
+    /// Whoever applies it would be locked out.
+    #[error(
+        "the access rule {rule:?} would lock out {address}, where this is applied from; if that is meant, use --force"
+    )]
+    LockedOut {
+        /// Where they are.
+        address: IpAddr,
+        /// The rule that denies it.
+        rule: String,
+    },
     /// Nothing is put in place any more, because usher is stopping.
     #[error("usher is stopping")]
     Stopping,

@@ -6,12 +6,15 @@ mod watch;
 
 pub(crate) use watch::{Content, content, follow_files, follow_hangups};
 
+use crate::access::{Hearing, Visit};
 use crate::active::ActiveConfig;
+use crate::enforce::Enforcer;
 use crate::listen::{self, Acceptor, Bound, SocketSource, Sockets};
 use crate::load::{self, Config, secrets_are_readable};
 use error::ReloadError;
 use rustls::server::ProducesTickets;
 use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +22,7 @@ use usher_backends::connect::Deadlines;
 use usher_backends::directory::Directory;
 use usher_backends::health::Health;
 use usher_backends::roster::{Fleet, Prepared};
+use usher_config::snapshot::Listener;
 use utoipa::ToSchema;
 
 /// What a reload came to.
@@ -35,12 +39,28 @@ pub(crate) struct Reloaded {
 }
 
 /// Somebody who wants a reload and waits for its result.
-pub(crate) type Request = oneshot::Sender<Reloaded>;
+pub(crate) struct Request {
+    /// Where they work from, if that is known.
+    pub(crate) from: Option<IpAddr>,
+    /// Even if they are locked out by it.
+    pub(crate) force: bool,
+    /// Gets the result.
+    pub(crate) answer: oneshot::Sender<Reloaded>,
+}
+
+impl Request {
+    /// Of somebody who works from nowhere that is known.
+    pub(crate) fn new() -> (Self, oneshot::Receiver<Reloaded>) {
+        let (answer, result) = oneshot::channel();
+        (Self { from: None, force: false, answer }, result)
+    }
+}
 
 /// What reloads need in addition to what all share.
 pub(crate) struct Reloader {
     pub(crate) acceptor: Arc<Acceptor>,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) enforcer: Arc<Enforcer>,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) health: Arc<Health>,
     pub(crate) path: PathBuf,
@@ -70,19 +90,21 @@ impl Reloader {
             while let Ok(other) = requests.try_recv() {
                 waiting.push(other);
             }
-            let reloaded = Box::pin(self.reload()).await;
+            let from = waiting.iter().filter(|request| !request.force).filter_map(|request| request.from);
+            let reloaded = Box::pin(self.reload(from.collect())).await;
             for request in waiting {
-                let _ = request.send(reloaded.clone());
+                let _ = request.answer.send(reloaded.clone());
             }
         }
     }
 
-    async fn reload(&mut self) -> Reloaded {
+    /// Reloads, unless that would lock out somebody at one of the addresses `from`.
+    async fn reload(&mut self, from: Vec<IpAddr>) -> Reloaded {
         let (acceptor, fleet) = (self.acceptor.clone(), self.fleet.clone());
         let (path, ticketer) = (self.path.clone(), self.ticketer.clone());
         let open = self.sockets.addresses();
         let preparing =
-            tokio::task::spawn_blocking(move || prepare(&acceptor, &fleet, &path, &open, &ticketer));
+            tokio::task::spawn_blocking(move || prepare(&acceptor, &fleet, &path, &open, &ticketer, &from));
         let prepared = preparing.await.unwrap_or_else(|error| Err(error.into()));
         let swapped = match prepared {
             Ok(_) if self.acceptor.shutdown.has_begun() => Err(ReloadError::Stopping),
@@ -115,6 +137,7 @@ impl Reloader {
         let deadlines = Deadlines::from(&ready.active.snapshot.limits);
         let gone = self.fleet.put_in_place(ready.fleet);
         self.acceptor.config.replace(ready.active);
+        self.enforcer.look();
         self.health.reconcile(deadlines);
         self.sockets.follow(&self.acceptor, watched, &listeners).await;
         let directory = self.directory.clone();
@@ -139,8 +162,9 @@ fn prepare(
     acceptor: &Acceptor,
     fleet: &Fleet,
     path: &Path,
-    open: &[std::net::SocketAddr],
+    open: &[SocketAddr],
     ticketer: &Arc<dyn ProducesTickets>,
+    from: &[IpAddr],
 ) -> Result<Ready, ReloadError> {
     let running = acceptor.config.load_full();
     let config = Config::load(path)?;
@@ -151,5 +175,24 @@ fn prepare(
     let needs_restart = snapshot.keep_what_needs_a_restart(&running.snapshot);
     let fleet = fleet.prepare(&snapshot.hosts, &snapshot.arrays)?;
     let active = load::activate(snapshot, read, ticketer)?;
+    for address in from {
+        not_locked_out(*address, &running, &active)?;
+    }
     Ok(Ready { active, fleet, bound, needs_restart })
+}
+
+/// Makes sure that `next` does not turn away everybody at `address` whom `running` lets in.
+fn not_locked_out(address: IpAddr, running: &ActiveConfig, next: &ActiveConfig) -> Result<(), ReloadError> {
+    for protocol in next.snapshot.listeners.iter().map(Listener::protocol) {
+        let verdict = |active: &ActiveConfig| {
+            let visit = Visit::from(SocketAddr::new(address, 0), protocol);
+            Hearing::new(active.access.clone(), visit).by_address()
+        };
+        let denied = verdict(next);
+        if denied.denies() && !verdict(running).denies() {
+            let rule = denied.by.and_then(|at| next.access.rule(at)).map(|rule| rule.name.to_string());
+            return Err(ReloadError::LockedOut { address, rule: rule.unwrap_or_default() });
+        }
+    }
+    Ok(())
 }

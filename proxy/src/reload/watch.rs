@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::Signal;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use usher_config::Snapshot;
 
@@ -30,7 +30,7 @@ pub(crate) async fn follow_hangups(mut hangups: Signal, requests: mpsc::Sender<R
             }
         }
         // The result is logged.
-        let (request, _) = oneshot::channel();
+        let (request, _) = Request::new();
         if requests.send(request).await.is_err() {
             return;
         }
@@ -54,7 +54,7 @@ pub(crate) async fn follow_files(
         let now = content(&text, &current.load().snapshot);
         if last.as_ref() == Some(&now) && now != applied {
             applied.clone_from(&now);
-            let (request, _) = oneshot::channel();
+            let (request, _) = Request::new();
             if requests.send(request).await.is_err() {
                 return;
             }
@@ -76,7 +76,8 @@ pub(crate) fn content(config: &[u8], snapshot: &Snapshot) -> Content {
     add(config);
     let signing = snapshot.client_setup.as_ref().and_then(|setup| setup.signing.as_ref());
     let pairs = snapshot.certificates.iter().chain(signing).flat_map(|named| [&named.chain, &named.key]);
-    for file in pairs.chain(snapshot.https.client_ca.as_ref().map(|ca| &ca.file)) {
+    let countries = snapshot.access.countries.as_ref().map(|file| &file.path);
+    for file in pairs.chain(countries).chain(snapshot.https.client_ca.as_ref().map(|ca| &ca.file)) {
         add(&std::fs::read(file).unwrap_or_default());
     }
     context.finish().as_ref().to_vec()

@@ -1,18 +1,21 @@
 //! The one routing decision, with its sources: the directory, the holds and the roster. Logins, requests and `explain`
 //! all use it.
 
+use crate::access::{Access, Hearing, Visit};
 use crate::metrics::Metrics;
 use std::sync::Arc;
 use tokio::time::Instant;
 use usher_backends::directory::{DirectoryError, Found, Placement, Source};
 use usher_backends::roster::{Fleet, Host, Lease, Service, Unavailable};
 use usher_policy::ArchiveKey;
-use usher_policy::route::{self, Decision, Facts, Home, Outage, Permit};
+use usher_policy::access::Attributes;
+use usher_policy::route::{self, ArrayPermit, Decision, Denied, Facts, Home, Outage, Permit};
 
 /// Decides where archives may be used.
 pub(crate) struct Router {
     source: Source,
     fleet: Arc<Fleet>,
+    pub(crate) access: Access,
     metrics: Arc<Metrics>,
 }
 
@@ -30,17 +33,29 @@ pub(crate) enum Answer {
 }
 
 impl Router {
-    pub(crate) fn new(source: Source, fleet: Arc<Fleet>, metrics: Arc<Metrics>) -> Self {
-        Self { source, fleet, metrics }
+    pub(crate) fn new(source: Source, fleet: Arc<Fleet>, access: Access, metrics: Arc<Metrics>) -> Self {
+        Self { source, fleet, access, metrics }
     }
 
-    /// Decides where `key` goes, for somebody who is waiting for it: counted, and logged if it is an outage.
+    /// Decides where `key` goes, for somebody who is waiting for it: counted, and logged if it is denied or an outage.
     /// `asked` is when they came: what was changed before then is heard of.
-    pub(crate) async fn decide(&self, key: &ArchiveKey, asked: Instant) -> Decision {
+    pub(crate) async fn decide(
+        &self,
+        key: &ArchiveKey,
+        asked: Instant,
+        visit: impl FnOnce() -> Visit,
+    ) -> Decision {
+        let hearing = self.access.hear(visit);
+        if hearing.as_ref().is_some_and(|hearing| self.access.denies_name(hearing)) {
+            return Decision::Denied(Denied::Openly);
+        }
         let begun = Instant::now();
         let found = self.source.find(key, asked).await;
         self.metrics.lookup(&found, begun.elapsed());
-        let Decided { decision, answer } = self.decided(key, found);
+        let Decided { decision, answer } = self.decided(key, found, |placement| {
+            let hearing = hearing.as_ref().filter(|hearing| hearing.needs_entry())?;
+            self.access.denies(hearing, &placement.attributes()).then_some(Denied::Covertly)
+        });
         match (&decision, &answer) {
             (Decision::Outage(Outage::Undecided), Answer::Failed(error)) => {
                 tracing::error!(%error, "the directory cannot be read");
@@ -58,15 +73,41 @@ impl Router {
         self.source.name()
     }
 
-    /// The same decision for somebody who only wants to know, without counting or logging it.
-    pub(crate) async fn explain(&self, key: &ArchiveKey) -> Decided {
-        self.decided(key, self.source.find(key, Instant::now()).await)
+    /// Decides where those go who name nobody; `None`: the access rules deny it.
+    pub(crate) fn decide_for_nobody(
+        &self,
+        array: &str,
+        visit: impl FnOnce() -> Visit,
+    ) -> Option<ArrayPermit> {
+        let hearing = self.access.hear(visit);
+        let denied = hearing.is_some_and(|hearing| self.access.denies(&hearing, &Attributes::default()));
+        (!denied).then(|| route::nobody(array))
     }
 
-    /// Whether the decision would be the same now.
+    /// The same decision for somebody who only wants to know, without counting or logging it. `hearing`: who would come.
+    pub(crate) async fn explain(&self, key: &ArchiveKey, hearing: Option<&Hearing>) -> Decided {
+        let found = self.source.find(key, Instant::now()).await;
+        let mut decided = self.decided(key, found, |placement| {
+            hearing?.entirely(&placement.attributes()).denies().then_some(Denied::Covertly)
+        });
+        if hearing.is_some_and(|hearing| hearing.by_name().denies()) {
+            decided.decision = Decision::Denied(Denied::Openly);
+        }
+        decided
+    }
+
+    /// Whether the archive is still where it was when the permit was given.
     pub(crate) async fn stands(&self, permit: &Permit) -> bool {
-        let now = self.explain(permit.key()).await.decision;
+        let now = self.explain(permit.key(), None).await.decision;
         matches!(now, Decision::Permitted(now) if now == *permit)
+    }
+
+    /// What the directory says of `key` besides its host, as far as it is known.
+    pub(crate) async fn attributes(&self, key: &ArchiveKey) -> Attributes {
+        match self.source.find(key, Instant::now()).await {
+            Ok(Found::Now(Some(placement)) | Found::Remembered(placement)) => placement.attributes(),
+            Ok(Found::Now(None)) | Err(_) => Attributes::default(),
+        }
     }
 
     /// Whether the archive is being moved.
@@ -91,7 +132,12 @@ impl Router {
         leased
     }
 
-    fn decided(&self, key: &ArchiveKey, found: Result<Found, DirectoryError>) -> Decided {
+    fn decided(
+        &self,
+        key: &ArchiveKey,
+        found: Result<Found, DirectoryError>,
+        denied: impl FnOnce(&Placement) -> Option<Denied>,
+    ) -> Decided {
         let answer = match found {
             Ok(Found::Now(Some(placement))) => Answer::Placed { placement, is_remembered: false },
             Ok(Found::Remembered(placement)) => Answer::Placed { placement, is_remembered: true },
@@ -108,7 +154,11 @@ impl Router {
             Home::On(host) => roster.host(host).is_some(),
             Home::Nowhere | Home::Undecided => false,
         };
-        let facts = Facts { home, is_moving: roster.moving(key).is_some(), is_configured };
+        let denied = match &answer {
+            Answer::Placed { placement, .. } => denied(placement),
+            Answer::Nobody | Answer::Failed(_) => None,
+        };
+        let facts = Facts { home, is_moving: roster.moving(key).is_some(), is_configured, denied };
         Decided { decision: route::decide(key, facts), answer }
     }
 }

@@ -72,6 +72,10 @@ pub(crate) enum Cause {
     Stopped,
     /// An operator ended this session.
     Kicked,
+    /// An access rule denies it.
+    Denied,
+    /// The archive is moved to another host.
+    Moved,
 }
 
 impl By {
@@ -117,6 +121,8 @@ impl Cause {
             Self::Drained => "drained",
             Self::Stopped => "stopped",
             Self::Kicked => "kicked",
+            Self::Denied => "denied",
+            Self::Moved => "moved",
         }
     }
 
@@ -125,6 +131,8 @@ impl Cause {
         match why {
             Why::Idle => (By::Usher, Self::Idle),
             Why::Stalled => (By::Usher, Self::Stalled),
+            Why::Moved => (By::Operator, Self::Moved),
+            Why::Denied => (By::Usher, Self::Denied),
             Why::Drained => (By::Operator, Self::Drained),
             Why::Stopped => (By::Operator, Self::Stopped),
             Why::Kicked => (By::Operator, Self::Kicked),

@@ -16,6 +16,10 @@ pub(crate) enum Why {
     Idle,
     /// A peer does not read.
     Stalled,
+    /// Its archive is moved to another host.
+    Moved,
+    /// An access rule denies it.
+    Denied,
     /// Its host is drained.
     Drained,
     /// Its host is stopped.
@@ -27,7 +31,16 @@ pub(crate) enum Why {
 }
 
 const URGENCIES: [Urgency; 2] = [Urgency::Goodbye, Urgency::End];
-const WHYS: [Why; 6] = [Why::Idle, Why::Stalled, Why::Drained, Why::Stopped, Why::Kicked, Why::Stopping];
+const WHYS: [Why; 8] = [
+    Why::Idle,
+    Why::Stalled,
+    Why::Moved,
+    Why::Denied,
+    Why::Drained,
+    Why::Stopped,
+    Why::Kicked,
+    Why::Stopping,
+];
 
 /// An order that a session is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use usher_backends::roster::BackendId;
 use usher_config::snapshot::Protocol;
+use usher_policy::access::Name;
 use usher_wire::follow::Rest;
 
 /// What is known of a session from its beginning.
@@ -26,6 +27,12 @@ pub(crate) struct About {
     pub(crate) user: Box<str>,
     /// The version of TLS, or "none".
     pub(crate) tls: &'static str,
+    /// Everybody whom the login shows, if that is not just `user`.
+    pub(crate) names: Option<Box<[Name]>>,
+    /// How the client has logged in, or where its request names the user.
+    pub(crate) mechanism: Option<&'static str>,
+    /// The client has shown a certificate that is trusted.
+    pub(crate) has_certificate: bool,
 }
 
 /// What a session is doing.

@@ -1,10 +1,12 @@
 //! A connection of plain TCP, spread over the members of an array.
 
 use crate::accepted::{Accepted, Ends, Slots, read_proxy_header};
+use crate::access::Visit;
 use crate::active::ListenerContext;
 use crate::id::{Id, Ids};
 use crate::metrics::Metrics;
 use crate::relay;
+use crate::route::Router;
 use crate::session::Table;
 use crate::session::{About, By, Cause, Ended, Entry, Record, Stage};
 use crate::shutdown::Shutdown;
@@ -19,13 +21,13 @@ use usher_backends::connect::{self, Deadlines, OnBehalf};
 use usher_backends::health::Health;
 use usher_backends::roster::{Fleet, Lease, Member, Service};
 use usher_config::snapshot::{Protocol, TcpListener};
-use usher_policy::route::nobody;
 
 /// Least time for connecting to a member.
 const LEAST: Duration = Duration::from_millis(50);
 
 /// Shared by all connections.
 pub(crate) struct Server {
+    pub(crate) router: Arc<Router>,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) health: Arc<Health>,
     pub(crate) observer: Arc<dyn Observer>,
@@ -115,9 +117,15 @@ async fn find_member(
         client,
         user: Box::default(),
         tls: "none",
+        names: None,
+        mechanism: None,
+        has_certificate: false,
     };
     let session = session.insert(server.sessions.enter(about));
-    let permit = nobody(&listener.array);
+    let permit = server
+        .router
+        .decide_for_nobody(&listener.array, || Visit::of(session))
+        .ok_or(Ended::new(By::Usher, Stage::Preauth, Cause::Denied))?;
     let deadlines = Deadlines::from(limits);
     let begun = Instant::now();
     let until = begun + deadlines.connect;

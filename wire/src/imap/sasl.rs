@@ -26,6 +26,14 @@ impl Mechanism {
         }
     }
 
+    /// The name for access rules: the command `LOGIN` and the mechanism are one there.
+    pub fn rule_name(self) -> &'static str {
+        match self {
+            Self::Login | Self::SaslLogin => "login",
+            Self::SaslPlain => "plain",
+        }
+    }
+
     /// The mechanism that a client asked for with `AUTHENTICATE`; `None` if it is not offered.
     pub fn offered(name: &[u8]) -> Option<Self> {
         if name.eq_ignore_ascii_case(b"PLAIN") {

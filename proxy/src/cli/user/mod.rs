@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use usher_backends::directory::{Directory, DirectoryError};
+use usher_backends::directory::{ATTRIBUTE_CAP, Directory, DirectoryError, attribute_name};
 use usher_backends::roster::{KeyHold, now};
 use usher_backends::state::State;
 use usher_backends::state_dir::{self, StateDirError};
@@ -45,12 +45,15 @@ pub(super) struct Arguments {
 /// their own.
 #[derive(Subcommand)]
 enum Command {
-    /// Put a user's archive on a host.
+    /// Put a user's archive on a host, or set attributes of the user.
     Set {
         /// anna@example.com, or @example.com for a whole domain.
         user: String,
-        #[arg(help = "The name of an [[instance_host]]")]
-        host: String,
+        #[arg(help = "The name of an [[instance_host]]", required_unless_present = "attribute")]
+        host: Option<String>,
+        /// What access rules may look at, such as department=sales; without a value, it is removed.
+        #[arg(long, value_name = "NAME=VALUE")]
+        attribute: Vec<String>,
     },
     /// Show where a user's archive is, since when and by whom.
     Get {
@@ -113,6 +116,8 @@ enum UserError {
     File { path: PathBuf, source: io::Error },
     #[error("{0:?} is not a valid name for an archive; write a name such as anna@example.com")]
     Name(String),
+    #[error("{0:?} is not an attribute; write NAME=VALUE, such as department=sales")]
+    Attribute(String),
     #[error("there is no instance host {host:?}; known: {known}")]
     Host { host: String, known: String },
 }
@@ -140,7 +145,7 @@ pub(super) fn user(arguments: &Arguments) -> Exit {
         Ok(exit) => exit,
         // A reader that has seen enough, such as `head`.
         Err(error) if is_broken_pipe(&error) => Exit::Done,
-        Err(error @ (UserError::Name(_) | UserError::Host { .. })) => {
+        Err(error @ (UserError::Name(_) | UserError::Attribute(_) | UserError::Host { .. })) => {
             complain(&error.to_string());
             Exit::Failed
         }
@@ -191,11 +196,23 @@ fn execute(
 ) -> Result<Exit, UserError> {
     let key = |user: &str| known.domains.written(user).ok_or_else(|| UserError::Name(user.to_owned()));
     match command {
-        Command::Set { user, host } => {
-            let host = known_host(known, host)?;
+        Command::Set { user, host, attribute } => {
+            let host = host.as_ref().map(|host| known_host(known, host)).transpose()?;
+            let changes = attribute.iter().map(|written| pair(written)).collect::<Result<Vec<_>, _>>()?;
             let key = key(user)?;
-            let exit = set(directory, &key, &host)?;
-            changed(Changed::SetUser, &key.to_string(), &host);
+            let mut exit = Exit::Done;
+            if let Some(host) = host {
+                exit = set(directory, &key, &host)?;
+                changed(Changed::SetUser, &key.to_string(), &host);
+            }
+            if !changes.is_empty() && exit == Exit::Done {
+                if !directory.set_attributes(&key, &changes, &who())? {
+                    complain(&format!("{key} is not on any host"));
+                    return Ok(Exit::Failed);
+                }
+                changed(Changed::SetUser, &key.to_string(), &attribute.join(" "));
+                return Ok(print(&format!("{key}: {}\n", attribute.join(", "))));
+            }
             Ok(exit)
         }
         Command::Get { user } => get(directory, &key(user)?),
@@ -238,6 +255,17 @@ fn execute(
     }
 }
 
+/// Reads `NAME=VALUE`; no value: the attribute is removed.
+fn pair(written: &str) -> Result<(String, Option<String>), UserError> {
+    let pair = written.split_once('=').and_then(|(name, value)| {
+        let value = value.trim();
+        let is_text = |text: &str| text.len() <= ATTRIBUTE_CAP && !text.chars().any(char::is_control);
+        let name = attribute_name(name).filter(|_| is_text(value))?;
+        Some((name, (!value.is_empty()).then(|| value.to_owned())))
+    });
+    pair.ok_or_else(|| UserError::Attribute(written.to_owned()))
+}
+
 fn told(done: Result<(), ApiError>, said: &str) -> Exit {
     match done {
         Ok(()) => print(said),
@@ -273,6 +301,9 @@ fn set(directory: &Directory, key: &ArchiveKey, host: &str) -> Result<Exit, User
 fn get(directory: &Directory, key: &ArchiveKey) -> Result<Exit, UserError> {
     if let Some(entry) = directory.get(key)? {
         println!("{key}: {}, set {} by {}", entry.host, date(entry.set_at), printable(&entry.set_by));
+        for (name, value) in &entry.attributes {
+            println!("  {} = {}", printable(name), printable(value));
+        }
         return Ok(Exit::Done);
     }
     match directory.look_up(key)? {

@@ -2,6 +2,7 @@
 //! the backend decides whether it is true.
 
 use super::validate::Validated;
+use crate::access::Visit;
 use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::message::body::RequestBody;
@@ -20,10 +21,12 @@ use http::{Method, StatusCode};
 use std::borrow::Cow;
 use tokio::time::Instant;
 use usher_config::https::Identity;
+use usher_config::snapshot::Protocol;
 use usher_policy::ArchiveKey;
+use usher_policy::access::Name;
 use usher_policy::identity::Arrival;
 use usher_policy::identity::Naming;
-use usher_policy::route::Decision;
+use usher_policy::route::{Decision, Denied};
 use usher_wire::http::path;
 
 /// Whose request it is, according to itself.
@@ -36,6 +39,8 @@ pub(crate) enum Claimant {
         decision: Decision,
         /// Where the name was found.
         by: NamedBy,
+        /// Everybody whom the request names.
+        names: Vec<Name>,
         /// The client is to get a cookie with this key, or a new one.
         renews: bool,
     },
@@ -48,6 +53,8 @@ pub(crate) enum Claimant {
 /// A name that was found.
 struct Named {
     key: Option<ArchiveKey>,
+    /// Everybody whom it shows; empty where no access rule wants to know.
+    names: Vec<Name>,
     by: NamedBy,
     /// It cannot be anything but a name.
     is_certain: bool,
@@ -94,14 +101,12 @@ pub(crate) async fn identify(
     if let Some(sealed) = cookie.filter(|_| snapshot.https.identities.contains(&Identity::Cookie))
         && let Some((key, passed)) = client.server.web.cookies.open_sealed("user", sealed, age)
         && let Some(key) = snapshot.domains.written(&key)
-        && let Some(whose) =
-            place(client, Named { key: Some(key), by: NamedBy::Cookie, is_certain: false }, Instant::now())
-                .await
+        && let Some(whose) = place(client, Named::in_cookie(key), Instant::now()).await
     {
         return Ok(match whose {
             // Renewing it means that regular users never have to log in again.
-            Claimant::Known { key, decision, by, .. } => {
-                Claimant::Known { key, decision, by, renews: passed > age / 2 }
+            Claimant::Known { key, decision, by, names, .. } => {
+                Claimant::Known { key, decision, by, names, renews: passed > age / 2 }
             }
             other => other,
         });
@@ -120,7 +125,19 @@ fn named(
     is_certain: bool,
 ) -> Named {
     let arrival = Arrival { local: Some(client.ends.local.ip()), server_name: Some(&valid.asked.name) };
-    Named { key: names.key(typed, &at.active.snapshot.domains, arrival), by, is_certain }
+    let snapshot = &at.active.snapshot;
+    let shown = match snapshot.access.rules.is_empty() {
+        true => Vec::new(),
+        false => names.shown(typed, &snapshot.domains, arrival),
+    };
+    Named { key: names.key(typed, &snapshot.domains, arrival), names: shown, by, is_certain }
+}
+
+impl Named {
+    /// The name in usher's own cookie.
+    fn in_cookie(key: ArchiveKey) -> Self {
+        Self { key: Some(key), names: Vec::new(), by: NamedBy::Cookie, is_certain: false }
+    }
 }
 
 /// The name in one place of the request.
@@ -139,7 +156,7 @@ fn explicit(
             let given = credentials(parts, "basic")?;
             // Even if it cannot be decoded, it could be somebody's password: it is refused, and passed on to nobody.
             let Ok(decoded) = STANDARD.decode(given).map(zeroize::Zeroizing::new) else {
-                return Some(Named { key: None, by: NamedBy::Basic, is_certain: true });
+                return Some(Named { key: None, names: Vec::new(), by: NamedBy::Basic, is_certain: true });
             };
             let user = decoded.split(|b| *b == b':').next().unwrap_or_default();
             named(Naming::User, &as_utf8(user), NamedBy::Basic, true)
@@ -164,7 +181,7 @@ fn explicit(
             let arrival =
                 Arrival { local: Some(client.ends.local.ip()), server_name: Some(&valid.asked.name) };
             let key = host.find(&valid.asked.name, &at.active.snapshot.domains, arrival)?;
-            Some(Named { key: Some(key), by: NamedBy::Host, is_certain: false })
+            Some(Named { key: Some(key), names: Vec::new(), by: NamedBy::Host, is_certain: false })
         }
         Identity::Header { name, senders, names } => {
             let value = parts.headers.get(name).filter(|_| is_in(client.ends.client.ip(), senders))?;
@@ -206,12 +223,22 @@ async fn place(client: &Client, named: Named, asked: Instant) -> Option<Claimant
     let Some(key) = named.key else {
         return named.is_certain.then_some(Claimant::Unknown { key: None, by: named.by });
     };
-    match client.server.router.decide(&key, asked).await {
-        Decision::Nobody => named.is_certain.then_some(Claimant::Unknown { key: Some(key), by: named.by }),
-        decision @ (Decision::Permitted(_) | Decision::Outage(_)) => {
+    let Named { names, by, is_certain, .. } = named;
+    let visit = || Visit {
+        protocol: Protocol::Https,
+        client: client.ends.client,
+        mechanism: Some(by.name()),
+        names: if names.is_empty() { vec![Name::written(&key.to_string())] } else { names.clone() },
+        has_certificate: client.certificate.is_some(),
+    };
+    match client.server.router.decide(&key, asked, visit).await {
+        // As if nobody had this name.
+        Decision::Denied(Denied::Covertly) if is_certain => Some(Claimant::Unknown { key: Some(key), by }),
+        Decision::Nobody => is_certain.then_some(Claimant::Unknown { key: Some(key), by }),
+        decision @ (Decision::Permitted(_) | Decision::Outage(_) | Decision::Denied(_)) => {
             // A form is posted only once; later requests need the cookie.
-            let renews = named.by == NamedBy::Form;
-            Some(Claimant::Known { key, decision, by: named.by, renews })
+            let renews = by == NamedBy::Form;
+            Some(Claimant::Known { key, decision, by, names, renews })
         }
     }
 }

@@ -4,6 +4,7 @@ use super::cross_site::is_cross_site;
 use super::identify::{self, Claimant};
 use super::opened::Opened;
 use super::own_cookies::OwnCookies;
+use crate::access::Visit;
 use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::message::cookies;
@@ -15,8 +16,11 @@ use http::{StatusCode, Version};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
-use usher_config::snapshot::Affinity;
-use usher_policy::route::{Decision, nobody};
+use usher_config::snapshot::{Affinity, Protocol};
+use usher_policy::route::Decision;
+
+/// The access rules deny it.
+const DENIED: Refusal = Refusal::new(StatusCode::FORBIDDEN, "denied");
 
 /// A request whose user is known, as far as the request says.
 pub(super) struct Identified {
@@ -126,11 +130,13 @@ async fn destination(
     let client = record.client.clone();
     let https = &at.active.snapshot.https;
     match claimant {
-        Claimant::Known { key, decision, by, renews } => {
+        Claimant::Known { key, decision, by, names, renews } => {
             record.by = by;
+            record.names = (!names.is_empty()).then(|| names.into());
             record.enter(at, key.to_string());
             let permit = match decision {
                 Decision::Permitted(permit) => permit,
+                Decision::Denied(_) => return Err(DENIED),
                 Decision::Outage(outage) => return Err(Refusal::unavailable(outage.name())),
                 Decision::Nobody => {
                     return Err(identify::challenge(at, StatusCode::FORBIDDEN, "unknown-user"));
@@ -159,7 +165,9 @@ async fn destination(
             let opened = sealed.and_then(|sealed| {
                 client.server.web.cookies.open_sealed(&format!("member:{name}"), sealed, https.cookie_age)
             });
-            Ok(Destination::Array { permit: nobody(&name), member: opened.map(|(member, _)| member) })
+            let visit = || Visit::from(client.ends.client, Protocol::Https);
+            let permit = client.server.router.decide_for_nobody(&name, visit).ok_or(DENIED)?;
+            Ok(Destination::Array { permit, member: opened.map(|(member, _)| member) })
         }
     }
 }

@@ -1,0 +1,240 @@
+//! Access rules, from the client that is let in or not to the operator who reads why.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
+
+use std::sync::Arc;
+use usher_tests::archive::{Archive, Options};
+use usher_tests::client::Client;
+use usher_tests::http::{ask, basic, connect, get};
+use usher_tests::runtime::archive;
+use usher_tests::usher::{Setup, Usher, command};
+use usher_tests::web::Web;
+
+const NO: &str = "a NO [AUTHENTICATIONFAILED] Authentication failed.";
+const DENIED: &str = "a NO [CONTACTADMIN] Ask your administrator.";
+
+/// usher with these rules, in front of an archive with anna and berta and a web server.
+fn with(rules: &str) -> (Usher, Arc<Archive>, Arc<Web>) {
+    let setup = Setup::new().https("").section("[https]\narray = \"cas\"\n").section(rules);
+    let (imap, http) = (setup.at(10143), setup.at(8441));
+    let web = Web::start("one.test", http, None);
+    let archive = archive(Options::named("one.test"), imap);
+    archive.add_user("anna@example.com", "secret");
+    archive.add_user("berta@example.com", "secret");
+    let users = [("anna@example.com", "one.test"), ("berta@example.com", "one.test")];
+    let member = format!(
+        "[[array]]\nname = \"cas\"\nmembers = [{{ name = \"m.test\", http = {{ address = \"{http}\", tls = \"none\" }}, \
+         tcp = {{ address = \"{imap}\" }} }}]\n\
+         [[listener]]\nprotocol = \"tcp\"\naddress = \"{}\"\narray = \"cas\"\n",
+        setup.at(6005)
+    );
+    let keys = format!("login_as = \"canonical\"\nhttp = {{ address = \"{http}\", tls = \"none\" }}");
+    let setup = setup.section(&member).host("one.test", imap, "tls = \"none\"", &keys).users(&users);
+    (setup.start(), archive, web)
+}
+
+fn logs_in(usher: &Usher, user: &str) -> String {
+    let mut client = Client::tls(usher.imaps());
+    client.command(&format!("a LOGIN {user} secret")).pop().unwrap()
+}
+
+fn asks(usher: &Usher, user: &str) -> u16 {
+    ask(usher.https(), get("/", &basic(user))).status
+}
+
+#[test]
+fn a_user_is_denied_before_any_host_is_asked() {
+    let rules = "[[access_rule]]\nname = \"no anna\"\naction = \"deny\"\nusers = [\"Anna@*\"]\n";
+    let (usher, archive, web) = with(rules);
+    assert_eq!(logs_in(&usher, "anna"), DENIED);
+    assert_eq!(logs_in(&usher, "\"EXAMPLE\\\\anna\""), DENIED);
+    assert_eq!(asks(&usher, "anna"), 403);
+    assert_eq!((archive.logins(), web.asked().len()), (0, 0));
+    // Whoever acts for anna, and anna who acts for another.
+    let mut client = Client::tls(usher.imaps());
+    for credential in
+        ["anna@example.com\0berta@example.com\0secret", "berta@example.com\0anna@example.com\0secret"]
+    {
+        use base64::Engine;
+        let sent = base64::engine::general_purpose::STANDARD.encode(credential);
+        assert_eq!(client.command(&format!("a AUTHENTICATE PLAIN {sent}")), [DENIED], "{credential:?}");
+    }
+    assert_eq!(archive.logins(), 0);
+    // The connection goes on, and others are let in.
+    assert!(client.command("a LOGIN berta secret").pop().unwrap().starts_with("a OK"));
+    assert_eq!(asks(&usher, "berta"), 200);
+    assert!(usher.log().contains("rule=\"no anna\""), "{}", usher.log());
+    let metrics = ask_metrics(&usher);
+    assert!(metrics.contains("usher_access_denied_total{protocol=\"imaps\",by=\"name\"} 4"), "{metrics}");
+    assert!(metrics.contains("usher_access_denied_total{protocol=\"https\",by=\"name\"} 1"), "{metrics}");
+}
+
+fn ask_metrics(usher: &Usher) -> String {
+    let listing = usher.did(&["rules", "list"]);
+    assert!(listing.contains("1. deny \"no anna\", 5 denied"), "{listing}");
+    let output = std::process::Command::new("curl")
+        .args(["-s", "--unix-socket", usher.socket().to_str().unwrap(), "http://localhost/metrics"])
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn an_address_is_turned_away_at_the_door() {
+    let rule = |protocols: &str| {
+        format!(
+            "[[access_rule]]\nname = \"not from here\"\naction = \"deny\"\nprotocols = [{protocols}]\naddresses = [\"127.0.0.0/8\"]\n"
+        )
+    };
+    let (usher, archive, web) = with(&rule("\"imap\", \"imaps\", \"https\", \"tcp\""));
+    let mut plain = Client::plain(usher.imap());
+    assert_eq!(plain.rest().0, "* BYE [CONTACTADMIN] Ask your administrator.\r\n");
+    // Under TLS, without a handshake.
+    let mut secure = Client::plain(usher.imaps());
+    assert_eq!(secure.rest().0, "");
+    let tcp = std::net::SocketAddr::new(usher.imaps().ip(), 6005);
+    assert_eq!(Client::plain(tcp).rest().0, "");
+    for fields in ["", &basic("anna")] {
+        assert_eq!(ask(usher.https(), get("/", fields)).status, 403);
+    }
+    assert_eq!((archive.logins(), web.asked().len()), (0, 0));
+    // In force at once, on connections that are there already too.
+    let mut connection = connect(usher.https());
+    let request = get("/", &basic("anna"));
+    connection.send(&request);
+    assert_eq!(connection.http_answer().status, 403);
+    usher.rewrite(|text| text.replace("action = \"deny\"", "action = \"allow\""));
+    usher.did(&["reload"]);
+    assert!(logs_in(&usher, "anna").starts_with("a OK"));
+    assert!(Client::plain(tcp).line().starts_with("* OK"));
+    assert_eq!(ask(usher.https(), &request).status, 200);
+}
+
+#[test]
+fn what_the_directory_says_is_never_betrayed() {
+    let rules = "[[access_rule]]\nname = \"sales stay out\"\naction = \"deny\"\nattributes = { Department = [\"sales*\"] }\n\
+                 [[access_rule]]\nname = \"only the staff\"\naction = \"deny\"\nusers = [\"c*\"]\nexcept_attributes = { staff = [\"yes\"] }\n";
+    let (usher, archive, web) = with(rules);
+    archive.add_user("carl@example.com", "secret");
+    usher.user(&["set", "carl@example.com", "one.test", "--attribute", "staff=Yes"]);
+    usher.user(&["set", "anna@example.com", "--attribute", "department=Sales EMEA"]);
+    assert_eq!(logs_in(&usher, "anna"), NO);
+    assert_eq!((asks(&usher, "anna"), asks(&usher, "nobody")), (401, 401));
+    assert_eq!((archive.logins(), web.asked().len()), (0, 0));
+    assert!(logs_in(&usher, "berta").starts_with("a OK"));
+    // With an exception that the directory decides, nobody is told more than that the password is wrong.
+    assert_eq!(logs_in(&usher, "charlotte"), NO);
+    assert!(logs_in(&usher, "carl").starts_with("a OK"));
+    let told = usher.did(&["user", "get", "anna@example.com"]);
+    assert!(told.contains("department = Sales EMEA"), "{told}");
+    usher.user(&["set", "anna@example.com", "--attribute", "department="]);
+    assert!(logs_in(&usher, "anna").starts_with("a OK"));
+}
+
+#[test]
+fn live_sessions_end_when_a_rule_comes_into_force() {
+    let rules = "[[access_rule]]\nname = \"no anna\"\nenabled = false\naction = \"deny\"\nusers = [\"anna@*\"]\napply_to_live = true\n\
+                 [[access_rule]]\nname = \"no berta\"\nenabled = false\naction = \"deny\"\nusers = [\"berta@*\"]\n\
+                 [[access_rule]]\nname = \"no leavers\"\naction = \"deny\"\nattributes = { left = [\"*\"] }\napply_to_live = true\n";
+    let (usher, archive, _web) = with(rules);
+    archive.add_user("carl@example.com", "secret");
+    usher.user(&["set", "carl@example.com", "one.test"]);
+    let mut clients = ["anna", "berta", "carl"].map(|user| {
+        let mut client = Client::tls(usher.imaps());
+        client.login(user, "secret");
+        client
+    });
+    usher.rewrite(|text| text.replace("enabled = false", "enabled = true"));
+    usher.did(&["reload"]);
+    let said = clients[0].rest().0;
+    assert!(said.starts_with("* BYE ") && said.ends_with("\r\n"), "{said:?}");
+    usher.wait_for_log("cause=\"denied\"");
+    // A rule that does not apply to live sessions lets them be.
+    assert!(clients[1].command("n NOOP").pop().unwrap().starts_with("n OK"));
+    assert_eq!(logs_in(&usher, "berta"), DENIED);
+    // What the directory says counts too, when it comes to say it.
+    assert!(clients[2].command("n NOOP").pop().unwrap().starts_with("n OK"));
+    usher.user(&["set", "carl@example.com", "--attribute", "left=2026"]);
+    assert!(clients[2].rest().0.starts_with("* BYE "));
+}
+
+#[test]
+fn rules_can_be_tried_before_they_are_applied() {
+    let rules = "[[access_rule]]\nname = \"office\"\naction = \"allow\"\naddresses = [\"192.0.2.7-192.0.2.20\"]\n\
+                 [[access_rule]]\nname = \"everywhere else\"\naction = \"deny\"\nprotocols = [\"imaps\"]\nusers = [\"*@example.com\"]\n";
+    let (usher, _archive, _web) = with(rules);
+    let test = |words: &[&str]| usher.did(&[&["rules", "test"], words].concat());
+    let inside = test(&["--user", "anna", "--address", "192.0.2.8", "--port", "40000"]);
+    assert!(inside.contains("matches    1. allow \"office\"\nmatches    2. deny"), "{inside}");
+    assert!(inside.contains("verdict    allow"), "{inside}");
+    let outside = test(&["--user", "anna", "--address", "192.0.2.21", "--mechanism", "login"]);
+    assert!(
+        outside.contains("verdict    deny, by \"everywhere else\"\nclient     NO [CONTACTADMIN]"),
+        "{outside}"
+    );
+    assert!(
+        test(&["--user", "anna", "--address", "192.0.2.21", "--protocol", "https"])
+            .contains("verdict    allow")
+    );
+    let next = usher.config().with_file_name("next.toml");
+    let text = std::fs::read_to_string(usher.config()).unwrap();
+    std::fs::write(&next, text.replace("192.0.2.20", "192.0.2.21")).unwrap();
+    let next = next.to_str().unwrap();
+    assert!(
+        test(&["--user", "anna", "--address", "192.0.2.21", "--next", next]).contains("verdict    allow")
+    );
+    let told = usher.did(&["explain", "anna", "--from", "192.0.2.99"]);
+    assert!(told.contains("outcome    refused: an access rule denies it"), "{told}");
+    let wrong = usher.cli(&["rules", "test", "--address", "192.0.2.1", "--mechanism", "magic"]);
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("scram-sha-256"));
+    std::fs::write(next, "[[access_rule]]\n").unwrap();
+    let wrong = usher.cli(&["rules", "test", "--address", "192.0.2.1", "--next", next]);
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("has no `action`"));
+}
+
+#[test]
+fn nobody_locks_themselves_out_by_accident() {
+    let (usher, _archive, _web) = with("");
+    let rule = "[[access_rule]]\nname = \"offices only\"\naction = \"deny\"\nexcept_addresses = [\"192.0.2.0/24\", \"127.0.0.0/8\"]\n";
+    usher.rewrite(|text| text + rule);
+    let refused = usher.cli(&["reload", "--from", "198.51.100.7"]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(78));
+    assert!(
+        said.contains("\"offices only\" would lock out 198.51.100.7") && said.contains("--force"),
+        "{said}"
+    );
+    assert!(usher.did(&["rules", "list"]).contains("no access rules"));
+    usher.did(&["reload", "--from", "192.0.2.9"]);
+    usher.rewrite(|text| text.replace("192.0.2.0/24", "192.0.3.0/24"));
+    assert_eq!(usher.cli(&["reload", "--from", "192.0.2.9"]).status.code(), Some(78));
+    usher.did(&["reload", "--from", "192.0.2.9", "--force"]);
+    assert!(usher.did(&["rules", "list"]).contains("192.0.3.0/24"));
+}
+
+#[test]
+fn every_fault_of_a_rule_is_told() {
+    let rules = "[[access_rule]]\nname = \"x\"\naction = \"refuse\"\nprotocols = [\"pop3\"]\naddresses = [\"192.0.2.9-192.0.2.1\"]\n\
+                 mechanisms = [\"magic\"]\nusers = []\ntimes = [\"someday\"]\ncountries = [\"Germany\"]\nattributes = { a = \"b\" }\n\
+                 [[access_rule]]\naction = \"deny\"\n[[access_rule]]\nname = \"y\"\naction = \"deny\"\ncountries = [\"DE\"]\n[access]\nremember = \"9d\"\n";
+    let setup = Setup::new().section(rules);
+    let config = setup.write();
+    let output = command(&["check", "--config", config.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78));
+    for part in [
+        "cannot be \"refuse\"",
+        "`protocols` cannot have \"pop3\"",
+        "`addresses` cannot have",
+        "`mechanisms` cannot have \"magic\"",
+        "`users` in [[access_rule]] is empty",
+        "not a time of the week",
+        "`countries` cannot have \"Germany\"",
+        "`a` of `attributes`",
+        "has no `name`",
+        "`remember` in [access]",
+        "`countries = \"/var/lib/GeoIP",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}

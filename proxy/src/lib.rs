@@ -24,6 +24,7 @@ mod pending;
 mod refusals;
 mod relay;
 mod reload;
+mod remembered;
 mod route;
 mod rule_book;
 mod session;

@@ -9,7 +9,7 @@ use usher_policy::access::{Country, Rule, Rules};
 /// The rules of one configuration.
 pub(crate) struct RuleBook {
     pub(crate) rules: Arc<Rules>,
-    countries: Option<Countries>,
+    countries: Option<Arc<Countries>>,
     denials: Box<[AtomicU64]>,
 }
 
@@ -17,7 +17,12 @@ impl RuleBook {
     /// The rules, and where addresses are.
     pub(crate) fn new(rules: Arc<Rules>, countries: Option<Countries>) -> Self {
         let denials = rules.as_slice().iter().map(|_| AtomicU64::new(0)).collect();
-        Self { rules, countries, denials }
+        Self { rules, countries: countries.map(Arc::new), denials }
+    }
+
+    /// Other rules, which look addresses up in the same place.
+    pub(crate) fn with(&self, rules: Rules) -> Self {
+        Self { countries: self.countries.clone(), ..Self::new(Arc::new(rules), None) }
     }
 
     /// The rule at this place.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
 
+use rustix::process::Signal;
 use std::sync::Arc;
 use usher_tests::archive::{Archive, Options};
 use usher_tests::client::Client;
@@ -63,7 +64,7 @@ fn a_user_is_denied_before_any_host_is_asked() {
     // The connection goes on, and others are let in.
     assert!(client.command("a LOGIN berta secret").pop().unwrap().starts_with("a OK"));
     assert_eq!(asks(&usher, "berta"), 200);
-    assert!(usher.log().contains("rule=\"no anna\""), "{}", usher.log());
+    usher.wait_for_log("rule=\"no anna\"");
     let metrics = ask_metrics(&usher);
     assert!(metrics.contains("usher_access_denied_total{protocol=\"imaps\",by=\"name\"} 4"), "{metrics}");
     assert!(metrics.contains("usher_access_denied_total{protocol=\"https\",by=\"name\"} 1"), "{metrics}");
@@ -236,5 +237,135 @@ fn every_fault_of_a_rule_is_told() {
         "`countries = \"/var/lib/GeoIP",
     ] {
         assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+fn stop(usher: &mut Usher) {
+    usher.signal(Signal::TERM);
+    usher.wait();
+}
+
+/// Rules that keep anna out who is let in now, and let in berta who is not.
+fn swapped(usher: &Usher) -> String {
+    let next = usher.config().with_file_name("next.toml");
+    let text = std::fs::read_to_string(usher.config()).unwrap();
+    std::fs::write(&next, text.replace("berta@*", "anna@*")).unwrap();
+    next.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn other_rules_are_tried_on_the_logins_of_the_last_day() {
+    let rule = "[[access_rule]]\nname = \"no visitors\"\naction = \"deny\"\nusers = [\"berta@*\"]\n";
+    let (mut usher, archive, _web) = with(rule);
+    for user in ["anna", "anna", "berta", "nobody"] {
+        logs_in(&usher, user);
+    }
+    assert_eq!(asks(&usher, "anna"), 200);
+    archive.add_user("anna@example.com", "other");
+    let next = swapped(&usher);
+    let expected = |told: &str| {
+        for line in
+            ["3 logins are remembered", "2 would be refused", "1 would be let in", "by \"no visitors\""]
+        {
+            assert!(told.contains(line), "{line}: {told}");
+        }
+        assert!(told.contains("anna@example.com  127.0.0.1  imaps     login      2"), "{told}");
+    };
+    expected(&usher.did(&["rules", "replay", &next]));
+    // What was remembered is there after a restart.
+    stop(&mut usher);
+    usher.restart();
+    expected(&usher.did(&["rules", "replay", &next]));
+}
+
+#[test]
+fn only_digests_of_names_are_kept_where_that_is_asked_for() {
+    let rule = "[access]\nhash = true\n\
+                [[access_rule]]\nname = \"no berta\"\naction = \"deny\"\nusers = [\"berta@example.com\"]\n";
+    let (mut usher, _archive, _web) = with(rule);
+    for user in ["anna", "berta"] {
+        logs_in(&usher, user);
+    }
+    stop(&mut usher);
+    usher.restart();
+    let kept = std::fs::read_to_string(usher.config().with_file_name("state").join("logins.json")).unwrap();
+    assert!(kept.lines().count() == 2 && !kept.contains("anna") && !kept.contains("example"), "{kept}");
+    let replayed = |users: &str| {
+        let next = usher.config().with_file_name("next.toml");
+        let text = std::fs::read_to_string(usher.config()).unwrap();
+        std::fs::write(&next, text.replace("\"berta@example.com\"", users)).unwrap();
+        usher.did(&["rules", "replay", next.to_str().unwrap()])
+    };
+    let exact = replayed("\"anna@example.com\"");
+    assert!(exact.contains("1 would be refused") && exact.contains("1 would be let in"), "{exact}");
+    let domain = replayed("\"*@example.com\"");
+    assert!(domain.contains("1 would be refused") && domain.contains("0 would be let in"), "{domain}");
+    // A part of a name says nothing about its digest, and that is said.
+    let part = replayed("\"an*@example.com\"");
+    assert!(part.contains("2 cannot be decided"), "{part}");
+}
+
+#[test]
+fn a_hundred_thousand_remembered_logins_are_replayed_and_no_more_are_kept() {
+    let rule = "[access]\nremembered_logins = 100000\n\
+                [[access_rule]]\nname = \"no odd ones\"\naction = \"deny\"\nattributes = { odd = [\"yes\"] }\nusers = [\"berta@*\"]\n";
+    let (mut usher, _archive, _web) = with(rule);
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let lines: String = (0..120_000)
+        .map(|at| {
+            format!(
+                "{{\"names\":[{{\"user\":\"u{at}@example.com\",\"tenant\":null}}],\"is_digested\":false,\"address\":\"192.0.2.7\",\"port\":1,\
+                 \"protocol\":\"imaps\",\"mechanism\":\"plain\",\"has_certificate\":false,\"at\":{},\"count\":1}}\n",
+                now - at / 2
+            )
+        })
+        .collect();
+    stop(&mut usher);
+    let state = usher.config().with_file_name("state");
+    std::fs::write(state.join("logins.json"), lines).unwrap();
+    usher.restart();
+    let next = swapped(&usher);
+    let begun = std::time::Instant::now();
+    let told = usher.did(&["rules", "replay", &next]);
+    println!("replayed in {:?}", begun.elapsed());
+    assert!(told.contains("90000 logins are remembered"), "{told}");
+    assert!(begun.elapsed() < usher_tests::deadline::DEADLINE);
+}
+
+#[test]
+fn countries_are_known_by_their_addresses() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/countries.mmdb");
+    let rule = format!(
+        "[access]\ncountries = {file:?}\n\
+         [[access_rule]]\nname = \"only at home\"\naction = \"deny\"\nexcept_countries = [\"nz\", \"FR\"]\n"
+    );
+    let (usher, _archive, _web) = with(&rule);
+    assert!(logs_in(&usher, "anna").starts_with("a OK"));
+    for (address, verdict) in [("192.0.2.1", "deny"), ("2001:db8::1", "allow"), ("198.51.100.1", "deny")] {
+        let told = usher.did(&["rules", "test", "--user", "anna", "--address", address]);
+        assert!(told.contains(&format!("verdict    {verdict}")), "{address}: {told}");
+    }
+    // A file that cannot be read changes nothing.
+    usher.rewrite(|text| text.replace("countries.mmdb", "nowhere.mmdb"));
+    let refused = usher.cli(&["reload"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("name a file in MaxMind's format"));
+    let checked = usher.cli(&["check"]);
+    assert!(String::from_utf8_lossy(&checked.stderr).contains("name a file in MaxMind's format"));
+    assert!(logs_in(&usher, "anna").starts_with("a OK"));
+}
+
+#[test]
+fn everybody_may_come_at_the_right_time() {
+    let all_day = "times = [\"mon-sun 00:00-24:00 Pacific/Auckland\"]";
+    let rule =
+        format!("[[access_rule]]\nname = \"closed\"\naction = \"deny\"\n{all_day}\napply_to_live = true\n");
+    let (usher, _archive, _web) = with(&rule);
+    assert!(Client::plain(usher.imap()).rest().0.starts_with("* BYE [CONTACTADMIN]"));
+    usher.rewrite(|text| text.replace("mon-sun 00:00-24:00", "mon 03:00-04:00"));
+    usher.did(&["reload"]);
+    // 2026-11-30 is a Monday; Auckland is 13 hours ahead in its summer.
+    for (at, verdict) in [("1795960740", "allow"), ("1795962600", "deny"), ("1795964400", "allow")] {
+        let told = usher.did(&["rules", "test", "--user", "anna", "--address", "192.0.2.1", "--at", at]);
+        assert!(told.contains(&format!("verdict    {verdict}")), "{at}: {told}");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::country::Country;
 use crate::fold::fold;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -28,7 +29,7 @@ pub struct Facts<'f> {
 }
 
 /// One of those whom a login names, in the normal form of names.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Name {
     /// The user, with the domain if there is one.
     pub user: Option<Box<str>>,
@@ -42,6 +43,14 @@ impl Name {
         match key.strip_prefix("tenant:") {
             Some(tenant) => Self { user: None, tenant: Some(tenant.into()) },
             None => Self { user: Some(key.into()), tenant: None },
+        }
+    }
+
+    /// The key of the archive, as operators write it.
+    pub fn key(&self) -> String {
+        match (&self.tenant, &self.user) {
+            (Some(tenant), _) => format!("tenant:{tenant}"),
+            (None, user) => user.as_deref().unwrap_or_default().to_owned(),
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod conditions;
 mod country;
+mod digested;
 mod facts;
 mod index;
 mod pattern;

@@ -75,6 +75,11 @@ impl Hearing {
         Self { book, visit, now: now() }
     }
 
+    /// Who comes.
+    pub(crate) fn visit(&self) -> &Visit {
+        &self.visit
+    }
+
     /// The same at another time, in seconds since 1970.
     pub(crate) fn at(self, now: i64) -> Self {
         Self { now, ..self }

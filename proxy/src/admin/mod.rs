@@ -130,6 +130,7 @@ fn router(context: Arc<Context>) -> Router {
         .route("/v1/changes", post(directory::note))
         .route("/v1/rules", get(rules::list))
         .route("/v1/rules/test", post(rules::test).layer(DefaultBodyLimit::max(NEXT_CAP)))
+        .route("/v1/rules/replay", post(rules::replay).layer(DefaultBodyLimit::max(NEXT_CAP)))
         .route("/v1/explain", get(explain::explain))
         .layer(DefaultBodyLimit::max(BODY_CAP))
         .layer(middleware::from_fn_with_state(context.clone(), guard::guard))

@@ -1,5 +1,9 @@
 //! What the API says, as values: written here, read by the command line.
 
+mod rules;
+
+pub(crate) use rules::*;
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -277,80 +281,6 @@ pub(crate) struct ReloadOrder {
     /// Even if they are locked out by it.
     #[serde(default)]
     pub(crate) force: bool,
-}
-
-/// The access rules.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub(crate) struct Rules {
-    /// In order.
-    pub(crate) rules: Vec<ShownRule>,
-}
-
-/// An access rule.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub(crate) struct ShownRule {
-    /// Its place, counted from 1: the first rule that matches decides.
-    pub(crate) place: usize,
-    /// What the operator calls it.
-    pub(crate) name: String,
-    /// `allow` or `deny`.
-    pub(crate) action: String,
-    /// A disabled rule matches nothing.
-    pub(crate) enabled: bool,
-    /// Whether it ends the sessions that it denies when it comes into force.
-    pub(crate) apply_to_live: bool,
-    /// As they are written, one key each; all must hold.
-    pub(crate) conditions: Vec<String>,
-    /// As they are written, one key each; none may hold.
-    pub(crate) exceptions: Vec<String>,
-    /// How many logins, requests and connections it has denied since it was loaded.
-    pub(crate) denied: u64,
-}
-
-/// A login that the rules are asked about.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RuleTest {
-    /// The name as typed; missing: the client names nobody.
-    pub(crate) user: Option<String>,
-    /// The client's address.
-    #[schema(value_type = String)]
-    pub(crate) address: IpAddr,
-    /// The client's port.
-    pub(crate) port: Option<u16>,
-    /// `imap`, `imaps`, `https` or `tcp`.
-    pub(crate) protocol: String,
-    /// How the client logs in, or where its request names the user; missing: `plain`, and `basic` for `https`.
-    pub(crate) mechanism: Option<String>,
-    /// The client shows a certificate that is trusted.
-    #[serde(default)]
-    pub(crate) certificate: bool,
-    /// When, in seconds since 1970; missing: now.
-    pub(crate) at: Option<i64>,
-    /// usher's address that the client connects to, for bare names.
-    #[schema(value_type = Option<String>)]
-    pub(crate) local: Option<IpAddr>,
-    /// The name that the client asks for with SNI, for bare names.
-    pub(crate) server_name: Option<String>,
-    /// The text of a configuration whose rules are asked; missing: those in force.
-    pub(crate) next: Option<String>,
-    /// What that configuration is called in messages.
-    pub(crate) file: Option<String>,
-}
-
-/// What the rules say of a login.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub(crate) struct RuleTested {
-    /// The key that the name becomes; missing if no archive can have this name.
-    pub(crate) key: Option<String>,
-    /// The rules that match, the deciding one first.
-    pub(crate) matching: Vec<ShownRule>,
-    /// `allow` or `deny`.
-    pub(crate) verdict: String,
-    /// The rule that decides; missing if none matches, or none that could deny it.
-    pub(crate) by: Option<String>,
-    /// What the client gets.
-    pub(crate) told: String,
 }
 
 /// What the command line has done to the directory.

@@ -38,6 +38,7 @@ use utoipa::{Modify, OpenApi};
         directory::note,
         rules::list,
         rules::test,
+        rules::replay,
         explain::explain,
     ),
     modifiers(&Everywhere),

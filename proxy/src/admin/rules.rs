@@ -3,12 +3,16 @@
 use super::change::blocking;
 use super::error::Refusal;
 use super::json_body::JsonBody;
-use super::model::{RuleTest, RuleTested, Rules, ShownRule};
+use super::model::{
+    Replayed, ReplayedLogin, RuleReplay, RuleReplayed, RuleTest, RuleTested, Rules, ShownRule,
+};
 use super::{Context, State};
 use crate::access::{Hearing, Visit};
 use crate::load::Config;
+use crate::remembered::{self, Changed};
 use crate::rule_book::RuleBook;
 use axum::Json;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +23,9 @@ use usher_policy::identity::{Arrival, Domains};
 
 /// The port that a client is assumed to have.
 const PORT: u16 = 50_000;
+/// Logins that are listed unless more are asked for, and at most.
+const LISTED: usize = 100;
+const LISTED_CAP: usize = 10_000;
 
 /// The access rules in order, and how often each has denied something since it was loaded.
 #[utoipa::path(get, path = "/v1/rules", operation_id = "listRules", responses((status = 200, description = "Done.", body = Rules)))]
@@ -74,6 +81,52 @@ fn tested(context: &Context, test: &RuleTest) -> Result<RuleTested, Refusal> {
         by,
         told: told.to_owned(),
     })
+}
+
+/// What other rules would have said of the logins that are remembered.
+#[utoipa::path(post, path = "/v1/rules/replay", operation_id = "replayRules", request_body = RuleReplay,
+    responses((status = 200, description = "Done.", body = RuleReplayed), (status = 400, description = "The request is invalid; `error` says why.")))]
+pub(super) async fn replay(
+    context: State,
+    JsonBody(asked): JsonBody<RuleReplay>,
+) -> Result<Json<RuleReplayed>, Refusal> {
+    let context = context.0.clone();
+    blocking(move || {
+        let (book, domains) = next(&asked.next, asked.file.as_deref())?;
+        let running = context.config.load().access.clone();
+        let attributes = |name: &Name| match domains.written(&name.key()) {
+            Some(key) => Handle::current().block_on(context.router.attributes(&key)),
+            None => Attributes::default(),
+        };
+        let told = remembered::replay(&context.router.remembered, &running, &book, attributes);
+        let limit = asked.limit.unwrap_or(LISTED).min(LISTED_CAP);
+        Ok(Json(RuleReplayed {
+            logins: told.logins,
+            unsure: told.unsure,
+            refused: listed(told.refused, &book, limit),
+            admitted: listed(told.admitted, &running, limit),
+        }))
+    })
+    .await
+}
+
+fn listed(changed: Changed, book: &RuleBook, limit: usize) -> Replayed {
+    let name = |at: usize| book.rule(at).map(|rule| rule.name.to_string()).unwrap_or_default();
+    let count = changed.logins.len();
+    let mut by_rule = BTreeMap::new();
+    for (at, logins) in changed.by_rule {
+        *by_rule.entry(name(at)).or_default() += logins;
+    }
+    let logins = changed.logins.into_iter().take(limit).map(|(login, last, at)| ReplayedLogin {
+        user: login.names.first().map(ToString::to_string).unwrap_or_default(),
+        client: login.address.to_string(),
+        protocol: login.protocol.to_owned(),
+        mechanism: login.mechanism.to_owned(),
+        last: last.at,
+        count: last.count,
+        rule: name(at),
+    });
+    Replayed { count, by_rule, logins: logins.collect() }
 }
 
 /// The rules of a configuration that is not in force.

@@ -5,6 +5,7 @@ use crate::enforce::{self, Enforcer};
 use crate::https;
 use crate::listen::Acceptor;
 use crate::login;
+use crate::remembered;
 use std::sync::Arc;
 use std::time::Duration;
 use usher_backends::directory::Directory;
@@ -16,11 +17,15 @@ const MEMORY: Duration = Duration::from_millis(500);
 /// Interval at which changes by other processes to the directory are checked.
 const FOLLOW: Duration = Duration::from_millis(500);
 
+/// Interval at which remembered logins are saved.
+const SAVE: Duration = Duration::from_secs(60);
+
 /// Starts all of it.
 pub(super) fn start(acceptor: &Arc<Acceptor>, directory: Arc<Directory>, enforcer: Arc<Enforcer>) {
     let (router, sessions) = (acceptor.imap.router.clone(), acceptor.imap.sessions.clone());
     tokio::spawn(enforce::follow(enforcer.clone(), acceptor.config.clone(), router, sessions));
     tokio::spawn(sweep(acceptor.config.clone(), acceptor.https.clone(), acceptor.memory.clone()));
+    tokio::spawn(remembered::keep(acceptor.imap.router.remembered.clone(), SAVE));
     tokio::spawn(watch_memory(acceptor.clone()));
     tokio::spawn(tidy_up(acceptor.imap.clone(), acceptor.https.clone()));
     tokio::spawn(follow_directory(directory, enforcer));

@@ -14,6 +14,7 @@ use crate::login;
 use crate::memory::MemoryPressure;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
+use crate::remembered::Remembered;
 use crate::route::Router;
 use crate::session::Table;
 use crate::shutdown::Shutdown;
@@ -69,7 +70,8 @@ pub(crate) fn build(
     let admission = Admission::default();
     let access = Access::new(config.clone(), metrics.clone());
     let source = Source::Embedded(directory.clone());
-    let router = Arc::new(Router::new(source, fleet.clone(), access, metrics.clone()));
+    let remembered = Arc::new(Remembered::open(&state_dir, config.clone()));
+    let router = Arc::new(Router::new(source, fleet.clone(), access, remembered, metrics.clone()));
     let imap = Arc::new(login::Server {
         router: router.clone(),
         fleet: fleet.clone(),

@@ -115,6 +115,10 @@ async fn serve(parts: Parts, bound: Vec<Bound>, following: Following) -> Result<
         }
         drain::stop(&drainer).await;
     };
+    let stopped = async {
+        stopped.await;
+        acceptor.imap.router.remembered.save();
+    };
     tokio::select! {
         () = stopped => tracing::info!("stopped"),
         _ = signals.next() => tracing::warn!(sessions = drainer.sessions.len(), "stopped at once"),

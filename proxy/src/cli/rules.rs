@@ -2,8 +2,9 @@
 //! of the last day.
 
 use super::api::{ApiError, Reach, print_json};
+use super::table::{Table, date};
 use super::{Exit, print};
-use crate::admin::model::{RuleTest, RuleTested, Rules, ShownRule};
+use crate::admin::model::{ReplayedLogin, RuleReplay, RuleReplayed, RuleTest, RuleTested, Rules, ShownRule};
 use clap::{Args, Subcommand};
 use hyper::Method;
 use std::fmt::Write;
@@ -28,6 +29,17 @@ enum Command {
     },
     /// Say what the rules would do with a login, and which of them match it; nobody is logged in.
     Test(TestArguments),
+    /// Say who of those who have logged in lately would be refused by the rules of another file, and who let in.
+    Replay {
+        /// The configuration with these rules.
+        next: PathBuf,
+        /// At most so many logins are listed of each.
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Args)]
@@ -72,6 +84,7 @@ pub(super) fn rules(arguments: &Arguments) -> Exit {
     let done = match &arguments.command {
         Command::List { json } => list(reach, *json),
         Command::Test(login) => test(reach, login),
+        Command::Replay { next, limit, json } => replay(reach, next, *limit, *json),
     };
     done.unwrap_or_else(|error| error.tell())
 }
@@ -130,6 +143,35 @@ fn test(reach: &Reach, login: &TestArguments) -> Result<Exit, ApiError> {
     let by = if told.verdict == "allow" && !told.matching.is_empty() { "by the first of these" } else { &by };
     let _ = writeln!(text, "verdict    {}, {by}", told.verdict);
     let _ = writeln!(text, "client     {}", told.told);
+    Ok(print(&text))
+}
+
+fn replay(reach: &Reach, next: &Path, limit: usize, json: bool) -> Result<Exit, ApiError> {
+    let asked = RuleReplay { next: read(next)?, file: Some(next.display().to_string()), limit: Some(limit) };
+    let api = reach.api()?;
+    if json {
+        return api.print_sent("/v1/rules/replay", &asked);
+    }
+    let told: RuleReplayed = api.send_and_show(Method::POST, "/v1/rules/replay", Some(&asked))?;
+    let mut text = format!("{} logins are remembered\n", told.logins);
+    for (what, those) in [("refused", &told.refused), ("let in", &told.admitted)] {
+        let _ = writeln!(text, "{} would be {what}", those.count);
+        for (rule, count) in &those.by_rule {
+            let _ = writeln!(text, "    {count} by \"{rule}\"");
+        }
+        let mut table = Table::new(&["user", "address", "protocol", "mechanism", "times", "last", "rule"]);
+        for login in &those.logins {
+            let ReplayedLogin { user, client, protocol, mechanism, last, count, rule } = login.clone();
+            table.row(vec![user, client, protocol, mechanism, count.to_string(), date(last), rule]);
+        }
+        if !those.logins.is_empty() {
+            let _ = write!(text, "{table}");
+        }
+    }
+    if told.unsure > 0 {
+        let _ =
+            writeln!(text, "{} cannot be decided: only digests of their names are remembered", told.unsure);
+    }
     Ok(print(&text))
 }
 

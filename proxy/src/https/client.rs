@@ -1,20 +1,23 @@
 //! One client's connection, as its requests see it.
 
 use crate::accepted::{Connected, Ends};
+use crate::access::Visit;
 use crate::active::ListenerContext;
 use crate::https::message::body::RequestBody;
 use crate::https::message::forwarding::ForwardingFields;
+use crate::https::message::named_by::NamedBy;
 use crate::https::message::requested_host::{LastRequestedHost, RequestedHost};
 use crate::https::server::Server;
-use crate::session::{By, Cause, Ended, Record, Stage};
+use crate::session::{By, Cause, Ended, Record, Session, Stage};
 use crate::tls::{self, ClientStream};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 use usher_backends::connect::HttpTarget;
 use usher_backends::http::{Bound, Link};
 use usher_config::snapshot::{HttpVersion, Protocol};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Most backend connections that belong to one client.
 const OWN_CAP: usize = 32;
@@ -42,6 +45,8 @@ pub(crate) struct Client {
     /// What backends are told of the client, ready to be sent.
     pub(crate) told: ForwardingFields,
     asked: LastRequestedHost,
+    /// A digest of whose request was remembered last, and how it named them: most requests are like the one before.
+    noted: AtomicU64,
     begun: Instant,
     _place: Connected,
 }
@@ -71,6 +76,7 @@ impl Client {
             logs_in_on_connections: AtomicBool::new(false),
             told,
             asked: LastRequestedHost::default(),
+            noted: AtomicU64::new(0),
             begun: Instant::now(),
             _place: place,
         })
@@ -90,6 +96,18 @@ impl Client {
     /// The name of this server.
     pub(crate) fn name(&self) -> &str {
         &self.began_with.active.snapshot.server.name
+    }
+
+    /// Remembers that whoever has `session` was let in, named in this way.
+    pub(crate) fn note_login(&self, session: &Session, by: NamedBy) {
+        let user = &*session.about.user;
+        if user.is_empty() {
+            return;
+        }
+        let digest = xxh3_64_with_seed(user.as_bytes(), by as u64).max(1);
+        if self.noted.swap(digest, Ordering::Relaxed) != digest {
+            self.server.router.remembered.note(&Visit::of(session));
+        }
     }
 
     /// One of its own connections to `target` that speaks `version`.

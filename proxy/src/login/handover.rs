@@ -4,6 +4,7 @@ use super::PreLogin;
 use super::attend::{Inbox, attended};
 use super::seek::seek;
 use super::tried::{Refusal, Try};
+use crate::access::Visit;
 use crate::log::login_refused;
 use crate::session::{About, By, Cause, Ended, Entry};
 use crate::tls::ClientStream;
@@ -77,6 +78,7 @@ pub(crate) async fn hand_over(
     };
     Ok(match outcome? {
         Try::LoggedIn(backend, lease) => {
+            prelogin.server.router.remembered.note(&Visit::of(&session));
             tracing::info!(
                 client = %prelogin.client,
                 session = %prelogin.id,

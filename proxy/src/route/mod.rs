@@ -3,6 +3,7 @@
 
 use crate::access::{Access, Hearing, Visit};
 use crate::metrics::Metrics;
+use crate::remembered::Remembered;
 use std::sync::Arc;
 use tokio::time::Instant;
 use usher_backends::directory::{DirectoryError, Found, Placement, Source};
@@ -16,6 +17,7 @@ pub(crate) struct Router {
     source: Source,
     fleet: Arc<Fleet>,
     pub(crate) access: Access,
+    pub(crate) remembered: Arc<Remembered>,
     metrics: Arc<Metrics>,
 }
 
@@ -33,8 +35,14 @@ pub(crate) enum Answer {
 }
 
 impl Router {
-    pub(crate) fn new(source: Source, fleet: Arc<Fleet>, access: Access, metrics: Arc<Metrics>) -> Self {
-        Self { source, fleet, access, metrics }
+    pub(crate) fn new(
+        source: Source,
+        fleet: Arc<Fleet>,
+        access: Access,
+        remembered: Arc<Remembered>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { source, fleet, access, remembered, metrics }
     }
 
     /// Decides where `key` goes, for somebody who is waiting for it: counted, and logged if it is denied or an outage.
@@ -46,7 +54,8 @@ impl Router {
         visit: impl FnOnce() -> Visit,
     ) -> Decision {
         let hearing = self.access.hear(visit);
-        if hearing.as_ref().is_some_and(|hearing| self.access.denies_name(hearing)) {
+        if let Some(hearing) = hearing.as_ref().filter(|hearing| self.access.denies_name(hearing)) {
+            self.remembered.note(hearing.visit());
             return Decision::Denied(Denied::Openly);
         }
         let begun = Instant::now();
@@ -57,6 +66,9 @@ impl Router {
             self.access.denies(hearing, &placement.attributes()).then_some(Denied::Covertly)
         });
         match (&decision, &answer) {
+            (Decision::Denied(_), _) => {
+                hearing.iter().for_each(|hearing| self.remembered.note(hearing.visit()));
+            }
             (Decision::Outage(Outage::Undecided), Answer::Failed(error)) => {
                 tracing::error!(%error, "the directory cannot be read");
             }

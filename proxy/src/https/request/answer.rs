@@ -72,6 +72,8 @@ impl Sent {
             // Counted from the last byte of the request: the client's own time does not count.
             let begun = record.seen.as_ref().map_or_else(Instant::now, |seen| seen.last_octet());
             record.client.server.refusals.real(&upstream.target.name, begun).await;
+        } else if let Some(session) = &record.session {
+            record.client.note_login(session, record.by);
         }
         relay(record, at, version, upstream, &host, timeout, &cookies)
     }

@@ -1,0 +1,139 @@
+//! The logins of the last day, for trying out other access rules on them. Bounded in number, in memory and on disk.
+
+mod digest;
+mod file;
+mod login;
+mod replay;
+
+pub(crate) use login::Login;
+pub(crate) use replay::{Changed, replay};
+
+use crate::access::Visit;
+use crate::active::CurrentConfig;
+use digest::Digester;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use usher_backends::roster::now;
+use usher_config::snapshot::Access;
+
+/// What is remembered.
+pub(crate) struct Remembered {
+    config: Arc<CurrentConfig>,
+    kept: Mutex<Kept>,
+    digester: Digester,
+    /// Where it is kept across restarts.
+    file: PathBuf,
+}
+
+/// Logins, and when each was the last of its kind.
+#[derive(Default)]
+struct Kept {
+    logins: HashMap<Login, Last>,
+    has_changed: bool,
+}
+
+/// The last of equal logins, and how many there were.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Last {
+    /// In seconds since 1970.
+    pub(crate) at: i64,
+    pub(crate) port: u16,
+    pub(crate) count: u64,
+}
+
+impl Remembered {
+    /// Continues with what is kept in `state_dir`.
+    pub(crate) fn open(state_dir: &Path, config: Arc<CurrentConfig>) -> Self {
+        let file = state_dir.join("logins.json");
+        let access = config.load().snapshot.access.clone();
+        let mut kept = Kept { logins: file::read(&file, access.hash), has_changed: false };
+        kept.forget(&access);
+        Self { config, kept: Mutex::new(kept), digester: Digester::of(state_dir), file }
+    }
+
+    /// Remembers that somebody has logged in, or was denied it.
+    pub(crate) fn note(&self, visit: &Visit) {
+        let active = self.config.load();
+        let access = &active.snapshot.access;
+        if access.remember.is_zero() || visit.names.is_empty() {
+            return;
+        }
+        let digester = access.hash.then_some(&self.digester);
+        let login =
+            Login::of(visit, |name| digester.map_or_else(|| name.clone(), |it| it.name(name)), access.hash);
+        let mut kept = self.kept();
+        kept.has_changed = true;
+        let last = kept.logins.entry(login).or_insert(Last { at: 0, port: 0, count: 0 });
+        *last = Last { at: now(), port: visit.client.port(), count: last.count + 1 };
+        if kept.logins.len() > access.remembered_logins as usize {
+            kept.forget(access);
+        }
+    }
+
+    /// What is remembered now.
+    pub(crate) fn logins(&self) -> Vec<(Login, Last)> {
+        let access = self.config.load().snapshot.access.clone();
+        let mut kept = self.kept();
+        kept.forget(&access);
+        kept.logins.iter().map(|(login, last)| (login.clone(), *last)).collect()
+    }
+
+    /// Makes digests of names as they are remembered.
+    pub(crate) fn digest(&self, text: &str) -> String {
+        self.digester.digest(text)
+    }
+
+    /// Saves what is remembered, if it has changed.
+    pub(crate) fn save(&self) {
+        let access = self.config.load().snapshot.access.clone();
+        let logins: Vec<_> = {
+            let mut kept = self.kept();
+            if !std::mem::take(&mut kept.has_changed) {
+                return;
+            }
+            kept.forget(&access);
+            kept.logins.iter().map(|(login, last)| (login.clone(), *last)).collect()
+        };
+        // Without the file, the next start knows fewer logins; nothing is lost that anybody waits for.
+        if let Err(error) = file::write(&self.file, &logins) {
+            tracing::warn!(file = %self.file.display(), %error, "the remembered logins cannot be saved");
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    /// Forgets what is too old or remembered in the other way, and a tenth of the rest, the oldest, if that is too many.
+    fn forget(&mut self, access: &Access) {
+        let oldest = now() - i64::try_from(access.remember.as_secs()).unwrap_or(i64::MAX);
+        let most = access.remembered_logins as usize;
+        let before = self.logins.len();
+        self.logins.retain(|login, last| last.at >= oldest && login.is_digested == access.hash);
+        if self.logins.len() > most {
+            let mut times: Vec<_> = self.logins.values().map(|last| last.at).collect();
+            let surplus = times.len() - most + most / 10;
+            let (_, limit, _) = times.select_nth_unstable(surplus.min(before - 1));
+            let (limit, mut left) = (*limit, surplus);
+            self.logins.retain(|_, last| {
+                let goes = left > 0 && last.at <= limit;
+                left -= usize::from(goes);
+                !goes
+            });
+        }
+        self.has_changed |= self.logins.len() != before;
+    }
+}
+
+/// Saves what is remembered every `interval`, for as long as the program runs.
+pub(crate) async fn keep(remembered: Arc<Remembered>, interval: Duration) {
+    loop {
+        tokio::time::sleep(interval).await;
+        let remembered = remembered.clone();
+        let _ = tokio::task::spawn_blocking(move || remembered.save()).await;
+    }
+}

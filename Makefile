@@ -4,7 +4,7 @@ CARGO ?= cargo
 # How long each fuzz target runs, in seconds.
 FUZZ_SECONDS ?= 60
 
-.PHONY: run test lint audit bench fuzz peers toolchain
+.PHONY: run test proof lint audit bench fuzz peers toolchain
 
 # usher with sample users and three sample archive servers, on unprivileged ports.
 run: toolchain
@@ -15,6 +15,11 @@ run: toolchain
 test: toolchain peers
 	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace
+
+# What takes too long for every day: hundreds of crashes, moves by the ten thousand.
+proof: toolchain peers
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace --tests -- --ignored --nocapture --test-threads 1
 
 lint: toolchain
 	$(CARGO) fmt --all --check

@@ -43,6 +43,17 @@ pub struct KeyHold {
     pub by: String,
     /// Why.
     pub why: String,
+    /// From where to where usher moves the key; `None`: an operator does, and releases it.
+    pub ends: Option<MoveEnds>,
+}
+
+/// Where a key is moved from, and where to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MoveEnds {
+    /// The host that has it.
+    pub from: String,
+    /// The host that gets it.
+    pub to: String,
 }
 
 /// What the agent on a backend last said.

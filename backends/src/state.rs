@@ -4,7 +4,7 @@
 //! change is on the disk once the call returns.
 
 use crate::directory::{key_of, kind};
-use crate::hold::{HoldKind, KeyHold, OperatorHold};
+use crate::hold::{HoldKind, KeyHold, MoveEnds, OperatorHold};
 use crate::store::{AddedHost, FleetChange, Follower, Store, StoreError};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 use std::path::Path;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use usher_policy::ArchiveKey;
 
 /// The version of the tables.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 
 const TABLES: &str = "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -30,6 +30,12 @@ const SECOND: &str = "
     CREATE TABLE host (
         name TEXT PRIMARY KEY, definition TEXT NOT NULL, since INTEGER NOT NULL, by TEXT NOT NULL
     ) WITHOUT ROWID;
+";
+
+/// What version 3 brought: from where to where usher moves a key, if it does.
+const THIRD: &str = "
+    ALTER TABLE key_hold ADD COLUMN from_host TEXT;
+    ALTER TABLE key_hold ADD COLUMN to_host TEXT;
 ";
 
 impl From<rusqlite::Error> for StoreError {
@@ -68,12 +74,18 @@ impl State {
                      ALTER TABLE operator_hold ADD COLUMN kind TEXT NOT NULL DEFAULT 'stop';",
                 )?;
                 transaction.execute_batch(SECOND)?;
+                transaction.execute_batch(THIRD)?;
+                transaction.execute("UPDATE meta SET value = ?1 WHERE name = 'schema'", [SCHEMA])?;
+            }
+            Some(2) => {
+                transaction.execute_batch(THIRD)?;
                 transaction.execute("UPDATE meta SET value = ?1 WHERE name = 'schema'", [SCHEMA])?;
             }
             Some(found) => return Err(StoreError::Version { path, found, known: SCHEMA }),
             None => {
                 transaction.execute_batch(TABLES)?;
                 transaction.execute_batch(SECOND)?;
+                transaction.execute_batch(THIRD)?;
                 transaction.execute("INSERT INTO meta VALUES ('schema', ?1)", [SCHEMA])?;
             }
         }
@@ -101,9 +113,12 @@ impl State {
     /// # Errors
     /// When the file cannot be read.
     pub fn key_holds(&self) -> Result<Vec<(ArchiveKey, KeyHold)>, StoreError> {
-        let mut select = self.file.prepare("SELECT kind, key, since, by, why FROM key_hold")?;
+        let mut select =
+            self.file.prepare("SELECT kind, key, since, by, why, from_host, to_host FROM key_hold")?;
         let holds = select.query_map([], |row| {
-            let hold = KeyHold { since: row.get(2)?, by: row.get(3)?, why: row.get(4)? };
+            let ends = row.get::<_, Option<String>>(5)?.zip(row.get(6)?);
+            let ends = ends.map(|(from, to)| MoveEnds { from, to });
+            let hold = KeyHold { since: row.get(2)?, by: row.get(3)?, why: row.get(4)?, ends };
             Ok((key_of(row.get(0)?, row.get(1)?), hold))
         })?;
         Ok(holds.collect::<Result<_, _>>()?)
@@ -131,8 +146,16 @@ impl State {
                 self.file.execute("DELETE FROM operator_hold WHERE name = ?1", [name])?
             }
             FleetChange::HoldKey { key, hold } => self.file.execute(
-                "INSERT OR REPLACE INTO key_hold VALUES (?1, ?2, ?3, ?4, ?5)",
-                (kind(key), key.name(), hold.since, &hold.by, &hold.why),
+                "INSERT OR REPLACE INTO key_hold VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                (
+                    kind(key),
+                    key.name(),
+                    hold.since,
+                    &hold.by,
+                    &hold.why,
+                    hold.ends.as_ref().map(|ends| &ends.from),
+                    hold.ends.as_ref().map(|ends| &ends.to),
+                ),
             )?,
             FleetChange::ReleaseKey { key } => self
                 .file

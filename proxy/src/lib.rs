@@ -20,6 +20,7 @@ mod log;
 mod login;
 mod memory;
 mod metrics;
+mod moves;
 mod pending;
 mod refusals;
 mod relay;

@@ -369,3 +369,37 @@ fn everybody_may_come_at_the_right_time() {
         assert!(told.contains(&format!("verdict    {verdict}")), "{at}: {told}");
     }
 }
+
+/// Whatever the manual shows of rules is tried: each block of rules, and the commands that follow it.
+#[test]
+fn the_manual_is_right() {
+    let manual = include_str!("../../docs/manual.md");
+    let section = manual.split("\n## ").find(|section| section.starts_with("Access rules")).unwrap();
+    let (mut rules, mut usher, mut tried) = (String::new(), None, 0);
+    let mut said: Vec<String> = Vec::new();
+    for line in section.lines() {
+        let Some(line) = line.strip_prefix("    ") else { continue };
+        if let Some(asked) = line.strip_prefix("$ usher ") {
+            let (usher, ..) = usher.get_or_insert_with(|| with(&rules));
+            let words: Vec<&str> = asked.split(' ').collect();
+            said = match words[0] {
+                "user" => {
+                    let output = usher.user(&words[1..]);
+                    assert!(output.status.success(), "{line}: {output:?}");
+                    Vec::new()
+                }
+                _ => usher.did(&words).lines().map(str::to_owned).collect(),
+            };
+            tried += 1;
+        } else if line.starts_with("verdict ") || line.starts_with("client ") {
+            assert!(said.iter().any(|known| known == line), "{line}: {said:?}");
+        } else {
+            if usher.take().is_some() {
+                rules.clear();
+            }
+            rules += &format!("{line}\n");
+        }
+    }
+    assert!(tried > 10, "{tried}");
+    drop(with(&rules));
+}

@@ -304,7 +304,7 @@ pub(crate) fn key_of(kind: u8, name: String) -> ArchiveKey {
     }
 }
 
-fn host_of(connection: &Connection, key: &ArchiveKey) -> Result<Option<String>, DirectoryError> {
+pub(super) fn host_of(connection: &Connection, key: &ArchiveKey) -> Result<Option<String>, DirectoryError> {
     let sql = "SELECT h.name FROM entry e JOIN host h ON h.id = e.host WHERE e.kind = ?1 AND e.key = ?2";
     Ok(connection.query_row(sql, (kind(key), key.name()), |row| row.get(0)).optional()?)
 }

@@ -3,6 +3,7 @@
 //! The embedded form: one SQLite file that other processes may read and write while usher serves from it.
 
 mod entries;
+mod flip;
 mod import;
 mod merge;
 mod outcome;
@@ -14,6 +15,7 @@ mod version;
 
 pub use entries::{ATTRIBUTE_CAP, Entry, Pairs, Placement, attribute_name};
 pub(crate) use entries::{key_of, kind};
+pub use flip::Flip;
 pub use outcome::{Conflict, ConflictKind, ImportOptions, ImportPhase, Imported};
 pub use remembered::Found;
 pub use source::Source;

@@ -9,7 +9,7 @@ mod queue;
 mod standing;
 
 pub use crate::backend::{BackendId, Service};
-pub use crate::hold::{AgentHold, AgentWord, HoldKind, Holds, KeyHold, OperatorHold, now};
+pub use crate::hold::{AgentHold, AgentWord, HoldKind, Holds, KeyHold, MoveEnds, OperatorHold, now};
 pub use admission::{AdmissionCounter, Denied};
 pub use array::{ArrayInService, Member};
 pub use fleet::{AddedHostFault, Fleet, FleetError, HostOrigin, Prepared};

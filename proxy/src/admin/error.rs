@@ -1,5 +1,6 @@
 //! The API's answers to requests that it does not carry out.
 
+use crate::moves::MoveError;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -74,6 +75,19 @@ impl From<DirectoryError> for Refusal {
             false => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, format!("the directory: {error}"))
+    }
+}
+
+impl From<MoveError> for Refusal {
+    fn from(error: MoveError) -> Self {
+        match error {
+            MoveError::Directory(error) => error.into(),
+            MoveError::Fleet(error) => error.into(),
+            MoveError::Nowhere(_) | MoveError::NoHost(_) | MoveError::NotMoving(_) => {
+                Self::unknown(error.to_string())
+            }
+            _ => Self::conflict(error.to_string()),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod guard;
 mod hosts;
 mod json_body;
 pub(crate) mod model;
+mod moves;
 mod openapi;
 mod pages;
 mod rules;
@@ -32,6 +33,7 @@ use crate::https;
 use crate::listen::{Acceptor, Admission};
 use crate::memory::MemoryPressure;
 use crate::metrics::Metrics;
+use crate::moves::Mover;
 use crate::reload;
 use crate::route;
 use crate::session::Table;
@@ -69,6 +71,7 @@ pub(crate) struct Context {
     https: Arc<https::Server>,
     drainer: Arc<Drainer>,
     drains: Arc<Drains>,
+    mover: Arc<Mover>,
     reloads: mpsc::Sender<reload::Request>,
     token: Option<Token>,
     begun: Instant,
@@ -80,6 +83,7 @@ impl Context {
         acceptor: &Acceptor,
         drainer: Arc<Drainer>,
         directory: Arc<Directory>,
+        mover: Arc<Mover>,
         reloads: mpsc::Sender<reload::Request>,
         token: Option<Token>,
     ) -> Self {
@@ -99,6 +103,7 @@ impl Context {
             https,
             drains: drainer.drains.clone(),
             drainer,
+            mover,
             reloads,
             token,
             begun: Instant::now(),
@@ -128,6 +133,10 @@ fn router(context: Arc<Context>) -> Router {
         .route("/v1/directory/{key}", get(directory::show).put(directory::set).delete(directory::remove))
         .route("/v1/directory/{key}/hold", post(directory::hold).delete(directory::release))
         .route("/v1/changes", post(directory::note))
+        .route("/v1/moves", get(moves::list).post(moves::begin_many).delete(moves::stop_many))
+        .route("/v1/moves/{key}", get(moves::show).post(moves::begin).delete(moves::undo))
+        .route("/v1/moves/{key}/renew", post(moves::renew))
+        .route("/v1/moves/{key}/finish", post(moves::finish))
         .route("/v1/rules", get(rules::list))
         .route("/v1/rules/test", post(rules::test).layer(DefaultBodyLimit::max(NEXT_CAP)))
         .route("/v1/rules/replay", post(rules::replay).layer(DefaultBodyLimit::max(NEXT_CAP)))

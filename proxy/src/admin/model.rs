@@ -1,7 +1,9 @@
 //! What the API says, as values: written here, read by the command line.
 
+mod moves;
 mod rules;
 
+pub(crate) use moves::*;
 pub(crate) use rules::*;
 
 use serde::{Deserialize, Serialize};

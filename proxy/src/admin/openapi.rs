@@ -1,7 +1,7 @@
 //! The API's own description.
 
 use super::model::*;
-use super::{backends, change, directory, error, explain, hosts, pages, rules, sessions};
+use super::{backends, change, directory, error, explain, hosts, moves, pages, rules, sessions};
 use crate::reload::Reloaded;
 use axum::Json;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
@@ -36,6 +36,14 @@ use utoipa::{Modify, OpenApi};
         directory::hold,
         directory::release,
         directory::note,
+        moves::list,
+        moves::show,
+        moves::begin,
+        moves::renew,
+        moves::finish,
+        moves::undo,
+        moves::begin_many,
+        moves::stop_many,
         rules::list,
         rules::test,
         rules::replay,

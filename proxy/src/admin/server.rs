@@ -4,6 +4,7 @@ use super::guard::{Caller, Token, TokenError};
 use super::{Context, router};
 use crate::drain::Drainer;
 use crate::listen::Acceptor;
+use crate::moves::Mover;
 use crate::reload;
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -72,12 +73,13 @@ impl Admin {
         acceptor: &Acceptor,
         drainer: Arc<Drainer>,
         directory: Arc<Directory>,
+        mover: Arc<Mover>,
         reloads: mpsc::Sender<reload::Request>,
     ) -> Result<Self, AdminError> {
         let config = acceptor.config.load().snapshot.admin.clone();
         let token = config.token_file.as_deref().map(Token::read).transpose().map_err(AdminError::Token)?;
         let socket = bind_socket(&config.socket)?;
-        let context = Context::new(acceptor, drainer, directory, reloads, token);
+        let context = Context::new(acceptor, drainer, directory, mover, reloads, token);
         let router = router(Arc::new(context));
         if let Some(address) = config.listen {
             let failed = |source| AdminError::Listen { address, source };

@@ -5,6 +5,7 @@ use crate::enforce::{self, Enforcer};
 use crate::https;
 use crate::listen::Acceptor;
 use crate::login;
+use crate::moves::Mover;
 use crate::remembered;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,12 +21,21 @@ const FOLLOW: Duration = Duration::from_millis(500);
 /// Interval at which remembered logins are saved.
 const SAVE: Duration = Duration::from_secs(60);
 
+/// Interval at which moves are looked for whose mover has gone.
+const ABANDONED: Duration = Duration::from_secs(1);
+
 /// Starts all of it.
-pub(super) fn start(acceptor: &Arc<Acceptor>, directory: Arc<Directory>, enforcer: Arc<Enforcer>) {
+pub(super) fn start(
+    acceptor: &Arc<Acceptor>,
+    directory: Arc<Directory>,
+    enforcer: Arc<Enforcer>,
+    mover: Arc<Mover>,
+) {
     let (router, sessions) = (acceptor.imap.router.clone(), acceptor.imap.sessions.clone());
     tokio::spawn(enforce::follow(enforcer.clone(), acceptor.config.clone(), router, sessions));
     tokio::spawn(sweep(acceptor.config.clone(), acceptor.https.clone(), acceptor.memory.clone()));
     tokio::spawn(remembered::keep(acceptor.imap.router.remembered.clone(), SAVE));
+    tokio::spawn(undo_abandoned(mover));
     tokio::spawn(watch_memory(acceptor.clone()));
     tokio::spawn(tidy_up(acceptor.imap.clone(), acceptor.https.clone()));
     tokio::spawn(follow_directory(directory, enforcer));
@@ -42,6 +52,15 @@ async fn tidy_up(imap: Arc<login::Server>, https: Arc<https::Server>) {
         for refusals in [&imap.refusals, &https.refusals] {
             refusals.keep(|host| roster.standings(host).next().is_some());
         }
+    }
+}
+
+/// Undoes the moves that nobody finishes.
+async fn undo_abandoned(mover: Arc<Mover>) {
+    loop {
+        tokio::time::sleep(ABANDONED).await;
+        let mover = mover.clone();
+        let _ = tokio::task::spawn_blocking(move || mover.undo_abandoned()).await;
     }
 }
 

@@ -13,6 +13,7 @@ use crate::load::{self, Read};
 use crate::login;
 use crate::memory::MemoryPressure;
 use crate::metrics::Metrics;
+use crate::moves::Mover;
 use crate::refusals::Refusals;
 use crate::remembered::Remembered;
 use crate::route::Router;
@@ -21,6 +22,7 @@ use crate::shutdown::Shutdown;
 use crate::tcp;
 use crate::workers::Workers;
 use rustls::server::ProducesTickets;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use usher_backends::Observer;
@@ -37,6 +39,7 @@ pub(crate) struct Parts {
     pub(crate) enforcer: Arc<Enforcer>,
     pub(crate) acceptor: Arc<Acceptor>,
     pub(crate) drainer: Arc<Drainer>,
+    pub(crate) mover: Arc<Mover>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) health: Arc<Health>,
@@ -68,10 +71,7 @@ pub(crate) fn build(
     let (sessions, ids) = (Arc::new(Table::new()), Arc::new(Ids::default()));
     let (shutdown, memory) = (Arc::new(Shutdown::default()), Arc::new(MemoryPressure::default()));
     let admission = Admission::default();
-    let access = Access::new(config.clone(), metrics.clone());
-    let source = Source::Embedded(directory.clone());
-    let remembered = Arc::new(Remembered::open(&state_dir, config.clone()));
-    let router = Arc::new(Router::new(source, fleet.clone(), access, remembered, metrics.clone()));
+    let router = router(&state_dir, &config, &directory, &fleet, &metrics);
     let imap = Arc::new(login::Server {
         router: router.clone(),
         fleet: fleet.clone(),
@@ -84,7 +84,6 @@ pub(crate) fn build(
         held_logins: Arc::<AdmissionCounter>::default(),
         refusals: Refusals::open(state_dir.join("refusals.imap"))?,
     });
-    let tcp_router = router.clone();
     let https = Arc::new(https::Server {
         config: config.clone(),
         router,
@@ -93,23 +92,15 @@ pub(crate) fn build(
         observer: observer.clone(),
         metrics: metrics.clone(),
         sessions: sessions.clone(),
-        ids: ids.clone(),
+        ids,
         memory: memory.clone(),
         workers: workers.clone(),
         shutdown: shutdown.clone(),
         refusals: Refusals::open(state_dir.join("refusals.https"))?,
         web,
     });
-    let tcp = Arc::new(tcp::Server {
-        router: tcp_router,
-        fleet: fleet.clone(),
-        health: health.clone(),
-        observer,
-        metrics: metrics.clone(),
-        sessions: sessions.clone(),
-        ids,
-        shutdown: shutdown.clone(),
-    });
+    let tcp = Arc::new(tcp(&imap));
+    let mover = Mover::new(&imap, config.clone(), directory.clone());
     let drainer = Arc::new(Drainer {
         config: config.clone(),
         fleet: fleet.clone(),
@@ -119,7 +110,43 @@ pub(crate) fn build(
     });
     let acceptor =
         Arc::new(Acceptor { config, metrics, memory, workers, shutdown, admission, imap, https, tcp });
-    Ok(Parts { enforcer: Arc::default(), acceptor, drainer, directory, fleet, health })
+    Ok(Parts {
+        enforcer: Arc::default(),
+        mover: Arc::new(mover),
+        acceptor,
+        drainer,
+        directory,
+        fleet,
+        health,
+    })
+}
+
+/// What plain TCP needs of what serves logins.
+fn tcp(imap: &login::Server) -> tcp::Server {
+    tcp::Server {
+        router: imap.router.clone(),
+        fleet: imap.fleet.clone(),
+        health: imap.health.clone(),
+        observer: imap.observer.clone(),
+        metrics: imap.metrics.clone(),
+        sessions: imap.sessions.clone(),
+        ids: imap.ids.clone(),
+        shutdown: imap.shutdown.clone(),
+    }
+}
+
+/// What decides who goes where.
+fn router(
+    state_dir: &Path,
+    config: &Arc<CurrentConfig>,
+    directory: &Arc<Directory>,
+    fleet: &Arc<Fleet>,
+    metrics: &Arc<Metrics>,
+) -> Arc<Router> {
+    let access = Access::new(config.clone(), metrics.clone());
+    let remembered = Arc::new(Remembered::open(state_dir, config.clone()));
+    let source = Source::Embedded(directory.clone());
+    Arc::new(Router::new(source, fleet.clone(), access, remembered, metrics.clone()))
 }
 
 /// A runtime on its own thread, so that supervising many hosts delays no session.

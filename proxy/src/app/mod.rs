@@ -67,12 +67,17 @@ pub(crate) fn run(config: Config, watched: bool) -> Result<(), RunError> {
 }
 
 async fn serve(parts: Parts, bound: Vec<Bound>, following: Following) -> Result<(), RunError> {
-    let Parts { enforcer, acceptor, drainer, directory, fleet, health } = parts;
+    let Parts { enforcer, acceptor, drainer, mover, directory, fleet, health } = parts;
+    // Before anybody is let in.
+    if let Err(error) = mover.recover() {
+        tracing::error!(%error, "moves that were under way cannot be finished or undone; their logins wait");
+    }
     let mut signals = Signals::new()?;
     let hangups = signal(SignalKind::hangup())?;
     let (reloads, requests) = mpsc::channel(RELOADS);
     // Before anybody can be served, so that whoever sees usher serving can query it.
-    let _socket = Admin::serve(&acceptor, drainer.clone(), directory.clone(), reloads.clone())?;
+    let _socket =
+        Admin::serve(&acceptor, drainer.clone(), directory.clone(), mover.clone(), reloads.clone())?;
     let mut sockets = Sockets::default();
     let listeners = acceptor.config.load().snapshot.listeners.clone();
     sockets.follow(&acceptor, listen::watch(&acceptor.workers, bound)?, &listeners).await;
@@ -93,7 +98,7 @@ async fn serve(parts: Parts, bound: Vec<Bound>, following: Following) -> Result<
     if let Some(loaded) = watched {
         tokio::spawn(reload::follow_files(acceptor.config.clone(), followed, loaded, reloads));
     }
-    background::start(&acceptor, directory, enforcer);
+    background::start(&acceptor, directory, enforcer, mover);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
     if let Asked::AtOnce = signals.next().await {
         return Ok(());

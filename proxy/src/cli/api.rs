@@ -45,6 +45,8 @@ pub(super) enum ApiError {
     Failed(String),
     #[error("{0}")]
     WrongUse(String),
+    #[error("{0}")]
+    Undone(String),
     #[error("{error}")]
     Refused { status: StatusCode, error: String },
 }
@@ -54,7 +56,7 @@ impl ApiError {
     pub(super) fn tell(&self) -> Exit {
         super::complain(&self.to_string());
         match self {
-            Self::Refused { .. } => Exit::Failed,
+            Self::Refused { .. } | Self::Undone(_) => Exit::Failed,
             Self::WrongUse(_) => Exit::WrongUse,
             Self::File { .. } | Self::NoSocket(_) | Self::Unreachable { .. } | Self::Failed(_) => {
                 Exit::Unavailable

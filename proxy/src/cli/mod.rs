@@ -11,6 +11,7 @@ mod explain;
 mod generate;
 mod host;
 mod init;
+mod moves;
 mod pair;
 mod rules;
 mod serve;
@@ -46,6 +47,8 @@ enum Command {
     Init(init::Arguments),
     /// Manage which host has whose archive.
     User(user::Arguments),
+    /// Move archives' keys to another host, with clients unchanged: the mail itself is copied by others.
+    Move(moves::Arguments),
     /// Show usher, its hosts and its members at a glance.
     Status(status::Arguments),
     /// Show everything that is known about hosts and members.
@@ -115,6 +118,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::check(&arguments),
         Command::Init(arguments) => init::init(&arguments),
         Command::User(arguments) => user::user(&arguments),
+        Command::Move(arguments) => moves::moves(&arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Hosts(arguments) => status::hosts(&arguments),
         Command::Host(arguments) => host::host(&arguments),

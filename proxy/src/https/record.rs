@@ -55,6 +55,8 @@ pub(crate) struct RequestRecord {
     pub(crate) held: Option<Held>,
     /// Where the name of its user was found.
     pub(crate) by: NamedBy,
+    /// How many archives had been moved when it came.
+    pub(crate) moves: u64,
     /// Everybody whom it names, if that is not just its user.
     pub(crate) names: Option<Box<[Name]>>,
     /// Nobody has the name of its user.
@@ -89,6 +91,7 @@ impl RequestRecord {
             session: None,
             held: None,
             by: NamedBy::Nothing,
+            moves: client.server.router.moves(),
             names: None,
             is_unknown: false,
             status: None,

@@ -71,7 +71,7 @@ pub(super) async fn attempt(
             return Try::Out;
         }
     };
-    log_in(prelogin, claim, &permit, lease, turn).await
+    log_in(prelogin, claim, session, &permit, lease, turn).await
 }
 
 /// A host that has just come back takes logins in order of arrival, and more at a time the more have succeeded. `None`
@@ -93,6 +93,7 @@ async fn wait_for_turn(
 async fn log_in(
     prelogin: &PreLogin,
     claim: &Claim,
+    session: &Session,
     permit: &Permit,
     lease: Lease<Host>,
     turn: Option<UnderWay>,
@@ -112,8 +113,12 @@ async fn log_in(
     match answered {
         Ok(LoginOutcome::Accepted(logged_in)) => {
             turn.inspect(UnderWay::taken);
+            // Before it is asked whether the permit stands: whoever moves the archive holds it first, and then looks for
+            // sessions that are joined, so that one of the two sees the other.
+            session.note_joined(true);
             if !server.router.stands(permit).await {
                 // The archive was held or moved while the host was deciding.
+                session.note_joined(false);
                 logged_in.leave().await;
                 return Try::Out;
             }

@@ -5,6 +5,7 @@ use crate::access::{Access, Hearing, Visit};
 use crate::metrics::Metrics;
 use crate::remembered::Remembered;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::time::Instant;
 use usher_backends::directory::{DirectoryError, Found, Placement, Source};
 use usher_backends::roster::{Fleet, Host, Lease, Service, Unavailable};
@@ -19,6 +20,8 @@ pub(crate) struct Router {
     pub(crate) access: Access,
     pub(crate) remembered: Arc<Remembered>,
     metrics: Arc<Metrics>,
+    /// How many archives have been moved: a permit from before may name the former host.
+    moves: AtomicU64,
 }
 
 /// A decision, and what it was based on.
@@ -42,7 +45,7 @@ impl Router {
         remembered: Arc<Remembered>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { source, fleet, access, remembered, metrics }
+        Self { source, fleet, access, remembered, metrics, moves: AtomicU64::new(0) }
     }
 
     /// Decides where `key` goes, for somebody who is waiting for it: counted, and logged if it is denied or an outage.
@@ -120,6 +123,16 @@ impl Router {
             Ok(Found::Now(Some(placement)) | Found::Remembered(placement)) => placement.attributes(),
             Ok(Found::Now(None)) | Err(_) => Attributes::default(),
         }
+    }
+
+    /// How many archives have been moved so far.
+    pub(crate) fn moves(&self) -> u64 {
+        self.moves.load(Ordering::SeqCst)
+    }
+
+    /// An archive has been moved.
+    pub(crate) fn note_move(&self) {
+        self.moves.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Whether the archive is being moved.

@@ -158,6 +158,13 @@ impl Session {
         self.active.store(self.second(), Ordering::Relaxed);
     }
 
+    /// Notes whether it is about to be joined with its backend.
+    pub(crate) fn note_joined(&self, joined: bool) {
+        let doing = if joined { Doing::Busy } else { Doing::Connecting };
+        self.doing.store(doing as u8, Ordering::SeqCst);
+        std::sync::atomic::fence(Ordering::SeqCst);
+    }
+
     /// Notes what it is doing.
     pub(crate) fn note_doing(&self, doing: Doing) {
         self.doing.store(doing as u8, Ordering::Relaxed);

@@ -11,7 +11,7 @@ use super::{BackendId, Roster, Service};
 use crate::Observer;
 use crate::connect::identity::Identity;
 use crate::connect::tls::TlsError;
-use crate::hold::{AgentWord, HoldKind, KeyHold, OperatorHold, now};
+use crate::hold::{AgentWord, HoldKind, KeyHold, MoveEnds, OperatorHold, now};
 use crate::store::{AddedHost, FleetChange, Store, StoreError};
 use arc_swap::Guard;
 pub use prepared::Prepared;
@@ -168,8 +168,23 @@ impl Fleet {
     /// # Errors
     /// When the hold cannot be kept.
     pub fn hold_key(&self, key: &ArchiveKey, by: &str, why: &str) -> Result<(), FleetError> {
-        let hold = KeyHold { since: now(), by: by.to_owned(), why: why.to_owned() };
+        let hold = KeyHold { since: now(), by: by.to_owned(), why: why.to_owned(), ends: None };
         Ok(self.store().append(FleetChange::HoldKey { key: key.clone(), hold })?)
+    }
+
+    /// Holds the logins of `key` while usher moves it, durably once this returns. False if something holds them already.
+    ///
+    /// # Errors
+    /// When the hold cannot be kept.
+    pub fn begin_move(&self, key: &ArchiveKey, ends: MoveEnds, by: &str) -> Result<bool, FleetError> {
+        let mut store = self.store();
+        if self.publisher.builder().moving.contains_key(key) {
+            return Ok(false);
+        }
+        let why = format!("moving from {} to {}", ends.from, ends.to);
+        let hold = KeyHold { since: now(), by: by.to_owned(), why, ends: Some(ends) };
+        store.append(FleetChange::HoldKey { key: key.clone(), hold })?;
+        Ok(true)
     }
 
     /// Releases the logins of `key`. False if nothing held them.

@@ -236,7 +236,7 @@ fn execute(
             let held = reach.api().and_then(|api| api.change(Method::POST, &path, Some(&reason)));
             if let Err(ApiError::Unreachable { .. }) = held {
                 // Saved for the usher that starts next.
-                let hold = KeyHold { since: now(), by: who(), why: why.clone() };
+                let hold = KeyHold { since: now(), by: who(), why: why.clone(), ends: None };
                 State::open(state_dir)?.append(FleetChange::HoldKey { key: key.clone(), hold })?;
                 return Ok(print(&format!("{key}: logins will wait as soon as usher is running\n")));
             }

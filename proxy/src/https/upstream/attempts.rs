@@ -133,9 +133,10 @@ impl<'a> Attempts<'a> {
         };
         self.prepare(&client, &mut request, link.version(), &target).await?;
         if let Destination::Home(permit) = self.destination
-            && client.server.router.is_moving(permit)
+            && (client.server.router.is_moving(permit)
+                || client.server.router.moves() != record.moves && !client.server.router.stands(permit).await)
         {
-            // Its archive has been held while a connection was opened.
+            // Its archive has been held or moved while a connection was opened.
             return Err(Refusal::unavailable("moving").into());
         }
         if link.version() == HttpVersion::Two {

@@ -1,0 +1,36 @@
+//! Why a key is not moved.
+
+use usher_backends::directory::DirectoryError;
+use usher_backends::roster::FleetError;
+use usher_policy::ArchiveKey;
+
+/// Why a key is not moved; it is where it was.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MoveError {
+    #[error("{0} is not on any host")]
+    Nowhere(ArchiveKey),
+    #[error("{key} is on {host} already")]
+    There { key: ArchiveKey, host: String },
+    #[error(
+        "the logins of {0} are held already: it is being moved, or an operator holds it (usher user release)"
+    )]
+    Held(ArchiveKey),
+    #[error("{0} is not being moved")]
+    NotMoving(ArchiveKey),
+    #[error("there is no instance host {0:?}")]
+    NoHost(String),
+    #[error("{host} cannot take it: its {service} is {state}")]
+    Unfit { host: String, service: &'static str, state: &'static str },
+    #[error("{sessions} sessions do not end")]
+    Sessions { sessions: usize },
+    #[error("somebody else has put {key} on {}", .host.as_deref().unwrap_or("no host"))]
+    Elsewhere { key: ArchiveKey, host: Option<String> },
+    #[error("the test login at {host} fails: {why}")]
+    Login { host: String, why: String },
+    #[error("another move from one host to another is under way")]
+    Busy,
+    #[error("the directory: {0}")]
+    Directory(#[from] DirectoryError),
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+}

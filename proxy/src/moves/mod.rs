@@ -1,0 +1,211 @@
+//! Moves a key, a user's, a tenant's or a domain's, from one host to another, with clients unchanged: its logins wait, its
+//! sessions end with a goodbye, the directory changes, and the logins go on at the other host; or all is as before.
+//!
+//! The mail itself is copied by somebody else, before, or while the logins wait.
+
+mod bulk;
+mod error;
+mod login;
+mod progress;
+mod recover;
+mod sessions;
+
+pub(crate) use bulk::{Bulk, BulkOrder};
+pub(crate) use error::MoveError;
+pub(crate) use login::LoginTest;
+pub(crate) use progress::{Move, Phase};
+
+use crate::active::CurrentConfig;
+use crate::login::Server;
+use crate::route::Router;
+use crate::session::Table;
+use progress::Moves;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+use usher_backends::connect::Deadlines;
+use usher_backends::directory::{Directory, Flip};
+use usher_backends::roster::{Fleet, MoveEnds, Service};
+use usher_policy::ArchiveKey;
+
+/// How long a move waits for whoever has begun it to say that they are still there.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Moves keys.
+pub(crate) struct Mover {
+    config: Arc<CurrentConfig>,
+    directory: Arc<Directory>,
+    fleet: Arc<Fleet>,
+    router: Arc<Router>,
+    sessions: Arc<Table>,
+    moves: Moves,
+    bulk: Mutex<Option<Arc<Bulk>>>,
+}
+
+/// What is moved, and who wants it.
+#[derive(Clone)]
+pub(crate) struct Order {
+    pub(crate) key: ArchiveKey,
+    pub(crate) to: String,
+    pub(crate) by: String,
+}
+
+impl Mover {
+    /// One for what `server` serves.
+    pub(crate) fn new(server: &Server, config: Arc<CurrentConfig>, directory: Arc<Directory>) -> Self {
+        let (router, fleet, sessions) =
+            (server.router.clone(), server.fleet.clone(), server.sessions.clone());
+        let (moves, bulk) = Default::default();
+        Self { config, directory, fleet, router, sessions, moves, bulk }
+    }
+
+    /// Holds the logins of a key and ends its sessions. What was begun must be finished or undone.
+    ///
+    /// # Errors
+    /// [`MoveError`], and all is as before.
+    pub(crate) async fn begin(&self, order: &Order) -> Result<(), MoveError> {
+        let Order { key, to, by } = order;
+        self.is_fit(to)?;
+        let from = self.directory.look_up(key)?.ok_or_else(|| MoveError::Nowhere(key.clone()))?.host;
+        if from == *to {
+            return Err(MoveError::There { key: key.clone(), host: from });
+        }
+        let ends = MoveEnds { from: from.clone(), to: to.clone() };
+        if !self.fleet.begin_move(key, ends, by)? {
+            return Err(MoveError::Held(key.clone()));
+        }
+        self.moves.begin(key, &from, to);
+        self.directory.forget(key);
+        tracing::info!(key = %key, from, to, by, "moving");
+        match self.end_sessions(key, &from).await {
+            Ok(ended) => {
+                self.moves.note_ended(key, ended);
+                Ok(())
+            }
+            Err(error) => {
+                self.undo(key, &error.to_string())?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts a key that was begun on its new host, and lets its logins go on there. `test`: a login that must succeed there
+    /// first.
+    ///
+    /// # Errors
+    /// [`MoveError`], and all is as before the move.
+    pub(crate) async fn finish(
+        &self,
+        key: &ArchiveKey,
+        test: Option<&LoginTest>,
+        by: &str,
+    ) -> Result<(), MoveError> {
+        let ends = self.ends(key)?;
+        let flipped = match self.check(&ends.to, test).await {
+            Ok(()) => self.flip(key, &ends, by),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = flipped {
+            self.undo(key, &error.to_string())?;
+            return Err(error);
+        }
+        self.router.note_move();
+        self.directory.forget(key);
+        self.fleet.release_key(key)?;
+        self.moves.end(key, Phase::Done, "");
+        tracing::info!(key = %key, from = ends.from, to = ends.to, "moved");
+        Ok(())
+    }
+
+    /// Lets the logins of a key that was begun go on where they were.
+    ///
+    /// # Errors
+    /// [`MoveError`], if it cannot be saved; the logins wait until the next start.
+    pub(crate) fn undo(&self, key: &ArchiveKey, why: &str) -> Result<(), MoveError> {
+        let ends = self.ends(key)?;
+        self.fleet.release_key(key)?;
+        self.moves.end(key, Phase::Undone, why);
+        tracing::warn!(key = %key, from = ends.from, to = ends.to, why, "a move is undone");
+        Ok(())
+    }
+
+    /// Does all of it.
+    ///
+    /// # Errors
+    /// [`MoveError`], and all is as before.
+    pub(crate) async fn carry_out(&self, order: &Order, test: Option<&LoginTest>) -> Result<(), MoveError> {
+        self.begin(order).await?;
+        self.finish(&order.key, test, &order.by).await
+    }
+
+    /// Whoever has begun the move of a key is still there.
+    ///
+    /// # Errors
+    /// [`MoveError::NotMoving`].
+    pub(crate) fn renew(&self, key: &ArchiveKey) -> Result<(), MoveError> {
+        self.ends(key)?;
+        self.moves.wait_for(key, Instant::now() + PATIENCE);
+        Ok(())
+    }
+
+    /// Undoes the moves that nobody finishes.
+    pub(crate) fn undo_abandoned(&self) {
+        for key in self.moves.abandoned(Instant::now()) {
+            if let Err(error) = self.undo(&key, "whoever has begun it is gone") {
+                tracing::error!(key = %key, %error, "a move cannot be undone");
+            }
+        }
+    }
+
+    /// The moves under way, and the latest that are over.
+    pub(crate) fn moves(&self) -> Vec<Move> {
+        self.moves.all()
+    }
+
+    /// The latest move of a key.
+    pub(crate) fn latest(&self, key: &ArchiveKey) -> Option<Move> {
+        self.moves.latest(key)
+    }
+
+    /// The latest move of many keys.
+    pub(crate) fn bulk(&self) -> Option<Arc<Bulk>> {
+        self.bulk.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn ends(&self, key: &ArchiveKey) -> Result<MoveEnds, MoveError> {
+        let roster = self.fleet.roster();
+        let mut holds = roster.moving_keys();
+        let ends = holds.find(|(held, _)| *held == key).and_then(|(_, hold)| hold.ends.clone());
+        ends.ok_or_else(|| MoveError::NotMoving(key.clone()))
+    }
+
+    /// Whether the host can take logins and requests.
+    fn is_fit(&self, name: &str) -> Result<(), MoveError> {
+        let roster = self.fleet.roster();
+        let host = roster.host(name).ok_or_else(|| MoveError::NoHost(name.to_owned()))?;
+        let offered =
+            [Service::Imap, Service::Http].into_iter().filter(|service| host.services.offers(*service));
+        for service in offered {
+            if !host.standing.serves(service) {
+                let state = host.standing.state(service).name();
+                return Err(MoveError::Unfit { host: name.to_owned(), service: service.name(), state });
+            }
+        }
+        Ok(())
+    }
+
+    async fn check(&self, to: &str, test: Option<&LoginTest>) -> Result<(), MoveError> {
+        self.is_fit(to)?;
+        let Some(test) = test else { return Ok(()) };
+        let host = self.fleet.roster().host(to).cloned().ok_or_else(|| MoveError::NoHost(to.to_owned()))?;
+        let deadlines = Deadlines::from(&self.config.load().snapshot.limits);
+        test.succeeds_at(&host, &deadlines).await
+    }
+
+    fn flip(&self, key: &ArchiveKey, ends: &MoveEnds, by: &str) -> Result<(), MoveError> {
+        match self.directory.flip(key, &ends.from, &ends.to, by)? {
+            Flip::Done => Ok(()),
+            Flip::Elsewhere(host) => Err(MoveError::Elsewhere { key: key.clone(), host }),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! What a crash has left behind.
+
+use super::{Mover, error::MoveError};
+use usher_policy::ArchiveKey;
+
+impl Mover {
+    /// Finishes or undoes the moves that were under way when usher ended: the directory says how far each had come.
+    ///
+    /// # Errors
+    /// [`MoveError`], if the directory cannot be read or the change cannot be saved; the logins wait.
+    pub(crate) fn recover(&self) -> Result<(), MoveError> {
+        let left: Vec<_> = {
+            let roster = self.fleet.roster();
+            let moved =
+                roster.moving_keys().filter_map(|(key, hold)| Some((key.clone(), hold.ends.clone()?)));
+            moved.collect()
+        };
+        for (key, ends) in left {
+            let host = self.host_of(&key)?;
+            self.fleet.release_key(&key)?;
+            let outcome = match host.as_deref() {
+                Some(host) if host == ends.to => "finished",
+                _ => "undone",
+            };
+            tracing::warn!(
+                key = %key,
+                from = ends.from,
+                to = ends.to,
+                outcome,
+                "a move was under way when usher ended"
+            );
+        }
+        Ok(())
+    }
+
+    fn host_of(&self, key: &ArchiveKey) -> Result<Option<String>, MoveError> {
+        Ok(self.directory.look_up(key)?.map(|placement| placement.host))
+    }
+}

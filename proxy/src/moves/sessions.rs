@@ -1,0 +1,72 @@
+//! Ends the sessions of a key that is held.
+
+use super::{Mover, error::MoveError};
+use crate::drain;
+use crate::session::{Doing, Session, Why};
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+use usher_config::snapshot::Protocol;
+use usher_policy::ArchiveKey;
+
+/// Interval at which the remaining sessions are checked.
+const LOOK: Duration = Duration::from_millis(10);
+/// Time in which they all must have ended: those that do not say goodbye are cut off before.
+const LAST: Duration = Duration::from_secs(20);
+
+impl Mover {
+    /// Ends the sessions of `key` on the host `from`. Logins that wait for their host go on waiting. Returns how many
+    /// sessions there were.
+    pub(super) async fn end_sessions(&self, key: &ArchiveKey, from: &str) -> Result<usize, MoveError> {
+        let until = Instant::now() + LAST;
+        let mut ended = 0;
+        // After the hold: a session that is joined from here on has seen it, and a former one is found here.
+        fence(Ordering::SeqCst);
+        loop {
+            let left = self.left(key, from);
+            if left.is_empty() {
+                return Ok(ended);
+            }
+            if Instant::now() > until {
+                return Err(MoveError::Sessions { sessions: left.len() });
+            }
+            ended += drain::end(left, Why::Moved);
+            sleep(LOOK).await;
+        }
+    }
+
+    /// The sessions of `key` that use the host `from`, or may be about to.
+    fn left(&self, key: &ArchiveKey, from: &str) -> Vec<Arc<Session>> {
+        let shown = key.to_string();
+        let domain = match key {
+            ArchiveKey::Domain(domain) => Some(format!("@{domain}")),
+            ArchiveKey::User(_) | ArchiveKey::Tenant(_) => None,
+        };
+        let concerns = |session: &Session| {
+            let user = &*session.about.user;
+            user == shown || domain.as_ref().is_some_and(|domain| user.ends_with(domain.as_str()))
+        };
+        let uses = |session: &Session| match (session.about.protocol, session.doing()) {
+            // A mail login asks again before it is joined, a request before it is sent.
+            (_, Doing::Connecting) => false,
+            (Protocol::Https, _) => session.is_at(from),
+            _ => true,
+        };
+        let mut left = self.sessions.select(|session| concerns(session) && uses(session));
+        if domain.is_some() {
+            // A user with an entry of their own does not move with the domain.
+            left.retain(|session| self.is_found_by(&session.about.user, key));
+        }
+        left
+    }
+
+    fn is_found_by(&self, user: &str, key: &ArchiveKey) -> bool {
+        let user = ArchiveKey::User(user.to_owned());
+        user == *key
+            || self
+                .directory
+                .look_up(&user)
+                .is_ok_and(|found| found.is_some_and(|found| found.found_by == *key))
+    }
+}

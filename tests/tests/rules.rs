@@ -370,6 +370,44 @@ fn everybody_may_come_at_the_right_time() {
     }
 }
 
+#[test]
+fn attributes_come_and_go_with_the_list_of_users() {
+    let rule = "[[access_rule]]\nname = \"no sales\"\naction = \"deny\"\nattributes = { department = [\"sales\"] }\n";
+    let (usher, _archive, _web) = with(rule);
+    let file = usher.config().with_file_name("users.csv");
+    let import = |lines: &str| {
+        std::fs::write(&file, lines).unwrap();
+        usher.user(&["import", file.to_str().unwrap()])
+    };
+    usher.user(&["set", "anna@example.com", "--attribute", "room=7"]);
+    let lines =
+        "user,host,Department,city\nanna@example.com,one.test,Sales,Bonn\nberta@example.com,one.test,,Köln\n";
+    assert!(import(lines).status.success());
+    assert_eq!(logs_in(&usher, "anna"), NO);
+    assert!(logs_in(&usher, "berta").starts_with("a OK"));
+    let exported = String::from_utf8(usher.user(&["export"]).stdout).unwrap();
+    let all = "user,host,city,department,room\nanna@example.com,one.test,Bonn,Sales,7\nberta@example.com,one.test,Köln,,\n";
+    assert_eq!(exported, all);
+    // Without columns, they stay; an empty field removes one.
+    assert!(import("anna@example.com,one.test\n").status.success());
+    assert_eq!(logs_in(&usher, "anna"), NO);
+    assert!(import("user,host,department\nanna@example.com,one.test,\n").status.success());
+    assert!(logs_in(&usher, "anna").starts_with("a OK"));
+    // More rows than are written at once are merged in another way, with the same result.
+    let many: String = (0..60_000).map(|at| format!("x{at}@example.com,one.test,sales\n")).collect();
+    let many = format!(
+        "user,host,department\n{many}anna@example.com,one.test,sales\nx0@example.com,one.test,sales\n"
+    );
+    assert!(import(&many).status.success());
+    let told = String::from_utf8(usher.user(&["get", "anna@example.com"]).stdout).unwrap();
+    assert!(
+        told.contains("city = Bonn") && told.contains("department = sales") && told.contains("room = 7"),
+        "{told}"
+    );
+    let wrong = import("user,host,department\nanna@example.com,one.test\n");
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("2 fields instead of 3 (user,host,department)"));
+}
+
 /// Whatever the manual shows of rules is tried: each block of rules, and the commands that follow it.
 #[test]
 fn the_manual_is_right() {

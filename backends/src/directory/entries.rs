@@ -3,7 +3,7 @@
 use super::version::Version;
 use super::{Directory, DirectoryError};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -224,18 +224,27 @@ impl Directory {
         })
     }
 
-    /// Writes every user and domain as `user,host` lines, which can be imported again.
+    /// Writes every user and domain as `user,host` lines with a column for each attribute that any has, which can be
+    /// imported again.
     ///
     /// # Errors
     /// When the file cannot be read, or the output cannot be written.
     pub fn export(&self, out: impl Write) -> Result<(), DirectoryError> {
         let failed =
             |error: csv::Error| DirectoryError::Io { path: "the output".into(), source: error.into() };
-        let mut csv = csv::Writer::from_writer(out);
-        let mut written = csv.write_record(["user", "host"]);
+        let mut names = BTreeSet::new();
         self.scan(None, |entry| {
+            names.extend(entry.attributes.into_keys());
+            true
+        })?;
+        let mut csv = csv::Writer::from_writer(out);
+        let columns = ["user", "host"].into_iter().chain(names.iter().map(String::as_str));
+        let mut written = csv.write_record(columns);
+        self.scan(None, |mut entry| {
+            let values = names.iter().map(|name| entry.attributes.remove(name).unwrap_or_default());
+            let values: Vec<_> = values.collect();
             if written.is_ok() {
-                written = csv.write_record([entry.key.to_string(), entry.host]);
+                written = csv.write_record([entry.key.to_string(), entry.host].into_iter().chain(values));
             }
             written.is_ok()
         })?;

@@ -1,6 +1,6 @@
 //! Import from CSV: streamed into a staging file, checked there, and swapped in as a whole.
 
-use super::entries::{host_id, key_of, kind};
+use super::entries::{ATTRIBUTE_CAP, attribute_name, host_id, key_of, kind};
 use super::merge::{self, Staged};
 use super::outcome::{Conflict, ConflictKind, ImportOptions, ImportPhase, Imported, Listener};
 use super::{Directory, DirectoryError};
@@ -73,8 +73,8 @@ impl Staging {
         let connection = Connection::open(&path)?;
         connection.execute_batch(
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
-             CREATE TABLE rows (kind INTEGER, key TEXT, host INTEGER, line INTEGER);
-             CREATE TABLE sorted (kind INTEGER, key TEXT, host INTEGER, line INTEGER,
+             CREATE TABLE rows (kind INTEGER, key TEXT, host INTEGER, line INTEGER, attributes TEXT);
+             CREATE TABLE sorted (kind INTEGER, key TEXT, host INTEGER, line INTEGER, attributes TEXT,
                                   PRIMARY KEY (kind, key)) WITHOUT ROWID;",
         )?;
         std::fs::remove_file(&path).map_err(io)?;
@@ -101,9 +101,10 @@ fn read(
         .trim(csv::Trim::All)
         .from_reader(source);
     let mut record = csv::ByteRecord::new();
+    let mut columns = Columns::default();
     let mut read_rows = 0;
     staging.execute_batch("BEGIN")?;
-    let mut insert = staging.prepare("INSERT INTO rows VALUES (?1, ?2, ?3, ?4)")?;
+    let mut insert = staging.prepare("INSERT INTO rows VALUES (?1, ?2, ?3, ?4, ?5)")?;
     loop {
         match csv.read_byte_record(&mut record) {
             Ok(false) => break,
@@ -122,9 +123,16 @@ fn read(
         let lines_within: u64 =
             record.iter().map(|field| field.iter().filter(|b| **b == b'\n').count() as u64).sum();
         let line = csv.position().line().saturating_sub(1 + lines_within).max(1);
-        match parse(&record, options) {
+        match parse(&record, options, &mut columns) {
             Ok(None) => {}
             Ok(Some((key, host))) => {
+                let attributes = match columns.changes(&record) {
+                    Ok(changes) => changes,
+                    Err(why) => {
+                        listener.conflict(line, ConflictKind::Malformed(why));
+                        continue;
+                    }
+                };
                 let host = host.to_ascii_lowercase();
                 if !hosts.contains_key(&host) {
                     let known = (options.is_host)(&host);
@@ -133,7 +141,7 @@ fn read(
                 }
                 match hosts.get(&host).copied().flatten() {
                     Some(id) => {
-                        insert.execute((kind(&key), key.name(), id, line))?;
+                        insert.execute((kind(&key), key.name(), id, line, attributes))?;
                     }
                     None => listener.conflict(line, ConflictKind::UnknownHost(host)),
                 }
@@ -168,15 +176,22 @@ fn begin(source: &mut BufReader<impl Read>) -> std::io::Result<u8> {
 fn parse<'r>(
     record: &'r csv::ByteRecord,
     options: &ImportOptions<'_>,
+    columns: &mut Columns,
 ) -> Result<Option<(ArchiveKey, &'r str)>, String> {
-    if record.len() != 2 {
-        return Err(format!("{} fields instead of 2 (user,host)", record.len()));
-    }
     let text = |at: usize| std::str::from_utf8(record.get(at).unwrap_or_default());
     let (Ok(user), Ok(host)) = (text(0), text(1)) else { return Err("not UTF-8".to_owned()) };
     let first = record.position().is_some_and(|position| position.record() == 0);
     if first && user.eq_ignore_ascii_case("user") && host.eq_ignore_ascii_case("host") {
-        return Ok(None);
+        return columns.read(record).map(|()| None);
+    }
+    let fields = 2 + columns.0.len();
+    if record.len() != fields {
+        let named = ["user", "host"].into_iter().chain(columns.0.iter().map(String::as_str));
+        return Err(format!(
+            "{} fields instead of {fields} ({})",
+            record.len(),
+            named.collect::<Vec<_>>().join(",")
+        ));
     }
     match options.domains.written(user) {
         Some(key) => Ok(Some((key, host))),
@@ -185,21 +200,61 @@ fn parse<'r>(
 }
 
 /// Sorts `rows` into `sorted`, one row per key. A key on two hosts is a conflict and is left out.
+/// A line of the file: kind, key, host, line, change of attributes.
+type UnsortedRow = (u8, String, i64, u64, Option<String>);
+
+/// The attributes that the file has columns for.
+#[derive(Default)]
+struct Columns(Vec<String>);
+
+impl Columns {
+    /// Reads their names from the first line.
+    fn read(&mut self, header: &csv::ByteRecord) -> Result<(), String> {
+        for field in header.iter().skip(2) {
+            let written = String::from_utf8_lossy(field);
+            let name = attribute_name(&written).filter(|name| !self.0.contains(name));
+            self.0.push(
+                name.ok_or_else(|| format!("{written:?} is not the name of an attribute, or is one twice"))?,
+            );
+        }
+        Ok(())
+    }
+
+    /// What a line says of them, as a change of the entry's attributes: where it says nothing, an attribute is removed.
+    fn changes(&self, record: &csv::ByteRecord) -> Result<Option<String>, String> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        let mut changes = serde_json::Map::new();
+        for (name, field) in self.0.iter().zip(record.iter().skip(2)) {
+            let value = std::str::from_utf8(field).map_err(|_| "not UTF-8".to_owned())?;
+            if value.len() > ATTRIBUTE_CAP || value.chars().any(char::is_control) {
+                return Err(format!(
+                    "{value:?} is too long for an attribute, or contains control characters"
+                ));
+            }
+            let value = (!value.is_empty()).then(|| value.to_owned());
+            changes.insert(name.clone(), value.into());
+        }
+        Ok(Some(serde_json::Value::Object(changes).to_string()))
+    }
+}
+
 fn sort<'s>(staging: &'s Connection, listener: &mut Listener<'_>) -> Result<Staged<'s>, DirectoryError> {
     let total: u64 = staging.query_row("SELECT count(*) FROM rows", [], |row| row.get(0))?;
     staging.execute_batch("BEGIN")?;
     let mut kept = 0;
     {
-        let mut insert = staging.prepare("INSERT INTO sorted VALUES (?1, ?2, ?3, ?4)")?;
+        let mut insert = staging.prepare("INSERT INTO sorted VALUES (?1, ?2, ?3, ?4, ?5)")?;
         let mut select =
-            staging.prepare("SELECT kind, key, host, line FROM rows ORDER BY kind, key, line")?;
+            staging.prepare("SELECT kind, key, host, line, attributes FROM rows ORDER BY kind, key, line")?;
         let mut rows = select.query([])?;
-        let mut at_hand: Option<(u8, String, i64, u64)> = None;
+        let mut at_hand: Option<UnsortedRow> = None;
         let mut ambiguous = false;
         let mut seen = 0;
         loop {
-            let next: Option<(u8, String, i64, u64)> = match rows.next()? {
-                Some(row) => Some((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+            let next: Option<UnsortedRow> = match rows.next()? {
+                Some(row) => Some((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
                 None => None,
             };
             if let (Some(first), Some(next)) = (&at_hand, &next)

@@ -20,7 +20,7 @@ pub(super) struct Staged<'s> {
     pub(super) rows: u64,
 }
 
-/// One row of either table: kind, key, host, change, attributes.
+/// One row of either table: kind, key, host, change, attributes or, of the import, a change of them.
 type Row = (u8, String, i64, i64, Option<String>);
 
 /// A row of the import: kind, key, host, line.
@@ -105,15 +105,19 @@ fn insert_all(
     listener: &mut Listener<'_>,
 ) -> Result<(), DirectoryError> {
     let mut upsert = directory.prepare(
-        "INSERT INTO entry (kind, key, host, change) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (kind, key) DO UPDATE SET host = excluded.host, change = excluded.change
-         WHERE host <> excluded.host",
+        "INSERT INTO entry (kind, key, host, change, attributes)
+         VALUES (?1, ?2, ?3, ?4, nullif(json_patch('{}', coalesce(?5, '{}')), '{}'))
+         ON CONFLICT (kind, key) DO UPDATE SET host = excluded.host, change = excluded.change,
+             attributes = nullif(json_patch(coalesce(attributes, '{}'), coalesce(?5, '{}')), '{}')
+         WHERE host <> excluded.host OR ?5 IS NOT NULL
+             AND json_patch(coalesce(attributes, '{}'), ?5) <> coalesce(attributes, '{}')",
     )?;
     let mut select =
-        staged.connection.prepare("SELECT kind, key, host, line FROM sorted ORDER BY kind, key")?;
+        staged.connection.prepare("SELECT kind, key, host, attributes FROM sorted ORDER BY kind, key")?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
-        upsert.execute((row.get::<_, u8>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?, change))?;
+        let (kind, key, host): (u8, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        upsert.execute((kind, key, host, change, row.get::<_, Option<String>>(3)?))?;
     }
     (listener.progress)(ImportPhase::Writing(staged.rows, staged.rows));
     Ok(())
@@ -139,11 +143,11 @@ fn fill_next(
     let present: u64 = directory.query_row("SELECT count(*) FROM entry", [], |row| row.get(0))?;
     let total = present + staged.rows;
     let mut select =
-        staged.connection.prepare("SELECT kind, key, host, line FROM sorted ORDER BY kind, key")?;
+        staged.connection.prepare("SELECT kind, key, host, attributes FROM sorted ORDER BY kind, key")?;
     let mut staged_rows = select.query([])?;
     let mut next_staged = || -> Result<Option<Row>, DirectoryError> {
         Ok(match staged_rows.next()? {
-            Some(row) => Some((row.get(0)?, row.get(1)?, row.get(2)?, change, None)),
+            Some(row) => Some((row.get(0)?, row.get(1)?, row.get(2)?, change, row.get(3)?)),
             None => None,
         })
     };
@@ -156,7 +160,10 @@ fn fill_next(
     loop {
         let transaction = directory.transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
-            let mut insert = transaction.prepare("INSERT INTO entry_next VALUES (?1, ?2, ?3, ?4, ?5)")?;
+            let mut insert = transaction.prepare(
+                "INSERT INTO entry_next VALUES (?1, ?2, ?3, ?4, CASE WHEN ?6 IS NULL THEN ?5
+                     ELSE nullif(json_patch(coalesce(?5, '{}'), ?6), '{}') END)",
+            )?;
             for _ in 0..CHUNK {
                 if old.is_empty() && !old_ended {
                     old = chunk_after(&transaction, &after)?;
@@ -179,13 +186,15 @@ fn fill_next(
                 // A key that stays on its host keeps its history.
                 let row = match (before, coming) {
                     (Some(before), Some(coming)) if before.2 != coming.2 => {
-                        Some((before.0, before.1, coming.2, coming.3, before.4))
+                        Some(((before.0, before.1, coming.2, coming.3, before.4), coming.4))
                     }
-                    (Some(before), _) => Some(before),
-                    (None, coming) => coming,
+                    (Some(before), coming) => Some((before, coming.and_then(|coming| coming.4))),
+                    (None, coming) => coming.map(|(kind, key, host, change, attributes)| {
+                        ((kind, key, host, change, None), attributes)
+                    }),
                 };
-                if let Some(row) = row {
-                    insert.execute(row)?;
+                if let Some(((kind, key, host, change, attributes), changes)) = row {
+                    insert.execute((kind, key, host, change, attributes, changes))?;
                     written += 1;
                 }
             }

@@ -71,7 +71,7 @@ enum Command {
         #[arg(long)]
         host: Option<String>,
     },
-    /// Import CSV lines of the form `user,host` as a whole; if there are conflicts, they are reported and nothing
+    /// Import CSV lines of the form `user,host` as a whole, with a column for each attribute that the first line names; if there are conflicts, they are reported and nothing
     /// changes.
     Import {
         /// The file; `-` for standard input.

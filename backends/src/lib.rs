@@ -12,6 +12,7 @@ mod hold;
 pub mod http;
 mod learnt;
 pub mod observer;
+pub mod peers;
 pub mod roster;
 pub mod state;
 pub mod state_dir;

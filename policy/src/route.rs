@@ -73,7 +73,8 @@ impl Outage {
     }
 }
 
-/// The right to ask for a lease of one host, for the archive of one key. Only [`decide`] makes it.
+/// The right to ask for a lease of one host, for the archive of one key. Only [`decide`] makes it, and only such a host can
+/// refer to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permit {
     key: ArchiveKey,
@@ -89,6 +90,12 @@ impl Permit {
     /// The host that holds it.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The right to ask for a lease of `host` instead, to which the permitted one refers: what the directory says of the
+    /// key is out of date.
+    pub fn referred_to(&self, host: &str) -> Self {
+        Self { key: self.key.clone(), host: host.to_owned() }
     }
 }
 

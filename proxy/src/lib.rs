@@ -21,6 +21,7 @@ mod login;
 mod memory;
 mod metrics;
 mod moves;
+mod peers;
 mod pending;
 mod refusals;
 mod relay;

@@ -36,8 +36,17 @@ pub struct Dovecot {
 pub const PASSWORD: &str = "secret";
 
 impl Dovecot {
-    /// Starts one called `name` on `address`.
+    /// Starts one called `name` on `address`, which lets everybody in.
     pub fn start(name: &str, address: SocketAddr, mode: Mode) -> Self {
+        Self::begin(name, address, mode, false)
+    }
+
+    /// Starts one that lets in only those whom it has.
+    pub fn with_users_of_its_own(name: &str, address: SocketAddr, mode: Mode) -> Self {
+        Self::begin(name, address, mode, true)
+    }
+
+    fn begin(name: &str, address: SocketAddr, mode: Mode, knows: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let certificate = Certificate::for_names(&[name]);
@@ -45,7 +54,18 @@ impl Dovecot {
         // Dovecot reads mail as an ordinary user only; root gives it that of the mail group.
         let owner = rustix::process::getuid().is_root().then(|| (id("-u", "mail"), id("-g", "mail")));
         let path = dir.path().join("dovecot.conf");
-        std::fs::write(&path, config(dir.path(), &chain, &key, address, mode, owner)).unwrap();
+        let mut text = config(dir.path(), &chain, &key, address, mode, owner);
+        if knows {
+            let list = dir.path().join("users");
+            std::fs::write(&list, "").unwrap();
+            let static_users = format!("passdb {{\n driver = static\n args = password={PASSWORD}\n}}\n");
+            let listed = format!("passdb {{\n driver = passwd-file\n args = {}\n}}\n", list.display());
+            // A master user is let in for those whom it has.
+            text = text
+                .replace(&static_users, &listed)
+                .replace("master = yes\n", "master = yes\n result_success = continue\n");
+        }
+        std::fs::write(&path, text).unwrap();
         std::fs::create_dir(dir.path().join("mail")).unwrap();
         if let Some((uid, gid)) = owner {
             chown(dir.path().join("mail"), Some(uid), Some(gid)).unwrap();
@@ -84,6 +104,19 @@ impl Dovecot {
                 chown(path, Some(uid), Some(gid)).unwrap();
             }
         }
+    }
+
+    /// Lets `user` in, of one that has users of its own, and gives them a message.
+    pub fn let_in(&self, user: &str) {
+        use std::io::Write;
+        let mut list = std::fs::OpenOptions::new().append(true).open(self.dir.path().join("users")).unwrap();
+        writeln!(list, "{user}:{{plain}}{PASSWORD}::::::").unwrap();
+        self.add_user(user);
+    }
+
+    /// How many logins have failed here.
+    pub fn failures(&self) -> usize {
+        self.log().matches("auth failed").count()
     }
 
     /// Puts a message behind those that `user` has; those delivered so are in the order of their names.
@@ -170,7 +203,7 @@ fn config(
          mail_location = maildir:~/Maildir\nlisten = {ip}\n\
          service imap-login {{\n client_limit = 1000\n inet_listener imap {{\n port = {port}\n {listener}\n }}\n\
          inet_listener imaps {{\n port = 0\n }}\n}}\n\
-         service imap {{\n process_limit = 2000\n}}\nservice anvil {{\n client_limit = 5000\n}}\n\
+         service imap {{\n process_limit = 2000\n}}\nservice anvil {{\n client_limit = 5000\n unix_listener anvil-auth-penalty {{\n mode = 0\n }}\n}}\n\
          service auth {{\n client_limit = 5000\n}}\n{as_whom}\n"
     )
 }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use usher_config::snapshot::{BackendTls, ClientAddress};
 use usher_wire::imap::id::ClientId;
 use usher_wire::imap::login::{Accepted, BackendDrained, Fault, Login, LoginStep, Opening, OpeningStep};
+use usher_wire::imap::referral::Referral;
 use usher_wire::imap::reply::{Code, Refused};
 use usher_wire::imap::sasl::Credential;
 use usher_wire::proxy_header::{self, Version};
@@ -43,6 +44,8 @@ pub enum LoginOutcome {
         code: Code,
         /// The backend's own words; only if it has been authenticated.
         alert: Option<String>,
+        /// The server that the user is said to be on.
+        referral: Option<Referral>,
     },
 }
 
@@ -217,11 +220,12 @@ impl Ready {
                     }
                     return Ok(LoginOutcome::Accepted(Box::new(LoggedIn { stream: self.stream, accepted })));
                 }
-                LoginStep::Refused { refused, alert } => {
+                LoginStep::Refused { refused, alert, referral } => {
                     self.leave().await;
                     return match refused {
                         Refused::Tell(code) => {
-                            Ok(LoginOutcome::Refused { code, alert: alert.filter(|_| is_authenticated) })
+                            let alert = alert.filter(|_| is_authenticated);
+                            Ok(LoginOutcome::Refused { code, alert, referral })
                         }
                         Refused::Outage(code) => {
                             let fault = ConnectFault::at(Stage::Login, Cause::Unavailable(code.atom()));

@@ -139,6 +139,28 @@ impl Directory {
         })
     }
 
+    /// Puts `key` on `host` if it has no entry, durably once this returns. Returns the host of the entry that it has.
+    ///
+    /// # Errors
+    /// When the file cannot be written; nothing has changed then.
+    pub fn add(&self, key: &ArchiveKey, host: &str, by: &str) -> Result<Option<String>, DirectoryError> {
+        self.with(|connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let there = host_of(&transaction, key)?;
+            if there.is_none() {
+                let host = host_id(&transaction, host)?;
+                let change = new_change(&transaction, by, Some(key))?;
+                transaction.execute(
+                    "INSERT INTO entry (kind, key, host, change) VALUES (?1, ?2, ?3, ?4)",
+                    (kind(key), key.name(), host, change),
+                )?;
+            }
+            transaction.commit()?;
+            self.remembered.forget(Some(key));
+            Ok(there)
+        })
+    }
+
     /// Sets attributes of `key`, or removes them where the value is `None`; `by` says who asked for it. The names are in
     /// lower case. False if the directory does not have the key.
     ///

@@ -50,6 +50,12 @@ pub enum DirectoryError {
         /// Why.
         source: std::io::Error,
     },
+    /// Nobody says yes, and some cannot be asked.
+    #[error("who has the user cannot be found out: {0}")]
+    Unsure(String),
+    /// Several hosts have the user.
+    #[error("several hosts have the user: {}; decide with: usher user set", .0.join(", "))]
+    Twice(Vec<String>),
     /// Another import is under way.
     #[error("another import is in progress; wait until it has finished")]
     ImportUnderWay,
@@ -61,7 +67,7 @@ impl DirectoryError {
         match self {
             Self::Sqlite(error) => error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
             Self::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
-            Self::Version { .. } | Self::ImportUnderWay => false,
+            Self::Version { .. } | Self::Unsure(_) | Self::Twice(_) | Self::ImportUnderWay => false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Who is asked where an archive is.
 
-use super::{Directory, DirectoryError, Found};
+use super::{Directory, DirectoryError, Flip, Found};
 use std::sync::Arc;
 use tokio::time::Instant;
 use usher_policy::ArchiveKey;
@@ -19,6 +19,16 @@ impl Source {
     pub async fn find(&self, key: &ArchiveKey, asked: Instant) -> Result<Found, DirectoryError> {
         match self {
             Self::Embedded(directory) => directory.find(key, asked),
+        }
+    }
+
+    /// Moves `key` from the host `from` to `to`, which a referral names, unless somebody else has moved it meanwhile.
+    ///
+    /// # Errors
+    /// [`DirectoryError`], if it cannot be written.
+    pub async fn learn(&self, key: &ArchiveKey, from: &str, to: &str) -> Result<Flip, DirectoryError> {
+        match self {
+            Self::Embedded(directory) => directory.flip(key, from, to, &format!("referral of {from}")),
         }
     }
 

@@ -4,6 +4,7 @@ mod access;
 mod admin;
 mod array;
 mod certificate;
+mod directory;
 mod domain;
 mod health;
 mod host;
@@ -46,7 +47,7 @@ pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
     let access = access::check(&mut file, &domains, &mut faults);
     let https = https::check(&mut file, &listeners, &arrays, &domains, &mut faults);
     let client_setup = https::client_setup(&mut file, &listeners, &mut faults);
-    directory(&mut file, &mut faults);
+    let directory = directory::check(&mut file, &hosts, &domains, &mut faults);
     file.finish(&mut faults);
     match server {
         Some(server) if faults.is_empty() => Ok(Snapshot {
@@ -61,6 +62,7 @@ pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
             client_setup,
             limits,
             access,
+            directory,
             domains,
         }),
         _ => {
@@ -103,13 +105,6 @@ fn log(file: &mut Section<'_>, faults: &mut Faults) -> LogFormat {
     let format = section.word("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)], faults);
     section.finish(faults);
     format.unwrap_or(LogFormat::Text)
-}
-
-fn directory(file: &mut Section<'_>, faults: &mut Faults) {
-    if let Some(mut section) = file.single("directory", faults) {
-        section.word("source", &[("embedded", ())], faults);
-        section.finish(faults);
-    }
 }
 
 /// A list of networks.

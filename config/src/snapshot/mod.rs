@@ -5,6 +5,7 @@
 
 mod access;
 mod backends;
+mod directory;
 mod limits;
 mod listener;
 mod server;
@@ -15,6 +16,7 @@ pub use backends::{
     Affinity, Array, BackendTls, ClientAddress, ClientCertificate, HttpEndpoint, HttpVersion, InitialState,
     InstanceHost, LoginAs, MailEndpoint, Member, Pin, TcpEndpoint,
 };
+pub use directory::{AskPeers, Directory, Peers};
 pub use limits::Limits;
 pub use listener::{
     HttpsListener, ImapListener, Listener, Offered, Protocol, RedirectListener, Serves, TcpListener,
@@ -51,6 +53,8 @@ pub struct Snapshot {
     pub limits: Limits,
     /// `[access]` and `[[access_rule]]`.
     pub access: Access,
+    /// `[directory]`.
+    pub directory: Directory,
     /// `[[domain]]`.
     #[serde(skip)]
     pub domains: Domains,

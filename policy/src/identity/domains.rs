@@ -86,6 +86,11 @@ impl Domains {
         self.forms = forms;
     }
 
+    /// What separates a user from a master user, if anything does.
+    pub fn master_separator(&self) -> Option<char> {
+        self.forms.master
+    }
+
     /// The characters that may separate a user from one of the domains.
     pub fn separators(&self) -> &[char] {
         &self.separators

@@ -28,6 +28,11 @@ impl Access {
         Self { config, metrics }
     }
 
+    /// Whether a referral to another host changes the directory.
+    pub(crate) fn learns_referrals(&self) -> bool {
+        self.config.load().snapshot.directory.learn_referrals
+    }
+
     /// Begins to hear a visit; `None`: there are no rules.
     pub(crate) fn hear(&self, visit: impl FnOnce() -> Visit) -> Option<Hearing> {
         let active = self.config.load();

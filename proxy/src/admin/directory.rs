@@ -6,7 +6,7 @@ use super::audit::Author;
 use super::change::blocking;
 use super::error::Refusal;
 use super::json_body::JsonBody;
-use super::model::{Change, Entries, Entry, Former, Home, Reason};
+use super::model::{Change, Duplicate, Duplicates, Entries, Entry, Former, Home, Reason};
 use axum::Json;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
@@ -139,6 +139,17 @@ pub(super) async fn release(
         }
         author.did("release user", &key.to_string(), "");
         Ok(StatusCode::OK)
+    })
+    .await
+}
+
+/// The users whom several hosts have, as far as nobody has decided: they are not served.
+#[utoipa::path(get, path = "/v1/duplicates", operation_id = "listDuplicates", responses((status = 200, description = "Done.", body = Duplicates)))]
+pub(super) async fn duplicates(context: State) -> Result<Json<Duplicates>, Refusal> {
+    let context = context.0.clone();
+    blocking(move || {
+        let found = context.router.peers.duplicates().into_iter();
+        Ok(Json(Duplicates { users: found.map(|(user, hosts)| Duplicate { user, hosts }).collect() }))
     })
     .await
 }

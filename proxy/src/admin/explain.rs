@@ -98,7 +98,11 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
     let (placement, is_remembered) = match answer {
         Answer::Placed { placement, is_remembered } => (placement, is_remembered),
         Answer::Nobody => {
-            "refused like a wrong password: the directory has no entry for it".clone_into(&mut told.outcome);
+            let asked = match setting.snapshot.directory.peers {
+                Some(_) => "; when somebody logs in, the hosts are asked who has it",
+                None => "",
+            };
+            told.outcome = format!("refused like a wrong password: the directory has no entry for it{asked}");
             return Ok(told);
         }
         Answer::Failed(error) => {

@@ -132,6 +132,7 @@ fn router(context: Arc<Context>) -> Router {
         .route("/v1/directory", get(directory::list))
         .route("/v1/directory/{key}", get(directory::show).put(directory::set).delete(directory::remove))
         .route("/v1/directory/{key}/hold", post(directory::hold).delete(directory::release))
+        .route("/v1/duplicates", get(directory::duplicates))
         .route("/v1/changes", post(directory::note))
         .route("/v1/moves", get(moves::list).post(moves::begin_many).delete(moves::stop_many))
         .route("/v1/moves/{key}", get(moves::show).post(moves::begin).delete(moves::undo))

@@ -285,6 +285,22 @@ pub(crate) struct ReloadOrder {
     pub(crate) force: bool,
 }
 
+/// The users whom several hosts have.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Duplicates {
+    /// Each, as far as nobody has decided.
+    pub(crate) users: Vec<Duplicate>,
+}
+
+/// A user whom several hosts have.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Duplicate {
+    /// The user.
+    pub(crate) user: String,
+    /// The hosts.
+    pub(crate) hosts: Vec<String>,
+}
+
 /// What the command line has done to the directory.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -36,6 +36,7 @@ use utoipa::{Modify, OpenApi};
         directory::hold,
         directory::release,
         directory::note,
+        directory::duplicates,
         moves::list,
         moves::show,
         moves::begin,

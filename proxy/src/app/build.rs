@@ -14,6 +14,7 @@ use crate::login;
 use crate::memory::MemoryPressure;
 use crate::metrics::Metrics;
 use crate::moves::Mover;
+use crate::peers::Peers;
 use crate::refusals::Refusals;
 use crate::remembered::Remembered;
 use crate::route::Router;
@@ -71,7 +72,7 @@ pub(crate) fn build(
     let (sessions, ids) = (Arc::new(Table::new()), Arc::new(Ids::default()));
     let (shutdown, memory) = (Arc::new(Shutdown::default()), Arc::new(MemoryPressure::default()));
     let admission = Admission::default();
-    let router = router(&state_dir, &config, &directory, &fleet, &metrics);
+    let router = router(&state_dir, &config, &directory, &fleet, &observer, &metrics);
     let imap = Arc::new(login::Server {
         router: router.clone(),
         fleet: fleet.clone(),
@@ -141,12 +142,14 @@ fn router(
     config: &Arc<CurrentConfig>,
     directory: &Arc<Directory>,
     fleet: &Arc<Fleet>,
+    observer: &Arc<dyn Observer>,
     metrics: &Arc<Metrics>,
 ) -> Arc<Router> {
     let access = Access::new(config.clone(), metrics.clone());
     let remembered = Arc::new(Remembered::open(state_dir, config.clone()));
     let source = Source::Embedded(directory.clone());
-    Arc::new(Router::new(source, fleet.clone(), access, remembered, metrics.clone()))
+    let peers = Peers::new(config.clone(), directory.clone(), fleet.clone(), observer.clone());
+    Arc::new(Router::new(source, fleet.clone(), access, remembered, Arc::new(peers), metrics.clone()))
 }
 
 /// A runtime on its own thread, so that supervising many hosts delays no session.

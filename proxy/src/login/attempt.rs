@@ -4,6 +4,7 @@ use super::PreLogin;
 use super::credential::credential_for;
 use super::tried::{Refusal, Try};
 use crate::access::Visit;
+use crate::peers::Told;
 use crate::session::{Session, Why};
 use crate::slot::Slot;
 use std::sync::Arc;
@@ -15,20 +16,43 @@ use usher_policy::ArchiveKey;
 use usher_policy::route::{Decision, Denied, Permit};
 use usher_wire::imap::login::Fault;
 use usher_wire::imap::preauth::Claim;
+use usher_wire::imap::referral::Referral;
 
 /// Least time to wait for a turn at a host that has come back: nobody is sent away while it works through those ahead.
 const TURN: Duration = Duration::from_secs(10);
+
+/// Most referrals that are followed.
+const REFERRALS: usize = 3;
 
 /// Where the archive of `key` is to be used; `Err` is the result of the attempt if it cannot be used.
 async fn home(prelogin: &PreLogin, key: &ArchiveKey, session: &Session) -> Result<(Permit, Arc<Host>), Try> {
     let permit = match prelogin.server.router.decide(key, Instant::now(), || Visit::of(session)).await {
         Decision::Permitted(permit) => permit,
         Decision::Denied(Denied::Openly) => return Err(Try::Denied),
-        Decision::Nobody | Decision::Denied(Denied::Covertly) => return Err(Try::Unknown),
+        Decision::Denied(Denied::Covertly) => return Err(Try::DeniedCovertly),
+        Decision::Nobody => return Err(Try::Unknown),
         Decision::Outage(_) => return Err(Try::Out),
     };
     let host = prelogin.server.router.host(&permit).ok_or(Try::Out)?;
     Ok((permit, host))
+}
+
+/// Where the archive of a user is whom the directory does not know, if the hosts are to be asked by the user's own
+/// login. Each is asked once for each login that a client tries.
+async fn ask_peers(
+    prelogin: &PreLogin,
+    claim: &Claim,
+    key: &ArchiveKey,
+    session: &Session,
+) -> Result<(Permit, Arc<Host>), Try> {
+    let id = prelogin.id.to_string();
+    let on_behalf = OnBehalf { source: prelogin.client, destination: prelogin.local, session: &id };
+    let told = prelogin.server.router.peers.ask_by_own_login(key, &claim.credential, on_behalf).await;
+    match told {
+        None | Some(Told::Nobody) => Err(Try::Unknown),
+        Some(Told::On(_)) => home(prelogin, key, session).await,
+        Some(Told::Unsure(_) | Told::Twice(_)) => Err(Try::Hopeless),
+    }
 }
 
 /// One attempt. `come` is when the login arrived, and `until` is its deadline.
@@ -41,7 +65,11 @@ pub(super) async fn attempt(
     slot: &mut Option<Slot>,
 ) -> Try {
     let server = &prelogin.server;
-    let (mut permit, host) = match home(prelogin, key, session).await {
+    let found = match home(prelogin, key, session).await {
+        Err(Try::Unknown) => ask_peers(prelogin, claim, key, session).await,
+        found => found,
+    };
+    let (mut permit, host) = match found {
         Ok(home) => home,
         Err(without) => return without,
     };
@@ -71,7 +99,48 @@ pub(super) async fn attempt(
             return Try::Out;
         }
     };
-    log_in(prelogin, claim, session, &permit, lease, turn).await
+    match log_in(prelogin, claim, session, (&permit, &permit), lease, turn).await {
+        Try::Referred(referral) => Box::pin(follow(prelogin, claim, session, &permit, referral)).await,
+        tried => tried,
+    }
+}
+
+/// Follows the referral of a host to others. The directory's entry is out of date: that is reported, and mended if the
+/// operator wants it so.
+async fn follow(
+    prelogin: &PreLogin,
+    claim: &Claim,
+    session: &Session,
+    permit: &Permit,
+    mut referral: Referral,
+) -> Try {
+    let router = &prelogin.server.router;
+    let mut seen = vec![permit.host().to_owned()];
+    while seen.len() <= REFERRALS {
+        let Some(host) = router.host_at(&referral) else {
+            tracing::error!(user = %permit.key(), ?seen, to = referral.host, "a host refers to one that is not configured");
+            return Try::Hopeless;
+        };
+        if seen.iter().any(|seen| *seen == host.config.name) {
+            tracing::error!(user = %permit.key(), ?seen, to = host.config.name, "hosts refer to each other");
+            return Try::Hopeless;
+        }
+        seen.push(host.config.name.clone());
+        let referred = permit.referred_to(&host.config.name);
+        session.goes_to(&host.id);
+        let Ok(lease) = router.lease(&referred, Service::Imap) else { return Try::Out };
+        match log_in(prelogin, claim, session, (permit, &referred), lease, None).await {
+            Try::Referred(next) => referral = next,
+            tried => {
+                if let Try::LoggedIn(..) = &tried {
+                    router.note_stale(permit, &host.config.name).await;
+                }
+                return tried;
+            }
+        }
+    }
+    tracing::error!(user = %permit.key(), ?seen, "too many referrals");
+    Try::Hopeless
 }
 
 /// A host that has just come back takes logins in order of arrival, and more at a time the more have succeeded. `None`
@@ -94,7 +163,8 @@ async fn log_in(
     prelogin: &PreLogin,
     claim: &Claim,
     session: &Session,
-    permit: &Permit,
+    // What was decided, and for the host that is asked: another one after a referral.
+    (decided, permit): (&Permit, &Permit),
     lease: Lease<Host>,
     turn: Option<UnderWay>,
 ) -> Try {
@@ -116,7 +186,7 @@ async fn log_in(
             // Before it is asked whether the permit stands: whoever moves the archive holds it first, and then looks for
             // sessions that are joined, so that one of the two sees the other.
             session.note_joined(true);
-            if !server.router.stands(permit).await {
+            if !server.router.stands(decided).await {
                 // The archive was held or moved while the host was deciding.
                 session.note_joined(false);
                 logged_in.leave().await;
@@ -124,7 +194,8 @@ async fn log_in(
             }
             Try::LoggedIn(logged_in, lease)
         }
-        Ok(LoginOutcome::Refused { code, alert }) => Try::Refused(Refusal { code, alert }),
+        Ok(LoginOutcome::Refused { referral: Some(referral), .. }) => Try::Referred(referral),
+        Ok(LoginOutcome::Refused { code, alert, .. }) => Try::Refused(Refusal { code, alert }),
         Err(fault) => failed(prelogin, &host, &fault),
     }
 }

@@ -92,12 +92,14 @@ pub(crate) async fn hand_over(
         }
         Try::Refused(refusal) => refused(refusal),
         Try::Denied => refused(Refusal { code: Code::ContactAdmin, alert: None }),
-        Try::Unknown => refused(Refusal { code: Code::AuthenticationFailed, alert: None }),
+        Try::Unknown | Try::DeniedCovertly => {
+            refused(Refusal { code: Code::AuthenticationFailed, alert: None })
+        }
         Try::Ended(why) => {
             let (by, cause) = Cause::ordered(why);
             Handover::Ended(by, cause)
         }
-        Try::Out | Try::Hopeless | Try::Unanswered => Handover::Outage,
+        Try::Out | Try::Hopeless | Try::Unanswered | Try::Referred(_) => Handover::Outage,
     })
 }
 

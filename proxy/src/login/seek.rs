@@ -29,9 +29,9 @@ pub(super) async fn seek(
             None => Try::Unknown,
         };
         match outcome {
-            Try::Unknown => {
+            unknown @ (Try::Unknown | Try::DeniedCovertly) => {
                 server.refusals.made_up(claim.credential.acting_user(), tried).await;
-                return Try::Unknown;
+                return unknown;
             }
             // Each of these counts as a failed login at the host, so the second is the last.
             Try::Unanswered if was_delivered => return Try::Hopeless,

@@ -3,6 +3,7 @@
 use crate::session::Why;
 use usher_backends::connect;
 use usher_backends::roster::{Host, Lease};
+use usher_wire::imap::referral::Referral;
 use usher_wire::imap::reply::Code;
 
 /// What the client is told about a refused login.
@@ -19,6 +20,10 @@ pub(super) enum Try {
     Unknown,
     /// The access rules deny it, and that may be said.
     Denied,
+    /// The access rules deny it because of what the directory says.
+    DeniedCovertly,
+    /// The host says that the user is on another one.
+    Referred(Referral),
     /// Somebody ends it.
     Ended(Why),
     Out,
@@ -35,9 +40,9 @@ impl Try {
             Self::LoggedIn(..) => "ok",
             Self::Refused(_) => "refused",
             Self::Unknown => "unknown-user",
-            Self::Denied => "denied",
+            Self::Denied | Self::DeniedCovertly => "denied",
             Self::Ended(_) => "ended",
-            Self::Out | Self::Hopeless | Self::Unanswered => "unavailable",
+            Self::Out | Self::Hopeless | Self::Unanswered | Self::Referred(_) => "unavailable",
         }
     }
 }

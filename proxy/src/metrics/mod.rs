@@ -185,6 +185,11 @@ impl Metrics {
         self.count_words(names::DENIED, [("protocol", protocol.name()), ("by", by)]);
     }
 
+    /// A host has referred somebody to another one.
+    pub(crate) fn stale_entry(&self) {
+        self.count(names::STALE_ENTRIES, &[], 1);
+    }
+
     /// A stage of a connection.
     pub(crate) fn stage(&self, stage: &'static str, took: Duration) {
         self.time(names::STAGE_TIME, [("stage", stage)], took);

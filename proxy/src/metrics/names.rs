@@ -28,6 +28,7 @@ pub(crate) const HANDSHAKES: &str = "usher_tls_handshakes_total";
 pub(crate) const CERTIFICATE: &str = "usher_tls_certificate_expiry_timestamp_seconds";
 pub(crate) const LOOKUPS: &str = "usher_directory_lookups_total";
 pub(crate) const LOOKUP_TIME: &str = "usher_directory_lookup_duration_seconds";
+pub(crate) const STALE_ENTRIES: &str = "usher_directory_stale_entries_total";
 pub(crate) const STALE: &str = "usher_directory_stale";
 pub(crate) const STATE: &str = "usher_host_state";
 pub(crate) const HOLD: &str = "usher_host_hold";
@@ -71,6 +72,7 @@ pub(crate) const ALL: &[(&str, Kind, &str)] = &[
     (CERTIFICATE, Kind::Gauge, "When usher's own certificates expire, by file."),
     (LOOKUPS, Kind::Counter, "Directory look-ups by source and result."),
     (LOOKUP_TIME, Kind::Histogram, "Duration of directory look-ups by source."),
+    (STALE_ENTRIES, Kind::Counter, "Logins whose home host referred to another one that let the user in."),
     (STALE, Kind::Gauge, "1 while the directory cannot be read and last known answers are used."),
     (STATE, Kind::Gauge, "1 for the state that a host's or member's service is in, 0 for the others."),
     (HOLD, Kind::Gauge, "1 for each hold on a host or member: operator, agent, boot, health."),

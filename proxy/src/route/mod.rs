@@ -3,6 +3,7 @@
 
 use crate::access::{Access, Hearing, Visit};
 use crate::metrics::Metrics;
+use crate::peers::{Peers, Told};
 use crate::remembered::Remembered;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,7 @@ use usher_backends::roster::{Fleet, Host, Lease, Service, Unavailable};
 use usher_policy::ArchiveKey;
 use usher_policy::access::Attributes;
 use usher_policy::route::{self, ArrayPermit, Decision, Denied, Facts, Home, Outage, Permit};
+use usher_wire::imap::referral::Referral;
 
 /// Decides where archives may be used.
 pub(crate) struct Router {
@@ -19,6 +21,7 @@ pub(crate) struct Router {
     fleet: Arc<Fleet>,
     pub(crate) access: Access,
     pub(crate) remembered: Arc<Remembered>,
+    pub(crate) peers: Arc<Peers>,
     metrics: Arc<Metrics>,
     /// How many archives have been moved: a permit from before may name the former host.
     moves: AtomicU64,
@@ -43,9 +46,10 @@ impl Router {
         fleet: Arc<Fleet>,
         access: Access,
         remembered: Arc<Remembered>,
+        peers: Arc<Peers>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { source, fleet, access, remembered, metrics, moves: AtomicU64::new(0) }
+        Self { source, fleet, access, remembered, peers, metrics, moves: AtomicU64::new(0) }
     }
 
     /// Decides where `key` goes, for somebody who is waiting for it: counted, and logged if it is denied or an outage.
@@ -62,8 +66,16 @@ impl Router {
             return Decision::Denied(Denied::Openly);
         }
         let begun = Instant::now();
-        let found = self.source.find(key, asked).await;
+        let mut found = self.source.find(key, asked).await;
         self.metrics.lookup(&found, begun.elapsed());
+        if matches!(found, Ok(Found::Now(None)))
+            && let Some(told) = Box::pin(self.peers.ask(key)).await
+        {
+            found = match told {
+                Told::On(_) => self.source.find(key, Instant::now()).await,
+                other => other.error().map_or(Ok(Found::Now(None)), Err),
+            };
+        }
         let Decided { decision, answer } = self.decided(key, found, |placement| {
             let hearing = hearing.as_ref().filter(|hearing| hearing.needs_entry())?;
             self.access.denies(hearing, &placement.attributes()).then_some(Denied::Covertly)
@@ -143,6 +155,36 @@ impl Router {
     /// The current host of a permit; `None` if it is no longer configured.
     pub(crate) fn host(&self, permit: &Permit) -> Option<Arc<Host>> {
         self.fleet.roster().host(permit.host()).cloned()
+    }
+
+    /// The host that a referral names, by its name or its address.
+    pub(crate) fn host_at(&self, referral: &Referral) -> Option<Arc<Host>> {
+        let roster = self.fleet.roster();
+        if let Some(named) = roster.host(&referral.host) {
+            return Some(named.clone());
+        }
+        let is_there = |host: &&Arc<Host>| {
+            let mail = host.services.mail(Service::Imap);
+            let parts = mail.and_then(|mail| mail.endpoint.address.rsplit_once(':'));
+            parts.is_some_and(|(name, port)| {
+                let is_port = referral.port.is_none_or(|named| port.parse() == Ok(named));
+                is_port && name.trim_matches(['[', ']']).eq_ignore_ascii_case(&referral.host)
+            })
+        };
+        let mut found = roster.hosts().filter(is_there);
+        let first = found.next().cloned();
+        // Two on one address cannot be told apart.
+        first.filter(|_| found.next().is_none())
+    }
+
+    /// Reports that the directory is wrong about the key of `permit`, which `host` has, and mends it if that is wanted.
+    pub(crate) async fn note_stale(&self, permit: &Permit, host: &str) {
+        let learns = self.access.learns_referrals();
+        tracing::warn!(user = %permit.key(), entry = permit.host(), host, learns, "the directory's entry is out of date");
+        self.metrics.stale_entry();
+        if learns && let Err(error) = self.source.learn(permit.key(), permit.host(), host).await {
+            tracing::error!(user = %permit.key(), %error, "the directory cannot be mended");
+        }
     }
 
     /// A lease of the host of a permit.

@@ -7,6 +7,7 @@ pub mod id;
 pub mod literal;
 pub mod login;
 pub mod preauth;
+pub mod referral;
 pub mod reply;
 pub mod sasl;
 pub mod tracker;

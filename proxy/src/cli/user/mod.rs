@@ -7,7 +7,7 @@ use self::import::import;
 use super::api::{ApiError, Reach, part};
 use super::table::date;
 use super::{ConfigArgument, Exit, complain, print, who};
-use crate::admin::model::{Change, Changed, Reason};
+use crate::admin::model::{Change, Changed, Duplicate, Duplicates, Reason};
 use crate::load::Config;
 use crate::log;
 use crate::log::AUDIT;
@@ -93,6 +93,9 @@ enum Command {
         /// The user.
         user: String,
     },
+    /// List the users whom several hosts have, of those about whom usher has asked: they are not served until they are put
+    /// on one.
+    Duplicates,
     /// Write all users as CSV.
     Export {
         /// The file; `-` for standard output.
@@ -229,6 +232,7 @@ fn execute(
             list(directory, host.as_deref())
         }
         Command::Import { file, replace } => import(known, directory, file, *replace, changed),
+        Command::Duplicates => Ok(duplicates(reach)),
         Command::Export { file } => export(directory, file),
         Command::Hold { user, why } => {
             let (key, reason) = (key(user)?, Reason { why: why.clone(), deadline_seconds: None });
@@ -253,6 +257,20 @@ fn execute(
             Ok(told(released, &format!("{key}: logins continue\n")))
         }
     }
+}
+
+fn duplicates(reach: &Reach) -> Exit {
+    let shown = reach.api().and_then(|api| {
+        let Duplicates { users } = api.get("/v1/duplicates")?;
+        let lines: String =
+            users.iter().map(|Duplicate { user, hosts }| format!("{user}: {}\n", hosts.join(", "))).collect();
+        Ok(print(if lines.is_empty() {
+            "no user is on several hosts, as far as usher has asked\n"
+        } else {
+            &lines
+        }))
+    });
+    shown.unwrap_or_else(|error| error.tell())
 }
 
 /// Reads `NAME=VALUE`; no value: the attribute is removed.

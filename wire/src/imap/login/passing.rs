@@ -4,6 +4,7 @@ use super::sink::Sink;
 use super::{Accepted, Fault, Lines, untagged_only};
 use crate::imap::capability;
 use crate::imap::id::{self, ClientId};
+use crate::imap::referral::Referral;
 use crate::imap::reply::{Condition, Refused, ServerLine, alert, map_refusal, parse_server_line};
 use crate::imap::sasl::{self, Credential};
 use crate::secret::SecretBuf;
@@ -28,6 +29,8 @@ pub enum LoginStep {
         refused: Refused,
         /// An alert that the user must see.
         alert: Option<String>,
+        /// The server that the user is said to be on.
+        referral: Option<Referral>,
     },
 }
 
@@ -128,7 +131,11 @@ impl Login {
                     leftover: std::mem::take(&mut self.lines.buf),
                 }))
             }
-            Condition::No => Ok(LoginStep::Refused { refused: map_refusal(text), alert: alert(text) }),
+            Condition::No => Ok(LoginStep::Refused {
+                refused: map_refusal(text),
+                alert: alert(text),
+                referral: Referral::read(text),
+            }),
             Condition::Bad => Err(Fault::Bad),
             Condition::Bye | Condition::Preauth => Err(Fault::OutOfStep),
         }

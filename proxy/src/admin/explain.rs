@@ -60,11 +60,7 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
         true => domains.written(&login.user),
         false => domains.user(login.user.as_bytes(), arrival),
     };
-    let listeners = setting.snapshot.listeners.iter().filter(|listener| {
-        login.protocol.as_ref().is_none_or(|protocol| *protocol == listener.protocol().name())
-    });
-    let listeners: Vec<_> =
-        listeners.map(|listener| format!("{} {}", listener.protocol().name(), listener.address)).collect();
+    let listeners = listeners(&setting, login);
     if login.protocol.is_some() && listeners.is_empty() {
         return Err(Refusal::bad("no listener speaks this protocol"));
     }
@@ -98,11 +94,8 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
     let (placement, is_remembered) = match answer {
         Answer::Placed { placement, is_remembered } => (placement, is_remembered),
         Answer::Nobody => {
-            let asked = match setting.snapshot.directory.peers {
-                Some(_) => "; when somebody logs in, the hosts are asked who has it",
-                None => "",
-            };
-            told.outcome = format!("refused like a wrong password: the directory has no entry for it{asked}");
+            let nobody = if setting.snapshot.directory.peers.is_some() { NOBODY_YET } else { NOBODY };
+            nobody.clone_into(&mut told.outcome);
             return Ok(told);
         }
         Answer::Failed(error) => {
@@ -134,6 +127,18 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
     };
     told.host = host.map(|host| instance_host(context, host));
     Ok(told)
+}
+
+const NOBODY: &str = "refused like a wrong password: the directory has no entry for it";
+const NOBODY_YET: &str =
+    "the directory has no entry for it; when somebody logs in, the hosts are asked who has it";
+
+/// The listeners that the login can use.
+fn listeners(setting: &ActiveConfig, login: &Login) -> Vec<String> {
+    let usable = setting.snapshot.listeners.iter().filter(|listener| {
+        login.protocol.as_ref().is_none_or(|protocol| *protocol == listener.protocol().name())
+    });
+    usable.map(|listener| format!("{} {}", listener.protocol().name(), listener.address)).collect()
 }
 
 /// What a client gets if nobody serves it: after a while, and at once.

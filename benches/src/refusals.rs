@@ -1,4 +1,5 @@
-//! Whether a wrong password can be told from a name that nobody has by the time that its refusal takes.
+//! Whether a wrong password can be told by the time that its refusal takes from a name that nobody has, and from one that
+//! access rules deny because of what the directory says.
 
 use crate::Outcome;
 use crate::table::{Row, Table};
@@ -20,12 +21,23 @@ pub(crate) fn measure(table: &mut Table) -> Outcome {
     let address = setup.at(10143);
     let held = archive(Options::named("ih.test"), address);
     held.add_user("anna@example.com", "secret");
+    let rule = "[[access_rule]]\nname = \"gone\"\naction = \"deny\"\nattributes = { left = [\"*\"] }\n";
     let usher = setup
+        .section(rule)
         .host("ih.test", address, "tls = \"none\"", "")
-        .users(&[("anna@example.com", "ih.test")])
+        .users(&[("anna@example.com", "ih.test"), ("@gone.test", "ih.test")])
         .start();
-    let address = usher.imap();
-    let clients: Vec<_> = (0..CLIENTS).map(|at| std::thread::spawn(move || refused(address, at))).collect();
+    usher.user(&["set", "@gone.test", "--attribute", "left=2026"]);
+    for (what, domain) in [("unknown names", "example.com"), ("denied names", "gone.test")] {
+        compare(table, usher.imap(), what, domain)?;
+    }
+    Ok(())
+}
+
+/// Compares wrong passwords with refusals of names of this domain.
+fn compare(table: &mut Table, address: SocketAddr, what: &str, domain: &'static str) -> Outcome {
+    let client = |at| std::thread::spawn(move || refused(address, at, domain));
+    let clients: Vec<_> = (0..CLIENTS).map(client).collect();
     let (mut known, mut unknown) = (Vec::new(), Vec::new());
     for client in clients {
         let (more_known, more_unknown) = client.join().map_err(|_| "a client failed")?;
@@ -36,7 +48,7 @@ pub(crate) fn measure(table: &mut Table) -> Outcome {
     unknown.sort_by(f64::total_cmp);
     let median = |times: &[f64]| times.get(times.len() / 2).copied().unwrap_or_default();
     let apart = (median(&known) - median(&unknown)).abs();
-    let mut row = Row::new(format!("medians of {REFUSALS} wrong passwords and unknown names, apart"), "µs")
+    let mut row = Row::new(format!("medians of {REFUSALS} wrong passwords and {what}, apart"), "µs")
         .at_most(50.0, 20.0);
     row.add("usher", apart);
     table.add(row);
@@ -44,20 +56,21 @@ pub(crate) fn measure(table: &mut Table) -> Outcome {
     let (n, m) = (known.len() as f64, unknown.len() as f64);
     let lambda = distance * (n * m / (n + m)).sqrt();
     println!(
-        "refusals: medians {:.0} and {:.0} µs, D = {distance:.4}, Kolmogorov-Smirnov p = {:.3}",
+        "{what}: medians {:.0} and {:.0} µs, D = {distance:.4}, Kolmogorov-Smirnov p = {:.3}",
         median(&known),
         median(&unknown),
         probability(lambda)
     );
     // At p = 0.01 it is 1.628.
-    let mut row = Row::new("Kolmogorov-Smirnov distance of both, to that at p = 0.01", "×").at_most(1.0, 0.8);
+    let mut row = Row::new(format!("{what}: Kolmogorov-Smirnov distance of both, to that at p = 0.01"), "×")
+        .at_most(1.0, 0.8);
     row.add("usher", lambda / 1.628);
     table.add(row);
     Ok(())
 }
 
-/// How long refusals take, in microseconds: of wrong passwords, and of names that nobody has.
-fn refused(address: SocketAddr, client: usize) -> (Vec<f64>, Vec<f64>) {
+/// How long refusals take, in microseconds: of wrong passwords, and of names of this domain.
+fn refused(address: SocketAddr, client: usize, domain: &str) -> (Vec<f64>, Vec<f64>) {
     let mut stream = Client::plain(address);
     stream.line();
     let (mut known, mut unknown) = (Vec::new(), Vec::new());
@@ -68,7 +81,7 @@ fn refused(address: SocketAddr, client: usize) -> (Vec<f64>, Vec<f64>) {
         state ^= state >> 7;
         state ^= state << 17;
         let is_known = state.is_multiple_of(2);
-        let name = if is_known { "anna@example.com".to_owned() } else { format!("nobody{at}@example.com") };
+        let name = if is_known { "anna@example.com".to_owned() } else { format!("nobody{at}@{domain}") };
         let begun = Instant::now();
         stream.send(format!("a LOGIN {name} wrong\r\n"));
         stream.line();

@@ -232,8 +232,10 @@ async fn place(client: &Client, named: Named, asked: Instant) -> Option<Claimant
         has_certificate: client.certificate.is_some(),
     };
     match client.server.router.decide(&key, asked, visit).await {
-        // As if nobody had this name.
-        Decision::Denied(Denied::Covertly) if is_certain => Some(Claimant::Unknown { key: Some(key), by }),
+        // As if nobody had this name; whoever has the cookie of it knows better.
+        Decision::Denied(Denied::Covertly) if by != NamedBy::Cookie => {
+            is_certain.then_some(Claimant::Unknown { key: Some(key), by })
+        }
         Decision::Nobody => is_certain.then_some(Claimant::Unknown { key: Some(key), by }),
         decision @ (Decision::Permitted(_) | Decision::Outage(_) | Decision::Denied(_)) => {
             // A form is posted only once; later requests need the cookie.

@@ -17,6 +17,7 @@ use usher_policy::route::{Decision, Denied, Permit};
 use usher_wire::imap::login::Fault;
 use usher_wire::imap::preauth::Claim;
 use usher_wire::imap::referral::Referral;
+use usher_wire::imap::reply::Code;
 
 /// Least time to wait for a turn at a host that has come back: nobody is sent away while it works through those ahead.
 const TURN: Duration = Duration::from_secs(10);
@@ -118,8 +119,14 @@ async fn follow(
     let mut seen = vec![permit.host().to_owned()];
     while seen.len() <= REFERRALS {
         let Some(host) = router.host_at(&referral) else {
-            tracing::error!(user = %permit.key(), ?seen, to = referral.host, "a host refers to one that is not configured");
-            return Try::Hopeless;
+            // The host has refused the login, and where it thinks that the user is says nothing to anybody here.
+            tracing::error!(
+                user = %permit.key(),
+                ?seen,
+                to = referral.host,
+                "a host refers to one that is not configured"
+            );
+            return Try::Refused(Refusal { code: Code::AuthenticationFailed, alert: None });
         };
         if seen.iter().any(|seen| *seen == host.config.name) {
             tracing::error!(user = %permit.key(), ?seen, to = host.config.name, "hosts refer to each other");

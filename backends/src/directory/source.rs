@@ -28,7 +28,14 @@ impl Source {
     /// [`DirectoryError`], if it cannot be written.
     pub async fn learn(&self, key: &ArchiveKey, from: &str, to: &str) -> Result<Flip, DirectoryError> {
         match self {
-            Self::Embedded(directory) => directory.flip(key, from, to, &format!("referral of {from}")),
+            Self::Embedded(directory) => {
+                let (directory, key) = (directory.clone(), key.clone());
+                let (from, to) = (from.to_owned(), to.to_owned());
+                let learning = move || directory.flip(&key, &from, &to, &format!("referral of {from}"));
+                // The disk is waited for where that delays nobody else.
+                let learnt = tokio::task::spawn_blocking(learning).await;
+                learnt.unwrap_or_else(|error| Err(DirectoryError::Unsure(error.to_string())))
+            }
         }
     }
 

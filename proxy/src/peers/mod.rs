@@ -45,6 +45,22 @@ pub(crate) enum Told {
     Twice(Vec<String>),
 }
 
+/// Somebody who asks about a user. Whoever goes last, even before there is an answer, leaves nothing behind.
+struct Asking<'p> {
+    peers: &'p Peers,
+    key: &'p ArchiveKey,
+    cell: Arc<OnceCell<Told>>,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.peers.asking.remove_if(self.key, |_, asked| {
+            // One reference is the table's, the other this one's.
+            Arc::ptr_eq(asked, &self.cell) && (asked.initialized() || Arc::strong_count(asked) <= 2)
+        });
+    }
+}
+
 /// Asks hosts.
 pub(crate) struct Peers {
     config: Arc<CurrentConfig>,
@@ -80,9 +96,9 @@ impl Peers {
         if let Some(told) = self.recent.get(key) {
             return Some(told);
         }
-        let cell = self.asking.entry(key.clone()).or_default().clone();
-        let told = cell.get_or_init(|| self.ask_all(key, None)).await.clone();
-        self.asking.remove_if(key, |_, asked| Arc::ptr_eq(asked, &cell));
+        let asking = Asking { peers: self, key, cell: self.asking.entry(key.clone()).or_default().clone() };
+        let told = asking.cell.get_or_init(|| self.ask_all(key, None)).await.clone();
+        drop(asking);
         self.recent.put(key, &told);
         Some(told)
     }
@@ -129,7 +145,7 @@ impl Peers {
         };
         let told = sum_up(hosts.iter().zip(answers));
         match &told {
-            Told::On(host) => return self.enter(key, host, &asked.ask),
+            Told::On(host) => return self.enter(key, host, &asked.ask).await,
             Told::Twice(hosts) => {
                 tracing::error!(user = %key, ?hosts, "several hosts have this user; nobody is served until: usher user set");
                 let mut twice = self.twice();
@@ -214,13 +230,19 @@ impl Peers {
     }
 
     /// Remembers the answer as an entry.
-    fn enter(&self, key: &ArchiveKey, host: &str, ask: &AskPeers) -> Told {
+    async fn enter(&self, key: &ArchiveKey, host: &str, ask: &AskPeers) -> Told {
         let how = match ask {
             AskPeers::Master { .. } => "master login",
             AskPeers::Http { .. } => "HTTP look-up",
             AskPeers::Login => "own login",
         };
-        match self.directory.add(key, host, &format!("peers ({how})")) {
+        let (directory, entered, at) = (self.directory.clone(), key.clone(), host.to_owned());
+        // The disk is waited for where that delays nobody else.
+        let adding = move || directory.add(&entered, &at, &format!("peers ({how})"));
+        let Ok(added) = tokio::task::spawn_blocking(adding).await else {
+            return Told::Unsure("the entry cannot be made".to_owned());
+        };
+        match added {
             Ok(None) => {
                 tracing::info!(user = %key, host, how, "a host has a user whom the directory did not know");
                 Told::On(host.to_owned())

@@ -30,7 +30,9 @@ pub async fn ask_by_login(
     observer: &std::sync::Arc<dyn crate::Observer>,
     deadlines: &Deadlines,
 ) -> Has {
-    let Some(target) = host.services.mail(Service::Imap) else { return Has::No };
+    let Some(target) = host.services.mail(Service::Imap) else {
+        return Has::Unsure("it has no `imap`".to_owned());
+    };
     let opened = match on_behalf {
         Some(on_behalf) => connect::open(target, on_behalf, deadlines, observer).await,
         None => connect::look(target, deadlines).await,
@@ -55,7 +57,9 @@ pub async fn ask_by_login(
 
 /// Asks by a request for `path`: 2xx is yes, 404 and 410 are no.
 pub async fn ask_by_http(host: &Host, path: &str, deadlines: &Deadlines) -> Has {
-    let Some(target) = host.services.http() else { return Has::No };
+    let Some(target) = host.services.http() else {
+        return Has::Unsure("it has no `http`".to_owned());
+    };
     let until = Instant::now() + deadlines.connect;
     let asking = async {
         let stream = connect::open_http(target, HttpVersion::One, None, deadlines)

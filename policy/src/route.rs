@@ -9,6 +9,8 @@ use crate::identity::ArchiveKey;
 pub struct Facts<'f> {
     /// What the directory says.
     pub home: Home<'f>,
+    /// The directory found it by the entry of its domain.
+    pub is_by_domain: bool,
     /// The archive is being moved: nobody may use it until that is done.
     pub is_moving: bool,
     /// The host that the directory names belongs to the fleet.
@@ -79,6 +81,7 @@ impl Outage {
 pub struct Permit {
     key: ArchiveKey,
     host: String,
+    is_by_domain: bool,
 }
 
 impl Permit {
@@ -92,10 +95,15 @@ impl Permit {
         &self.host
     }
 
+    /// Whether the archive was found by the entry of its domain.
+    pub fn is_by_domain(&self) -> bool {
+        self.is_by_domain
+    }
+
     /// The right to ask for a lease of `host` instead, to which the permitted one refers: what the directory says of the
     /// key is out of date.
     pub fn referred_to(&self, host: &str) -> Self {
-        Self { key: self.key.clone(), host: host.to_owned() }
+        Self { key: self.key.clone(), host: host.to_owned(), is_by_domain: self.is_by_domain }
     }
 }
 
@@ -122,7 +130,10 @@ pub fn decide(key: &ArchiveKey, facts: Facts<'_>) -> Decision {
         Home::On(_) if facts.denied == Some(Denied::Covertly) => Decision::Denied(Denied::Covertly),
         Home::On(_) if facts.is_moving => Decision::Outage(Outage::Moving),
         Home::On(_) if !facts.is_configured => Decision::Outage(Outage::UnknownHost),
-        Home::On(host) => Decision::Permitted(Permit { key: key.clone(), host: host.to_owned() }),
+        Home::On(host) => {
+            let is_by_domain = facts.is_by_domain;
+            Decision::Permitted(Permit { key: key.clone(), host: host.to_owned(), is_by_domain })
+        }
     }
 }
 
@@ -139,7 +150,7 @@ mod tests {
     fn every_fact_counts_and_in_this_order() {
         let key = ArchiveKey::User("anna@example.com".to_owned());
         let on = Home::On("ih1.test");
-        let permit = Permit { key: key.clone(), host: "ih1.test".to_owned() };
+        let permit = Permit { key: key.clone(), host: "ih1.test".to_owned(), is_by_domain: false };
         for (home, is_moving, is_configured, expected) in [
             (on, false, true, Decision::Permitted(permit)),
             (on, true, true, Decision::Outage(Outage::Moving)),
@@ -150,7 +161,7 @@ mod tests {
             (Home::Undecided, false, true, Decision::Outage(Outage::Undecided)),
             (Home::Undecided, true, false, Decision::Outage(Outage::Undecided)),
         ] {
-            let facts = Facts { home, is_moving, is_configured, denied: None };
+            let facts = Facts { home, is_by_domain: false, is_moving, is_configured, denied: None };
             assert_eq!(decide(&key, facts), expected, "{facts:?}");
             let openly = Facts { denied: Some(Denied::Openly), ..facts };
             assert_eq!(decide(&key, openly), Decision::Denied(Denied::Openly), "{openly:?}");

@@ -9,11 +9,17 @@ use crate::session::{Table, Why};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use usher_backends::roster::now;
 use usher_policy::access::Attributes;
 
 /// Seconds between two looks at rules that depend on the time.
 const MINUTE: i64 = 60;
+
+/// After a look, time until the next one.
+const AGAIN: Duration = Duration::from_secs(5);
+/// Sessions that are looked at before others have a turn.
+const AT_A_TIME: usize = 256;
 
 /// Knows when to look at the sessions again.
 #[derive(Default)]
@@ -33,6 +39,7 @@ pub(crate) async fn follow(
     router: Arc<Router>,
     sessions: Arc<Table>,
 ) {
+    let mut looked: Option<Instant> = None;
     loop {
         let rules = config.load().access.rules.clone();
         // Windows begin and end with a minute.
@@ -43,16 +50,27 @@ pub(crate) async fn follow(
                 false => std::future::pending().await,
             }
         };
-        tokio::select! {
-            () = enforcer.0.notified() => {}
-            () = next_minute => {}
-        }
+        // A request may have been decided on before a reload, and entered in the table after a look.
+        let once_more = async {
+            match looked {
+                Some(looked) => tokio::time::sleep_until(looked + AGAIN).await,
+                None => std::future::pending().await,
+            }
+        };
+        looked = tokio::select! {
+            () = enforcer.0.notified() => Some(Instant::now()),
+            () = next_minute => None,
+            () = once_more => None,
+        };
         let active = config.load_full();
         if !active.access.rules.apply_to_live() {
             continue;
         }
         let mut denied = Vec::new();
-        for session in sessions.select(|_| true) {
+        for (at, session) in sessions.select(|_| true).into_iter().enumerate() {
+            if at % AT_A_TIME == 0 {
+                tokio::task::yield_now().await;
+            }
             let hearing = Hearing::new(active.access.clone(), Visit::of(&session));
             let attributes = match hearing.needs_entry() {
                 true => active.snapshot.domains.written(&session.about.user),
@@ -60,8 +78,10 @@ pub(crate) async fn follow(
             };
             let attributes = match attributes {
                 Some(key) => router.attributes(&key).await,
-                None => Attributes::default(),
+                None => Some(Attributes::default()),
             };
+            // Nobody is ended because the directory cannot be read.
+            let Some(attributes) = attributes else { continue };
             let verdict = hearing.entirely(&attributes);
             let rule = verdict.by.and_then(|at| active.access.rule(at));
             if verdict.denies() && rule.is_some_and(|rule| rule.apply_to_live) {

@@ -148,6 +148,57 @@ fn a_test_login_decides() {
     assert!(String::from_utf8_lossy(&unfit.stderr).contains("its imap is stopped"), "{unfit:?}");
 }
 
+#[test]
+fn a_hold_on_a_domain_is_on_those_whom_it_places() {
+    let (usher, [one, _two]) = two();
+    usher.user(&["hold", "@other.test"]);
+    logged_in(&usher, "dora@other.test");
+    let mut waiting = Client::tls(usher.imaps());
+    waiting.send("a LOGIN carl@other.test secret\r\n");
+    usher.wait_until("/v1/sessions", |shown| shown["matching"] == 1);
+    assert_eq!(let_in(&one), ["dora@other.test"]);
+    usher.user(&["release", "@other.test"]);
+    assert!(waiting.answer("a").pop().unwrap().starts_with("a OK"));
+}
+
+#[test]
+fn a_drained_host_can_be_emptied() {
+    let (usher, [_one, two]) = two();
+    let mut busy = logged_in(&usher, "anna");
+    busy.send("b APPEND INBOX {10}\r\n");
+    assert!(busy.line().starts_with("+ "));
+    usher.did(&["drain", "one.test", "--deadline", "1h"]);
+    // It is in the middle of a command, and would stay for an hour.
+    usher.did(&["move", "user", "anna", "two.test"]);
+    logged_in(&usher, "anna");
+    assert_eq!(let_in(&two), ["anna@example.com"]);
+}
+
+#[test]
+fn a_move_is_only_its_movers_to_end() {
+    let (usher, _archives) = two();
+    let dir = usher.config().parent().unwrap().to_owned();
+    let (begun, go) = (dir.join("begun"), dir.join("go"));
+    let command = format!("touch {begun:?}; while ! test -e {go:?}; do sleep 0.02; done");
+    thread::scope(|scope| {
+        let moving = scope.spawn(|| usher.did(&["move", "user", "anna", "two.test", "--run", &command]));
+        while !begun.exists() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        for what in ["release", "hold"] {
+            let refused = usher.user(&[what, "anna@example.com"]);
+            assert!(String::from_utf8_lossy(&refused.stderr).contains("is being moved"), "{refused:?}");
+        }
+        let again = usher.cli(&["move", "user", "anna", "two.test"]);
+        assert!(String::from_utf8_lossy(&again.stderr).contains("are held already"), "{again:?}");
+        std::fs::write(&go, "").unwrap();
+        moving.join().unwrap();
+    });
+    assert_eq!(host_of(&usher, "anna"), "two.test");
+    let (status, _) = usher.ask("POST", "/v1/moves/anna@example.com/finish", None).unwrap();
+    assert_eq!(status, 404, "it is over");
+}
+
 /// Kills usher while it moves somebody, over and over; each time the next start finishes or undoes the move, and says so.
 fn killed(times: usize) {
     let (mut usher, archives) = two();

@@ -207,7 +207,11 @@ fn nobody_locks_themselves_out_by_accident() {
     );
     assert!(usher.did(&["rules", "list"]).contains("no access rules"));
     usher.did(&["reload", "--from", "192.0.2.9"]);
-    usher.rewrite(|text| text.replace("192.0.2.0/24", "192.0.3.0/24"));
+    // That every user is meant says no less.
+    usher.rewrite(|text| {
+        text.replace("192.0.2.0/24", "192.0.3.0/24")
+            .replace("action = \"deny\"", "action = \"deny\"\nusers = [\"*\"]")
+    });
     assert_eq!(usher.cli(&["reload", "--from", "192.0.2.9"]).status.code(), Some(78));
     usher.did(&["reload", "--from", "192.0.2.9", "--force"]);
     assert!(usher.did(&["rules", "list"]).contains("192.0.3.0/24"));
@@ -276,6 +280,20 @@ fn other_rules_are_tried_on_the_logins_of_the_last_day() {
     stop(&mut usher);
     usher.restart();
     expected(&usher.did(&["rules", "replay", &next]));
+}
+
+#[test]
+fn what_is_not_to_be_remembered_is_forgotten_on_disk_too() {
+    let (mut usher, _archive, _web) = with("[access]\nremember = \"1h\"\n");
+    logs_in(&usher, "anna");
+    stop(&mut usher);
+    let kept = usher.config().with_file_name("state").join("logins.json");
+    assert!(std::fs::read_to_string(&kept).unwrap().contains("anna"));
+    usher.rewrite(|text| text.replace("\"1h\"", "\"0s\""));
+    usher.restart();
+    logs_in(&usher, "berta");
+    stop(&mut usher);
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "");
 }
 
 #[test]

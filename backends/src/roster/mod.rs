@@ -149,6 +149,11 @@ impl Roster {
         }
     }
 
+    /// The hold on exactly this key.
+    pub fn held(&self, key: &ArchiveKey) -> Option<&KeyHold> {
+        if self.moving.is_empty() { None } else { self.moving.get(key) }
+    }
+
     /// The hold on exactly this key, or on its domain.
     pub fn moving(&self, key: &ArchiveKey) -> Option<&KeyHold> {
         if self.moving.is_empty() {

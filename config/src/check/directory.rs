@@ -4,7 +4,9 @@ use super::Faults;
 use crate::fault::Fault;
 use crate::raw::{Located, Section};
 use crate::snapshot::{AskPeers, Directory, InstanceHost, Peers};
+use std::ops::Range;
 use std::path::PathBuf;
+use usher_policy::Service;
 use usher_policy::identity::Domains;
 
 /// The ways to ask a host, as they are written.
@@ -104,5 +106,25 @@ fn read(
             }
         },
     };
+    tell_of_those_who_cannot_be_asked(hosts, &asked, &ask, span, faults);
     Some(Peers { hosts: asked, ask })
+}
+
+/// Of the users of a host that is not asked, nobody could say where they are.
+fn tell_of_those_who_cannot_be_asked(
+    hosts: &[InstanceHost],
+    asked: &[String],
+    ask: &AskPeers,
+    span: Range<usize>,
+    faults: &mut Faults,
+) {
+    let lacks = |host: &&InstanceHost| match ask {
+        AskPeers::Http { .. } => host.services.http().is_none(),
+        AskPeers::Master { .. } | AskPeers::Login => host.services.mail(Service::Imap).is_none(),
+    };
+    let mut asked = hosts.iter().filter(|host| asked.is_empty() || asked.contains(&host.name));
+    if let Some(host) = asked.find(lacks) {
+        let what = format!("{} cannot be asked like this: it does not have what is asked", host.name);
+        faults.push(Fault::new(span, what, "name the `hosts` that are to be asked, or ask in another way"));
+    }
 }

@@ -115,6 +115,14 @@ impl Conditions {
         }
     }
 
+    /// The same without the pattern that every login matches, since each has a user.
+    pub(super) fn without_all(&self) -> Self {
+        match self.users.iter().any(|pattern| pattern.as_str() == "*") {
+            true => Self { users: Vec::new(), ..self.clone() },
+            false => self.clone(),
+        }
+    }
+
     /// Whether each condition but the attributes holds; `None`: there is no such condition.
     fn each(&self, facts: &Facts<'_>, which: Which) -> [Option<bool>; 10] {
         let given = |is_given: bool, holds: &dyn Fn() -> bool| is_given.then(holds);
@@ -143,8 +151,12 @@ impl Conditions {
             named(&self.users, &|name, patterns| is_one(name.user.as_deref(), patterns)),
             named(&self.domains, &|name, patterns| is_one(name.domain(), patterns)),
             given(!self.tenants.is_empty(), &|| {
+                let holds = |name: &Name| is_one(name.tenant.as_deref(), &self.tenants);
                 is_one(facts.attributes.get(TENANT), &self.tenants)
-                    || facts.names.iter().any(|name| is_one(name.tenant.as_deref(), &self.tenants))
+                    || match which {
+                        Which::Any => facts.names.iter().any(holds),
+                        Which::All => !facts.names.is_empty() && facts.names.iter().all(holds),
+                    }
             }),
             given(!self.times.is_empty(), &|| self.times.iter().any(|window| window.contains(facts.now))),
             given(!self.countries.is_empty(), &|| {

@@ -38,7 +38,8 @@ pub struct Name {
 }
 
 impl Name {
-    /// The name that an archive's key has when operators write it: `anna@example.com`, `tenant:acme`, `@example.com`.
+    /// The name that an archive's key has when operators write it: `anna@example.com`, `tenant:acme`, `@example.com`. No
+    /// user's key begins like a tenant's.
     pub fn written(key: &str) -> Self {
         match key.strip_prefix("tenant:") {
             Some(tenant) => Self { user: None, tenant: Some(tenant.into()) },

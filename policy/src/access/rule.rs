@@ -75,8 +75,8 @@ impl Rule {
     pub(super) fn without_login(&self) -> Option<Self> {
         let (conditions, exceptions) = (&self.conditions, &self.exceptions);
         match self.action {
-            Action::Deny if conditions.look_at_login() || exceptions.look_at_login() => None,
-            Action::Deny => Some(self.clone()),
+            Action::Deny if conditions.without_all().look_at_login() || exceptions.look_at_login() => None,
+            Action::Deny => Some(self.with(conditions.without_all(), exceptions.clone())),
             Action::Allow => Some(self.with(conditions.without_login(), exceptions.without_login())),
         }
     }

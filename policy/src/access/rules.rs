@@ -71,7 +71,7 @@ impl Rules {
         self.by_name.as_ref().unwrap_or(&self.all).decide(facts)
     }
 
-    /// The verdict that everybody gets who comes from there: denied, or not yet.
+    /// The verdict that everybody gets who comes from there to log in: denied, or not yet.
     pub fn decide_by_address(&self, facts: &Facts<'_>) -> Verdict {
         self.by_address.decide(facts)
     }

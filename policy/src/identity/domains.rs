@@ -131,17 +131,29 @@ impl Domains {
     /// else.
     pub fn shown(&self, typed: &[u8], arrival: Arrival<'_>) -> Vec<Name> {
         let Some(name) = normalise(typed) else { return Vec::new() };
-        let own = match self.forms.read(&name) {
-            Some(LoginName::Tenant { tenant, user, .. }) => {
+        let others = self
+            .forms
+            .others(&name)
+            .into_iter()
+            .map(|other| self.own_name(other, arrival).unwrap_or_else(|| Name::written(other)));
+        self.own_name(&name, arrival).into_iter().chain(others).collect()
+    }
+
+    /// Whose archive `name` means, which is in its normal form, and which user of a tenant.
+    fn own_name(&self, name: &str, arrival: Arrival<'_>) -> Option<Name> {
+        match self.forms.read(name)? {
+            LoginName::Tenant { tenant, user, .. } => {
+                let user = match self.split(user) {
+                    Some((local, domain)) => [local, "@", domain].concat(),
+                    None => user.to_owned(),
+                };
                 Some(Name { user: Some(user.into()), tenant: Some(tenant.into()) })
             }
-            _ => self.named(typed, arrival).map(|named| Name::written(&named.key.to_string())),
-        };
-        let others = self.forms.others(&name).into_iter().map(|other| {
-            let named = self.named(other.as_bytes(), arrival);
-            named.map_or_else(|| Name::written(other), |named| Name::written(&named.key.to_string()))
-        });
-        own.into_iter().chain(others).collect()
+            LoginName::User { .. } => {
+                let named = self.named(name.as_bytes(), arrival)?;
+                Some(Name::written(&named.key.to_string()))
+            }
+        }
     }
 
     /// The domain that `called` means: its name or an alias, a name that no configured domain has, or what comes before
@@ -258,8 +270,9 @@ fn normalise(typed: &[u8]) -> Option<String> {
 }
 
 fn key(name: String) -> Option<String> {
-    let ends_with_at = name.starts_with('@') || name.ends_with('@');
-    (!name.is_empty() && name.len() <= KEY_CAP && !ends_with_at && name.trim() == name).then_some(name)
+    // Operators write domains and tenants so: a user of this name would be taken for one.
+    let means_another = name.starts_with('@') || name.ends_with('@') || name.starts_with("tenant:");
+    (!name.is_empty() && name.len() <= KEY_CAP && !means_another && name.trim() == name).then_some(name)
 }
 
 #[cfg(test)]

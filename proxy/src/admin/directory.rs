@@ -115,6 +115,7 @@ pub(super) async fn hold(
     let context = context.0.clone();
     blocking(move || {
         let key = key(&context, &typed)?;
+        not_moving(&context, &key)?;
         context.fleet.hold_key(&key, &author.name, &reason.why)?;
         context.directory.forget(&key);
         author.did("hold user", &key.to_string(), &reason.why);
@@ -134,6 +135,7 @@ pub(super) async fn release(
     let context = context.0.clone();
     blocking(move || {
         let key = key(&context, &typed)?;
+        not_moving(&context, &key)?;
         if !context.fleet.release_key(&key)? {
             return Err(Refusal::unknown(format!("there is no hold on {key}")));
         }
@@ -152,6 +154,14 @@ pub(super) async fn duplicates(context: State) -> Result<Json<Duplicates>, Refus
         Ok(Json(Duplicates { users: found.map(|(user, hosts)| Duplicate { user, hosts }).collect() }))
     })
     .await
+}
+
+/// While usher moves a key, its hold is the move's.
+fn not_moving(context: &Context, key: &ArchiveKey) -> Result<(), Refusal> {
+    match context.mover.is_moving(key) {
+        true => Err(Refusal::conflict(format!("{key} is being moved; wait until that is over, or undo it"))),
+        false => Ok(()),
+    }
 }
 
 fn key(context: &Context, typed: &str) -> Result<ArchiveKey, Refusal> {

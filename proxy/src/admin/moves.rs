@@ -116,7 +116,7 @@ pub(super) async fn begin_many(
 ) -> Result<(StatusCode, Json<BulkMove>), Refusal> {
     let context = context.0.clone();
     blocking(move || {
-        let BulkMoveOrder { from, to, matching, rate } = order;
+        let BulkMoveOrder { from, to, matching, rate, only_list } = order;
         let active = context.config.load_full();
         let order = BulkOrder {
             from: from.to_ascii_lowercase(),
@@ -125,6 +125,13 @@ pub(super) async fn begin_many(
             rate: rate.unwrap_or(RATE),
             by: author.name.clone(),
         };
+        if only_list {
+            let keys = context.mover.keys(&order.from, order.matching.as_ref())?;
+            let keys: Vec<_> = keys.iter().map(ToString::to_string).collect();
+            let (total, from, to) = (keys.len(), order.from, order.to);
+            let listed = BulkMove { from, to, total, is_over: true, keys, ..BulkMove::default() };
+            return Ok((StatusCode::OK, Json(listed)));
+        }
         author.did("move many", &order.from, &order.to);
         let bulk = context.mover.begin_bulk(order)?;
         Ok((StatusCode::ACCEPTED, Json(view_bulk(&bulk))))
@@ -171,5 +178,6 @@ fn view_bulk(bulk: &Arc<Bulk>) -> BulkMove {
         failed,
         is_over: bulk.is_over(),
         failures: bulk.failures(),
+        keys: Vec::new(),
     }
 }

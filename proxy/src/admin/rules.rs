@@ -61,8 +61,9 @@ fn tested(context: &Context, test: &RuleTest) -> Result<RuleTested, Refusal> {
     };
     let attributes = match &key {
         Some(key) => Handle::current().block_on(context.router.attributes(key)),
-        None => Attributes::default(),
+        None => Some(Attributes::default()),
     };
+    let attributes = attributes.ok_or_else(|| Refusal::internal(&"the directory cannot be read"))?;
     let verdict = hearing.entirely(&attributes);
     let by = verdict.by.and_then(|at| book.rule(at)).map(|rule| rule.name.to_string());
     let told = match (verdict.denies(), test.protocol.as_str()) {
@@ -96,7 +97,7 @@ pub(super) async fn replay(
         let running = context.config.load().access.clone();
         let attributes = |name: &Name| match domains.written(&name.key()) {
             Some(key) => Handle::current().block_on(context.router.attributes(&key)),
-            None => Attributes::default(),
+            None => Some(Attributes::default()),
         };
         let told = remembered::replay(&context.router.remembered, &running, &book, attributes);
         let limit = asked.limit.unwrap_or(LISTED).min(LISTED_CAP);

@@ -2,7 +2,7 @@
 
 use super::api::{Api, ApiError, Reach, part};
 use super::{Exit, complain, print};
-use crate::admin::model::{BulkMove, BulkMoveOrder, Entries, MoveOrder, MoveState, MoveTest, Moves};
+use crate::admin::model::{BulkMove, BulkMoveOrder, MoveOrder, MoveState, MoveTest, Moves};
 use clap::{Args, Subcommand};
 use hyper::Method;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -16,8 +16,6 @@ use zeroize::Zeroizing;
 const RENEW: Duration = Duration::from_secs(5);
 /// Interval at which progress is looked at.
 const LOOK: Duration = Duration::from_millis(100);
-/// Keys that are listed at a time.
-const PAGE: usize = 1000;
 
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -178,7 +176,7 @@ fn move_many(api: &Api, arguments: &Arguments) -> Result<Exit, ApiError> {
         return move_each(api, from, to, command, arguments);
     }
     let (matching, rate) = (arguments.matching.clone(), Some(arguments.rate));
-    let order = BulkMoveOrder { from: from.clone(), to: to.clone(), matching, rate };
+    let order = BulkMoveOrder { from: from.clone(), to: to.clone(), matching, rate, only_list: false };
     let begun: BulkMove = api.send_and_show(Method::POST, "/v1/moves", Some(&order))?;
     if !arguments.wait {
         return Ok(print(&format!("{} keys are being moved from {from} to {to}\n", begun.total)));
@@ -214,26 +212,16 @@ fn move_each(
     command: &str,
     arguments: &Arguments,
 ) -> Result<Exit, ApiError> {
-    let keys = keys(api, from)?;
-    let matching = arguments.matching.as_deref().map(usher_policy::access::Pattern::new);
-    let keys: Vec<_> = keys
-        .into_iter()
-        .filter(|key| matching.as_ref().is_none_or(|matching| matching.matches(key)))
-        .collect();
+    let (matching, only_list) = (arguments.matching.clone(), true);
+    let order = BulkMoveOrder { from: from.to_owned(), to: to.to_owned(), matching, rate: None, only_list };
+    let BulkMove { keys, .. } = api.send(Method::POST, "/v1/moves", Some(&order))?;
     let bar = progress_bar(keys.len());
     let pause = Duration::from_secs(1) / arguments.rate;
-    let mut bulk = BulkMove {
-        from: from.to_owned(),
-        to: to.to_owned(),
-        total: keys.len(),
-        moved: 0,
-        failed: 0,
-        is_over: true,
-        failures: Vec::new(),
-    };
+    let (from, to, total) = (from.to_owned(), to.to_owned(), keys.len());
+    let mut bulk = BulkMove { from, to: to.clone(), total, is_over: true, ..BulkMove::default() };
     for key in keys {
         let begun = Instant::now();
-        match prepared(api, &key, to, command, None) {
+        match prepared(api, &key, &to, command, None) {
             Ok(_) => bulk.moved += 1,
             Err(error @ ApiError::Unreachable { .. }) => return Err(error),
             Err(error) => {
@@ -246,18 +234,6 @@ fn move_each(
     }
     bar.finish_and_clear();
     Ok(summed_up(&bulk))
-}
-
-fn keys(api: &Api, from: &str) -> Result<Vec<String>, ApiError> {
-    let mut keys: Vec<String> = Vec::new();
-    loop {
-        let after = keys.last().map(|key| format!("&after={}", part(key))).unwrap_or_default();
-        let page: Entries = api.get(&format!("/v1/directory?host={}&limit={PAGE}{after}", part(from)))?;
-        keys.extend(page.entries.into_iter().map(|entry| entry.key));
-        if page.next.is_none() {
-            return Ok(keys);
-        }
-    }
 }
 
 /// A bar on standard error where that is a terminal; nothing otherwise.

@@ -181,12 +181,13 @@ pub(crate) fn kick(sessions: &Table, chosen: impl Fn(&Session) -> bool) -> usize
     end(sessions.select(chosen), Why::Kicked)
 }
 
-/// Tells these sessions to end with a goodbye, and to end anyway after a while. Returns how many have not been told that
-/// before.
+/// Tells these sessions to end with a goodbye, and to end anyway after a while. Returns how many have not been told to
+/// end before.
 pub(crate) fn end(mut sessions: Vec<Arc<Session>>, why: Why) -> usize {
-    sessions.retain(|session| session.tell(Order::goodbye(why)));
-    let count = sessions.len();
-    if count > 0 {
+    // One that has been told to end for another reason may still have much time.
+    let count = sessions.iter().filter(|session| session.tell(Order::goodbye(why))).count();
+    sessions.retain(|session| session.told() != Some(Order::end(why)));
+    if !sessions.is_empty() {
         tokio::spawn(async move {
             sleep(GRACE).await;
             for session in sessions {

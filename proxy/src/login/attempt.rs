@@ -48,7 +48,8 @@ async fn ask_peers(
 ) -> Result<(Permit, Arc<Host>), Try> {
     let id = prelogin.id.to_string();
     let on_behalf = OnBehalf { source: prelogin.client, destination: prelogin.local, session: &id };
-    let told = prelogin.server.router.peers.ask_by_own_login(key, &claim.credential, on_behalf).await;
+    let credential = |host: &Host| credential_for(prelogin, host, claim, key).into_owned();
+    let told = prelogin.server.router.peers.ask_by_own_login(key, &credential, on_behalf).await;
     match told {
         None | Some(Told::Nobody) => Err(Try::Unknown),
         Some(Told::On(_)) => home(prelogin, key, session).await,
@@ -140,7 +141,9 @@ async fn follow(
             Try::Referred(next) => referral = next,
             tried => {
                 if let Try::LoggedIn(..) = &tried {
-                    router.note_stale(permit, &host.config.name).await;
+                    // What others do for a user says nothing of where the user is.
+                    let is_own = session.about.names.is_none() && matches!(permit.key(), ArchiveKey::User(_));
+                    router.note_stale(permit, &host.config.name, is_own).await;
                 }
                 return tried;
             }

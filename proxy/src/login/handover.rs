@@ -78,7 +78,7 @@ pub(crate) async fn hand_over(
     };
     Ok(match outcome? {
         Try::LoggedIn(backend, lease) => {
-            prelogin.server.router.remembered.note(&Visit::of(&session));
+            prelogin.server.router.remembered.note(&Visit::of(&session), false);
             tracing::info!(
                 client = %prelogin.client,
                 session = %prelogin.id,

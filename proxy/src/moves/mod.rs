@@ -89,6 +89,11 @@ impl Mover {
         }
     }
 
+    /// Whether usher moves this key now: then nobody else may hold or release it.
+    pub(crate) fn is_moving(&self, key: &ArchiveKey) -> bool {
+        self.moves.are_of(key)
+    }
+
     /// Puts a key that was begun on its new host, and lets its logins go on there. `test`: a login that must succeed there
     /// first.
     ///
@@ -100,13 +105,13 @@ impl Mover {
         test: Option<&LoginTest>,
         by: &str,
     ) -> Result<(), MoveError> {
-        let ends = self.ends(key)?;
+        let ends = self.claim(key)?;
         let flipped = match self.check(&ends.to, test).await {
             Ok(()) => self.flip(key, &ends, by),
             Err(error) => Err(error),
         };
         if let Err(error) = flipped {
-            self.undo(key, &error.to_string())?;
+            self.give_back(key, &ends, &error.to_string())?;
             return Err(error);
         }
         self.router.note_move();
@@ -122,11 +127,28 @@ impl Mover {
     /// # Errors
     /// [`MoveError`], if it cannot be saved; the logins wait until the next start.
     pub(crate) fn undo(&self, key: &ArchiveKey, why: &str) -> Result<(), MoveError> {
-        let ends = self.ends(key)?;
+        let ends = self.claim(key)?;
+        self.give_back(key, &ends, why)
+    }
+
+    /// Ends a move that the caller has claimed, and leaves the key where it was.
+    fn give_back(&self, key: &ArchiveKey, ends: &MoveEnds, why: &str) -> Result<(), MoveError> {
         self.fleet.release_key(key)?;
         self.moves.end(key, Phase::Undone, why);
         tracing::warn!(key = %key, from = ends.from, to = ends.to, why, "a move is undone");
         Ok(())
+    }
+
+    /// Makes the caller the only one who may finish or undo the move of `key`.
+    fn claim(&self, key: &ArchiveKey) -> Result<MoveEnds, MoveError> {
+        if !self.moves.claim(key) {
+            return Err(MoveError::NotMoving(key.clone()));
+        }
+        let ends = self.ends(key);
+        if ends.is_err() {
+            self.moves.end(key, Phase::Undone, "its hold is gone");
+        }
+        ends
     }
 
     /// Does all of it.

@@ -13,6 +13,8 @@ const TOLD: usize = 1000;
 pub(crate) enum Phase {
     /// Its logins wait, its sessions end.
     Held,
+    /// Somebody finishes or undoes it, and nobody else may.
+    Ending,
     /// The key is on the other host.
     Done,
     /// It is where it was.
@@ -23,7 +25,7 @@ impl Phase {
     /// A word of a closed set.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Held => "held",
+            Self::Held | Self::Ending => "held",
             Self::Done => "done",
             Self::Undone => "undone",
         }
@@ -73,9 +75,25 @@ impl Moves {
         known.over.drain(..surplus);
     }
 
+    /// Lets the caller alone finish or undo the move of `key`. False if somebody does so already, or there is none.
+    pub(super) fn claim(&self, key: &ArchiveKey) -> bool {
+        match self.known().under_way.get_mut(key) {
+            Some((known, until)) if known.phase == Phase::Held => {
+                (known.phase, *until) = (Phase::Ending, None);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether `key` is being moved.
+    pub(super) fn are_of(&self, key: &ArchiveKey) -> bool {
+        self.known().under_way.contains_key(key)
+    }
+
     /// Waits for whoever has begun the move of `key` until `until`.
     pub(super) fn wait_for(&self, key: &ArchiveKey, until: Instant) {
-        if let Some((_, deadline)) = self.known().under_way.get_mut(key) {
+        if let Some((Move { phase: Phase::Held, .. }, deadline)) = self.known().under_way.get_mut(key) {
             *deadline = Some(until);
         }
     }

@@ -3,6 +3,7 @@
 use super::{Mover, error::MoveError};
 use crate::drain;
 use crate::session::{Doing, Session, Why};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
@@ -20,7 +21,7 @@ impl Mover {
     /// sessions there were.
     pub(super) async fn end_sessions(&self, key: &ArchiveKey, from: &str) -> Result<usize, MoveError> {
         let until = Instant::now() + LAST;
-        let mut ended = 0;
+        let (mut ended, mut told) = (0, HashSet::new());
         // After the hold: a session that is joined from here on has seen it, and a former one is found here.
         fence(Ordering::SeqCst);
         loop {
@@ -31,7 +32,10 @@ impl Mover {
             if Instant::now() > until {
                 return Err(MoveError::Sessions { sessions: left.len() });
             }
-            ended += drain::end(left, Why::Moved);
+            // Each once; those that are just being joined are told when they are.
+            let joined = left.into_iter().filter(|session| session.doing() != Doing::Joining);
+            let news: Vec<_> = joined.filter(|session| told.insert(session.about.id)).collect();
+            ended += drain::end(news, Why::Moved);
             sleep(LOOK).await;
         }
     }
@@ -63,10 +67,8 @@ impl Mover {
 
     fn is_found_by(&self, user: &str, key: &ArchiveKey) -> bool {
         let user = ArchiveKey::User(user.to_owned());
-        user == *key
-            || self
-                .directory
-                .look_up(&user)
-                .is_ok_and(|found| found.is_some_and(|found| found.found_by == *key))
+        // If the directory cannot say, the session must not stay.
+        let found = self.directory.look_up(&user);
+        user == *key || found.map_or(true, |found| found.is_some_and(|found| found.found_by == *key))
     }
 }

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::timeout;
 use usher_backends::Observer;
 use usher_backends::connect::{Deadlines, OnBehalf};
 use usher_backends::directory::{Directory, DirectoryError};
@@ -28,10 +29,15 @@ use usher_wire::secret::Secret;
 
 /// Users about whom hosts are asked at a time.
 const AT_ONCE: usize = 64;
+/// Longest wait for a place among them.
+const QUEUE: Duration = Duration::from_secs(5);
 /// For how long an answer that makes no entry is remembered.
 const RECENT: Duration = Duration::from_secs(5);
 /// Users on two hosts that are told of.
 const TWICE: usize = 10_000;
+
+/// The credential of somebody's own login, as a host is given it.
+type CredentialAt<'c> = dyn Fn(&Host) -> Credential + Sync + 'c;
 
 /// What the hosts say of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,11 +109,11 @@ impl Peers {
         Some(told)
     }
 
-    /// Asks who lets the user `key` in with `credential`, each host once; `None`: that is not wanted.
+    /// Asks who lets the user `key` in with the `credential` for the host, each host once; `None`: that is not wanted.
     pub(crate) async fn ask_by_own_login(
         &self,
         key: &ArchiveKey,
-        credential: &Credential,
+        credential: &CredentialAt<'_>,
         on_behalf: OnBehalf<'_>,
     ) -> Option<Told> {
         let is_wanted = self.asked().is_some_and(|asked| asked.ask == AskPeers::Login);
@@ -132,13 +138,15 @@ impl Peers {
         self.config.load().snapshot.directory.peers.clone()
     }
 
-    async fn ask_all(&self, key: &ArchiveKey, own: Option<(&Credential, OnBehalf<'_>)>) -> Told {
+    async fn ask_all(&self, key: &ArchiveKey, own: Option<(&CredentialAt<'_>, OnBehalf<'_>)>) -> Told {
         let Some(asked) = self.asked() else { return Told::Nobody };
-        let Ok(_place) = self.places.acquire().await else { return Told::Nobody };
+        let Ok(Ok(_place)) = timeout(QUEUE, self.places.acquire()).await else {
+            return Told::Unsure("too many others are asked about".to_owned());
+        };
         let hosts = self.hosts(&asked);
         let answers = match own {
             Some((credential, on_behalf)) => {
-                let asking = hosts.iter().map(|host| self.by_own_login(host, key, credential, on_behalf));
+                let asking = hosts.iter().map(|host| self.by_own_login(host, credential(host), on_behalf));
                 join_all(asking).await
             }
             None => self.by(&asked.ask, key, &hosts).await,
@@ -205,18 +213,8 @@ impl Peers {
         }
     }
 
-    async fn by_own_login(
-        &self,
-        host: &Arc<Host>,
-        key: &ArchiveKey,
-        typed: &Credential,
-        on_behalf: OnBehalf<'_>,
-    ) -> Has {
+    async fn by_own_login(&self, host: &Host, own: Credential, on_behalf: OnBehalf<'_>) -> Has {
         let deadlines = Deadlines::from(&self.config.load().snapshot.limits);
-        let own = match &host.config.login_as {
-            LoginAs::Typed => typed.clone(),
-            LoginAs::Canonical | LoginAs::Template(_) => credential(name_at(host, key), &typed.password),
-        };
         let asking = Box::pin(ask_by_login(host, &own, Some(on_behalf), &self.observer, &deadlines));
         self.in_service(host, Service::Imap, asking).await
     }

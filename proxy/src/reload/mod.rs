@@ -181,11 +181,14 @@ fn prepare(
     Ok(Ready { active, fleet, bound, needs_restart })
 }
 
+/// A port such as clients have.
+const PORT: u16 = 50_000;
+
 /// Makes sure that `next` does not turn away everybody at `address` whom `running` lets in.
 fn not_locked_out(address: IpAddr, running: &ActiveConfig, next: &ActiveConfig) -> Result<(), ReloadError> {
     for protocol in next.snapshot.listeners.iter().map(Listener::protocol) {
         let verdict = |active: &ActiveConfig| {
-            let visit = Visit::from(SocketAddr::new(address, 0), protocol);
+            let visit = Visit::from(SocketAddr::new(address, PORT), protocol);
             Hearing::new(active.access.clone(), visit).by_address()
         };
         let denied = verdict(next);

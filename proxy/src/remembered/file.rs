@@ -22,14 +22,15 @@ struct Line {
     has_certificate: bool,
     at: i64,
     count: u64,
+    #[serde(default)]
+    denied: bool,
 }
 
 /// What `file` has, as far as it can be read.
-pub(super) fn read(file: &Path, is_digested: bool) -> HashMap<Login, Last> {
+pub(super) fn read(file: &Path) -> HashMap<Login, Last> {
     let Ok(opened) = std::fs::File::open(file) else { return HashMap::new() };
     let lines = BufReader::new(opened).lines().map_while(Result::ok);
-    let logins = lines.filter_map(|line| login(serde_json::from_str(&line).ok()?));
-    logins.filter(|(login, _)| login.is_digested == is_digested).collect()
+    lines.filter_map(|line| login(serde_json::from_str(&line).ok()?)).collect()
 }
 
 /// Writes `logins` to `file`, as a whole or not at all.
@@ -57,6 +58,7 @@ fn line(login: &Login, last: &Last) -> Line {
         has_certificate: login.has_certificate,
         at: last.at,
         count: last.count,
+        denied: last.denied,
     }
 }
 
@@ -70,5 +72,5 @@ fn login(line: Line) -> Option<(Login, Last)> {
         mechanism: MECHANISMS.into_iter().find(|known| *known == line.mechanism)?,
         has_certificate: line.has_certificate,
     };
-    Some((login, Last { at: line.at, port: line.port, count: line.count }))
+    Some((login, Last { at: line.at, port: line.port, count: line.count, denied: line.denied }))
 }

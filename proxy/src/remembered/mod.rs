@@ -32,6 +32,8 @@ pub(crate) struct Remembered {
 struct Kept {
     logins: HashMap<Login, Last>,
     has_changed: bool,
+    /// How many denials have come since the last time that something was forgotten.
+    denied: usize,
 }
 
 /// The last of equal logins, and how many there were.
@@ -41,6 +43,8 @@ pub(crate) struct Last {
     pub(crate) at: i64,
     pub(crate) port: u16,
     pub(crate) count: u64,
+    /// Access rules have denied it.
+    pub(crate) denied: bool,
 }
 
 impl Remembered {
@@ -48,13 +52,14 @@ impl Remembered {
     pub(crate) fn open(state_dir: &Path, config: Arc<CurrentConfig>) -> Self {
         let file = state_dir.join("logins.json");
         let access = config.load().snapshot.access.clone();
-        let mut kept = Kept { logins: file::read(&file, access.hash), has_changed: false };
+        // Whatever is forgotten is to be forgotten on disk too.
+        let mut kept = Kept { logins: file::read(&file), ..Kept::default() };
         kept.forget(&access);
         Self { config, kept: Mutex::new(kept), digester: Digester::of(state_dir), file }
     }
 
-    /// Remembers that somebody has logged in, or was denied it.
-    pub(crate) fn note(&self, visit: &Visit) {
+    /// Remembers that somebody has logged in, or was `denied` it.
+    pub(crate) fn note(&self, visit: &Visit, denied: bool) {
         let active = self.config.load();
         let access = &active.snapshot.access;
         if access.remember.is_zero() || visit.names.is_empty() {
@@ -65,9 +70,14 @@ impl Remembered {
             Login::of(visit, |name| digester.map_or_else(|| name.clone(), |it| it.name(name)), access.hash);
         let mut kept = self.kept();
         kept.has_changed = true;
-        let last = kept.logins.entry(login).or_insert(Last { at: 0, port: 0, count: 0 });
-        *last = Last { at: now(), port: visit.client.port(), count: last.count + 1 };
-        if kept.logins.len() > access.remembered_logins as usize {
+        let last = kept.logins.entry(login).or_insert(Last { at: 0, port: 0, count: 0, denied });
+        // Those who have been let in once are no strangers.
+        let denied = denied && last.denied;
+        *last = Last { at: now(), port: visit.client.port(), count: last.count + 1, denied };
+        kept.denied += usize::from(denied);
+        if kept.logins.len() > access.remembered_logins as usize
+            || kept.denied > access.remembered_logins as usize / 5
+        {
             kept.forget(access);
         }
     }
@@ -90,10 +100,10 @@ impl Remembered {
         let access = self.config.load().snapshot.access.clone();
         let logins: Vec<_> = {
             let mut kept = self.kept();
+            kept.forget(&access);
             if !std::mem::take(&mut kept.has_changed) {
                 return;
             }
-            kept.forget(&access);
             kept.logins.iter().map(|(login, last)| (login.clone(), *last)).collect()
         };
         // Without the file, the next start knows fewer logins; nothing is lost that anybody waits for.
@@ -113,19 +123,32 @@ impl Kept {
         let oldest = now() - i64::try_from(access.remember.as_secs()).unwrap_or(i64::MAX);
         let most = access.remembered_logins as usize;
         let before = self.logins.len();
-        self.logins.retain(|login, last| last.at >= oldest && login.is_digested == access.hash);
-        if self.logins.len() > most {
-            let mut times: Vec<_> = self.logins.values().map(|last| last.at).collect();
-            let surplus = times.len() - most + most / 10;
-            let (_, limit, _) = times.select_nth_unstable(surplus.min(before - 1));
-            let (limit, mut left) = (*limit, surplus);
-            self.logins.retain(|_, last| {
-                let goes = left > 0 && last.at <= limit;
-                left -= usize::from(goes);
-                !goes
-            });
-        }
+        let lasts = !access.remember.is_zero();
+        self.logins.retain(|login, last| lasts && last.at >= oldest && login.is_digested == access.hash);
+        // Whoever is denied has shown no password: they must not push out those who have.
+        self.drop_oldest(most / 10, |last| last.denied);
+        self.drop_oldest(most, |_| true);
+        self.denied = 0;
         self.has_changed |= self.logins.len() != before;
+    }
+}
+
+impl Kept {
+    /// Forgets the oldest of the `chosen` if there are more than `most`, and a tenth more than has to be.
+    fn drop_oldest(&mut self, most: usize, chosen: impl Fn(&Last) -> bool) {
+        let mut times: Vec<_> =
+            self.logins.values().filter(|last| chosen(last)).map(|last| last.at).collect();
+        if times.len() <= most {
+            return;
+        }
+        let mut left = (times.len() - most + most / 10).min(times.len());
+        let (_, limit, _) = times.select_nth_unstable(left - 1);
+        let limit = *limit;
+        self.logins.retain(|_, last| {
+            let goes = left > 0 && last.at <= limit && chosen(last);
+            left -= usize::from(goes);
+            !goes
+        });
     }
 }
 

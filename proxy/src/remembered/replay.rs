@@ -16,7 +16,8 @@ pub(crate) struct Replay {
     pub(crate) refused: Changed,
     /// Those that would be let in now.
     pub(crate) admitted: Changed,
-    /// How many of which it cannot be said, because only digests of their names are remembered.
+    /// How many of which it cannot be said, because only digests of their names are remembered, or the directory cannot
+    /// be read.
     pub(crate) unsure: usize,
 }
 
@@ -66,7 +67,7 @@ pub(crate) fn replay(
     remembered: &Remembered,
     running: &Arc<RuleBook>,
     next: &Arc<RuleBook>,
-    attributes: impl Fn(&Name) -> Attributes,
+    attributes: impl Fn(&Name) -> Option<Attributes>,
 ) -> Replay {
     let logins = remembered.logins();
     let mut told = Replay { logins: logins.len(), ..Replay::default() };
@@ -75,7 +76,14 @@ pub(crate) fn replay(
     let [before, after] = [running, next].map(|book| Side::new(book, remembered, are_digested));
     let look_at_entry = !are_digested && [running, next].iter().any(|book| book.rules.look_at_entry());
     for (login, last) in logins {
-        let of = login.names.first().filter(|_| look_at_entry).map(&attributes).unwrap_or_default();
+        let of = match login.names.first().filter(|_| look_at_entry) {
+            Some(name) => attributes(name),
+            None => Some(Attributes::default()),
+        };
+        let Some(of) = of else {
+            told.unsure += 1;
+            continue;
+        };
         match (before.verdict(&login, &last, &of), after.verdict(&login, &last, &of)) {
             (Some(before), Some(after)) => match (before.denies(), after.denies()) {
                 (false, true) => told.refused.add(login, last, after.by.unwrap_or_default()),

@@ -62,7 +62,7 @@ impl Router {
     ) -> Decision {
         let hearing = self.access.hear(visit);
         if let Some(hearing) = hearing.as_ref().filter(|hearing| self.access.denies_name(hearing)) {
-            self.remembered.note(hearing.visit());
+            self.remembered.note(hearing.visit(), true);
             return Decision::Denied(Denied::Openly);
         }
         let begun = Instant::now();
@@ -82,7 +82,7 @@ impl Router {
         });
         match (&decision, &answer) {
             (Decision::Denied(_), _) => {
-                hearing.iter().for_each(|hearing| self.remembered.note(hearing.visit()));
+                hearing.iter().for_each(|hearing| self.remembered.note(hearing.visit(), true));
             }
             (Decision::Outage(Outage::Undecided), Answer::Failed(error)) => {
                 tracing::error!(%error, "the directory cannot be read");
@@ -129,11 +129,12 @@ impl Router {
         matches!(now, Decision::Permitted(now) if now == *permit)
     }
 
-    /// What the directory says of `key` besides its host, as far as it is known.
-    pub(crate) async fn attributes(&self, key: &ArchiveKey) -> Attributes {
+    /// What the directory says of `key` besides its host; `None`: it cannot be read.
+    pub(crate) async fn attributes(&self, key: &ArchiveKey) -> Option<Attributes> {
         match self.source.find(key, Instant::now()).await {
-            Ok(Found::Now(Some(placement)) | Found::Remembered(placement)) => placement.attributes(),
-            Ok(Found::Now(None)) | Err(_) => Attributes::default(),
+            Ok(Found::Now(Some(placement)) | Found::Remembered(placement)) => Some(placement.attributes()),
+            Ok(Found::Now(None)) => Some(Attributes::default()),
+            Err(_) => None,
         }
     }
 
@@ -149,7 +150,9 @@ impl Router {
 
     /// Whether the archive is being moved.
     pub(crate) fn is_moving(&self, permit: &Permit) -> bool {
-        self.fleet.roster().moving(permit.key()).is_some()
+        let (roster, key) = (self.fleet.roster(), permit.key());
+        let domain = key.domain().filter(|_| permit.is_by_domain());
+        roster.held(key).is_some() || domain.is_some_and(|domain| roster.held(&domain).is_some())
     }
 
     /// The current host of a permit; `None` if it is no longer configured.
@@ -177,9 +180,10 @@ impl Router {
         first.filter(|_| found.next().is_none())
     }
 
-    /// Reports that the directory is wrong about the key of `permit`, which `host` has, and mends it if that is wanted.
-    pub(crate) async fn note_stale(&self, permit: &Permit, host: &str) {
-        let learns = self.access.learns_referrals();
+    /// Reports that the directory is wrong about the key of `permit`, which `host` has, and mends it if that is wanted and
+    /// the user's `own` login has shown it.
+    pub(crate) async fn note_stale(&self, permit: &Permit, host: &str, is_own: bool) {
+        let learns = is_own && self.access.learns_referrals();
         tracing::warn!(user = %permit.key(), entry = permit.host(), host, learns, "the directory's entry is out of date");
         self.metrics.stale_entry();
         if learns && let Err(error) = self.source.learn(permit.key(), permit.host(), host).await {
@@ -217,6 +221,13 @@ impl Router {
             Answer::Nobody => Home::Nowhere,
             Answer::Failed(_) => Home::Undecided,
         };
+        // A hold on a domain is one on those whom the directory finds by it.
+        let found_by = match &answer {
+            Answer::Placed { placement, .. } => Some(&placement.found_by),
+            Answer::Nobody | Answer::Failed(_) => None,
+        };
+        let is_moving = roster.held(key).is_some() || found_by.is_some_and(|by| roster.held(by).is_some());
+        let is_by_domain = found_by.is_some_and(|by| by != key);
         let is_configured = match home {
             Home::On(host) => roster.host(host).is_some(),
             Home::Nowhere | Home::Undecided => false,
@@ -225,7 +236,7 @@ impl Router {
             Answer::Placed { placement, .. } => denied(placement),
             Answer::Nobody | Answer::Failed(_) => None,
         };
-        let facts = Facts { home, is_moving: roster.moving(key).is_some(), is_configured, denied };
+        let facts = Facts { home, is_by_domain, is_moving, is_configured, denied };
         Decided { decision: route::decide(key, facts), answer }
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct About {
 pub(crate) enum Doing {
     /// Its backend is being contacted.
     Connecting,
+    /// Its backend has let it in, and it is about to be joined with it.
+    Joining,
     /// A command is running; always the case for plain TCP.
     Busy,
     /// Every command has its answer.
@@ -55,7 +57,7 @@ impl Doing {
     /// A word of a closed set, for people.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Connecting => "connecting",
+            Self::Connecting | Self::Joining => "connecting",
             Self::Busy => "busy",
             Self::Between => "between commands",
             Self::Idle => "idle",
@@ -160,7 +162,7 @@ impl Session {
 
     /// Notes whether it is about to be joined with its backend.
     pub(crate) fn note_joined(&self, joined: bool) {
-        let doing = if joined { Doing::Busy } else { Doing::Connecting };
+        let doing = if joined { Doing::Joining } else { Doing::Connecting };
         self.doing.store(doing as u8, Ordering::SeqCst);
         std::sync::atomic::fence(Ordering::SeqCst);
     }
@@ -173,7 +175,8 @@ impl Session {
     /// What it is doing.
     pub(crate) fn doing(&self) -> Doing {
         let doing = self.doing.load(Ordering::Relaxed);
-        let all = [Doing::Connecting, Doing::Busy, Doing::Between, Doing::Idle, Doing::Closing];
+        let all =
+            [Doing::Connecting, Doing::Joining, Doing::Busy, Doing::Between, Doing::Idle, Doing::Closing];
         all.into_iter().find(|one| *one as u8 == doing).unwrap_or(Doing::Busy)
     }
 
@@ -183,7 +186,7 @@ impl Session {
         match self.doing() {
             Doing::Idle => true,
             Doing::Between => u64::from(self.idle_seconds()) >= quiet.as_secs(),
-            Doing::Connecting | Doing::Busy | Doing::Closing => false,
+            Doing::Connecting | Doing::Joining | Doing::Busy | Doing::Closing => false,
         }
     }
 

@@ -113,6 +113,9 @@ fn everybody_whom_a_name_shows() {
         ("CONTOSO\\anna\\sales*admin", "sales@example.com anna@example.com admin@example.com"),
         ("Acme/Anna", "anna of acme"),
         ("acme/anna*admin", "anna of acme admin@example.com"),
+        ("acme/anna@example.org", "anna@example.com of acme"),
+        ("acme/anna*evil/boss", "anna of acme boss of evil"),
+        ("tenant:x@example.com", ""),
         ("anna\0", ""),
     ] {
         let names = domains.shown(typed.as_bytes(), Arrival::default());

@@ -73,10 +73,13 @@ pub(crate) struct BulkMoveOrder {
     pub(crate) matching: Option<String>,
     /// Keys per second; missing: 50.
     pub(crate) rate: Option<u32>,
+    /// Move none, but list them.
+    #[serde(default)]
+    pub(crate) only_list: bool,
 }
 
 /// A move of many keys.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub(crate) struct BulkMove {
     /// From which host.
     pub(crate) from: String,
@@ -92,4 +95,7 @@ pub(crate) struct BulkMove {
     pub(crate) is_over: bool,
     /// What could not be moved and why, the first of them.
     pub(crate) failures: Vec<String>,
+    /// The keys, where they were to be listed.
+    #[serde(default)]
+    pub(crate) keys: Vec<String>,
 }

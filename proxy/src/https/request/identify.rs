@@ -25,7 +25,7 @@ use usher_config::snapshot::Protocol;
 use usher_policy::ArchiveKey;
 use usher_policy::access::Name;
 use usher_policy::identity::Arrival;
-use usher_policy::identity::Naming;
+use usher_policy::identity::{Domains, Naming, Says};
 use usher_policy::route::{Decision, Denied};
 use usher_wire::http::path;
 
@@ -53,7 +53,7 @@ pub(crate) enum Claimant {
 /// A name that was found.
 struct Named {
     key: Option<ArchiveKey>,
-    /// Everybody whom it shows; empty where no access rule wants to know.
+    /// Everybody whom it shows, if that is not just the user.
     names: Vec<Name>,
     by: NamedBy,
     /// It cannot be anything but a name.
@@ -99,9 +99,9 @@ pub(crate) async fn identify(
     }
     let age = snapshot.https.cookie_age;
     if let Some(sealed) = cookie.filter(|_| snapshot.https.identities.contains(&Identity::Cookie))
-        && let Some((key, passed)) = client.server.web.cookies.open_sealed("user", sealed, age)
-        && let Some(key) = snapshot.domains.written(&key)
-        && let Some(whose) = place(client, Named::in_cookie(key), Instant::now()).await
+        && let Some((said, passed)) = client.server.web.cookies.open_sealed("user", sealed, age)
+        && let Some(named) = Named::of_cookie(&said, &snapshot.domains)
+        && let Some(whose) = place(client, named, Instant::now()).await
     {
         return Ok(match whose {
             // Renewing it means that regular users never have to log in again.
@@ -126,17 +126,32 @@ fn named(
 ) -> Named {
     let arrival = Arrival { local: Some(client.ends.local.ip()), server_name: Some(&valid.asked.name) };
     let snapshot = &at.active.snapshot;
-    let shown = match snapshot.access.rules.is_empty() {
-        true => Vec::new(),
-        false => names.shown(typed, &snapshot.domains, arrival),
+    let domains = &snapshot.domains;
+    let (key, is_own) = match names {
+        Naming::User => match domains.named(typed, arrival) {
+            Some(named) => (Some(named.key), named.says == Says::Own),
+            None => (None, true),
+        },
+        Naming::Tenant | Naming::Domain => (names.key(typed, domains, arrival), true),
     };
-    Named { key: names.key(typed, &snapshot.domains, arrival), names: shown, by, is_certain }
+    let names = if is_own { Vec::new() } else { domains.shown(typed, arrival) };
+    Named { key, names, by, is_certain }
 }
 
 impl Named {
-    /// The name in usher's own cookie.
-    fn in_cookie(key: ArchiveKey) -> Self {
-        Self { key: Some(key), names: Vec::new(), by: NamedBy::Cookie, is_certain: false }
+    /// What usher's own cookie says, which [`in_cookie`] has written.
+    fn of_cookie(said: &str, domains: &Domains) -> Option<Self> {
+        let (key, names) = said.split_once('\n').unwrap_or((said, ""));
+        let names = if names.is_empty() { Vec::new() } else { serde_json::from_str(names).ok()? };
+        Some(Self { key: Some(domains.written(key)?), names, by: NamedBy::Cookie, is_certain: false })
+    }
+}
+
+/// What a cookie says of a user, and of everybody whom the name has shown if that is not just the user.
+pub(super) fn in_cookie(key: &ArchiveKey, names: &[Name]) -> String {
+    match names.is_empty() {
+        true => key.to_string(),
+        false => format!("{key}\n{}", serde_json::to_string(names).unwrap_or_default()),
     }
 }
 

@@ -132,6 +132,7 @@ async fn destination(
     match claimant {
         Claimant::Known { key, decision, by, names, renews } => {
             record.by = by;
+            let said = renews.then(|| identify::in_cookie(&key, &names));
             record.names = (!names.is_empty()).then(|| names.into());
             record.enter(at, key.to_string());
             let permit = match decision {
@@ -142,8 +143,8 @@ async fn destination(
                     return Err(identify::challenge(at, StatusCode::FORBIDDEN, "unknown-user"));
                 }
             };
-            if renews {
-                let sealed = client.server.web.cookies.seal("user", &key.to_string());
+            if let Some(said) = said {
+                let sealed = client.server.web.cookies.seal("user", &said);
                 binding.user = sealed.map(|sealed| cookies::set(cookies::USER, &sealed, https.cookie_age));
             }
             Ok(Destination::Home(permit))
@@ -165,7 +166,10 @@ async fn destination(
             let opened = sealed.and_then(|sealed| {
                 client.server.web.cookies.open_sealed(&format!("member:{name}"), sealed, https.cookie_age)
             });
-            let visit = || Visit::from(client.ends.client, Protocol::Https);
+            let visit = || Visit {
+                has_certificate: client.certificate.is_some(),
+                ..Visit::from(client.ends.client, Protocol::Https)
+            };
             let permit = client.server.router.decide_for_nobody(&name, visit).ok_or(DENIED)?;
             Ok(Destination::Array { permit, member: opened.map(|(member, _)| member) })
         }

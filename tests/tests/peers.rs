@@ -159,11 +159,24 @@ fn users_are_found_by_a_request() {
 }
 
 #[test]
-#[ignore = "a proof: takes a minute"]
-fn three_hundred_users_are_found() {
+#[ignore = "a proof: takes minutes"]
+fn three_hundred_users_are_found_in_each_way() {
     let (_dir, peers) = master();
-    let (usher, _dovecots) = three(&peers, 300, &[]);
+    let (usher, dovecots) = three(&peers, 300, &[]);
     everybody_is_found(&usher, 300, "peers (master login)");
+    drop((usher, dovecots));
+    let own = "[directory]\non_miss = \"peers\"\n[directory.peers]\nask = \"login\"\n";
+    let (usher, dovecots) = three(own, 300, &[]);
+    everybody_is_found(&usher, 300, "peers (own login)");
+    wait_for_failures(&dovecots, 600);
+    drop((usher, dovecots));
+    let ip = usher_tests::address::own();
+    let https: Vec<SocketAddr> = [8441, 8442, 8443].map(|port| SocketAddr::new(ip, port)).to_vec();
+    https.iter().enumerate().for_each(|(own, address)| answering(*address, own));
+    let by_http = "[directory]\non_miss = \"peers\"\npeers = { path = \"/users/{user}\" }\n";
+    let (usher, dovecots) = three(by_http, 300, &https);
+    everybody_is_found(&usher, 300, "peers (HTTP look-up)");
+    assert_eq!(dovecots.iter().map(Dovecot::failures).sum::<usize>(), 0);
 }
 
 /// An IMAP server that answers each login with what `answer` says.

@@ -14,6 +14,7 @@ mod enforce;
 mod https;
 mod id;
 mod imap;
+mod json;
 mod listen;
 mod load;
 mod log;

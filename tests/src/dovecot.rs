@@ -38,15 +38,46 @@ pub const PASSWORD: &str = "secret";
 impl Dovecot {
     /// Starts one called `name` on `address`, which lets everybody in.
     pub fn start(name: &str, address: SocketAddr, mode: Mode) -> Self {
-        Self::begin(name, address, mode, false)
+        Self::begin(name, address, mode, |_, text| text)
     }
 
     /// Starts one that lets in only those whom it has.
     pub fn with_users_of_its_own(name: &str, address: SocketAddr, mode: Mode) -> Self {
-        Self::begin(name, address, mode, true)
+        Self::begin(name, address, mode, |dir, text| {
+            let list = dir.join("users");
+            std::fs::write(&list, "").unwrap();
+            let static_users = format!("passdb {{\n driver = static\n args = password={PASSWORD}\n}}\n");
+            let listed = format!("passdb {{\n driver = passwd-file\n args = {}\n}}\n", list.display());
+            // A master user is let in for those whom it has.
+            let text = text.replace(&static_users, &listed);
+            text.replace("master = yes\n", "master = yes\n result_success = continue\n")
+        })
     }
 
-    fn begin(name: &str, address: SocketAddr, mode: Mode, knows: bool) -> Self {
+    /// Starts one that takes tokens too, about which it asks at `introspection`.
+    pub fn with_tokens(name: &str, address: SocketAddr, mode: Mode, introspection: &str) -> Self {
+        Self::begin(name, address, mode, |dir, text| {
+            let file = dir.join("oauth2.conf");
+            let keys = format!(
+                "introspection_mode = get\nintrospection_url = {introspection}\n\
+                 username_attribute = username\nactive_attribute = active\nactive_value = true\n"
+            );
+            std::fs::write(&file, keys).unwrap();
+            let tokens = format!(
+                "passdb {{\n driver = oauth2\n mechanisms = xoauth2 oauthbearer\n args = {}\n}}\npassdb {{\n",
+                file.display()
+            );
+            let text = text.replacen("passdb {\n", &tokens, 1);
+            text.replace("auth_mechanisms = plain login", "auth_mechanisms = plain login xoauth2 oauthbearer")
+        })
+    }
+
+    fn begin(
+        name: &str,
+        address: SocketAddr,
+        mode: Mode,
+        change: impl FnOnce(&Path, String) -> String,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let certificate = Certificate::for_names(&[name]);
@@ -54,17 +85,8 @@ impl Dovecot {
         // Dovecot reads mail as an ordinary user only; root gives it that of the mail group.
         let owner = rustix::process::getuid().is_root().then(|| (id("-u", "mail"), id("-g", "mail")));
         let path = dir.path().join("dovecot.conf");
-        let mut text = config(dir.path(), &chain, &key, address, mode, owner);
-        if knows {
-            let list = dir.path().join("users");
-            std::fs::write(&list, "").unwrap();
-            let static_users = format!("passdb {{\n driver = static\n args = password={PASSWORD}\n}}\n");
-            let listed = format!("passdb {{\n driver = passwd-file\n args = {}\n}}\n", list.display());
-            // A master user is let in for those whom it has.
-            text = text
-                .replace(&static_users, &listed)
-                .replace("master = yes\n", "master = yes\n result_success = continue\n");
-        }
+        let text = config(dir.path(), &chain, &key, address, mode, owner);
+        let text = change(dir.path(), text);
         std::fs::write(&path, text).unwrap();
         std::fs::create_dir(dir.path().join("mail")).unwrap();
         if let Some((uid, gid)) = owner {

@@ -46,6 +46,8 @@ pub enum LoginOutcome {
         alert: Option<String>,
         /// The server that the user is said to be on.
         referral: Option<Referral>,
+        /// Why a token is refused, as the backend says it to clients.
+        why: Option<Vec<u8>>,
     },
 }
 
@@ -220,12 +222,12 @@ impl Ready {
                     }
                     return Ok(LoginOutcome::Accepted(Box::new(LoggedIn { stream: self.stream, accepted })));
                 }
-                LoginStep::Refused { refused, alert, referral } => {
+                LoginStep::Refused { refused, alert, referral, why } => {
                     self.leave().await;
                     return match refused {
                         Refused::Tell(code) => {
                             let alert = alert.filter(|_| is_authenticated);
-                            Ok(LoginOutcome::Refused { code, alert, referral })
+                            Ok(LoginOutcome::Refused { code, alert, referral, why })
                         }
                         Refused::Outage(code) => {
                             let fault = ConnectFault::at(Stage::Login, Cause::Unavailable(code.atom()));

@@ -231,7 +231,7 @@ async fn imap(
             let ready = connect::look(target, deadlines).await?;
             let learnt = ready.learnt();
             let user = user.clone().into_bytes();
-            let credential = Credential { authorize_as: Vec::new(), user, password };
+            let credential = Credential::with_password(user, password);
             let answered = ready.log_in(target, &credential, &ClientId::default(), None, deadlines).await;
             match answered.map_err(|fault| fault.fault)? {
                 LoginOutcome::Accepted(logged_in) => {

@@ -27,6 +27,9 @@ type Key = (BackendId, Service);
 /// First wait between probes of a service that is likely to be back soon.
 const SOON: Duration = Duration::from_millis(100);
 
+/// The mechanisms for tokens, as capabilities.
+const TOKENS: [&str; 2] = ["AUTH=OAUTHBEARER", "AUTH=XOAUTH2"];
+
 /// Watches over all backends of a fleet.
 pub struct Health {
     pub(super) fleet: Arc<Fleet>,
@@ -43,6 +46,7 @@ pub struct Health {
     reports: Reports,
     /// The capabilities that all hosts have, sorted, as far as probes have seen them.
     shared_capabilities: ArcSwap<Vec<String>>,
+    shared_mechanisms: ArcSwap<Vec<String>>,
     /// One reconciliation at a time, with the roster as it is by then.
     reconciling: Mutex<()>,
     /// One ejection from an array at a time, so that two of them cannot both be the last one allowed.
@@ -122,6 +126,7 @@ impl Health {
             doubt: Mutex::default(),
             reports: Reports::default(),
             shared_capabilities: ArcSwap::default(),
+            shared_mechanisms: ArcSwap::default(),
             reconciling: Mutex::default(),
             ejecting: Mutex::default(),
         })
@@ -138,6 +143,11 @@ impl Health {
         self.shared_capabilities.load_full()
     }
 
+    /// The mechanisms for tokens that all hosts have, as capabilities.
+    pub fn shared_mechanisms(&self) -> Arc<Vec<String>> {
+        self.shared_mechanisms.load_full()
+    }
+
     /// Determines again which capabilities all hosts have.
     fn compare_capabilities(&self) {
         let roster = self.fleet.roster();
@@ -145,11 +155,17 @@ impl Health {
         for host in roster.hosts() {
             let report = self.reports.get(&host.id, Service::Imap);
             let listed = report.and_then(|report| report.learnt.capabilities).unwrap_or_default();
-            let names = listed.split(' ').map(str::to_ascii_uppercase).filter(|name| may_be_offered(name));
+            let known = |name: &String| may_be_offered(name) || TOKENS.contains(&name.as_str());
+            let names = listed.split(' ').map(str::to_ascii_uppercase).filter(known);
             let names: BTreeSet<String> = names.collect();
             shared = Some(shared.map_or(names.clone(), |shared| &shared & &names));
         }
-        let shared: Vec<String> = shared.unwrap_or_default().into_iter().collect();
+        let is_mechanism = |name: &String| TOKENS.contains(&name.as_str());
+        let (mechanisms, shared): (Vec<String>, Vec<String>) =
+            shared.unwrap_or_default().into_iter().partition(is_mechanism);
+        if **self.shared_mechanisms.load() != mechanisms {
+            self.shared_mechanisms.store(Arc::new(mechanisms));
+        }
         if **self.shared_capabilities.load() != shared {
             self.shared_capabilities.store(Arc::new(shared));
         }

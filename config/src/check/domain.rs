@@ -2,14 +2,36 @@
 
 use super::{Faults, is_host_name};
 use crate::raw::{Located, Section};
+use crate::snapshot::OAuth;
 use usher_policy::identity::{DefaultFor, Domains};
 
-pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Domains {
-    let mut domains = Domains::default();
-    for section in file.many("domain", faults) {
+pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> (Domains, Vec<OAuth>) {
+    let (mut domains, mut issuers) = (Domains::default(), Vec::new());
+    for mut section in file.many("domain", faults) {
+        let oauth =
+            section.table("oauth", "{ issuer = \"https://id.example.com\", claim = \"email\" }", faults);
+        let name: Option<Located<String>> = section.optional("name", faults);
+        if let (Some(oauth), Some(name)) = (oauth, name) {
+            issuers.extend(issuer(oauth, &name.value, faults));
+        }
         one(section, &mut domains, faults);
     }
-    domains
+    (domains, issuers)
+}
+
+/// Who issues the tokens of a domain's users.
+fn issuer(mut section: Section<'_>, domain: &str, faults: &mut Faults) -> Option<OAuth> {
+    let issuer: Option<Located<String>> = section.required("issuer", "\"https://id.example.com\"", faults);
+    let claim: Option<Located<String>> = section.optional("claim", faults);
+    section.finish(faults);
+    let issuer = issuer?;
+    if !issuer.value.starts_with("https://") || issuer.value.contains(char::is_whitespace) {
+        faults.push(
+            issuer.fault("not the address of an issuer", "write one such as \"https://id.example.com\""),
+        );
+    }
+    let claim = claim.map_or_else(|| "email".to_owned(), |claim| claim.value);
+    Some(OAuth { domain: domain.to_lowercase(), issuer: issuer.value, claim })
 }
 
 fn one(mut section: Section<'_>, domains: &mut Domains, faults: &mut Faults) {

@@ -42,7 +42,7 @@ pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
     let hosts = host::check(&mut file, &mut faults);
     let arrays = array::check(&mut file, &listeners, &mut faults);
     let limits = limits::check(&mut file, &mut faults);
-    let mut domains = domain::check(&mut file, &mut faults);
+    let (mut domains, oauth) = domain::check(&mut file, &mut faults);
     login::check(&mut file, &mut domains, &mut faults);
     let access = access::check(&mut file, &domains, &mut faults);
     let https = https::check(&mut file, &listeners, &arrays, &domains, &mut faults);
@@ -63,6 +63,7 @@ pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
             limits,
             access,
             directory,
+            oauth,
             domains,
         }),
         _ => {

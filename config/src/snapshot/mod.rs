@@ -8,6 +8,7 @@ mod backends;
 mod directory;
 mod limits;
 mod listener;
+mod oauth;
 mod server;
 
 pub use crate::certificate::Certificate;
@@ -21,6 +22,7 @@ pub use limits::Limits;
 pub use listener::{
     HttpsListener, ImapListener, Listener, Offered, Protocol, RedirectListener, Serves, TcpListener,
 };
+pub use oauth::OAuth;
 pub use server::{Admin, LogFormat, OutageReply, Server};
 pub use usher_policy::pick::Balance;
 
@@ -55,6 +57,8 @@ pub struct Snapshot {
     pub access: Access,
     /// `[directory]`.
     pub directory: Directory,
+    /// `oauth` of each `[[domain]]` that has it.
+    pub oauth: Vec<OAuth>,
     /// `[[domain]]`.
     #[serde(skip)]
     pub domains: Domains,

@@ -83,6 +83,7 @@ pub(crate) fn build(
         ids: ids.clone(),
         shutdown: shutdown.clone(),
         held_logins: Arc::<AdmissionCounter>::default(),
+        whys: login::Whys::default(),
         refusals: Refusals::open(state_dir.join("refusals.imap"))?,
     });
     let https = Arc::new(https::Server {

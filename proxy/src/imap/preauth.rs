@@ -35,7 +35,7 @@ pub(crate) async fn converse(
     privacy: Privacy,
     until: &mut Instant,
 ) -> Result<Next, Ended> {
-    let offered = offered(prelogin, listener);
+    let offered = offered(prelogin, listener, privacy);
     let mut preauth = Preauth::new(privacy, &offered);
     let mut out = Vec::new();
     // After STARTTLS there is no second greeting (RFC 9051 section 6.2.1).
@@ -77,7 +77,10 @@ pub(crate) async fn converse(
                         return Ok(Next::Joined(Joined::new(&claim, preauth, stream, logged_in, silence)));
                     }
                     Handover::Refused(refusal) => {
-                        preauth.refuse(&claim, refusal.code, refusal.alert.as_deref(), &mut out);
+                        match &refusal.why {
+                            Some(why) => preauth.refuse_token(&claim, refusal.code, why, &mut out),
+                            None => preauth.refuse(&claim, refusal.code, refusal.alert.as_deref(), &mut out),
+                        }
                         continue;
                     }
                     Handover::Outage => {
@@ -127,7 +130,18 @@ async fn listen(
 }
 
 /// What is offered before login in addition to usher's own capabilities.
-fn offered<'l>(prelogin: &PreLogin, listener: &'l ImapListener) -> Cow<'l, str> {
+fn offered<'l>(prelogin: &PreLogin, listener: &'l ImapListener, privacy: Privacy) -> Cow<'l, str> {
+    let tokens = prelogin.server.health.shared_mechanisms();
+    let of_hosts = of_hosts(prelogin, listener);
+    if tokens.is_empty() || privacy == Privacy::Clear {
+        return of_hosts;
+    }
+    let all = tokens.iter().map(String::as_str).chain([&*of_hosts]).filter(|part| !part.is_empty());
+    Cow::Owned(all.collect::<Vec<_>>().join(" "))
+}
+
+/// The hosts' capabilities that are offered before login.
+fn of_hosts<'l>(prelogin: &PreLogin, listener: &'l ImapListener) -> Cow<'l, str> {
     let health = &prelogin.server.health;
     match &listener.capabilities {
         Offered::These(names) => Cow::Borrowed(names),

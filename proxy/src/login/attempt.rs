@@ -127,7 +127,7 @@ async fn follow(
                 to = referral.host,
                 "a host refers to one that is not configured"
             );
-            return Try::Refused(Refusal { code: Code::AuthenticationFailed, alert: None });
+            return Try::Refused(Refusal::with(Code::AuthenticationFailed));
         };
         if seen.iter().any(|seen| *seen == host.config.name) {
             tracing::error!(user = %permit.key(), ?seen, to = host.config.name, "hosts refer to each other");
@@ -205,7 +205,10 @@ async fn log_in(
             Try::LoggedIn(logged_in, lease)
         }
         Ok(LoginOutcome::Refused { referral: Some(referral), .. }) => Try::Referred(referral),
-        Ok(LoginOutcome::Refused { code, alert, .. }) => Try::Refused(Refusal { code, alert }),
+        Ok(LoginOutcome::Refused { code, alert, why, .. }) => {
+            why.iter().for_each(|why| server.whys.note(&host.config.name, claim.mechanism, why));
+            Try::Refused(Refusal { code, alert, why })
+        }
         Err(fault) => failed(prelogin, &host, &fault),
     }
 }

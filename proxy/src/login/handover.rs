@@ -3,6 +3,7 @@
 use super::PreLogin;
 use super::attend::{Inbox, attended};
 use super::seek::seek;
+use super::token;
 use super::tried::{Refusal, Try};
 use crate::access::Visit;
 use crate::log::login_refused;
@@ -47,8 +48,10 @@ pub(crate) async fn hand_over(
 ) -> Result<Handover, Ended> {
     let begun = Instant::now();
     let arrival = Arrival { local: Some(prelogin.local.ip()), server_name: stream.server_name() };
-    let domains = &prelogin.snapshot().domains;
-    let named = domains.named(claim.credential.acting_user(), arrival);
+    let snapshot = prelogin.snapshot();
+    let domains = &snapshot.domains;
+    let typed = token::acting_user(&claim.credential, &snapshot.oauth);
+    let named = domains.named(&typed, arrival);
     let names = shown(domains, claim, named.as_ref(), arrival);
     let key = named.map(|named| named.key);
     // In the table before the host is looked up, so that whoever ends sessions misses none that is being set up.
@@ -74,7 +77,12 @@ pub(crate) async fn hand_over(
     metrics.login(prelogin.protocol(), claim.mechanism.name(), counted, begun.elapsed());
     let refused = |refusal: Refusal| {
         log_refused(prelogin, claim, key.as_ref(), refusal.code);
-        Handover::Refused(refusal)
+        // Always, or whoever is not told would be known by that.
+        let is_told = claim.mechanism.tells_why() && refusal.code == Code::AuthenticationFailed;
+        let made_up = || is_told.then(|| prelogin.server.whys.made_up(&typed, claim.mechanism));
+        let why = refusal.why.or_else(made_up);
+        let why = why.map(|why| token::with_issuer(why, key.as_ref(), &snapshot.oauth));
+        Handover::Refused(Refusal { why, ..refusal })
     };
     Ok(match outcome? {
         Try::LoggedIn(backend, lease) => {
@@ -91,10 +99,8 @@ pub(crate) async fn hand_over(
             Handover::LoggedIn(LoggedIn { session, lease, backend })
         }
         Try::Refused(refusal) => refused(refusal),
-        Try::Denied => refused(Refusal { code: Code::ContactAdmin, alert: None }),
-        Try::Unknown | Try::DeniedCovertly => {
-            refused(Refusal { code: Code::AuthenticationFailed, alert: None })
-        }
+        Try::Denied => refused(Refusal::with(Code::ContactAdmin)),
+        Try::Unknown | Try::DeniedCovertly => refused(Refusal::with(Code::AuthenticationFailed)),
         Try::Ended(why) => {
             let (by, cause) = Cause::ordered(why);
             Handover::Ended(by, cause)

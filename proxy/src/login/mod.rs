@@ -8,9 +8,12 @@ mod handover;
 mod prelogin;
 mod seek;
 mod server;
+mod token;
 mod tried;
+mod whys;
 
 pub(crate) use attend::Inbox;
 pub(crate) use handover::{Handover, LoggedIn, hand_over};
 pub(crate) use prelogin::PreLogin;
 pub(crate) use server::Server;
+pub(crate) use whys::Whys;

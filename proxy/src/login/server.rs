@@ -1,5 +1,6 @@
 //! What is needed to serve mail logins.
 
+use super::whys::Whys;
 use crate::id::Ids;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
@@ -23,6 +24,8 @@ pub(crate) struct Server {
     pub(crate) shutdown: Arc<Shutdown>,
     /// Counts the logins that wait for a host that is out.
     pub(crate) held_logins: Arc<AdmissionCounter>,
+    /// Why tokens are refused.
+    pub(crate) whys: Whys,
     /// Delays refusals.
     pub(crate) refusals: Refusals,
 }

@@ -11,6 +11,15 @@ pub(crate) struct Refusal {
     pub(crate) code: Code,
     /// The host's own words.
     pub(crate) alert: Option<String>,
+    /// Why a token is refused, as the client is told before.
+    pub(crate) why: Option<Vec<u8>>,
+}
+
+impl Refusal {
+    /// A refusal of usher's own.
+    pub(super) fn with(code: Code) -> Self {
+        Self { code, alert: None, why: None }
+    }
 }
 
 /// What one try came to.

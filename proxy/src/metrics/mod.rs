@@ -114,7 +114,7 @@ impl Metrics {
     /// Rates and alerts count the first event only if there was a zero before it.
     fn begin_at_zero(&self) {
         for protocol in ["imap", "imaps"] {
-            for mechanism in ["login-command", "PLAIN", "LOGIN"] {
+            for mechanism in ["login-command", "PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"] {
                 for result in ["ok", "refused", "unknown-user", "unavailable", "denied", "ended", "aborted"] {
                     self.count(
                         names::LOGINS,

@@ -15,7 +15,7 @@ pub(crate) struct LoginTest {
 impl LoginTest {
     /// Of this user with this password.
     pub(crate) fn new(user: String, password: Secret) -> Self {
-        Self { credential: Credential { authorize_as: Vec::new(), user: user.into_bytes(), password } }
+        Self { credential: Credential::with_password(user.into_bytes(), password) }
     }
 
     pub(super) async fn succeeds_at(&self, host: &Host, deadlines: &Deadlines) -> Result<(), MoveError> {

@@ -277,7 +277,7 @@ fn name_at(host: &Host, key: &ArchiveKey) -> String {
 }
 
 fn credential(user: String, password: &Secret) -> Credential {
-    Credential { authorize_as: Vec::new(), user: user.into_bytes(), password: password.clone() }
+    Credential::with_password(user.into_bytes(), password.clone())
 }
 
 fn sum_up<'h>(answers: impl Iterator<Item = (&'h Arc<Host>, Has)>) -> Told {

@@ -61,11 +61,7 @@ pub fn backend_reply(data: &[u8]) {
             Ok(_) | Err(_) => break,
         }
     }
-    let credential = Credential {
-        authorize_as: Vec::new(),
-        user: b"an\"na".to_vec(),
-        password: Secret::copy_of(b"p\xff\r\n"),
-    };
+    let credential = Credential::with_password(b"an\"na".to_vec(), Secret::copy_of(b"p\xff\r\n"));
     for capabilities in [&b"AUTH=PLAIN SASL-IR ID"[..], b"AUTH=PLAIN", b"IMAP4rev1"] {
         let mut out = SecretBuf::default();
         let id = [("x-originating-ip", "192.0.2.1")];

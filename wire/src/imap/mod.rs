@@ -6,6 +6,7 @@ pub mod command;
 pub mod id;
 pub mod literal;
 pub mod login;
+mod oauth;
 pub mod preauth;
 pub mod referral;
 pub mod reply;

@@ -1,5 +1,6 @@
-//! SASL (RFC 4422) as far as usher speaks it: PLAIN (RFC 4616) and LOGIN.
+//! SASL (RFC 4422) as far as usher speaks it: PLAIN (RFC 4616), LOGIN, and tokens by OAUTHBEARER and XOAUTH2.
 
+use super::oauth;
 use crate::secret::Secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +15,10 @@ pub enum Mechanism {
     SaslPlain,
     /// `AUTHENTICATE LOGIN`.
     SaslLogin,
+    /// `AUTHENTICATE XOAUTH2`.
+    XOAuth2,
+    /// `AUTHENTICATE OAUTHBEARER`.
+    OAuthBearer,
 }
 
 impl Mechanism {
@@ -23,6 +28,8 @@ impl Mechanism {
             Self::Login => "login-command",
             Self::SaslPlain => "PLAIN",
             Self::SaslLogin => "LOGIN",
+            Self::XOAuth2 => "XOAUTH2",
+            Self::OAuthBearer => "OAUTHBEARER",
         }
     }
 
@@ -31,7 +38,14 @@ impl Mechanism {
         match self {
             Self::Login | Self::SaslLogin => "login",
             Self::SaslPlain => "plain",
+            Self::XOAuth2 => "xoauth2",
+            Self::OAuthBearer => "oauthbearer",
         }
+    }
+
+    /// Whether the client is told why a token is refused, and answers, before the refusal itself.
+    pub fn tells_why(self) -> bool {
+        matches!(self, Self::XOAuth2 | Self::OAuthBearer)
     }
 
     /// The mechanism that a client asked for with `AUTHENTICATE`; `None` if it is not offered.
@@ -40,10 +54,25 @@ impl Mechanism {
             Some(Self::SaslPlain)
         } else if name.eq_ignore_ascii_case(b"LOGIN") {
             Some(Self::SaslLogin)
+        } else if name.eq_ignore_ascii_case(b"XOAUTH2") {
+            Some(Self::XOAuth2)
+        } else if name.eq_ignore_ascii_case(b"OAUTHBEARER") {
+            Some(Self::OAuthBearer)
         } else {
             None
         }
     }
+}
+
+/// What proves who a client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// A password.
+    Password,
+    /// A token, by XOAUTH2.
+    XOAuth2,
+    /// A token, by OAUTHBEARER.
+    OAuthBearer,
 }
 
 /// Who a client claims to be, unverified. User names are raw bytes that nothing has checked yet.
@@ -53,11 +82,27 @@ pub struct Credential {
     pub authorize_as: Vec<u8>,
     /// Who logs in (`authcid`).
     pub user: Vec<u8>,
-    /// The password.
+    /// The password, or the token.
     pub password: Secret,
+    /// Which of them it is, and how it came.
+    pub proof: Proof,
 }
 
 impl Credential {
+    /// A name and a password.
+    pub fn with_password(user: Vec<u8>, password: Secret) -> Self {
+        Self { authorize_as: Vec::new(), user, password, proof: Proof::Password }
+    }
+
+    /// The one message of a token's mechanism; `None` for a password, and for a name that cannot be in one.
+    pub(crate) fn token_message(&self) -> Option<(&'static str, Zeroizing<Vec<u8>>)> {
+        match self.proof {
+            Proof::Password => None,
+            Proof::XOAuth2 => Some(("XOAUTH2", oauth::xoauth2(&self.user, &self.password)?)),
+            Proof::OAuthBearer => Some(("OAUTHBEARER", oauth::oauthbearer(&self.user, &self.password)?)),
+        }
+    }
+
     /// The name that decides the route: `authzid` where there is one.
     pub fn acting_user(&self) -> &[u8] {
         if self.authorize_as.is_empty() { &self.user } else { &self.authorize_as }
@@ -97,7 +142,18 @@ pub fn parse_plain(message: &[u8]) -> Option<Credential> {
         authorize_as: authorize_as.to_vec(),
         user: user.to_vec(),
         password: Secret::copy_of(password),
+        proof: Proof::Password,
     })
+}
+
+/// Parses the message of a token's mechanism.
+pub(crate) fn parse_token(mechanism: Mechanism, message: &[u8]) -> Option<Credential> {
+    let (bearer, proof) = match mechanism {
+        Mechanism::XOAuth2 => (oauth::parse_xoauth2(message)?, Proof::XOAuth2),
+        Mechanism::OAuthBearer => (oauth::parse_oauthbearer(message)?, Proof::OAuthBearer),
+        Mechanism::Login | Mechanism::SaslPlain | Mechanism::SaslLogin => return None,
+    };
+    Some(Credential { authorize_as: Vec::new(), user: bearer.user, password: bearer.token, proof })
 }
 
 /// Decodes one base64 line of an exchange; `None` when it is not canonical base64 (RFC 4648 section 4).

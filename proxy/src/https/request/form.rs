@@ -2,8 +2,8 @@
 
 use crate::https::message::body::RequestBody;
 use crate::https::message::refusal::Refusal;
-use crate::https::request::json;
 use crate::https::request::pairs::{AMBIGUOUS, is_ambiguous, one_of};
+use crate::json;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 

@@ -5,7 +5,6 @@ mod answer;
 mod cross_site;
 mod form;
 mod identify;
-mod json;
 mod opened;
 mod own_cookies;
 mod pairs;

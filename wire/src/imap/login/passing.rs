@@ -6,13 +6,15 @@ use crate::imap::capability;
 use crate::imap::id::{self, ClientId};
 use crate::imap::referral::Referral;
 use crate::imap::reply::{Condition, Refused, ServerLine, alert, map_refusal, parse_server_line};
-use crate::imap::sasl::{self, Credential};
+use crate::imap::sasl::{self, Credential, Proof};
 use crate::secret::SecretBuf;
 use std::collections::VecDeque;
 use zeroize::Zeroizing;
 
 /// Longest base64 that is sent as an initial response; some servers cap command lines at 4 KiB.
 const INITIAL_RESPONSE_CAP: usize = 2048;
+/// Longest text that says why a token is refused, in bytes.
+const WHY_CAP: usize = 4096;
 const ID_TAG: &[u8] = b"I";
 const LOGIN_TAG: &[u8] = b"L";
 
@@ -31,6 +33,8 @@ pub enum LoginStep {
         alert: Option<String>,
         /// The server that the user is said to be on.
         referral: Option<Referral>,
+        /// Why a token is refused, as the backend says it to clients.
+        why: Option<Vec<u8>>,
     },
 }
 
@@ -40,6 +44,10 @@ pub struct Login {
     /// What to send at each continuation, in order.
     at_continuation: VecDeque<Zeroizing<Vec<u8>>>,
     capabilities: Option<Vec<u8>>,
+    /// For a token: what is said after the backend has told why it is refused.
+    acknowledges: Option<&'static [u8]>,
+    /// Why a token is refused.
+    why: Option<Vec<u8>>,
 }
 
 impl Login {
@@ -64,7 +72,25 @@ impl Login {
             out.extend(b"\r\n");
         }
         let mut at_continuation = VecDeque::new();
-        if capability::lists(capabilities, "AUTH=PLAIN") {
+        let mut acknowledges = None;
+        if credential.proof != Proof::Password {
+            let (mechanism, message) = credential.token_message().ok_or(Fault::NoMechanism)?;
+            if !capability::lists(capabilities, &format!("AUTH={mechanism}")) {
+                return Err(Fault::NoMechanism);
+            }
+            let encoded = sasl::encode(&message);
+            out.extend(b"L AUTHENTICATE ");
+            out.extend(mechanism.as_bytes());
+            if capability::lists(capabilities, "SASL-IR") && encoded.len() <= INITIAL_RESPONSE_CAP {
+                out.extend(b" ");
+                out.extend(encoded.as_bytes());
+            } else {
+                at_continuation.push_back(ended_by_crlf(encoded.as_bytes()));
+            }
+            out.extend(b"\r\n");
+            // An empty line for XOAUTH2, a ^A for OAUTHBEARER (RFC 7628 section 3.2.3).
+            acknowledges = Some(if mechanism == "XOAUTH2" { &b"\r\n"[..] } else { b"AQ==\r\n" });
+        } else if capability::lists(capabilities, "AUTH=PLAIN") {
             let message = credential.plain_message().ok_or(Fault::NoMechanism)?;
             let encoded = sasl::encode(&message);
             out.extend(b"L AUTHENTICATE PLAIN");
@@ -84,7 +110,7 @@ impl Login {
         } else {
             return Err(Fault::NoMechanism);
         }
-        Ok(Self { lines: Lines::default(), at_continuation, capabilities: None })
+        Ok(Self { lines: Lines::default(), at_continuation, capabilities: None, acknowledges, why: None })
     }
 
     /// Whether the backend has the whole credential once the pending output is sent: another attempt would be another
@@ -111,10 +137,15 @@ impl Login {
                 ServerLine::Status { tag: ID_TAG, .. } => {}
                 ServerLine::Status { tag: b"*", condition: Condition::Bye, .. } => return Err(Fault::Bye),
                 ServerLine::Capability(names) => self.capabilities = Some(names.to_vec()),
-                ServerLine::Continuation(_) => {
-                    let chunk = self.at_continuation.pop_front().ok_or(Fault::OutOfStep)?;
-                    out.extend(&chunk);
-                }
+                ServerLine::Continuation(said) => match self.at_continuation.pop_front() {
+                    Some(chunk) => out.extend(&chunk),
+                    None => {
+                        let acknowledged = self.acknowledges.take().ok_or(Fault::OutOfStep)?;
+                        self.why =
+                            sasl::decode(said).map(|why| why.to_vec()).filter(|why| why.len() <= WHY_CAP);
+                        out.extend(acknowledged);
+                    }
+                },
                 other => untagged_only(other)?,
             }
         }
@@ -135,6 +166,7 @@ impl Login {
                 refused: map_refusal(text),
                 alert: alert(text),
                 referral: Referral::read(text),
+                why: self.why.take(),
             }),
             Condition::Bad => Err(Fault::Bad),
             Condition::Bye | Condition::Preauth => Err(Fault::OutOfStep),

@@ -5,7 +5,7 @@ use crate::secret::Secret;
 use crate::secret::SecretBuf;
 
 fn credential(user: &[u8], password: &[u8]) -> Credential {
-    Credential { authorize_as: Vec::new(), user: user.to_vec(), password: Secret::copy_of(password) }
+    Credential::with_password(user.to_vec(), Secret::copy_of(password))
 }
 
 fn begin(capabilities: &str, credential: &Credential) -> (Login, String) {

@@ -10,6 +10,8 @@ pub(super) enum Exchange {
     Plain,
     /// For the name, in LOGIN.
     LoginUser,
+    /// For the one message of a token's mechanism.
+    Token(Mechanism),
     /// For the password, in LOGIN.
     LoginPassword { user: Vec<u8> },
 }
@@ -30,6 +32,7 @@ impl Exchange {
         match mechanism {
             Mechanism::SaslPlain => Some(Self::Plain),
             Mechanism::SaslLogin => Some(Self::LoginUser),
+            Mechanism::XOAuth2 | Mechanism::OAuthBearer => Some(Self::Token(mechanism)),
             Mechanism::Login => None,
         }
     }
@@ -37,6 +40,7 @@ impl Exchange {
     pub(super) fn mechanism(&self) -> Mechanism {
         match self {
             Self::Plain => Mechanism::SaslPlain,
+            Self::Token(mechanism) => *mechanism,
             Self::LoginUser | Self::LoginPassword { .. } => Mechanism::SaslLogin,
         }
     }
@@ -44,7 +48,7 @@ impl Exchange {
     /// What the client is asked, in base64.
     pub(super) fn challenge(&self) -> &'static [u8] {
         match self {
-            Self::Plain => b"",
+            Self::Plain | Self::Token(_) => b"",
             Self::LoginUser => b"VXNlcm5hbWU6",
             Self::LoginPassword { .. } => b"UGFzc3dvcmQ6",
         }
@@ -62,10 +66,14 @@ impl Exchange {
                 Some(credential) => Transition::Claimed(credential),
                 None => Transition::Malformed("Malformed PLAIN message."),
             },
+            Self::Token(mechanism) => match sasl::parse_token(mechanism, &message) {
+                Some(credential) => Transition::Claimed(credential),
+                None => Transition::Malformed("Malformed message with a token."),
+            },
             Self::LoginUser => Transition::Goes(Self::LoginPassword { user: message.to_vec() }),
             Self::LoginPassword { user } => {
                 let password = Secret::copy_of(&message);
-                Transition::Claimed(Credential { authorize_as: Vec::new(), user, password })
+                Transition::Claimed(Credential::with_password(user, password))
             }
         }
     }

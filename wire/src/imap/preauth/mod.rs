@@ -3,8 +3,11 @@
 //! A [`Preauth`] consumes what the client sends and answers it, until the client claims an identity, asks for TLS, or
 //! is to be disconnected. It knows no users and no hosts.
 
+mod claim;
 mod exchange;
 mod words;
+
+pub use claim::{Claim, CloseCause};
 
 use self::exchange::{Exchange, Transition};
 use self::words::{NEEDS_LOGIN, is_http};
@@ -13,7 +16,7 @@ use super::capability::{self, Privacy};
 use super::command::{Assembler, Command, Fatal, Head, LiteralVerdict, Refusal, Step as Piece};
 use super::id::{self, ClientId};
 use super::reply::{self, Code};
-use super::sasl::{Credential, Mechanism};
+use super::sasl::{self, Credential, Mechanism};
 use crate::secret::{Secret, SecretBuf};
 
 /// Invalid commands after which the connection ends.
@@ -23,44 +26,10 @@ const LOGIN_LITERALS: usize = 4;
 /// Most literals in ID.
 const ID_LITERALS: usize = 64;
 
-/// Who a client claims to be, and what is needed to answer it.
-#[derive(Debug)]
-pub struct Claim {
-    /// The tag that waits for an answer.
-    pub tag: Vec<u8>,
-    /// How the credential came.
-    pub mechanism: Mechanism,
-    /// The credential, not yet verified.
-    pub credential: Credential,
-    /// What the client said of itself with ID.
-    pub client_id: ClientId,
-    /// Whether the client has asked for CAPABILITY on this connection and would miss it after login.
-    pub asked_capability: bool,
-}
-
 /// Proof that not a single plaintext byte follows STARTTLS (RFC 9051 section 6.2.1). TLS on the plaintext port begins
 /// only with this proof, and only [`Preauth::step`] creates it.
 #[derive(Debug)]
 pub struct PlainDrained(());
-
-/// Why the conversation ends before login.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CloseCause {
-    /// The client said LOGOUT.
-    Logout,
-    /// Too many invalid commands.
-    TooManyInvalid,
-    /// A line over its cap.
-    LineTooLong,
-    /// A non-synchronizing literal over its cap.
-    LiteralTooLarge,
-    /// NUL or bare CR.
-    ControlOctet,
-    /// The client speaks HTTP.
-    Http,
-    /// Bytes followed STARTTLS.
-    BytesBehindStartTls,
-}
 
 /// The result of the bytes so far. Answers are in `out` and must be sent before anything else is done.
 #[derive(Debug)]
@@ -79,7 +48,15 @@ pub enum Step {
 
 enum Mode {
     Commands,
-    Sasl { tag: Vec<u8>, exchange: Exchange },
+    Sasl {
+        tag: Vec<u8>,
+        exchange: Exchange,
+    },
+    /// A token is refused, the client has been told why, and the refusal waits for its answer (RFC 7628 section 3.2.3).
+    Refusing {
+        tag: Vec<u8>,
+        code: Code,
+    },
 }
 
 /// The conversation before login.
@@ -138,11 +115,35 @@ impl Preauth {
         }
     }
 
+    /// Answers a claim with `why` a token is refused, for the client to read; after its answer comes `tag NO [code]`.
+    pub fn refuse_token(&mut self, claim: &Claim, code: Code, why: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(b"+ ");
+        out.extend_from_slice(sasl::encode(why).as_bytes());
+        out.extend_from_slice(b"\r\n");
+        self.mode = Mode::Refusing { tag: claim.tag.clone(), code };
+    }
+
+    fn refusing_step(&mut self, tag: Vec<u8>, code: Code, out: &mut Vec<u8>) -> Step {
+        match self.assembler.sasl_line() {
+            Ok(None) => {
+                self.mode = Mode::Refusing { tag, code };
+                Step::Need
+            }
+            // Whatever it is: an empty line, AQ==, or a star.
+            Ok(Some(_)) => {
+                reply::no(&tag, code, out);
+                Step::Answered
+            }
+            Err(why) => self.fatal(Some(&tag), why, out),
+        }
+    }
+
     /// Works on the next command.
     pub fn step(&mut self, out: &mut Vec<u8>) -> Step {
         match std::mem::replace(&mut self.mode, Mode::Commands) {
             Mode::Commands => self.command_step(out),
             Mode::Sasl { tag, exchange } => self.sasl_step(tag, exchange, out),
+            Mode::Refusing { tag, code } => self.refusing_step(tag, code, out),
         }
     }
 
@@ -233,7 +234,7 @@ impl Preauth {
             args.space()?;
             let password = Secret::from(args.login_argument()?.into_owned());
             args.end()?;
-            Ok::<_, BadArgument>(Credential { authorize_as: Vec::new(), user, password })
+            Ok::<_, BadArgument>(Credential::with_password(user, password))
         })();
         match parsed {
             Ok(credential) => self.claim(tag.to_vec(), Mechanism::Login, credential),
@@ -264,7 +265,13 @@ impl Preauth {
         let Ok((name, initial)) = parsed else {
             return self.invalid(Some(tag), "AUTHENTICATE takes a mechanism.", out);
         };
-        let Some(exchange) = Mechanism::offered(name).and_then(Exchange::begin) else {
+        // Tokens are taken only where all hosts take them.
+        let is_offered = |mechanism: &Mechanism| {
+            let name = format!("AUTH={}", mechanism.name());
+            !mechanism.tells_why() || capability::lists(self.of_hosts.as_bytes(), &name)
+        };
+        let offered = Mechanism::offered(name).filter(is_offered);
+        let Some(exchange) = offered.and_then(Exchange::begin) else {
             reply::line(Some(tag), "NO Unsupported authentication mechanism.", out);
             return Step::Answered;
         };

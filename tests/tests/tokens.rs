@@ -127,6 +127,11 @@ fn a_refused_token_is_told_why_and_nobody_learns_who_exists() {
         assert_eq!(told("berta@example.com"), real);
         assert_eq!(told("nobody@example.com"), real);
     }
+    // A command that does not wait is not taken for an answer.
+    let mut client = Client::tls(usher.imaps());
+    client.send(format!("a AUTHENTICATE XOAUTH2 {}\r\nb NOOP\r\n", xoauth2("anna@example.com", "bad")));
+    assert!(client.line().starts_with("+ "));
+    assert_eq!((client.line(), client.line().split(' ').nth(1).unwrap()), (NO.to_owned(), "OK"));
     for malformed in ["user=anna", "n,a=anna,\x01\x01"] {
         let mut client = Client::tls(usher.imaps());
         let said = client.command(&format!("a AUTHENTICATE XOAUTH2 {}", STANDARD.encode(malformed)));
@@ -157,17 +162,24 @@ fn a_token_alone_names_its_user_for_routing_and_clients_learn_of_the_issuer() {
         assert_eq!(client.answer("a"), [NO]);
         String::from_utf8(STANDARD.decode(why.strip_prefix("+ ").unwrap()).unwrap()).unwrap()
     };
-    // This Dovecot takes no token without a name, so it refuses; but it was asked, and not the other.
-    let said =
-        told(&format!("n,,\x01auth=Bearer {}\x01\x01", jwt("https://id.example.com", "berta@example.com")));
+    let nameless =
+        |issuer: &str, email: &str| told(&format!("n,,\x01auth=Bearer {}\x01\x01", jwt(issuer, email)));
+    let said = nameless("https://id.example.com", "berta@example.com");
     usher.wait_for_log("mechanism=\"OAUTHBEARER\" user=\"berta@example.com\"");
+    // The host has been told the name, to check it against the token.
+    assert!(dovecots[1].log().contains("user=<berta@example.com>"), "{}", dovecots[1].log());
     let configuration =
         "\"openid-configuration\":\"https://id.example.com/.well-known/openid-configuration\"";
     assert!(said.contains(configuration), "{said}");
     // An unknown user learns the same.
     assert_eq!(told("n,a=nobody@example.com,\x01auth=Bearer bad\x01\x01"), said);
-    // A token of somebody else names nobody here.
-    told(&format!("n,,\x01auth=Bearer {}\x01\x01", jwt("https://evil.example", "berta@example.com")));
+    // Somebody else's token, and one that names a user of another domain, name nobody here.
+    for (issuer, email) in
+        [("https://evil.example", "berta@example.com"), ("https://id.example.com", "x@other.test")]
+    {
+        nameless(issuer, email);
+        usher.wait_for_log("mechanism=\"OAUTHBEARER\" user=\"\"");
+    }
     drop(dovecots);
 }
 

@@ -49,7 +49,7 @@ async fn tidy_up(imap: Arc<login::Server>, https: Arc<https::Server>) {
         https.web.pools().iter().for_each(|pool| pool.sweep(active.snapshot.limits.http_backend_idle));
         https.web.cookies.rotate(active.snapshot.https.cookie_age);
         let roster = https.fleet.roster();
-        for refusals in [&imap.refusals, &https.refusals] {
+        for refusals in [&imap.refusals, &imap.token_refusals, &https.refusals] {
             refusals.keep(|host| roster.standings(host).next().is_some());
         }
     }

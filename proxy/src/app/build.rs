@@ -85,6 +85,7 @@ pub(crate) fn build(
         held_logins: Arc::<AdmissionCounter>::default(),
         whys: login::Whys::default(),
         refusals: Refusals::open(state_dir.join("refusals.imap"))?,
+        token_refusals: Refusals::open(state_dir.join("refusals.tokens"))?,
     });
     let https = Arc::new(https::Server {
         config: config.clone(),

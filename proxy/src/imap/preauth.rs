@@ -2,7 +2,7 @@
 
 use super::joined::Joined;
 use crate::accepted::lingering_close;
-use crate::login::{Handover, PreLogin, hand_over};
+use crate::login::{Handover, PreLogin, Refusal, complete, hand_over};
 use crate::session::{By, Cause, Ended, Stage};
 use crate::tls::ClientStream;
 use crate::unread::Unread;
@@ -66,7 +66,8 @@ pub(crate) async fn converse(
                 lingering_close(stream, b"", prelogin.snapshot().limits.farewell).await;
                 return Err(closed(why));
             }
-            Step::Claim(claim) => {
+            Step::Claim(mut claim) => {
+                complete(&mut claim.credential, prelogin.snapshot());
                 let begun = Instant::now();
                 let handed = Box::pin(hand_over(prelogin, &claim, &mut preauth, &mut stream)).await?;
                 *until += begun.elapsed();
@@ -77,9 +78,10 @@ pub(crate) async fn converse(
                         return Ok(Next::Joined(Joined::new(&claim, preauth, stream, logged_in, silence)));
                     }
                     Handover::Refused(refusal) => {
-                        match &refusal.why {
-                            Some(why) => preauth.refuse_token(&claim, refusal.code, why, &mut out),
-                            None => preauth.refuse(&claim, refusal.code, refusal.alert.as_deref(), &mut out),
+                        let Refusal { code, alert, why } = refusal;
+                        match why {
+                            Some(why) => preauth.refuse_token(&claim, code, alert, &why, &mut out),
+                            None => preauth.refuse(&claim, code, alert.as_deref(), &mut out),
                         }
                         continue;
                     }
@@ -133,7 +135,8 @@ async fn listen(
 fn offered<'l>(prelogin: &PreLogin, listener: &'l ImapListener, privacy: Privacy) -> Cow<'l, str> {
     let tokens = prelogin.server.health.shared_mechanisms();
     let of_hosts = of_hosts(prelogin, listener);
-    if tokens.is_empty() || privacy == Privacy::Clear {
+    // RFC 7628 section 4 demands TLS.
+    if tokens.is_empty() || privacy != Privacy::Tls {
         return of_hosts;
     }
     let all = tokens.iter().map(String::as_str).chain([&*of_hosts]).filter(|part| !part.is_empty());

@@ -50,8 +50,7 @@ pub(crate) async fn hand_over(
     let arrival = Arrival { local: Some(prelogin.local.ip()), server_name: stream.server_name() };
     let snapshot = prelogin.snapshot();
     let domains = &snapshot.domains;
-    let typed = token::acting_user(&claim.credential, &snapshot.oauth);
-    let named = domains.named(&typed, arrival);
+    let named = domains.named(claim.credential.acting_user(), arrival);
     let names = shown(domains, claim, named.as_ref(), arrival);
     let key = named.map(|named| named.key);
     // In the table before the host is looked up, so that whoever ends sessions misses none that is being set up.
@@ -79,7 +78,8 @@ pub(crate) async fn hand_over(
         log_refused(prelogin, claim, key.as_ref(), refusal.code);
         // Always, or whoever is not told would be known by that.
         let is_told = claim.mechanism.tells_why() && refusal.code == Code::AuthenticationFailed;
-        let made_up = || is_told.then(|| prelogin.server.whys.made_up(&typed, claim.mechanism));
+        let whose = session.about.user.as_bytes();
+        let made_up = || is_told.then(|| prelogin.server.whys.made_up(whose, claim.mechanism));
         let why = refusal.why.or_else(made_up);
         let why = why.map(|why| token::with_issuer(why, key.as_ref(), &snapshot.oauth));
         Handover::Refused(Refusal { why, ..refusal })

@@ -16,4 +16,6 @@ pub(crate) use attend::Inbox;
 pub(crate) use handover::{Handover, LoggedIn, hand_over};
 pub(crate) use prelogin::PreLogin;
 pub(crate) use server::Server;
+pub(crate) use token::complete;
+pub(crate) use tried::Refusal;
 pub(crate) use whys::Whys;

@@ -19,6 +19,8 @@ pub(super) async fn seek(
     begun: Instant,
 ) -> Try {
     let server = &prelogin.server;
+    // Tokens take another time than passwords.
+    let refusals = if claim.mechanism.tells_why() { &server.token_refusals } else { &server.refusals };
     let until = begun + prelogin.snapshot().server.login_wait;
     let mut slot = None;
     let mut was_delivered = false;
@@ -30,7 +32,10 @@ pub(super) async fn seek(
         };
         match outcome {
             unknown @ (Try::Unknown | Try::DeniedCovertly) => {
-                server.refusals.made_up(claim.credential.acting_user(), tried).await;
+                // By the key: however a name is written, it is on one host.
+                let typed = String::from_utf8_lossy(claim.credential.acting_user());
+                let whose = key.map_or(typed.into_owned(), ToString::to_string);
+                refusals.made_up(whose.as_bytes(), tried).await;
                 return unknown;
             }
             // Each of these counts as a failed login at the host, so the second is the last.
@@ -39,7 +44,7 @@ pub(super) async fn seek(
             Try::Refused(Refusal { code: Code::InUse, .. }) if !was_delivered => was_delivered = true,
             Try::Refused(refusal) => {
                 let host = session.backend().map(|backend| backend.name);
-                server.refusals.real(host.as_deref().unwrap_or_default(), tried).await;
+                refusals.real(host.as_deref().unwrap_or_default(), tried).await;
                 return Try::Refused(refusal);
             }
             Try::Hopeless => return Try::Out,

@@ -28,4 +28,6 @@ pub(crate) struct Server {
     pub(crate) whys: Whys,
     /// Delays refusals.
     pub(crate) refusals: Refusals,
+    /// The same for tokens.
+    pub(crate) token_refusals: Refusals,
 }

@@ -1,39 +1,48 @@
-//! What a token says without being asked: for routing only, its host decides whether it is true. And what clients are told
-//! of where to get a better one.
+//! Whom a token names that comes without a name: its host decides whether that is true. And what clients are told of where
+//! to get a better one.
 
 use crate::json;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
-use std::borrow::Cow;
+use usher_config::Snapshot;
 use usher_config::snapshot::OAuth;
 use usher_policy::ArchiveKey;
+use usher_policy::identity::{Arrival, Says};
 use usher_wire::imap::sasl::{Credential, Proof};
 
 /// The field of a refusal that says where the issuer of tokens describes itself (RFC 7628 section 3.2.2).
 const CONFIGURATION: &str = "openid-configuration";
 
-/// The name that decides the route: the one that the client has given or, with a token alone, the one in the claim that
-/// the domain of its issuer names.
-pub(super) fn acting_user<'c>(credential: &'c Credential, issuers: &[OAuth]) -> Cow<'c, [u8]> {
-    let given = credential.acting_user();
-    if !given.is_empty() || credential.proof == Proof::Password {
-        return Cow::Borrowed(given);
+/// Gives a token that comes without a name the one in the claim that its issuer's domain names. The host gets the name too,
+/// and checks it against the token.
+pub(crate) fn complete(credential: &mut Credential, snapshot: &Snapshot) {
+    if credential.proof == Proof::Password || !credential.user.is_empty() {
+        return;
     }
-    let named = named_in(credential.password.reveal(), issuers);
-    named.map_or(Cow::Borrowed(given), |name| Cow::Owned(name.into_bytes()))
+    let named = named_in(credential.password.reveal(), snapshot);
+    credential.user = named.unwrap_or_default().into_bytes();
 }
 
-/// The user whom a token names (RFC 7519), if one of the issuers has made it.
-fn named_in(token: &[u8], issuers: &[OAuth]) -> Option<String> {
+/// The user whom a token (RFC 7519) names, if it is of one of the issuers, and the user of that issuer's domain.
+fn named_in(token: &[u8], snapshot: &Snapshot) -> Option<String> {
     let payload = std::str::from_utf8(token).ok()?.split('.').nth(1)?.trim_end_matches('=');
     let payload = zeroize::Zeroizing::new(URL_SAFE_NO_PAD.decode(payload).ok()?);
     // Of two equal names, another reader could take the other one.
     let text = |name: &str| json::text_of(&payload, name).ok().flatten();
     let made_by = text("iss")?;
-    let issuer =
-        issuers.iter().find(|known| known.issuer.trim_end_matches('/') == made_by.trim_end_matches('/'))?;
-    text(&issuer.claim)
+    let is_made_by = |known: &&OAuth| known.issuer.trim_end_matches('/') == made_by.trim_end_matches('/');
+    let mut named = snapshot.oauth.iter().filter(is_made_by).filter_map(|known| {
+        let claimed = text(&known.claim)?;
+        let whole = if claimed.contains('@') { claimed } else { format!("{claimed}@{}", known.domain) };
+        let named = snapshot.domains.named(whole.as_bytes(), Arrival::default())?;
+        let is_theirs =
+            named.says == Says::Own && named.key.domain() == snapshot.domains.domain(known.domain.as_bytes());
+        is_theirs.then(|| named.key.name().to_owned())
+    });
+    let first = named.next()?;
+    // Two domains of one issuer may name the same user, but not two.
+    named.all(|other| other == first).then_some(first)
 }
 
 /// `why` a token is refused, with the place where the issuer for the domain of `key` describes itself, if that is known and

@@ -103,6 +103,18 @@ impl Assembler {
     /// # Errors
     /// [`Fatal::LineTooLong`] past [`SASL_LINE_CAP`].
     pub fn sasl_line(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, Fatal> {
+        self.sasl_line_if(|_| true)
+    }
+
+    /// The same if the line `belongs` to the exchange; one that does not is left for the next command, and an empty one is
+    /// returned.
+    ///
+    /// # Errors
+    /// As [`Self::sasl_line`].
+    pub fn sasl_line_if(
+        &mut self,
+        belongs: impl Fn(&[u8]) -> bool,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, Fatal> {
         let unread = self.buf.get(self.scan..).unwrap_or_default();
         let Some(lf) = memchr::memchr(b'\n', unread) else {
             self.scan = self.buf.len();
@@ -114,6 +126,10 @@ impl Assembler {
             return Err(Fatal::LineTooLong);
         }
         let line = without_cr(self.buf.get(self.start..end).unwrap_or_default());
+        if !belongs(line) {
+            self.scan = self.start;
+            return Ok(Some(Zeroizing::default()));
+        }
         let line = Zeroizing::new(line.to_vec());
         self.hand_out(end + 1);
         Ok(Some(line))

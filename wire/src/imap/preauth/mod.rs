@@ -5,15 +5,17 @@
 
 mod claim;
 mod exchange;
+mod literals;
 mod words;
 
 pub use claim::{Claim, CloseCause};
 
 use self::exchange::{Exchange, Transition};
+use self::literals::literal_policy;
 use self::words::{NEEDS_LOGIN, is_http};
 use super::args::{Args, BadArgument};
 use super::capability::{self, Privacy};
-use super::command::{Assembler, Command, Fatal, Head, LiteralVerdict, Refusal, Step as Piece};
+use super::command::{Assembler, Command, Fatal, Head, Refusal, Step as Piece};
 use super::id::{self, ClientId};
 use super::reply::{self, Code};
 use super::sasl::{self, Credential, Mechanism};
@@ -21,10 +23,6 @@ use crate::secret::{Secret, SecretBuf};
 
 /// Invalid commands after which the connection ends.
 const INVALID_CAP: u8 = 3;
-/// Most literals in LOGIN, which needs at most two.
-const LOGIN_LITERALS: usize = 4;
-/// Most literals in ID.
-const ID_LITERALS: usize = 64;
 
 /// Proof that not a single plaintext byte follows STARTTLS (RFC 9051 section 6.2.1). TLS on the plaintext port begins
 /// only with this proof, and only [`Preauth::step`] creates it.
@@ -56,6 +54,7 @@ enum Mode {
     Refusing {
         tag: Vec<u8>,
         code: Code,
+        alert: Option<String>,
     },
 }
 
@@ -109,29 +108,35 @@ impl Preauth {
     /// Answers a claim with `tag NO [code]`, or with the host's own message to the user, if there is one; the
     /// conversation continues.
     pub fn refuse(&mut self, claim: &Claim, code: Code, alert: Option<&str>, out: &mut Vec<u8>) {
-        match alert {
-            Some(alert) => reply::line(Some(&claim.tag), &format!("NO [ALERT] {alert}"), out),
-            None => reply::no(&claim.tag, code, out),
-        }
+        refused(&claim.tag, code, alert, out);
     }
 
-    /// Answers a claim with `why` a token is refused, for the client to read; after its answer comes `tag NO [code]`.
-    pub fn refuse_token(&mut self, claim: &Claim, code: Code, why: &[u8], out: &mut Vec<u8>) {
+    /// Answers a claim with `why` a token is refused, for the client to read; after its answer comes what
+    /// [`Self::refuse`] says.
+    pub fn refuse_token(
+        &mut self,
+        claim: &Claim,
+        code: Code,
+        alert: Option<String>,
+        why: &[u8],
+        out: &mut Vec<u8>,
+    ) {
         out.extend_from_slice(b"+ ");
         out.extend_from_slice(sasl::encode(why).as_bytes());
         out.extend_from_slice(b"\r\n");
-        self.mode = Mode::Refusing { tag: claim.tag.clone(), code };
+        self.mode = Mode::Refusing { tag: claim.tag.clone(), code, alert };
     }
 
-    fn refusing_step(&mut self, tag: Vec<u8>, code: Code, out: &mut Vec<u8>) -> Step {
-        match self.assembler.sasl_line() {
+    fn refusing_step(&mut self, tag: Vec<u8>, code: Code, alert: Option<String>, out: &mut Vec<u8>) -> Step {
+        // An empty line, AQ== or a star; anything else is the next command of a client that did not wait.
+        let is_answer = |line: &[u8]| line == b"*" || !line.contains(&b' ');
+        match self.assembler.sasl_line_if(is_answer) {
             Ok(None) => {
-                self.mode = Mode::Refusing { tag, code };
+                self.mode = Mode::Refusing { tag, code, alert };
                 Step::Need
             }
-            // Whatever it is: an empty line, AQ==, or a star.
             Ok(Some(_)) => {
-                reply::no(&tag, code, out);
+                refused(&tag, code, alert.as_deref(), out);
                 Step::Answered
             }
             Err(why) => self.fatal(Some(&tag), why, out),
@@ -143,7 +148,7 @@ impl Preauth {
         match std::mem::replace(&mut self.mode, Mode::Commands) {
             Mode::Commands => self.command_step(out),
             Mode::Sasl { tag, exchange } => self.sasl_step(tag, exchange, out),
-            Mode::Refusing { tag, code } => self.refusing_step(tag, code, out),
+            Mode::Refusing { tag, code, alert } => self.refusing_step(tag, code, alert, out),
         }
     }
 
@@ -379,16 +384,10 @@ impl Preauth {
     }
 }
 
-fn literal_policy(privacy: Privacy, head: Head<'_>) -> LiteralVerdict {
-    if head.verb.eq_ignore_ascii_case(b"LOGIN") {
-        match privacy {
-            // Never ask for a single byte of a password that could not be used.
-            Privacy::Clear => LiteralVerdict::Refuse(Refusal::PrivacyRequired),
-            Privacy::ClearAllowed | Privacy::Tls => LiteralVerdict::UpTo(LOGIN_LITERALS),
-        }
-    } else if head.verb.eq_ignore_ascii_case(b"ID") {
-        LiteralVerdict::UpTo(ID_LITERALS)
-    } else {
-        LiteralVerdict::UpTo(0)
+/// `tag NO [code]`, or the host's own message to the user.
+fn refused(tag: &[u8], code: Code, alert: Option<&str>, out: &mut Vec<u8>) {
+    match alert {
+        Some(alert) => reply::line(Some(tag), &format!("NO [ALERT] {alert}"), out),
+        None => reply::no(tag, code, out),
     }
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use usher_tests::archive::{Archive, Event, Options};
 use usher_tests::client::Client;
 use usher_tests::dovecot::{Dovecot, Mode};
+use usher_tests::http::{basic, connect, get};
 use usher_tests::runtime::archive;
+use usher_tests::scripted::Scripted;
 use usher_tests::usher::{Setup, Usher};
 
 /// usher in front of two archives that both know everybody; all are on `one`.
@@ -197,6 +199,53 @@ fn a_move_is_only_its_movers_to_end() {
     assert_eq!(host_of(&usher, "anna"), "two.test");
     let (status, _) = usher.ask("POST", "/v1/moves/anna@example.com/finish", None).unwrap();
     assert_eq!(status, 404, "it is over");
+}
+
+#[test]
+fn a_websocket_ends_with_a_frame_between_two_frames() {
+    let setup = Setup::new().https("");
+    let at = [8441, 8442].map(|port| setup.at(port));
+    let _backend = Scripted::start(at[0], |mut conn| {
+        while conn.line().is_some_and(|line| !line.is_empty()) {}
+        conn.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+        // A frame, and the beginning of another.
+        conn.send(b"\x82\x03abc\x82\x05de");
+        conn.line();
+        conn.send(b"fgh\x82\x03ijk");
+        conn.rest();
+    });
+    let usher = setup
+        .section("[https]")
+        .web_host(
+            "one.test",
+            at[0],
+            "tls = \"none\"",
+            "health = { imap = { probe = \"none\" }, http = { probe = \"none\" } }",
+        )
+        .web_host(
+            "two.test",
+            at[1],
+            "tls = \"none\"",
+            "health = { imap = { probe = \"none\" }, http = { probe = \"none\" } }",
+        )
+        .users(&[("anna@example.com", "one.test")])
+        .start();
+    let mut client = connect(usher.https());
+    client.send(get(
+        "/",
+        &format!("Connection: Upgrade\r\nUpgrade: websocket\r\n{}", basic("anna@example.com")),
+    ));
+    assert_eq!(client.one_answer(true).status, 101);
+    assert_eq!(client.octets(9), b"\x82\x03abc\x82\x05de");
+    thread::scope(|scope| {
+        let moving = scope.spawn(|| usher.did(&["move", "user", "anna@example.com", "two.test"]));
+        usher.wait_until("/v1/moves", |shown| shown["moves"][0]["phase"] == "held");
+        client.send("go\n");
+        // The frame is finished, the goodbye is said, and what would follow is not sent.
+        assert_eq!(client.octets(7), b"fgh\x88\x02\x03\xe9");
+        assert_eq!(client.rest().0, "");
+        moving.join().unwrap();
+    });
 }
 
 /// Kills usher while it moves somebody, until that was so many times in the middle of a move; each time the next start

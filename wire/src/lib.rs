@@ -11,3 +11,4 @@ pub mod imap;
 pub mod printable;
 pub mod proxy_header;
 pub mod secret;
+pub mod websocket;

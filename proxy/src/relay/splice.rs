@@ -3,11 +3,12 @@
 use super::leg::{BUFFER, Leg, STEPS, TURN};
 use crate::accepted::lingering_close;
 use crate::metrics::Bytes;
-use crate::session::{By, Cause, Doing, Ended, Session, Stage};
+use crate::session::{By, Cause, Doing, Ended, Session, Stage, Urgency};
 use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use usher_wire::websocket::{Frames, GOING_AWAY};
 
 /// One direction.
 enum Way {
@@ -20,29 +21,46 @@ enum Way {
 }
 
 /// Connects `client` and `backend` until both have ended or an order ends them. Returns how, and the number of bytes
-/// from either side.
+/// from either side. With `frames`, WebSocket is spoken, and an order to say goodbye is carried out between two frames.
 pub(crate) async fn splice(
     session: &Session,
     client: impl AsyncRead + AsyncWrite + Unpin,
     backend: impl AsyncRead + AsyncWrite + Unpin,
     counted: &Bytes,
     patience: Duration,
+    mut frames: Option<Frames>,
 ) -> (Ended, (u64, u64)) {
     session.note_doing(Doing::Busy);
-    let mut client = Leg::new(client, Vec::new(), Vec::new());
-    let mut backend = Leg::new(backend, Vec::new(), Vec::new());
+    let (mut client, mut backend) =
+        (Leg::new(client, Vec::new(), Vec::new()), Leg::new(backend, Vec::new(), Vec::new()));
     let (mut up, mut down) = (Way::Open, Way::Open);
     let ended = std::future::poll_fn(|cx| {
-        // There is no place for a goodbye in a protocol that nobody follows.
-        if let Some(order) = session.order(cx.waker()) {
-            let (by, cause) = Cause::ordered(order.why);
-            return Poll::Ready(Ended::new(by, Stage::Relay, cause));
+        let order = session.order(cx.waker());
+        if let Some(order) = order {
+            // There is no place for a goodbye in a protocol that nobody follows.
+            let has_place = frames.as_ref().is_some_and(|frames| !frames.at_boundary());
+            if order.urgency == Urgency::End || !has_place {
+                let (by, cause) = Cause::ordered(order.why);
+                return Poll::Ready(Ended::new(by, Stage::Relay, cause));
+            }
         }
+        let mut pass = |bytes: &[u8]| match (&mut frames, order) {
+            (None, _) => bytes.len(),
+            (Some(frames), None) => {
+                frames.feed(bytes);
+                bytes.len()
+            }
+            // Up to the place for the goodbye; what follows is not sent any more.
+            (Some(frames), Some(_)) if frames.at_boundary() => 0,
+            (Some(frames), Some(_)) => frames.feed_frame(bytes),
+        };
         let (from_client, from_backend) = (client.total, backend.total);
-        let moved =
-            advance(cx, &mut up, &mut client, &mut backend).map_err(|error| (By::Client, error)).and_then(
-                |()| advance(cx, &mut down, &mut backend, &mut client).map_err(|error| (By::Backend, error)),
-            );
+        let moved = advance(cx, &mut up, &mut client, &mut backend, &mut |bytes| bytes.len())
+            .map_err(|error| (By::Client, error))
+            .and_then(|()| {
+                advance(cx, &mut down, &mut backend, &mut client, &mut pass)
+                    .map_err(|error| (By::Backend, error))
+            });
         counted.from_client.increment(client.total - from_client);
         counted.from_backend.increment(backend.total - from_backend);
         if client.total + backend.total > from_client + from_backend {
@@ -74,11 +92,26 @@ pub(crate) async fn splice(
     })
     .await;
     let octets = (client.total, backend.total);
-    if let Way::Refused(_) = up {
-        // It is still sending: closing now would reset what is being sent to it.
-        lingering_close(client.into_parts().0, b"", patience).await;
-    }
+    let says_goodbye = session.told().is_some() && frames.is_some_and(|frames| frames.at_boundary());
+    part(client, says_goodbye, &up, patience).await;
     (ended, octets)
+}
+
+/// Parts from a client, with a goodbye where there is a place for it.
+async fn part(
+    client: Leg<impl AsyncRead + AsyncWrite + Unpin>,
+    says_goodbye: bool,
+    up: &Way,
+    patience: Duration,
+) {
+    let (stream, mut last_words) = client.into_parts();
+    if says_goodbye {
+        last_words.extend_from_slice(&GOING_AWAY);
+        lingering_close(stream, &last_words, patience).await;
+    } else if let Way::Refused(_) = up {
+        // It is still sending: closing now would reset what is being sent to it.
+        lingering_close(stream, b"", patience).await;
+    }
 }
 
 /// Moves bytes in one direction until there are none for now.
@@ -90,11 +123,13 @@ fn advance(
     way: &mut Way,
     from: &mut Leg<impl AsyncRead + AsyncWrite + Unpin>,
     to: &mut Leg<impl AsyncRead + AsyncWrite + Unpin>,
+    pass: &mut dyn FnMut(&[u8]) -> usize,
 ) -> io::Result<()> {
     if !matches!(way, Way::Open) {
         return Ok(());
     }
     let begun = from.total;
+    let mut is_cut = false;
     for _ in 0..STEPS {
         if from.total - begun >= TURN {
             break;
@@ -116,10 +151,18 @@ fn advance(
             return Ok(());
         }
         let sent = BUFFER.with_borrow_mut(|buf| match from.poll_read(cx, buf) {
-            Poll::Ready(Ok(read)) => Some(Ok(to.send(cx, buf.get(..read).unwrap_or_default()))),
+            Poll::Ready(Ok(read)) => {
+                let taken = pass(buf.get(..read).unwrap_or_default());
+                is_cut = taken < read;
+                Some(Ok(to.send(cx, buf.get(..taken).unwrap_or_default())))
+            }
             Poll::Ready(Err(error)) => Some(Err(error)),
             Poll::Pending => None,
         });
+        if is_cut {
+            cx.waker().wake_by_ref();
+            return Ok(());
+        }
         match sent {
             None => return Ok(()),
             Some(Err(error)) => return Err(error),

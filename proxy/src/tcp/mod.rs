@@ -67,7 +67,8 @@ pub(crate) async fn serve(
     match (outcome, &session) {
         (Ok((backend, lease)), Some(session)) => {
             let (ended, octets) =
-                relay::splice(session, tcp.into_inner(), backend, &server.metrics.bytes, patience).await;
+                relay::splice(session, tcp.into_inner(), backend, &server.metrics.bytes, patience, None)
+                    .await;
             record.write(&server.metrics, "", &lease.backend().config.name, ended, octets);
         }
         (Err(ended), _) => record.write(&server.metrics, "", "", ended, (0, 0)),

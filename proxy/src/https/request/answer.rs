@@ -62,7 +62,7 @@ impl Sent {
         let Self { upstream, host, timeout, cookies, switched } = *self;
         if let Some(protocol) = switched {
             let client = record.client.clone();
-            let (mut response, tunnel) = tunnel::switch(record, at, *upstream);
+            let (mut response, tunnel) = tunnel::switch(record, at, *upstream, &protocol);
             finish_head(&client, at, version, response.headers_mut(), &cookies);
             tunnel::ask(response.headers_mut(), &protocol);
             return Outcome::Tunnel(response, tunnel);

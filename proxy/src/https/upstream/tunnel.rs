@@ -21,12 +21,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use usher_backends::connect::BackendStream;
 use usher_config::https::PathPolicy;
+use usher_wire::websocket::Frames;
 
 /// A switched connection to a backend.
 pub(crate) struct Tunnel {
     record: RequestRecord,
     backend: Option<Switched<BackendStream>>,
     patience: Duration,
+    /// WebSocket is spoken.
+    has_frames: bool,
 }
 
 /// Whether a connection may be switched to `protocol`, as named in `Upgrade` or `:protocol`: to WebSocket (RFC 6455),
@@ -87,6 +90,7 @@ pub(crate) fn switch(
     mut record: RequestRecord,
     at: &ListenerContext,
     reached: UpstreamResponse,
+    protocol: &HeaderValue,
 ) -> (Response<ResponseBody>, Box<Tunnel>) {
     let UpstreamResponse { response, link, .. } = reached;
     let backend = link.into_switched().map(|(stream, before)| Switched::new((&*before).into(), stream));
@@ -96,7 +100,12 @@ pub(crate) fn switch(
     fields::add_via(&mut head.headers, head.version, &record.client.told);
     head.extensions.clear();
     let patience = at.active.snapshot.limits.farewell;
-    let tunnel = Box::new(Tunnel { record, backend, patience });
+    let tunnel = Box::new(Tunnel {
+        record,
+        backend,
+        patience,
+        has_frames: protocol.as_bytes().eq_ignore_ascii_case(b"websocket"),
+    });
     (Response::from_parts(head, ResponseBody::of(Bytes::new())), tunnel)
 }
 
@@ -124,7 +133,8 @@ impl Tunnel {
         let Some(session) = &self.record.session else { return };
         session.note_doing(Doing::Busy);
         let counted = &self.record.client.server.metrics.bytes;
-        let (ended, octets) = relay::splice(session, client, backend, counted, self.patience).await;
+        let frames = self.has_frames.then(Frames::default);
+        let (ended, octets) = relay::splice(session, client, backend, counted, self.patience, frames).await;
         self.record.from_client += octets.0;
         self.record.from_backend += octets.1;
         self.record.end(ended);

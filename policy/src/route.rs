@@ -47,8 +47,11 @@ pub enum Decision {
     Permitted(Permit),
     /// Nobody has this name. The client is told the same as for a wrong password.
     Nobody,
-    /// The access rules deny it.
-    Denied(Denied),
+    /// The access rules deny it, and that may be said.
+    Denied,
+    /// The access rules deny it because of what the directory says. The client is told the same as for a wrong password:
+    /// here too, and only while the host of this permit could say so.
+    Concealed(Permit),
     /// Not now, and nowhere else either: a home has no substitute.
     Outage(Outage),
 }
@@ -123,16 +126,18 @@ impl ArrayPermit {
 /// Decides where the archive of `key` may be used.
 pub fn decide(key: &ArchiveKey, facts: Facts<'_>) -> Decision {
     match facts.home {
-        _ if facts.denied == Some(Denied::Openly) => Decision::Denied(Denied::Openly),
+        _ if facts.denied == Some(Denied::Openly) => Decision::Denied,
         Home::Nowhere => Decision::Nobody,
         Home::Undecided => Decision::Outage(Outage::Undecided),
-        // Like somebody whom the directory does not know, so before anything about the archive.
-        Home::On(_) if facts.denied == Some(Denied::Covertly) => Decision::Denied(Denied::Covertly),
         Home::On(_) if facts.is_moving => Decision::Outage(Outage::Moving),
         Home::On(_) if !facts.is_configured => Decision::Outage(Outage::UnknownHost),
         Home::On(host) => {
             let is_by_domain = facts.is_by_domain;
-            Decision::Permitted(Permit { key: key.clone(), host: host.to_owned(), is_by_domain })
+            let permit = Permit { key: key.clone(), host: host.to_owned(), is_by_domain };
+            match facts.denied {
+                Some(Denied::Covertly) => Decision::Concealed(permit),
+                Some(Denied::Openly) | None => Decision::Permitted(permit),
+            }
         }
     }
 }
@@ -164,9 +169,13 @@ mod tests {
             let facts = Facts { home, is_by_domain: false, is_moving, is_configured, denied: None };
             assert_eq!(decide(&key, facts), expected, "{facts:?}");
             let openly = Facts { denied: Some(Denied::Openly), ..facts };
-            assert_eq!(decide(&key, openly), Decision::Denied(Denied::Openly), "{openly:?}");
+            assert_eq!(decide(&key, openly), Decision::Denied, "{openly:?}");
             let covertly = Facts { denied: Some(Denied::Covertly), ..facts };
-            let known = if home == on { Decision::Denied(Denied::Covertly) } else { expected };
+            // An outage is an outage for everybody.
+            let known = match expected {
+                Decision::Permitted(permit) => Decision::Concealed(permit),
+                other => other,
+            };
             assert_eq!(decide(&key, covertly), known, "{covertly:?}");
         }
     }

@@ -128,6 +128,17 @@ fn what_the_directory_says_is_never_betrayed() {
     assert!(logs_in(&usher, "carl").starts_with("a OK"));
     let told = usher.did(&["user", "get", "anna@example.com"]);
     assert!(told.contains("department = Sales EMEA"), "{told}");
+    // While the host cannot say that a password is wrong, nobody is told so.
+    usher.did(&["stop", "one.test"]);
+    for user in ["anna", "berta"] {
+        let said = {
+            let mut client = Client::tls(usher.imaps());
+            client.send(format!("a LOGIN {user} wrong\r\n"));
+            client.rest().0
+        };
+        assert!(said.starts_with("* BYE [UNAVAILABLE]"), "{user}: {said}");
+    }
+    usher.did(&["start", "one.test"]);
     usher.user(&["set", "anna@example.com", "--attribute", "department="]);
     assert!(logs_in(&usher, "anna").starts_with("a OK"));
 }

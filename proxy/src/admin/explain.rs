@@ -21,7 +21,7 @@ use usher_config::snapshot::Protocol;
 use usher_policy::ArchiveKey;
 use usher_policy::access::{Attributes, Name};
 use usher_policy::identity::Arrival;
-use usher_policy::route::{Decision, Denied, Outage};
+use usher_policy::route::{Decision, Outage};
 use utoipa::IntoParams;
 
 #[derive(Deserialize, IntoParams)]
@@ -87,7 +87,7 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
     if let Some(hearing) = &hearing {
         told.rule = rule(&setting.access, hearing, &answer, login.from.is_some());
     }
-    if decision == Decision::Denied(Denied::Openly) {
+    if decision == Decision::Denied {
         told.outcome = replies.denied.to_owned();
         return Ok(told);
     }
@@ -119,7 +119,7 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
     let host = roster.host(&placement.host);
     told.outcome = match (decision, host) {
         (Decision::Permitted(_), Some(host)) => outcome(host, replies),
-        (Decision::Denied(_), _) => {
+        (Decision::Concealed(_), _) => {
             "refused like a wrong password: an access rule denies what the directory says of it".to_owned()
         }
         (Decision::Outage(Outage::Moving), _) => format!("{}: its archive is being moved", replies.held),

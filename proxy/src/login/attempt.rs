@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use usher_backends::connect::{self, Cause, Deadlines, LoginFault, LoginOutcome, OnBehalf};
 use usher_backends::roster::{Host, Lease, Service, Unavailable, UnderWay};
 use usher_policy::ArchiveKey;
-use usher_policy::route::{Decision, Denied, Permit};
+use usher_policy::route::{Decision, Permit};
 use usher_wire::imap::login::Fault;
 use usher_wire::imap::preauth::Claim;
 use usher_wire::imap::referral::Referral;
@@ -29,8 +29,12 @@ const REFERRALS: usize = 3;
 async fn home(prelogin: &PreLogin, key: &ArchiveKey, session: &Session) -> Result<(Permit, Arc<Host>), Try> {
     let permit = match prelogin.server.router.decide(key, Instant::now(), || Visit::of(session)).await {
         Decision::Permitted(permit) => permit,
-        Decision::Denied(Denied::Openly) => return Err(Try::Denied),
-        Decision::Denied(Denied::Covertly) => return Err(Try::DeniedCovertly),
+        Decision::Denied => return Err(Try::Denied),
+        // A wrong password would be one only to a host that is there.
+        Decision::Concealed(permit) => {
+            let leased = prelogin.server.router.lease(&permit, Service::Imap);
+            return Err(leased.map_or_else(unavailable, |_| Try::DeniedCovertly));
+        }
         Decision::Nobody => return Err(Try::Unknown),
         Decision::Outage(_) => return Err(Try::Out),
     };
@@ -54,6 +58,14 @@ async fn ask_peers(
         None | Some(Told::Nobody) => Err(Try::Unknown),
         Some(Told::On(_)) => home(prelogin, key, session).await,
         Some(Told::Unsure(_) | Told::Twice(_)) => Err(Try::Hopeless),
+    }
+}
+
+/// What it means for a login that its host cannot be had.
+fn unavailable(why: Unavailable) -> Try {
+    match why {
+        Unavailable::Stopped => Try::Ended(Why::Stopped),
+        Unavailable::Draining | Unavailable::Unhealthy | Unavailable::Full | Unavailable::Gone => Try::Out,
     }
 }
 
@@ -96,10 +108,7 @@ pub(super) async fn attempt(
     }
     let lease = match server.router.lease(&permit, Service::Imap) {
         Ok(lease) => lease,
-        Err(Unavailable::Stopped) => return Try::Ended(Why::Stopped),
-        Err(Unavailable::Draining | Unavailable::Unhealthy | Unavailable::Full | Unavailable::Gone) => {
-            return Try::Out;
-        }
+        Err(why) => return unavailable(why),
     };
     match log_in(prelogin, claim, session, (&permit, &permit), lease, turn).await {
         Try::Referred(referral) => Box::pin(follow(prelogin, claim, session, &permit, referral)).await,

@@ -63,7 +63,7 @@ impl Router {
         let hearing = self.access.hear(visit);
         if let Some(hearing) = hearing.as_ref().filter(|hearing| self.access.denies_name(hearing)) {
             self.remembered.note(hearing.visit(), true);
-            return Decision::Denied(Denied::Openly);
+            return Decision::Denied;
         }
         let begun = Instant::now();
         let mut found = self.source.find(key, asked).await;
@@ -81,7 +81,7 @@ impl Router {
             self.access.denies(hearing, &placement.attributes()).then_some(Denied::Covertly)
         });
         match (&decision, &answer) {
-            (Decision::Denied(_), _) => {
+            (Decision::Concealed(_), _) => {
                 hearing.iter().for_each(|hearing| self.remembered.note(hearing.visit(), true));
             }
             (Decision::Outage(Outage::Undecided), Answer::Failed(error)) => {
@@ -118,7 +118,7 @@ impl Router {
             hearing?.entirely(&placement.attributes()).denies().then_some(Denied::Covertly)
         });
         if hearing.is_some_and(|hearing| hearing.by_name().denies()) {
-            decided.decision = Decision::Denied(Denied::Openly);
+            decided.decision = Decision::Denied;
         }
         decided
     }

@@ -26,7 +26,7 @@ use usher_policy::ArchiveKey;
 use usher_policy::access::Name;
 use usher_policy::identity::Arrival;
 use usher_policy::identity::{Domains, Naming, Says};
-use usher_policy::route::{Decision, Denied};
+use usher_policy::route::Decision;
 use usher_wire::http::path;
 
 /// Whose request it is, according to itself.
@@ -248,11 +248,14 @@ async fn place(client: &Client, named: Named, asked: Instant) -> Option<Claimant
     };
     match client.server.router.decide(&key, asked, visit).await {
         // As if nobody had this name; whoever has the cookie of it knows better.
-        Decision::Denied(Denied::Covertly) if by != NamedBy::Cookie => {
+        Decision::Concealed(_) if by != NamedBy::Cookie => {
             is_certain.then_some(Claimant::Unknown { key: Some(key), by })
         }
         Decision::Nobody => is_certain.then_some(Claimant::Unknown { key: Some(key), by }),
-        decision @ (Decision::Permitted(_) | Decision::Outage(_) | Decision::Denied(_)) => {
+        decision @ (Decision::Permitted(_)
+        | Decision::Outage(_)
+        | Decision::Denied
+        | Decision::Concealed(_)) => {
             // A form is posted only once; later requests need the cookie.
             let renews = by == NamedBy::Form;
             Some(Claimant::Known { key, decision, by, names, renews })

@@ -137,7 +137,7 @@ async fn destination(
             record.enter(at, key.to_string());
             let permit = match decision {
                 Decision::Permitted(permit) => permit,
-                Decision::Denied(_) => return Err(DENIED),
+                Decision::Denied | Decision::Concealed(_) => return Err(DENIED),
                 Decision::Outage(outage) => return Err(Refusal::unavailable(outage.name())),
                 Decision::Nobody => {
                     return Err(identify::challenge(at, StatusCode::FORBIDDEN, "unknown-user"));

@@ -149,17 +149,13 @@ impl Roster {
         }
     }
 
-    /// The hold on exactly this key.
-    pub fn held(&self, key: &ArchiveKey) -> Option<&KeyHold> {
-        if self.moving.is_empty() { None } else { self.moving.get(key) }
-    }
-
-    /// The hold on exactly this key, or on its domain.
-    pub fn moving(&self, key: &ArchiveKey) -> Option<&KeyHold> {
+    /// The hold on this key, or on the key `found_by` which the directory finds it: a hold on a domain is one on those
+    /// whom the domain's entry places.
+    pub fn moving(&self, key: &ArchiveKey, found_by: Option<&ArchiveKey>) -> Option<&KeyHold> {
         if self.moving.is_empty() {
             return None;
         }
-        self.moving.get(key).or_else(|| key.domain().and_then(|domain| self.moving.get(&domain)))
+        self.moving.get(key).or_else(|| self.moving.get(found_by?))
     }
 
     /// All holds on keys.

@@ -164,7 +164,8 @@ fn not_moving(context: &Context, key: &ArchiveKey) -> Result<(), Refusal> {
     }
 }
 
-fn key(context: &Context, typed: &str) -> Result<ArchiveKey, Refusal> {
+/// The key that an operator writes as `typed`.
+pub(super) fn key(context: &Context, typed: &str) -> Result<ArchiveKey, Refusal> {
     let key = context.config.load().snapshot.domains.written(typed);
     key.ok_or_else(|| Refusal::bad(format!("{typed:?} is not a valid name for an archive")))
 }

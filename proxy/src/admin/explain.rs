@@ -110,7 +110,7 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
         told.entry = Some(view(entry));
     }
     let roster = context.fleet.roster();
-    told.moving = roster.moving(&key).map(|hold| KeyHold {
+    told.moving = roster.moving(&key, Some(&placement.found_by)).map(|hold| KeyHold {
         key: key.to_string(),
         since: hold.since,
         by: hold.by.clone(),

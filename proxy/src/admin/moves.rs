@@ -2,6 +2,7 @@
 
 use super::audit::Author;
 use super::change::blocking;
+use super::directory::key;
 use super::error::Refusal;
 use super::json_body::JsonBody;
 use super::model::{BulkMove, BulkMoveOrder, MoveOrder, MoveState, MoveTest, Moves};
@@ -36,13 +37,13 @@ pub(super) async fn show(context: State, Path(typed): Path<String>) -> Result<Js
 /// Moves a key: its logins wait, its sessions end, the directory changes, and its logins go on. With `prepare`, the rest is
 /// left until it is asked to finish; it is undone if nobody says for half a minute that they are still there.
 #[utoipa::path(post, path = "/v1/moves/{key}", operation_id = "move", request_body = MoveOrder,
-    responses((status = 202, description = "Accepted: it has been saved, and continues in the background."), (status = 404, description = "Not found."), (status = 409, description = "It is not possible now; `error` says why."), (status = 507, description = "The disk is full; nothing has changed.")))]
+    responses((status = 200, description = "Done, or prepared.", body = MoveState), (status = 404, description = "Not found."), (status = 409, description = "It is not possible now; `error` says why."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn begin(
     context: State,
     author: Author,
     Path(typed): Path<String>,
     JsonBody(MoveOrder { to, prepare, test }): JsonBody<MoveOrder>,
-) -> Result<(StatusCode, Json<MoveState>), Refusal> {
+) -> Result<Json<MoveState>, Refusal> {
     let context = context.0.clone();
     blocking(move || {
         let order =
@@ -57,7 +58,7 @@ pub(super) async fn begin(
             }
             false => handle.block_on(context.mover.carry_out(&order, test.as_ref()))?,
         }
-        state(&context, &order.key).map(|state| (StatusCode::OK, state))
+        state(&context, &order.key)
     })
     .await
 }
@@ -108,7 +109,7 @@ pub(super) async fn undo(
 
 /// Moves the keys on one host to another, in the background.
 #[utoipa::path(post, path = "/v1/moves", operation_id = "moveMany", request_body = BulkMoveOrder,
-    responses((status = 202, description = "Accepted: it continues in the background.", body = BulkMove), (status = 404, description = "Not found."), (status = 409, description = "It is not possible now; `error` says why.")))]
+    responses((status = 200, description = "Listed.", body = BulkMove), (status = 202, description = "Accepted: it continues in the background.", body = BulkMove), (status = 404, description = "Not found."), (status = 409, description = "It is not possible now; `error` says why.")))]
 pub(super) async fn begin_many(
     context: State,
     author: Author,
@@ -151,11 +152,6 @@ pub(super) async fn stop_many(context: State, author: Author) -> Result<StatusCo
 fn login_test(mut test: MoveTest) -> LoginTest {
     let (user, password) = (std::mem::take(&mut test.user), std::mem::take(&mut test.password));
     LoginTest::new(user, Secret::from(password.into_bytes()))
-}
-
-fn key(context: &Context, typed: &str) -> Result<ArchiveKey, Refusal> {
-    let key = context.config.load().snapshot.domains.written(typed);
-    key.ok_or_else(|| Refusal::bad(format!("{typed:?} is not a valid name for an archive")))
 }
 
 fn state(context: &Context, key: &ArchiveKey) -> Result<Json<MoveState>, Refusal> {

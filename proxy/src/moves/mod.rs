@@ -196,8 +196,7 @@ impl Mover {
 
     fn ends(&self, key: &ArchiveKey) -> Result<MoveEnds, MoveError> {
         let roster = self.fleet.roster();
-        let mut holds = roster.moving_keys();
-        let ends = holds.find(|(held, _)| *held == key).and_then(|(_, hold)| hold.ends.clone());
+        let ends = roster.moving(key, None).and_then(|hold| hold.ends.clone());
         ends.ok_or_else(|| MoveError::NotMoving(key.clone()))
     }
 

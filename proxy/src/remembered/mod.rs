@@ -131,9 +131,7 @@ impl Kept {
         self.denied = 0;
         self.has_changed |= self.logins.len() != before;
     }
-}
 
-impl Kept {
     /// Forgets the oldest of the `chosen` if there are more than `most`, and a tenth more than has to be.
     fn drop_oldest(&mut self, most: usize, chosen: impl Fn(&Last) -> bool) {
         let mut times: Vec<_> =

@@ -152,7 +152,7 @@ impl Router {
     pub(crate) fn is_moving(&self, permit: &Permit) -> bool {
         let (roster, key) = (self.fleet.roster(), permit.key());
         let domain = key.domain().filter(|_| permit.is_by_domain());
-        roster.held(key).is_some() || domain.is_some_and(|domain| roster.held(&domain).is_some())
+        roster.moving(key, domain.as_ref()).is_some()
     }
 
     /// The current host of a permit; `None` if it is no longer configured.
@@ -221,12 +221,11 @@ impl Router {
             Answer::Nobody => Home::Nowhere,
             Answer::Failed(_) => Home::Undecided,
         };
-        // A hold on a domain is one on those whom the directory finds by it.
         let found_by = match &answer {
             Answer::Placed { placement, .. } => Some(&placement.found_by),
             Answer::Nobody | Answer::Failed(_) => None,
         };
-        let is_moving = roster.held(key).is_some() || found_by.is_some_and(|by| roster.held(by).is_some());
+        let is_moving = roster.moving(key, found_by).is_some();
         let is_by_domain = found_by.is_some_and(|by| by != key);
         let is_configured = match home {
             Home::On(host) => roster.host(host).is_some(),

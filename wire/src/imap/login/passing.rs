@@ -78,29 +78,12 @@ impl Login {
             if !capability::lists(capabilities, &format!("AUTH={mechanism}")) {
                 return Err(Fault::NoMechanism);
             }
-            let encoded = sasl::encode(&message);
-            out.extend(b"L AUTHENTICATE ");
-            out.extend(mechanism.as_bytes());
-            if capability::lists(capabilities, "SASL-IR") && encoded.len() <= INITIAL_RESPONSE_CAP {
-                out.extend(b" ");
-                out.extend(encoded.as_bytes());
-            } else {
-                at_continuation.push_back(ended_by_crlf(encoded.as_bytes()));
-            }
-            out.extend(b"\r\n");
+            at_continuation.extend(authenticate(mechanism, &message, capabilities, out));
             // An empty line for XOAUTH2, a ^A for OAUTHBEARER (RFC 7628 section 3.2.3).
             acknowledges = Some(if mechanism == "XOAUTH2" { &b"\r\n"[..] } else { b"AQ==\r\n" });
         } else if capability::lists(capabilities, "AUTH=PLAIN") {
             let message = credential.plain_message().ok_or(Fault::NoMechanism)?;
-            let encoded = sasl::encode(&message);
-            out.extend(b"L AUTHENTICATE PLAIN");
-            if capability::lists(capabilities, "SASL-IR") && encoded.len() <= INITIAL_RESPONSE_CAP {
-                out.extend(b" ");
-                out.extend(encoded.as_bytes());
-            } else {
-                at_continuation.push_back(ended_by_crlf(encoded.as_bytes()));
-            }
-            out.extend(b"\r\n");
+            at_continuation.extend(authenticate("PLAIN", &message, capabilities, out));
         } else if !credential.acts_for_another() && !capability::lists(capabilities, "LOGINDISABLED") {
             out.extend(b"L LOGIN");
             let mut sink = Sink { now: out, later: &mut at_continuation };
@@ -172,6 +155,25 @@ impl Login {
             Condition::Bye | Condition::Preauth => Err(Fault::OutOfStep),
         }
     }
+}
+
+/// Begins a mechanism whose client speaks first. Returns its message if that has to wait for a continuation.
+fn authenticate(
+    mechanism: &str,
+    message: &[u8],
+    capabilities: &[u8],
+    out: &mut SecretBuf,
+) -> Option<Zeroizing<Vec<u8>>> {
+    let encoded = sasl::encode(message);
+    let is_initial = capability::lists(capabilities, "SASL-IR") && encoded.len() <= INITIAL_RESPONSE_CAP;
+    out.extend(b"L AUTHENTICATE ");
+    out.extend(mechanism.as_bytes());
+    if is_initial {
+        out.extend(b" ");
+        out.extend(encoded.as_bytes());
+    }
+    out.extend(b"\r\n");
+    (!is_initial).then(|| ended_by_crlf(encoded.as_bytes()))
 }
 
 fn ended_by_crlf(bytes: &[u8]) -> Zeroizing<Vec<u8>> {

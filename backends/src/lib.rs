@@ -4,6 +4,7 @@
 //! program gives.
 
 mod backend;
+pub mod bans;
 pub mod connect;
 pub mod directory;
 mod fault;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use usher_policy::ArchiveKey;
 
 /// The version of the tables.
-const SCHEMA: u32 = 3;
+const SCHEMA: u32 = 4;
 
 const TABLES: &str = "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -37,6 +37,17 @@ const THIRD: &str = "
     ALTER TABLE key_hold ADD COLUMN from_host TEXT;
     ALTER TABLE key_hold ADD COLUMN to_host TEXT;
 ";
+
+/// What version 4 brought: whose logins are refused.
+const FOURTH: &str = "
+    CREATE TABLE ban (
+        kind INTEGER NOT NULL, subject TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER, by TEXT, why TEXT NOT NULL,
+        PRIMARY KEY (kind, subject)
+    ) WITHOUT ROWID;
+";
+
+/// What each version has brought, from the second on.
+const LATER: [&str; 3] = [SECOND, THIRD, FOURTH];
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
@@ -65,29 +76,27 @@ impl State {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        match version(&transaction)? {
-            Some(SCHEMA) => {}
-            Some(1) => {
-                // Version 1 knew one kind of hold, under which logins were sent away at once.
-                transaction.execute_batch(
-                    "ALTER TABLE operator_hold RENAME COLUMN host TO name;
-                     ALTER TABLE operator_hold ADD COLUMN kind TEXT NOT NULL DEFAULT 'stop';",
-                )?;
-                transaction.execute_batch(SECOND)?;
-                transaction.execute_batch(THIRD)?;
-                transaction.execute("UPDATE meta SET value = ?1 WHERE name = 'schema'", [SCHEMA])?;
-            }
-            Some(2) => {
-                transaction.execute_batch(THIRD)?;
-                transaction.execute("UPDATE meta SET value = ?1 WHERE name = 'schema'", [SCHEMA])?;
-            }
-            Some(found) => return Err(StoreError::Version { path, found, known: SCHEMA }),
+        let from = match version(&transaction)? {
+            Some(found) if found > SCHEMA => return Err(StoreError::Version { path, found, known: SCHEMA }),
+            Some(found) => found,
             None => {
                 transaction.execute_batch(TABLES)?;
-                transaction.execute_batch(SECOND)?;
-                transaction.execute_batch(THIRD)?;
                 transaction.execute("INSERT INTO meta VALUES ('schema', ?1)", [SCHEMA])?;
+                0
             }
+        };
+        if from == 1 {
+            // Version 1 knew one kind of hold, under which logins were sent away at once.
+            transaction.execute_batch(
+                "ALTER TABLE operator_hold RENAME COLUMN host TO name;
+                 ALTER TABLE operator_hold ADD COLUMN kind TEXT NOT NULL DEFAULT 'stop';",
+            )?;
+        }
+        for brought in LATER.iter().skip(from.saturating_sub(1) as usize) {
+            transaction.execute_batch(brought)?;
+        }
+        if from != SCHEMA {
+            transaction.execute("UPDATE meta SET value = ?1 WHERE name = 'schema'", [SCHEMA])?;
         }
         transaction.commit()?;
         Ok(Self { file: connection, follower: None })

@@ -19,6 +19,10 @@ impl Snapshot {
             self.limits.remembered_placements != running.limits.remembered_placements,
             "[limits] remembered_placements",
         );
+        keep(self.guessing.sources != running.guessing.sources, "[guessing] sources");
+        keep(self.guessing.key_file != running.guessing.key_file, "[guessing] key_file");
+        self.guessing.sources = running.guessing.sources;
+        self.guessing.key_file.clone_from(&running.guessing.key_file);
         self.server.state_dir.clone_from(&running.server.state_dir);
         self.admin.clone_from(&running.admin);
         self.log = running.log;

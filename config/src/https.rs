@@ -107,6 +107,8 @@ pub enum Identity {
         field: String,
         /// What it names.
         names: Naming,
+        /// The statuses of responses that mean that the password is wrong.
+        refused_with: Vec<u16>,
     },
     /// A header field that a proxy in front sets.
     Header {

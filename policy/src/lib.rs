@@ -6,6 +6,7 @@
 
 pub mod access;
 mod fold;
+pub mod guessing;
 pub mod identity;
 pub mod pick;
 pub mod route;

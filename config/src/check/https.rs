@@ -194,7 +194,17 @@ fn form(section: &mut Section<'_>, faults: &mut Faults) -> Option<Identity> {
     let path = absolute_path(section, "path", "\"/login\"", faults);
     let field: Option<Located<String>> = section.required("field", "\"username\"", faults);
     let names = names(section, faults);
-    Some(Identity::Form { path: path?, field: field?.value, names })
+    let refused_with = match section.given_list("refused_with", faults) {
+        None => vec![401, 403],
+        Some(written) => {
+            let statuses: Vec<Located<u32>> = written.iter().filter_map(|item| item.number(faults)).collect();
+            for status in statuses.iter().filter(|status| !(200..600).contains(&status.value)) {
+                faults.push(status.fault("not the status of a response", "write numbers such as [200, 401]"));
+            }
+            statuses.into_iter().filter_map(|status| u16::try_from(status.value).ok()).collect()
+        }
+    };
+    Some(Identity::Form { path: path?, field: field?.value, names, refused_with })
 }
 
 fn header(section: &mut Section<'_>, faults: &mut Faults) -> Option<Identity> {

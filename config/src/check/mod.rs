@@ -6,6 +6,7 @@ mod array;
 mod certificate;
 mod directory;
 mod domain;
+mod guessing;
 mod health;
 mod host;
 mod https;
@@ -44,6 +45,7 @@ pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
     let limits = limits::check(&mut file, &mut faults);
     let (mut domains, oauth) = domain::check(&mut file, &mut faults);
     login::check(&mut file, &mut domains, &mut faults);
+    let guessing = guessing::check(&mut file, &mut faults);
     let access = access::check(&mut file, &domains, &mut faults);
     let https = https::check(&mut file, &listeners, &arrays, &domains, &mut faults);
     let client_setup = https::client_setup(&mut file, &listeners, &mut faults);
@@ -62,6 +64,7 @@ pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
             client_setup,
             limits,
             access,
+            guessing,
             directory,
             oauth,
             domains,

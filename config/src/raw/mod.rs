@@ -6,4 +6,4 @@ mod section;
 mod value;
 
 pub(crate) use section::{Item, Section};
-pub(crate) use value::{Located, Octets, Rate};
+pub(crate) use value::{Count, Located, Octets, Rate, Wait};

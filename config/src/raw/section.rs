@@ -245,10 +245,19 @@ impl<'t> Section<'t> {
 impl Item<'_> {
     /// The element as a string.
     pub(crate) fn text(&self, faults: &mut Faults) -> Option<Located<String>> {
-        match String::from_value(self.value) {
+        self.read("not a string", faults)
+    }
+
+    /// It as a whole number.
+    pub(crate) fn number(&self, faults: &mut Faults) -> Option<Located<u32>> {
+        self.read("not a number", faults)
+    }
+
+    fn read<T: FromValue>(&self, what: &str, faults: &mut Faults) -> Option<Located<T>> {
+        match T::from_value(self.value) {
             Some(value) => Some(Located { value, span: self.span.clone() }),
             None => {
-                faults.push(Fault::new(self.span.clone(), "not a string", String::EXPECTED));
+                faults.push(Fault::new(self.span.clone(), what, T::EXPECTED));
                 None
             }
         }

@@ -63,6 +63,34 @@ impl FromValue for u32 {
     }
 }
 
+/// A number of things, which may be none.
+pub(crate) struct Count(pub(crate) u32);
+
+impl FromValue for Count {
+    const EXPECTED: &'static str = "write a whole number from 0 to 4294967295, without quotes";
+
+    fn from_value(value: &DeValue<'_>) -> Option<Self> {
+        match value {
+            DeValue::Integer(number) if number.as_str() == "0" => Some(Self(0)),
+            _ => u32::from_value(value).map(Self),
+        }
+    }
+}
+
+/// A duration, which may be none.
+pub(crate) struct Wait(pub(crate) Duration);
+
+impl FromValue for Wait {
+    const EXPECTED: &'static str = "write a duration such as \"1s\", or \"0s\" for none";
+
+    fn from_value(value: &DeValue<'_>) -> Option<Self> {
+        match value {
+            DeValue::String(text) if text == "0s" => Some(Self(Duration::ZERO)),
+            _ => Duration::from_value(value).map(Self),
+        }
+    }
+}
+
 /// A size in bytes.
 pub(crate) struct Octets(pub(crate) u64);
 

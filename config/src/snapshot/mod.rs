@@ -6,6 +6,7 @@
 mod access;
 mod backends;
 mod directory;
+mod guessing;
 mod limits;
 mod listener;
 mod oauth;
@@ -18,6 +19,7 @@ pub use backends::{
     InstanceHost, LoginAs, MailEndpoint, Member, Pin, TcpEndpoint,
 };
 pub use directory::{AskPeers, Directory, Peers};
+pub use guessing::Guessing;
 pub use limits::Limits;
 pub use listener::{
     HttpsListener, ImapListener, Listener, Offered, Protocol, RedirectListener, Serves, TcpListener,
@@ -55,6 +57,8 @@ pub struct Snapshot {
     pub limits: Limits,
     /// `[access]` and `[[access_rule]]`.
     pub access: Access,
+    /// `[guessing]`.
+    pub guessing: Guessing,
     /// `[directory]`.
     pub directory: Directory,
     /// `oauth` of each `[[domain]]` that has it.

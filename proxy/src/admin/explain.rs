@@ -9,6 +9,7 @@ use super::error::Refusal;
 use super::model::{Explanation, KeyHold};
 use crate::access::{Hearing, Visit};
 use crate::active::ActiveConfig;
+use crate::guessing::{Standing, Who};
 use crate::route::{Answer, Decided};
 use crate::rule_book::RuleBook;
 use axum::Json;
@@ -73,11 +74,14 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
         source: context.router.source().to_owned(),
         age_seconds: None,
         rule: format!("no access rules are configured: logins from {from} are allowed"),
+        guessing: Vec::new(),
         moving: None,
         host: None,
         listeners,
         outcome: "refused like a wrong password: no archive can have this name".to_owned(),
     };
+    let standing = standing(context, login, key.as_ref());
+    told.guessing = standing.told;
     let Some(key) = key else { return Ok(told) };
     let by_http = login.protocol.as_deref() == Some(Protocol::Https.name());
     let replies = if by_http { &HTTP } else { &IMAP };
@@ -86,6 +90,10 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
         Handle::current().block_on(context.router.explain(&key, hearing.as_ref()));
     if let Some(hearing) = &hearing {
         told.rule = rule(&setting.access, hearing, &answer, login.from.is_some());
+    }
+    if standing.is_refused {
+        told.outcome = replies.held_off.to_owned();
+        return Ok(told);
     }
     if decision == Decision::Denied {
         told.outcome = replies.denied.to_owned();
@@ -117,14 +125,7 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
         why: hold.why.clone(),
     });
     let host = roster.host(&placement.host);
-    told.outcome = match (decision, host) {
-        (Decision::Permitted(_), Some(host)) => outcome(host, replies),
-        (Decision::Concealed(_), _) => {
-            "refused like a wrong password: an access rule denies what the directory says of it".to_owned()
-        }
-        (Decision::Outage(Outage::Moving), _) => format!("{}: its archive is being moved", replies.held),
-        _ => format!("{}: the host {:?} is not configured", replies.held, placement.host),
-    };
+    told.outcome = of_placed(&decision, host.map(|host| &**host), &placement.host, replies);
     told.host = host.map(|host| instance_host(context, host));
     Ok(told)
 }
@@ -132,6 +133,18 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
 const NOBODY: &str = "refused like a wrong password: the directory has no entry for it";
 const NOBODY_YET: &str =
     "the directory has no entry for it; when somebody logs in, the hosts are asked who has it";
+
+/// What would happen to somebody whose archive is on the host of this name.
+fn of_placed(decision: &Decision, host: Option<&Host>, name: &str, replies: &Replies) -> String {
+    match (decision, host) {
+        (Decision::Permitted(_), Some(host)) => outcome(host, replies),
+        (Decision::Concealed(_), _) => {
+            "refused like a wrong password: an access rule denies what the directory says of it".to_owned()
+        }
+        (Decision::Outage(Outage::Moving), _) => format!("{}: its archive is being moved", replies.held),
+        _ => format!("{}: the host {name:?} is not configured", replies.held),
+    }
+}
 
 /// The listeners that the login can use.
 fn listeners(setting: &ActiveConfig, login: &Login) -> Vec<String> {
@@ -147,6 +160,7 @@ struct Replies {
     held: &'static str,
     at_once: &'static str,
     denied: &'static str,
+    held_off: &'static str,
 }
 
 const IMAP: Replies = Replies {
@@ -154,9 +168,23 @@ const IMAP: Replies = Replies {
     held: "waits, then is told that the archive is unavailable",
     at_once: "BYE at once",
     denied: "refused: an access rule denies it; the client is told to ask its administrator",
+    held_off: "NO [LIMIT], untried",
 };
-const HTTP: Replies =
-    Replies { service: Service::Http, held: "503", at_once: "503", denied: "403: an access rule denies it" };
+const HTTP: Replies = Replies {
+    service: Service::Http,
+    held: "503",
+    at_once: "503",
+    denied: "403: an access rule denies it",
+    held_off: "429, untried",
+};
+
+/// How the login stands with those that have failed before it.
+fn standing(context: &Context, login: &Login, key: Option<&ArchiveKey>) -> Standing {
+    let address = login.from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let user = key.map_or_else(|| login.user.to_lowercase(), ToString::to_string);
+    let who = Who { protocol: Protocol::Imaps, client: SocketAddr::new(address, 0), users: vec![user] };
+    context.guessing.standing(&who, login.from.is_some())
+}
 
 /// Who would come; `None`: there are no access rules.
 fn hearing(setting: &ActiveConfig, login: &Login, arrival: Arrival<'_>) -> Option<Hearing> {

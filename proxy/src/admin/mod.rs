@@ -7,6 +7,7 @@
 
 mod audit;
 mod backends;
+mod bans;
 mod change;
 mod directory;
 mod error;
@@ -29,6 +30,7 @@ pub(crate) use server::{Admin, AdminError};
 
 use crate::active::CurrentConfig;
 use crate::drain::{Drainer, Drains};
+use crate::guessing::Guessing;
 use crate::https;
 use crate::listen::{Acceptor, Admission};
 use crate::memory::MemoryPressure;
@@ -58,6 +60,7 @@ const NEXT_CAP: usize = 8 * 1024 * 1024;
 /// What all handlers share.
 pub(crate) struct Context {
     config: Arc<CurrentConfig>,
+    guessing: Arc<Guessing>,
     directory: Arc<Directory>,
     router: Arc<route::Router>,
     fleet: Arc<Fleet>,
@@ -90,6 +93,7 @@ impl Context {
         let (imap, https) = (&acceptor.imap, acceptor.https.clone());
         Self {
             config: acceptor.config.clone(),
+            guessing: imap.guessing.clone(),
             directory,
             router: imap.router.clone(),
             fleet: imap.fleet.clone(),
@@ -141,6 +145,7 @@ fn router(context: Arc<Context>) -> Router {
         .route("/v1/rules", get(rules::list))
         .route("/v1/rules/test", post(rules::test).layer(DefaultBodyLimit::max(NEXT_CAP)))
         .route("/v1/rules/replay", post(rules::replay).layer(DefaultBodyLimit::max(NEXT_CAP)))
+        .route("/v1/bans", get(bans::list).post(bans::ban).delete(bans::unban))
         .route("/v1/explain", get(explain::explain))
         .layer(DefaultBodyLimit::max(BODY_CAP))
         .layer(middleware::from_fn_with_state(context.clone(), guard::guard))

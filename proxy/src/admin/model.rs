@@ -1,8 +1,10 @@
 //! What the API says, as values: written here, read by the command line.
 
+mod bans;
 mod moves;
 mod rules;
 
+pub(crate) use bans::*;
 pub(crate) use moves::*;
 pub(crate) use rules::*;
 
@@ -262,6 +264,8 @@ pub(crate) struct Explanation {
     pub(crate) age_seconds: Option<i64>,
     /// The access rule that decides.
     pub(crate) rule: String,
+    /// How the login stands with failed ones before it, in sentences.
+    pub(crate) guessing: Vec<String>,
     /// The hold on the key.
     pub(crate) moving: Option<KeyHold>,
     /// The host as it stands.

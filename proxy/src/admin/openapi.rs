@@ -1,7 +1,7 @@
 //! The API's own description.
 
 use super::model::*;
-use super::{backends, change, directory, error, explain, hosts, moves, pages, rules, sessions};
+use super::{backends, bans, change, directory, error, explain, hosts, moves, pages, rules, sessions};
 use crate::reload::Reloaded;
 use axum::Json;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
@@ -48,6 +48,9 @@ use utoipa::{Modify, OpenApi};
         rules::list,
         rules::test,
         rules::replay,
+        bans::list,
+        bans::ban,
+        bans::unban,
         explain::explain,
     ),
     modifiers(&Everywhere),

@@ -14,6 +14,7 @@ impl Context {
         self.metrics.page(|page| {
             self.show_itself(page);
             self.show_sessions(page);
+            self.show_guessing(page);
             self.show_backends(page);
         })
     }
@@ -47,6 +48,13 @@ impl Context {
         for ((listener, protocol, host), count) in counted {
             let labels = [("listener", &*listener), ("protocol", protocol.name()), ("host", &*host)];
             page.set(names::SESSIONS, &labels, f64::from(count));
+        }
+    }
+
+    fn show_guessing(&self, page: &mut Page<'_>) {
+        page.set(names::GUESSING_RECORDS, &[], self.guessing.remembered() as f64);
+        for (kind, count) in self.guessing.count_bans() {
+            page.set(names::BANS, &[("whose", kind)], count as f64);
         }
     }
 

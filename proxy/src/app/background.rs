@@ -2,6 +2,7 @@
 
 use super::sweep::sweep;
 use crate::enforce::{self, Enforcer};
+use crate::guessing::Guessing;
 use crate::https;
 use crate::listen::Acceptor;
 use crate::login;
@@ -34,6 +35,7 @@ pub(super) fn start(
     let (router, sessions) = (acceptor.imap.router.clone(), acceptor.imap.sessions.clone());
     tokio::spawn(enforce::follow(enforcer.clone(), acceptor.config.clone(), router, sessions));
     tokio::spawn(sweep(acceptor.config.clone(), acceptor.https.clone(), acceptor.memory.clone()));
+    tokio::spawn(keep_guesses(acceptor.imap.guessing.clone()));
     tokio::spawn(remembered::keep(acceptor.imap.router.remembered.clone(), SAVE));
     tokio::spawn(undo_abandoned(mover));
     tokio::spawn(watch_memory(acceptor.clone()));
@@ -52,6 +54,15 @@ async fn tidy_up(imap: Arc<login::Server>, https: Arc<https::Server>) {
         for refusals in [&imap.refusals, &imap.token_refusals, &https.refusals] {
             refusals.keep(|host| roster.standings(host).next().is_some());
         }
+    }
+}
+
+/// Saves who has logged in from where, and forgets bans that are over.
+async fn keep_guesses(guessing: Arc<Guessing>) {
+    loop {
+        tokio::time::sleep(SAVE).await;
+        let guessing = guessing.clone();
+        let _ = tokio::task::spawn_blocking(move || guessing.tidy_up()).await;
     }
 }
 

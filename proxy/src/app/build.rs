@@ -6,6 +6,7 @@ use crate::access::Access;
 use crate::active::CurrentConfig;
 use crate::drain::{Drainer, Drains};
 use crate::enforce::Enforcer;
+use crate::guessing::Guessing;
 use crate::https::{self, Web};
 use crate::id::Ids;
 use crate::listen::{Acceptor, Admission};
@@ -27,11 +28,12 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use usher_backends::Observer;
+use usher_backends::bans::Bans;
 use usher_backends::connect::Deadlines;
 use usher_backends::connect::identity::Identity;
 use usher_backends::directory::{Directory, Source};
 use usher_backends::health::Health;
-use usher_backends::roster::{AdmissionCounter, Fleet};
+use usher_backends::roster::{AdmissionCounter, Fleet, now};
 use usher_backends::state::State;
 use usher_config::Snapshot;
 
@@ -72,8 +74,10 @@ pub(crate) fn build(
     let (sessions, ids) = (Arc::new(Table::new()), Arc::new(Ids::default()));
     let (shutdown, memory) = (Arc::new(Shutdown::default()), Arc::new(MemoryPressure::default()));
     let admission = Admission::default();
+    let guessing = guessing(&state_dir, &config, &metrics)?;
     let router = router(&state_dir, &config, &directory, &fleet, &observer, &metrics);
     let imap = Arc::new(login::Server {
+        guessing: guessing.clone(),
         router: router.clone(),
         fleet: fleet.clone(),
         health: health.clone(),
@@ -89,6 +93,7 @@ pub(crate) fn build(
     });
     let https = Arc::new(https::Server {
         config: config.clone(),
+        guessing,
         router,
         fleet: fleet.clone(),
         health: health.clone(),
@@ -127,6 +132,7 @@ pub(crate) fn build(
 /// What plain TCP needs of what serves logins.
 fn tcp(imap: &login::Server) -> tcp::Server {
     tcp::Server {
+        guessing: imap.guessing.clone(),
         router: imap.router.clone(),
         fleet: imap.fleet.clone(),
         health: imap.health.clone(),
@@ -136,6 +142,17 @@ fn tcp(imap: &login::Server) -> tcp::Server {
         ids: imap.ids.clone(),
         shutdown: imap.shutdown.clone(),
     }
+}
+
+/// What remembers failed logins.
+fn guessing(
+    state_dir: &Path,
+    config: &Arc<CurrentConfig>,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<Guessing>, RunError> {
+    let bans = Bans::open(state_dir)?;
+    let in_force = bans.all(now())?;
+    Ok(Guessing::open(state_dir, config.clone(), metrics.clone(), bans, &in_force)?)
 }
 
 /// What decides who goes where.

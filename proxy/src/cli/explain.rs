@@ -93,6 +93,10 @@ fn text(told: &Explanation, service: &str) -> String {
         let state = found.map(|service| painted(&service.state)).unwrap_or_default();
         let _ = writeln!(text, "host       {}, {state}, {} sessions", host.name, host.sessions);
     }
+    let _ = writeln!(text, "rule       {}", told.rule);
+    for line in &told.guessing {
+        let _ = writeln!(text, "guessing   {line}");
+    }
     let _ = writeln!(text, "outcome    {}", told.outcome);
     text
 }

@@ -4,6 +4,7 @@
 //! at fault.
 
 mod api;
+mod bans;
 mod check;
 mod dns;
 mod drain;
@@ -65,6 +66,12 @@ enum Command {
     Stop(drain::StopArguments),
     /// Put a host back into service.
     Start(drain::StartArguments),
+    /// Refuse the logins of a user, or everything from an address or a network.
+    Ban(bans::BanArguments),
+    /// End bans, and forget the failed logins.
+    Unban(bans::UnbanArguments),
+    /// List the bans of operators, and those that failed logins have brought.
+    Bans(bans::ListArguments),
     /// Explain why a login goes where it goes.
     Explain(explain::Arguments),
     /// Show the access rules, and try them.
@@ -127,6 +134,9 @@ pub fn main() -> ExitCode {
         Command::Drain(arguments) => drain::drain(&arguments),
         Command::Stop(arguments) => drain::stop(&arguments),
         Command::Start(arguments) => drain::start(&arguments),
+        Command::Ban(arguments) => bans::ban(&arguments),
+        Command::Unban(arguments) => bans::unban(&arguments),
+        Command::Bans(arguments) => bans::list(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Rules(arguments) => rules::rules(&arguments),
         Command::Reload(arguments) => explain::reload(&arguments),

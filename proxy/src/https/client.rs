@@ -98,13 +98,17 @@ impl Client {
         &self.began_with.active.snapshot.server.name
     }
 
+    /// Whether whoever has `session` was let in last on this connection, named in this way.
+    pub(crate) fn was_noted(&self, session: &Session, by: NamedBy) -> bool {
+        self.noted.load(Ordering::Relaxed) == digest(session, by)
+    }
+
     /// Remembers that whoever has `session` was let in, named in this way.
     pub(crate) fn note_login(&self, session: &Session, by: NamedBy) {
-        let user = &*session.about.user;
-        if user.is_empty() {
+        if session.about.user.is_empty() {
             return;
         }
-        let digest = xxh3_64_with_seed(user.as_bytes(), by as u64).max(1);
+        let digest = digest(session, by);
         if self.noted.swap(digest, Ordering::Relaxed) != digest {
             self.server.router.remembered.note(&Visit::of(session), false);
         }
@@ -161,4 +165,9 @@ impl Client {
     pub(crate) fn has_own(&self, target: &HttpTarget) -> bool {
         target.is_private() || self.logs_in_on_connections.load(Ordering::Relaxed)
     }
+}
+
+/// Whose request, and how it names them; never 0.
+fn digest(session: &Session, by: NamedBy) -> u64 {
+    xxh3_64_with_seed(session.about.user.as_bytes(), by as u64).max(1)
 }

@@ -8,6 +8,7 @@ mod connection;
 mod http1;
 mod http2;
 mod lingering;
+mod login;
 mod message;
 mod pages;
 mod record;

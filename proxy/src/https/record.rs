@@ -1,6 +1,7 @@
 //! One request from beginning to end: what it holds, and the log line that is written when it ends.
 
 use crate::active::ListenerContext;
+use crate::guessing::Attempt;
 use crate::https::client::Client;
 use crate::https::message::body::Seen;
 use crate::https::message::named_by::NamedBy;
@@ -59,8 +60,10 @@ pub(crate) struct RequestRecord {
     pub(crate) moves: u64,
     /// Everybody whom it names, if that is not just its user.
     pub(crate) names: Option<Box<[Name]>>,
-    /// Nobody has the name of its user.
-    pub(crate) is_unknown: bool,
+    /// Its login, while that may fail.
+    pub(crate) attempt: Option<Attempt>,
+    /// Somebody said who they are and was rejected.
+    pub(crate) is_refused_login: bool,
     pub(crate) status: Option<StatusCode>,
     pub(crate) seen: Option<Arc<Seen>>,
     pub(crate) from_backend: u64,
@@ -93,7 +96,8 @@ impl RequestRecord {
             by: NamedBy::Nothing,
             moves: client.server.router.moves(),
             names: None,
-            is_unknown: false,
+            attempt: None,
+            is_refused_login: false,
             status: None,
             seen: None,
             from_backend: 0,
@@ -118,6 +122,11 @@ impl RequestRecord {
             has_certificate: self.client.certificate.is_some(),
         });
         self.session = Some(session);
+    }
+
+    /// The path that it asks for.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
     }
 
     /// The backend has been chosen.
@@ -147,12 +156,6 @@ impl RequestRecord {
         self.ended = ended;
     }
 
-    /// Whether somebody said who they are and was rejected.
-    fn is_refused_login(&self) -> bool {
-        let is_by_backend = self.status == Some(StatusCode::UNAUTHORIZED) && self.held.is_some();
-        self.is_unknown || is_by_backend && self.by.is_login()
-    }
-
     /// The end of a response that is complete.
     pub(crate) fn complete(&mut self) {
         self.ended = Ended::new(By::Backend, Stage::Relay, Cause::Complete);
@@ -180,7 +183,7 @@ impl Drop for RequestRecord {
         let from_client = of_body + self.from_client;
         let user = self.session.as_ref().map(|session| &*session.about.user).unwrap_or_default();
         let host = self.held.as_ref().map(|held| &*held.id().name).unwrap_or_default();
-        if self.is_refused_login() {
+        if self.is_refused_login {
             login_refused(self.client.ends.client, self.id, Code::AuthenticationFailed, self.by.name(), user);
         }
         log::request(&RequestLine {

@@ -5,6 +5,7 @@ use super::message::body::RequestBody;
 use super::message::cookies::Cookies;
 use super::upstream::retry::RetryBudget;
 use crate::active::CurrentConfig;
+use crate::guessing::Guessing;
 use crate::id::Ids;
 use crate::memory::MemoryPressure;
 use crate::metrics::Metrics;
@@ -24,6 +25,7 @@ use usher_backends::roster::Fleet;
 /// Shared by all connections.
 pub(crate) struct Server {
     pub(crate) config: Arc<CurrentConfig>,
+    pub(crate) guessing: Arc<Guessing>,
     pub(crate) router: Arc<Router>,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) health: Arc<Health>,

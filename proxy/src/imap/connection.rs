@@ -30,10 +30,11 @@ pub(crate) fn serve(
     let beginning = Box::pin(begin(server, at, listener, accepted, before_login));
     async move {
         if let Some(Begun { server, joined, record, patience }) = beginning.await {
-            let Joined { session, lease, streams } = *joined;
+            let Joined { session, lease, streams, place } = *joined;
             let end = relay::run(&session, streams, &server.metrics.bytes, patience).await;
             let host = &lease.backend().config.name;
             record.write(&server.metrics, &session.about.user, host, end.ended, end.octets);
+            drop(place);
         }
         drop(connection);
     }

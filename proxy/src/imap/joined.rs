@@ -1,5 +1,6 @@
 //! A client and its host, from the host's OK onwards.
 
+use crate::guessing::Place;
 use crate::login::{Inbox, LoggedIn};
 use crate::relay::Streams;
 use crate::session::Entry;
@@ -15,6 +16,8 @@ pub(super) struct Joined {
     pub(super) session: Entry,
     pub(super) lease: Lease<Host>,
     pub(super) streams: Box<Streams<Tracker>>,
+    /// Its place, where sessions are limited.
+    pub(super) place: Option<Place>,
 }
 
 impl Joined {
@@ -27,7 +30,7 @@ impl Joined {
         logged_in: LoggedIn,
         silence: (Duration, Duration),
     ) -> Box<Self> {
-        let LoggedIn { session, lease, backend } = logged_in;
+        let LoggedIn { session, lease, backend, place } = logged_in;
         let accepted = backend.accepted;
         let mut to_client = Vec::new();
         login::hand_over(&claim.tag, claim.asked_capability, &accepted, &mut to_client);
@@ -40,7 +43,7 @@ impl Joined {
             from_client: preauth.into_leftover().to_vec(),
             from_backend: accepted.leftover,
         };
-        Box::new(Self { session, lease, streams: Box::new(streams) })
+        Box::new(Self { session, lease, streams: Box::new(streams), place })
     }
 }
 

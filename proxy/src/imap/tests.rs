@@ -51,7 +51,7 @@ async fn a_session_goes_to_its_host_and_back() {
     let served = tokio::spawn({
         let world = world.clone();
         async move {
-            let Joined { session, lease, streams } = *talk(&world, stream).await.unwrap();
+            let Joined { session, lease, streams, place: _ } = *talk(&world, stream).await.unwrap();
             assert_eq!(&*lease.backend().id.name, "ih.test");
             let bytes = &world.parts.acceptor.metrics.bytes;
             relay::run(&session, streams, bytes, Duration::from_secs(1)).await.ended

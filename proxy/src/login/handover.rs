@@ -2,10 +2,11 @@
 
 use super::PreLogin;
 use super::attend::{Inbox, attended};
-use super::seek::seek;
+use super::guarded::guarded;
 use super::token;
 use super::tried::{Refusal, Try};
 use crate::access::Visit;
+use crate::guessing::Place;
 use crate::log::login_refused;
 use crate::session::{About, By, Cause, Ended, Entry};
 use crate::tls::ClientStream;
@@ -24,6 +25,8 @@ pub(crate) struct LoggedIn {
     pub(crate) lease: Lease<Host>,
     /// The connection to the host, and what it said.
     pub(crate) backend: Box<connect::LoggedIn>,
+    /// Its place, where sessions are limited.
+    pub(crate) place: Option<Place>,
 }
 
 /// What became of a claim.
@@ -65,8 +68,9 @@ pub(crate) async fn hand_over(
         mechanism: Some(claim.mechanism.rule_name()),
         has_certificate: stream.client_certificate().is_some(),
     });
+    let mut place = None;
     let outcome = {
-        let seeking = seek(prelogin, claim, key.as_ref(), &session, begun);
+        let seeking = guarded(prelogin, claim, key.as_ref(), &session, begun, &mut place);
         tokio::pin!(seeking);
         attended(prelogin, &session, stream, inbox, seeking).await
     };
@@ -96,9 +100,10 @@ pub(crate) async fn hand_over(
                 tls = stream.tls_version(),
                 "login"
             );
-            Handover::LoggedIn(LoggedIn { session, lease, backend })
+            Handover::LoggedIn(LoggedIn { session, lease, backend, place })
         }
         Try::Refused(refusal) => refused(refusal),
+        Try::HeldOff => Handover::Refused(Refusal::with(Code::Limit)),
         Try::Denied => refused(Refusal::with(Code::ContactAdmin)),
         Try::Unknown | Try::DeniedCovertly => refused(Refusal::with(Code::AuthenticationFailed)),
         Try::Ended(why) => {

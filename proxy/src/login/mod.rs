@@ -4,6 +4,7 @@
 mod attempt;
 mod attend;
 mod credential;
+mod guarded;
 mod handover;
 mod prelogin;
 mod seek;

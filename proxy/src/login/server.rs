@@ -1,6 +1,7 @@
 //! What is needed to serve mail logins.
 
 use super::whys::Whys;
+use crate::guessing::Guessing;
 use crate::id::Ids;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
@@ -14,6 +15,7 @@ use usher_backends::roster::{AdmissionCounter, Fleet};
 
 /// Shared by all connections.
 pub(crate) struct Server {
+    pub(crate) guessing: Arc<Guessing>,
     pub(crate) router: Arc<Router>,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) health: Arc<Health>,

@@ -33,6 +33,8 @@ pub(super) enum Try {
     DeniedCovertly,
     /// The host says that the user is on another one.
     Referred(Referral),
+    /// Too many have failed, or there are too many: it has not been tried.
+    HeldOff,
     /// Somebody ends it.
     Ended(Why),
     Out,
@@ -50,8 +52,18 @@ impl Try {
             Self::Refused(_) => "refused",
             Self::Unknown => "unknown-user",
             Self::Denied | Self::DeniedCovertly => "denied",
+            Self::HeldOff => "held-off",
             Self::Ended(_) => "ended",
             Self::Out | Self::Hopeless | Self::Unanswered | Self::Referred(_) => "unavailable",
+        }
+    }
+
+    /// Whether the client has not proven who it is, as far as anybody can tell.
+    pub(super) fn is_failed_proof(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.code == Code::AuthenticationFailed,
+            Self::Unknown | Self::DeniedCovertly => true,
+            _ => false,
         }
     }
 }

@@ -115,7 +115,9 @@ impl Metrics {
     fn begin_at_zero(&self) {
         for protocol in ["imap", "imaps"] {
             for mechanism in ["login-command", "PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"] {
-                for result in ["ok", "refused", "unknown-user", "unavailable", "denied", "ended", "aborted"] {
+                for result in
+                    ["ok", "refused", "unknown-user", "unavailable", "denied", "held-off", "ended", "aborted"]
+                {
                     self.count(
                         names::LOGINS,
                         &[("protocol", protocol), ("mechanism", mechanism), ("result", result)],
@@ -124,6 +126,13 @@ impl Metrics {
                 }
             }
         }
+        for by in ["source", "user", "known", "crowd", "operator", "rate", "sessions"] {
+            self.count(names::HELD_OFF, &[("by", by)], 0);
+        }
+        for protocol in ["imap", "imaps", "https"] {
+            self.count(names::GUESSES, &[("protocol", protocol)], 0);
+        }
+        self.count(names::DELAYED, &[], 0);
         for result in ["applied", "refused"] {
             self.count(names::RELOADS, &[("result", result)], 0);
         }
@@ -183,6 +192,21 @@ impl Metrics {
     /// the directory's entry of that name.
     pub(crate) fn access_denied(&self, protocol: Protocol, by: &'static str) {
         self.count_words(names::DENIED, [("protocol", protocol.name()), ("by", by)]);
+    }
+
+    /// A failed login that counts as a guess.
+    pub(crate) fn guess_failed(&self, protocol: Protocol) {
+        self.count_words(names::GUESSES, [("protocol", protocol.name())]);
+    }
+
+    /// A login has to wait because others have failed.
+    pub(crate) fn guess_delayed(&self) {
+        self.count_words(names::DELAYED, []);
+    }
+
+    /// A login is refused untried; `by` is a word of a closed set.
+    pub(crate) fn guess_refused(&self, by: &'static str) {
+        self.count_words(names::HELD_OFF, [("by", by)]);
     }
 
     /// A host has referred somebody to another one.

@@ -13,6 +13,11 @@ pub(crate) const OPEN: &str = "usher_connections";
 pub(crate) const SESSIONS: &str = "usher_sessions";
 pub(crate) const LOGINS: &str = "usher_logins_total";
 pub(crate) const DENIED: &str = "usher_access_denied_total";
+pub(crate) const GUESSES: &str = "usher_guessing_failures_total";
+pub(crate) const DELAYED: &str = "usher_guessing_delayed_total";
+pub(crate) const HELD_OFF: &str = "usher_guessing_refused_total";
+pub(crate) const GUESSING_RECORDS: &str = "usher_guessing_records";
+pub(crate) const BANS: &str = "usher_bans";
 pub(crate) const LOGIN_TIME: &str = "usher_login_duration_seconds";
 pub(crate) const STAGE_TIME: &str = "usher_stage_duration_seconds";
 pub(crate) const CONNECT_FAILURES: &str = "usher_host_connect_failures_total";
@@ -57,6 +62,15 @@ pub(crate) const ALL: &[(&str, Kind, &str)] = &[
         Kind::Counter,
         "Logins, requests and connections that access rules deny, by protocol and by what: address, name or entry.",
     ),
+    (GUESSES, Kind::Counter, "Failed logins that count as guesses, by protocol."),
+    (DELAYED, Kind::Counter, "Logins that had to wait because of earlier failures."),
+    (
+        HELD_OFF,
+        Kind::Counter,
+        "Logins that were refused untried, by what: source, user, known, crowd, operator, rate or sessions.",
+    ),
+    (GUESSING_RECORDS, Kind::Gauge, "Sources and names whose failed logins are remembered."),
+    (BANS, Kind::Gauge, "Bans in force, by whose: source, user or user-at."),
     (LOGIN_TIME, Kind::Histogram, "Time from a client's login to its answer, by result."),
     (STAGE_TIME, Kind::Histogram, "Duration of the stages of a connection: tls, directory, connect, login."),
     (CONNECT_FAILURES, Kind::Counter, "Connections to hosts that failed, by host and stage."),

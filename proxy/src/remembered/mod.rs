@@ -10,7 +10,7 @@ pub(crate) use replay::{Changed, replay};
 
 use crate::access::Visit;
 use crate::active::CurrentConfig;
-use digest::Digester;
+use digest::Names;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ use usher_config::snapshot::Access;
 pub(crate) struct Remembered {
     config: Arc<CurrentConfig>,
     kept: Mutex<Kept>,
-    digester: Digester,
+    digester: Names,
     /// Where it is kept across restarts.
     file: PathBuf,
 }
@@ -55,7 +55,7 @@ impl Remembered {
         // Whatever is forgotten is to be forgotten on disk too.
         let mut kept = Kept { logins: file::read(&file), ..Kept::default() };
         kept.forget(&access);
-        Self { config, kept: Mutex::new(kept), digester: Digester::of(state_dir), file }
+        Self { config, kept: Mutex::new(kept), digester: Names::of(state_dir), file }
     }
 
     /// Remembers that somebody has logged in, or was `denied` it.

@@ -3,6 +3,7 @@
 use crate::accepted::{Accepted, Ends, Slots, read_proxy_header};
 use crate::access::Visit;
 use crate::active::ListenerContext;
+use crate::guessing::Guessing;
 use crate::id::{Id, Ids};
 use crate::metrics::Metrics;
 use crate::relay;
@@ -27,6 +28,7 @@ const LEAST: Duration = Duration::from_millis(50);
 
 /// Shared by all connections.
 pub(crate) struct Server {
+    pub(crate) guessing: Arc<Guessing>,
     pub(crate) router: Arc<Router>,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) health: Arc<Health>,
@@ -111,6 +113,9 @@ async fn find_member(
     };
     read_proxy_header(tcp, at, &mut ends).await?;
     let Ends { client, local } = ends;
+    if server.guessing.refuse_address(client.ip()).is_err() {
+        return Err(Ended::new(By::Usher, Stage::Preauth, Cause::Denied));
+    }
     let about = About {
         id,
         protocol: Protocol::Tcp,

@@ -51,7 +51,7 @@ impl Code {
             Self::PrivacyRequired => "Log in only under TLS.",
             Self::ContactAdmin => "Ask your administrator.",
             Self::Unavailable => "Temporarily unavailable, try again later.",
-            Self::Limit => "Too many connections.",
+            Self::Limit => "Too many connections or logins, try again later.",
             Self::InUse => "The mailbox is in use.",
             Self::ServerBug => "Internal error.",
         }

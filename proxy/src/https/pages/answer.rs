@@ -10,7 +10,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 /// Seconds after which whoever was sent away may come back.
-const RETRY: u16 = 5;
+const RETRY: u32 = 5;
 
 /// The answer to a refused request, in the format that the client accepts. `realm` is who asks for a password.
 pub(crate) fn refused(refusal: Refusal, form: Form, id: &str, realm: &str) -> Response<ResponseBody> {
@@ -32,8 +32,9 @@ pub(crate) fn refused(refusal: Refusal, form: Form, id: &str, realm: &str) -> Re
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(X_REQUEST_ID, id);
     }
-    if matches!(code, 502..=504) {
-        headers.insert(RETRY_AFTER, HeaderValue::from(RETRY));
+    let retry = refusal.retry.or(matches!(code, 502..=504).then_some(RETRY));
+    if let Some(seconds) = retry {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if code == 401 {
         let challenge = match refusal.cause {
@@ -90,6 +91,7 @@ fn words(status: StatusCode) -> &'static str {
         404 => "There is nothing here.",
         408 => "The request took too long.",
         413 => "The request is too large.",
+        429 => "There have been too many logins. Please try again later.",
         421 => "This connection is for a different host name.",
         502 => "The server behind this one gave an invalid answer.",
         503 => "The server is not available at the moment. Please try again.",

@@ -44,8 +44,8 @@ pub(crate) enum Claimant {
         /// The client is to get a cookie with this key, or a new one.
         renews: bool,
     },
-    /// It names nobody.
-    Nobodys,
+    /// It names nobody, or in a form somebody whom the directory does not know.
+    Nobodys { stranger: Option<String> },
     /// It names somebody whom the directory does not know, with a password or as somebody proven.
     Unknown { key: Option<ArchiveKey>, by: NamedBy },
 }
@@ -73,15 +73,20 @@ pub(crate) async fn identify(
     cookie: Option<&str>,
 ) -> Result<Claimant, Refusal> {
     let snapshot = &at.active.snapshot;
-    let mut unknown = None;
+    let (mut unknown, mut stranger) = (None, None);
     for identity in &snapshot.https.identities {
         let named = match identity {
             // Comes last, whatever its position: what the request itself says takes precedence.
             Identity::Cookie => None,
-            Identity::Form { path, field, names } => {
+            Identity::Form { path, field, names, .. } => {
                 let is_login = valid.parts.method == Method::POST && valid.path.eq_ignore_ascii_case(path);
                 let typed = if is_login { form::read(&valid.parts, body, field).await? } else { None };
-                typed.map(|typed| named(client, at, valid, *names, typed.as_bytes(), NamedBy::Form, false))
+                let named = typed
+                    .map(|typed| named(client, at, valid, *names, typed.as_bytes(), NamedBy::Form, false));
+                stranger = named
+                    .as_ref()
+                    .map(|named| named.key.as_ref().map(ToString::to_string).unwrap_or_default());
+                named
             }
             other => explicit(client, at, valid, other)?,
         };
@@ -111,7 +116,7 @@ pub(crate) async fn identify(
             other => other,
         });
     }
-    Ok(Claimant::Nobodys)
+    Ok(Claimant::Nobodys { stranger })
 }
 
 /// A name of this kind.

@@ -8,6 +8,7 @@ use crate::access::Visit;
 use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::message::cookies;
+use crate::https::message::named_by::NamedBy;
 use crate::https::message::refusal::Refusal;
 use crate::https::message::scheme;
 use crate::https::record::{Held, RequestRecord};
@@ -135,6 +136,7 @@ async fn destination(
             let said = renews.then(|| identify::in_cookie(&key, &names));
             record.names = (!names.is_empty()).then(|| names.into());
             record.enter(at, key.to_string());
+            record.admit(at, None).await?;
             let permit = match decision {
                 Decision::Permitted(permit) => permit,
                 Decision::Denied | Decision::Concealed(_) => return Err(DENIED),
@@ -151,14 +153,18 @@ async fn destination(
         }
         Claimant::Unknown { key, by } => {
             record.by = by;
-            record.is_unknown = true;
             record.enter(at, key.map(|key| key.to_string()).unwrap_or_default());
+            record.admit(at, None).await?;
             let name = record.session.as_ref().map(|session| &*session.about.user).unwrap_or_default();
             client.server.refusals.made_up(name.as_bytes(), Instant::now()).await;
+            record.is_refused_login = true;
+            record.login_failed().await;
             Err(identify::challenge(at, StatusCode::FORBIDDEN, "unknown-user"))
         }
-        Claimant::Nobodys => {
+        Claimant::Nobodys { stranger } => {
+            record.by = if stranger.is_some() { NamedBy::Form } else { NamedBy::Nothing };
             record.enter(at, String::new());
+            record.admit(at, stranger).await?;
             let Some(name) = https.array.clone() else {
                 return Err(identify::challenge(at, StatusCode::NOT_FOUND, "names-nobody"));
             };

@@ -1,0 +1,120 @@
+//! Who logs in, as failures are counted, and by which marks.
+
+use crate::digester::Digester;
+use ipnet::IpNet;
+use std::net::SocketAddr;
+use usher_backends::bans::Banned;
+use usher_config::snapshot::Protocol;
+use usher_policy::guessing::{Mark, Source, home};
+
+/// Somebody who logs in, unproven.
+#[derive(Debug, Clone)]
+pub(crate) struct Who {
+    pub(crate) protocol: Protocol,
+    pub(crate) client: SocketAddr,
+    /// Whom the login names: whose archive it is and, if somebody else opens it, who that is.
+    pub(crate) users: Vec<String>,
+}
+
+/// Something that failures are counted by.
+#[derive(Debug, Clone)]
+pub(super) struct Marked {
+    pub(super) mark: Mark,
+    pub(super) whose: Banned,
+    /// How many times as many failures it takes.
+    pub(super) factor: u32,
+}
+
+impl Marked {
+    /// A word of a closed set, for metrics.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.whose {
+            Banned::Source(_) => "source",
+            Banned::User(_) => "user",
+            Banned::UserAt(..) => "known",
+        }
+    }
+}
+
+/// The half of a mark that is a user's.
+fn half_of_user(digester: &Digester, user: &str) -> [u8; 8] {
+    half(digester.digest(&[b"user", user.as_bytes()]))
+}
+
+/// The half of a mark that is a place's.
+fn half_of_home(digester: &Digester, home: &IpNet) -> [u8; 8] {
+    half(digester.digest(&[b"home", home.to_string().as_bytes()]))
+}
+
+fn half(digest: [u8; 32]) -> [u8; 8] {
+    let mut half = [0; 8];
+    half.copy_from_slice(&digest[..8]);
+    half
+}
+
+fn whole(first: [u8; 8], second: [u8; 8]) -> Mark {
+    let mut mark = Mark::default();
+    mark[..8].copy_from_slice(&first);
+    mark[8..].copy_from_slice(&second);
+    mark
+}
+
+/// The mark of somebody, of a place, or of both.
+pub(super) fn mark(digester: &Digester, whose: &Banned) -> Option<Mark> {
+    match whose {
+        Banned::Source(network) => {
+            let mut sources = Source::all_of(network.addr());
+            sources.find(|source| source.network == *network).map(|source| source.mark())
+        }
+        // No source's mark ends like this.
+        Banned::User(user) => Some(whole(half_of_user(digester, user), [0xff; 8])),
+        Banned::UserAt(user, network) => {
+            Some(whole(half_of_user(digester, user), half_of_home(digester, network)))
+        }
+    }
+}
+
+/// Whether a mark is of `user`, somewhere or everywhere.
+pub(super) fn is_of_user(digester: &Digester, user: &str) -> impl Fn(&Mark) -> bool {
+    let half = half_of_user(digester, user);
+    move |mark| mark[..8] == half
+}
+
+/// Whether a mark is of somebody at `home`.
+pub(super) fn is_at(digester: &Digester, home: &IpNet) -> impl Fn(&Mark) -> bool {
+    let half = half_of_home(digester, home);
+    move |mark| mark[8..] == half
+}
+
+impl Who {
+    /// Where they are, as those are remembered who have logged in from there.
+    pub(super) fn home(&self) -> IpNet {
+        home(self.client.ip())
+    }
+
+    /// Everybody whom they name, at home.
+    pub(super) fn at_home(&self, digester: &Digester) -> Vec<Marked> {
+        let home = self.home();
+        let at_home = |user: &String| Marked {
+            mark: whole(half_of_user(digester, user), half_of_home(digester, &home)),
+            whose: Banned::UserAt(user.clone(), home),
+            factor: 1,
+        };
+        self.users.iter().map(at_home).collect()
+    }
+
+    /// Where they come from, and whom they name.
+    pub(super) fn elsewhere(&self, digester: &Digester) -> Vec<Marked> {
+        let sources = Source::all_of(self.client.ip()).map(|source| Marked {
+            mark: source.mark(),
+            whose: Banned::Source(source.network),
+            factor: source.factor,
+        });
+        let of_user = |user: &String| Marked {
+            mark: whole(half_of_user(digester, user), [0xff; 8]),
+            whose: Banned::User(user.clone()),
+            factor: 1,
+        };
+        sources.chain(self.users.iter().map(of_user)).collect()
+    }
+}

@@ -1,0 +1,263 @@
+//! Guessing that gets nowhere, and those whom it does not hold up.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use usher_tests::archive::{Archive, Event, Options};
+use usher_tests::client::{Client, config};
+use usher_tests::http::{Answer, basic, get};
+use usher_tests::runtime::runtime;
+use usher_tests::usher::{Setup, Usher};
+use usher_tests::web::Web;
+
+const ANNA: &str = "anna@example.com";
+const BEN: &str = "ben@example.com";
+/// Five failures are enough, and nobody waits for long.
+const QUICK: &str = "delay = \"1ms\"\nmax_delay = \"2s\"\nban_after = 5\nban_user_after = 8\n";
+const LIMIT: &str = "a NO [LIMIT] Too many connections or logins, try again later.";
+const WRONG: &str = "a NO [AUTHENTICATIONFAILED] Authentication failed.";
+
+/// An archive, its web service, and usher in front of them, which believes the addresses that clients tell.
+struct House {
+    usher: Usher,
+    archive: Arc<Archive>,
+    _web: Arc<Web>,
+}
+
+fn house(guessing: &str, https: &str) -> House {
+    let setup = Setup::new();
+    let (mail, web) = (setup.at(10143), setup.at(10080));
+    let archive = runtime().block_on(Archive::start(Options::named("ih.test"), mail)).unwrap();
+    [ANNA, BEN].iter().for_each(|user| archive.add_user(user, "secret"));
+    let served = Web::start("ih.test", web, None);
+    let told = "proxy_protocol = { from = [\"127.0.0.0/8\"] }\n";
+    let usher = setup
+        .imaps(told)
+        .https(told)
+        .host(
+            "ih.test",
+            mail,
+            "tls = \"none\"",
+            &format!("http = {{ address = \"{web}\", tls = \"none\" }}\n"),
+        )
+        .section(&format!("[guessing]\n{guessing}"))
+        .section(https)
+        .users(&[(ANNA, "ih.test"), (BEN, "ih.test")])
+        .start();
+    House { usher, archive, _web: served }
+}
+
+impl House {
+    /// A connection from `address`, after the greeting or, with `web`, after TLS.
+    fn from(&self, address: &str, web: bool) -> Client {
+        let (family, own) =
+            if address.contains(':') { ("TCP6", "2001:db8::1") } else { ("TCP4", "192.0.2.1") };
+        let mut client = Client::plain(if web { self.usher.https() } else { self.usher.imaps() });
+        client.send(format!("PROXY {family} {address} {own} 50000 993\r\n"));
+        client.start_tls(config());
+        if !web {
+            client.line();
+        }
+        client
+    }
+
+    /// What a login from `address` is answered.
+    fn login(&self, address: &str, user: &str, password: &str) -> String {
+        let mut client = self.from(address, false);
+        client.command(&format!("a LOGIN {user} {password}")).pop().unwrap()
+    }
+
+    fn request(&self, address: &str, request: &str) -> Answer {
+        let mut client = self.from(address, true);
+        client.send(request);
+        client.http_answer()
+    }
+
+    /// Fails so often.
+    fn fail(&self, address: &str, user: &str, times: usize) {
+        (0..times).for_each(|_| assert_eq!(self.login(address, user, "wrong"), WRONG));
+    }
+
+    /// How many passwords the archive has been asked about.
+    fn asked(&self) -> usize {
+        let is_asked = |event: &Event| matches!(event, Event::Line(line) if line.contains("AUTHENTICATE"));
+        self.archive.events().iter().filter(|event| is_asked(event)).count()
+    }
+}
+
+fn form(user: &str, password: &str) -> String {
+    let body = format!("username={user}&password={password}");
+    format!(
+        "POST /login HTTP/1.1\r\nHost: mail.test\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[test]
+fn failures_of_all_protocols_count_together_and_a_ban_outlives_usher() {
+    let identities = "[[https.identity]]\nfrom = \"basic\"\n[[https.identity]]\nfrom = \"form\"\npath = \"/login\"\n\
+                      field = \"username\"\n";
+    let mut house = house(QUICK, identities);
+    let guesser = "198.51.100.7";
+    house.fail(guesser, ANNA, 2);
+    // Of names that nobody has as well.
+    house.fail(guesser, "nobody@example.com", 1);
+    assert_eq!(house.request(guesser, &form(BEN, "wrong")).status, 401);
+    assert_eq!(house.request(guesser, &get("/status/401", &basic(BEN))).status, 401);
+    house.usher.wait_for_log("too many failed logins");
+    let asked = house.asked();
+    for user in [ANNA, BEN, "nobody@example.com"] {
+        assert_eq!(house.login(guesser, user, "secret"), LIMIT, "{user}");
+    }
+    for request in [form(BEN, "secret"), get("/", &basic(BEN)), get("/", &basic("nobody@example.com"))] {
+        let answer = house.request(guesser, &request);
+        assert_eq!(answer.status, 429);
+        let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+        assert!((1700..=1800).contains(&seconds), "{seconds}");
+    }
+    assert_eq!(house.asked(), asked, "nobody is asked about a password any more");
+    // Requests that name nobody are no guesses.
+    assert_ne!(house.request(guesser, &get("/", "")).status, 429);
+    let told = house.usher.did(&["explain", ANNA, "--from", guesser]);
+    assert!(told.contains("198.51.100.7: 5 failed logins lately; refused untried for "), "{told}");
+    assert!(told.contains("outcome    NO [LIMIT], untried"), "{told}");
+    assert!(house.usher.did(&["bans"]).contains("198.51.100.7"));
+    let log = house.usher.log();
+    assert_eq!(log.matches("failed logins").count(), 1, "{log}");
+    assert_eq!(log.matches("refused untried").count(), 0, "{log}");
+    assert_eq!(log.matches("login refused").count(), 5, "fail2ban hears of each: {log}");
+    house.usher.restart_after_kill();
+    assert_eq!(house.login(guesser, ANNA, "secret"), LIMIT);
+    assert_eq!(house.usher.did(&["unban", guesser]), "198.51.100.7 is no longer banned\n");
+    assert!(house.login(guesser, ANNA, "secret").starts_with("a OK"));
+}
+
+#[test]
+fn who_is_known_somewhere_is_not_held_up_there_by_others() {
+    let house = house(QUICK, "");
+    let (own, office) = ("192.0.2.7", "192.0.2.8");
+    assert!(house.login(own, ANNA, "secret").starts_with("a OK"));
+    assert!(house.login(office, ANNA, "secret").starts_with("a OK"));
+    // From everywhere, under her name.
+    for at in 0..4 {
+        house.fail(&format!("198.51.100.{at}"), ANNA, 2);
+    }
+    assert_eq!(house.login("203.0.113.9", ANNA, "secret"), LIMIT, "nobody knows her there");
+    assert!(house.login("203.0.113.9", BEN, "secret").starts_with("a OK"));
+    // And from where she is, under others' names.
+    for at in 0..5 {
+        house.fail(own, &format!("nobody{at}@example.com"), 1);
+    }
+    assert_eq!(house.login(own, BEN, "secret"), LIMIT);
+    for _ in 0..10 {
+        assert!(house.login(own, ANNA, "secret").starts_with("a OK"));
+    }
+    // What is tried under her own name from where she is known counts there.
+    house.fail(own, ANNA, 5);
+    assert_eq!(house.login(own, ANNA, "secret"), LIMIT);
+    assert!(house.login(office, ANNA, "secret").starts_with("a OK"));
+    let bans = house.usher.did(&["bans"]);
+    assert!(bans.contains("anna@example.com from 192.0.2.7"), "{bans}");
+    house.usher.did(&["unban", ANNA]);
+    assert!(house.login(own, ANNA, "secret").starts_with("a OK"));
+    assert!(house.login("203.0.113.9", ANNA, "secret").starts_with("a OK"));
+}
+
+#[test]
+fn an_ipv6_address_counts_for_its_prefixes() {
+    let house = house(QUICK, "");
+    for at in 0..5 {
+        house.fail(&format!("2001:db8:1:100::{at}"), &format!("a{at}@example.com"), 1);
+    }
+    assert_eq!(house.login("2001:db8:1:100::ffff", BEN, "secret"), LIMIT, "one network");
+    assert!(house.login("2001:db8:1:101::1", BEN, "secret").starts_with("a OK"), "another one");
+    for at in 0..5 {
+        house.fail(&format!("2001:db8:1:1f{at}::1"), &format!("b{at}@example.com"), 1);
+    }
+    assert_eq!(house.login("2001:db8:1:1ff::1", BEN, "secret"), LIMIT, "one site");
+    assert!(house.login("2001:db8:1:200::1", BEN, "secret").starts_with("a OK"));
+}
+
+#[test]
+fn the_wait_grows_and_those_who_come_at_once_are_sent_away() {
+    let house = house("delay = \"200ms\"\nmax_delay = \"300ms\"\n", "");
+    let guesser = "198.51.100.7";
+    house.fail(guesser, BEN, 3);
+    let begun = Instant::now();
+    house.fail(guesser, BEN, 1);
+    assert!(begun.elapsed() >= Duration::from_millis(200));
+    let begun = Instant::now();
+    house.fail(guesser, ANNA, 1);
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+    // Ten at once: they wait one after the other, but only for so long.
+    let answers: Vec<String> = std::thread::scope(|scope| {
+        let tried: Vec<_> = (0..10).map(|_| scope.spawn(|| house.login(guesser, ANNA, "wrong"))).collect();
+        tried.into_iter().map(|tried| tried.join().unwrap()).collect()
+    });
+    assert!(answers.iter().filter(|answer| *answer == LIMIT).count() >= 5, "{answers:?}");
+    assert!(answers.iter().any(|answer| answer == WRONG), "{answers:?}");
+    house.usher.wait_for_log("logins are refused untried; the next ones are only counted");
+    assert_eq!(house.usher.log().matches("refused untried").count(), 1);
+    let metrics = house.usher.did(&["status"]);
+    assert!(!metrics.is_empty());
+}
+
+#[test]
+fn operators_ban_and_spare() {
+    let house = house(&format!("{QUICK}never = [\"192.0.2.0/24\"]\nalways = [\"198.51.100.0/24\"]\n"), "");
+    house.fail("192.0.2.7", BEN, 20);
+    assert!(house.login("192.0.2.7", BEN, "secret").starts_with("a OK"));
+    assert_eq!(house.login("198.51.100.7", BEN, "secret"), LIMIT);
+    assert_eq!(house.request("198.51.100.7", &get("/", "")).status, 429);
+    for (whose, address, user) in [
+        ("203.0.113.0/24", "203.0.113.9", ANNA),
+        (BEN, "203.0.114.1", BEN),
+        ("2001:db8::7", "2001:db8::7", ANNA),
+    ] {
+        let done = house.usher.did(&["ban", whose, "--for", "1h", "--why", "reported"]);
+        assert!(done.starts_with(&format!("{whose} is banned until ")), "{done}");
+        assert_eq!(house.login(address, user, "secret"), LIMIT, "{whose}");
+    }
+    let bans = house.usher.did(&["bans"]);
+    assert_eq!(bans.matches("reported").count(), 3, "{bans}");
+    let done = house.usher.did(&["unban", "203.0.113.9"]);
+    assert!(done.contains("still banned with 203.0.113.0/24"), "{done}");
+    for (whose, address, user) in [
+        ("203.0.113.0/24", "203.0.113.9", ANNA),
+        (BEN, "203.0.114.1", BEN),
+        ("2001:db8::7", "2001:db8::7", ANNA),
+    ] {
+        house.usher.did(&["unban", whose]);
+        assert!(house.login(address, user, "secret").starts_with("a OK"), "{whose}");
+    }
+    assert_eq!(house.usher.did(&["bans"]), "nobody is banned\n");
+}
+
+#[test]
+fn sessions_and_logins_a_minute_are_limited() {
+    let limited = house("sessions_per_user = 2\nsessions_per_address = 3\n", "");
+    let session = |address: &str, user: &str| {
+        let mut client = limited.from(address, false);
+        let answer = client.command(&format!("a LOGIN {user} secret")).pop().unwrap();
+        (answer.starts_with("a OK").then_some(client), answer)
+    };
+    let first = session("192.0.2.7", ANNA);
+    let (_second, _third) = (session("192.0.2.8", ANNA), session("192.0.2.8", BEN));
+    assert_eq!(session("192.0.2.9", ANNA).1, LIMIT);
+    let _fourth = session("192.0.2.8", BEN);
+    assert_eq!(session("192.0.2.8", "carla@example.com").1, LIMIT);
+    drop(first);
+    let until = Instant::now() + usher_tests::deadline::DEADLINE;
+    while session("192.0.2.9", ANNA).0.is_none() {
+        assert!(Instant::now() < until, "the place is never free again");
+    }
+    let often = house("logins_per_minute_per_user = 3\nlogins_per_minute_per_address = 5\n", "");
+    (0..3).for_each(|_| assert!(often.login("192.0.2.7", ANNA, "secret").starts_with("a OK")));
+    assert_eq!(often.login("192.0.2.7", ANNA, "secret"), LIMIT);
+    let answer = often.request("192.0.2.9", &get("/", &basic(ANNA)));
+    assert_eq!((answer.status, answer.header("retry-after")), (429, Some("60")));
+    (0..2).for_each(|_| assert!(often.login("192.0.2.7", BEN, "secret").starts_with("a OK")));
+    assert_eq!(often.login("192.0.2.7", "carla@example.com", "secret"), LIMIT);
+}

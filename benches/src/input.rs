@@ -4,7 +4,7 @@ use crate::Outcome;
 use crate::table::{Row, Table};
 use std::hint::black_box;
 use std::time::Instant;
-use usher_wire::imap::capability::Privacy;
+use usher_wire::imap::capability::{Offer, Privacy};
 use usher_wire::imap::preauth::{Preauth, Step, greet};
 use usher_wire::imap::reply::Code;
 
@@ -59,9 +59,9 @@ fn nanoseconds(input: &[u8]) -> f64 {
 
 /// One connection that says `input`; returns how many octets of it were taken.
 fn connection(input: &[u8]) -> usize {
-    let mut preauth = Preauth::new(Privacy::Tls, "");
+    let mut preauth = Preauth::new(Privacy::Tls, Offer::passwords());
     let mut out = Vec::new();
-    greet(Privacy::Tls, "", "mail.example.com", &mut out);
+    greet(Privacy::Tls, &Offer::passwords(), "mail.example.com", &mut out);
     let mut taken = 0;
     loop {
         match preauth.step(&mut out) {

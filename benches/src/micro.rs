@@ -17,7 +17,7 @@ use usher_config::snapshot::Balance;
 use usher_policy::ArchiveKey;
 use usher_policy::pick::{Candidate, Draw, choose};
 use usher_wire::http1::{Caps, RequestReader, Scheme};
-use usher_wire::imap::capability::Privacy;
+use usher_wire::imap::capability::{Offer, Privacy};
 use usher_wire::imap::preauth::{Preauth, Step, greet};
 use usher_wire::imap::tracker::Tracker;
 
@@ -84,8 +84,8 @@ fn count(part: usize, count: usize) -> Result<f64, Box<dyn Error>> {
 fn claim(said: &[u8], count: usize) -> Result<Duration, Box<dyn Error>> {
     let begun = Instant::now();
     for _ in 0..count {
-        let (mut preauth, mut out) = (Preauth::new(Privacy::Tls, ""), Vec::new());
-        greet(Privacy::Tls, "", "mail.example.com", &mut out);
+        let (mut preauth, mut out) = (Preauth::new(Privacy::Tls, Offer::passwords()), Vec::new());
+        greet(Privacy::Tls, &Offer::passwords(), "mail.example.com", &mut out);
         preauth.feed(black_box(said));
         let Step::Claim(claim) = preauth.step(&mut out) else { return Err("no claim".into()) };
         black_box(claim);

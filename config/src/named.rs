@@ -26,8 +26,8 @@ pub struct Names {
     pub token_file: Option<Named>,
     /// The `[[certificate]]` sections that name both files.
     pub certificates: Vec<Certificate>,
-    /// `[https] client_ca`.
-    pub client_ca: Option<Named>,
+    /// `client_ca` of `[https]` and of each `[[listener]]`.
+    pub client_cas: Vec<Named>,
     /// `[access] countries`.
     pub countries: Option<Named>,
     /// `[client_setup] signing`.
@@ -63,8 +63,9 @@ pub fn names(text: &str) -> Names {
         let (table, span) = (signing.get_ref().as_table()?, signing.span());
         Some(Certificate { chain: named(table, "chain")?.path, key: named(table, "key")?.path, span })
     };
+    let of_listeners = tables("listener").into_iter().filter_map(|(table, _)| named(table, "client_ca"));
     Names {
-        client_ca: of("https", "client_ca"),
+        client_cas: of("https", "client_ca").into_iter().chain(of_listeners).collect(),
         countries: of("access", "countries"),
         signing: signing(),
         server: of("server", "name").map(|name| name.path.to_string_lossy().into_owned()),

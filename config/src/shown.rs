@@ -1,6 +1,7 @@
 //! Values as the configuration file writes them, for display of the effective configuration.
 
 use serde::Serializer;
+use usher_wire::imap::sasl::Mechanism;
 
 /// Serialises a duration that may be missing.
 ///
@@ -12,6 +13,28 @@ pub fn some_duration<S: Serializer>(
 ) -> Result<S::Ok, S::Error> {
     match time {
         Some(time) => duration::serialize(time, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// Serialises mechanisms by the words of the file.
+///
+/// # Errors
+/// The serialiser's.
+pub fn mechanisms<S: Serializer>(mechanisms: &[Mechanism], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(mechanisms.iter().map(|mechanism| mechanism.rule_name()))
+}
+
+/// Serialises mechanisms that may be missing.
+///
+/// # Errors
+/// The serialiser's.
+pub fn some_mechanisms<S: Serializer>(
+    mechanisms: &Option<Vec<Mechanism>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match mechanisms {
+        Some(listed) => self::mechanisms(listed, serializer),
         None => serializer.serialize_none(),
     }
 }

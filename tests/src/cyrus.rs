@@ -27,6 +27,25 @@ impl Cyrus {
         authority: Option<&Certificate>,
         users: &[&str],
     ) -> Self {
+        Self::begin(address, None, certificate, authority, users)
+    }
+
+    /// Serves `users` of example.com without TLS and with implicit TLS, and talks by SCRAM.
+    pub fn start_both(
+        (clear, secure): (SocketAddr, SocketAddr),
+        certificate: &Certificate,
+        users: &[&str],
+    ) -> Self {
+        Self::begin(secure, Some(clear), certificate, None, users)
+    }
+
+    fn begin(
+        address: SocketAddr,
+        clear: Option<SocketAddr>,
+        certificate: &Certificate,
+        authority: Option<&Certificate>,
+        users: &[&str],
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (path, shown) = (dir.path(), dir.path().display());
         let (chain, key) = certificate.write(path, "cyrus");
@@ -37,21 +56,25 @@ impl Cyrus {
         // It serves as nobody who may do everything.
         let own = std::env::var("USER").unwrap_or_default();
         let user = if rustix::process::geteuid().is_root() { "mail" } else { &own };
+        let talks = if clear.is_some() { "SCRAM-SHA-256" } else { "" };
         let config = format!(
             "configdirectory: {shown}/conf\npartition-default: {shown}/spool\ndefaultpartition: default\n\
              cyrus_user: {user}\nservername: cyrus.test\nadmins: cyrus\nvirtdomains: userid\n\
              defaultdomain: internal.invalid\nunixhierarchysep: yes\naltnamespace: yes\nautocreate_quota: 0\n\
              allowplaintext: yes\nsasl_pwcheck_method: auxprop\nsasl_auxprop_plugin: sasldb\n\
-             sasl_sasldb_path: {shown}/sasldb2\nsasl_mech_list: PLAIN\ntls_server_cert: {}\ntls_server_key: {}\n\
+             sasl_sasldb_path: {shown}/sasldb2\nsasl_mech_list: PLAIN {talks}\ntls_server_cert: {}\ntls_server_key: {}\n\
              {clients}imapidlepoll: 1s\nfailedloginpause: 0\n",
             chain.display(),
             key.display()
         );
         let programs = unpacked().join("usr/lib/cyrus/bin");
         let run = |program: &str| format!("{}/{program} -C {shown}/imapd.conf", programs.display());
+        let without_tls = clear.map_or_else(String::new, |clear| {
+            format!(" imap cmd=\"{}\" listen=\"{clear}\" prefork=0\n", run("imapd"))
+        });
         let services = format!(
             "START {{\n recover cmd=\"{} -r\"\n}}\nDAEMON {{\n idled cmd=\"{}\"\n}}\n\
-             SERVICES {{\n imaps cmd=\"{} -s\" listen=\"{address}\" prefork=0\n}}\n",
+             SERVICES {{\n imaps cmd=\"{} -s\" listen=\"{address}\" prefork=0\n{without_tls}}}\n",
             run("ctl_cyrusdb"),
             run("idled"),
             run("imapd")

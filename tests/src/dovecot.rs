@@ -72,6 +72,34 @@ impl Dovecot {
         })
     }
 
+    /// Starts one that talks by SCRAM too, and lets in only those whom it has.
+    pub fn with_scram(name: &str, address: SocketAddr, mode: Mode) -> Self {
+        Self::begin(name, address, mode, |dir, text| {
+            let list = dir.join("users");
+            std::fs::write(&list, "").unwrap();
+            let static_users = format!("passdb {{\n driver = static\n args = password={PASSWORD}\n}}\n");
+            let listed = format!("passdb {{\n driver = passwd-file\n args = {}\n}}\n", list.display());
+            let text = text.replace(&static_users, &listed);
+            text.replace(
+                "auth_mechanisms = plain login",
+                "auth_mechanisms = plain login scram-sha-1 scram-sha-256\nauth_verbose = yes",
+            )
+        })
+    }
+
+    /// Starts one that takes the word of a PROXY header for who has shown a certificate.
+    pub fn with_external(name: &str, address: SocketAddr, mode: Mode) -> Self {
+        Self::begin(name, address, mode, |_, text| {
+            let shown =
+                "passdb {\n driver = static\n args = nopassword=y\n mechanisms = external\n}\npassdb {\n";
+            let text = text.replacen("passdb {\n", shown, 1);
+            text.replace(
+                "auth_mechanisms = plain login",
+                "auth_mechanisms = plain login external\nauth_ssl_username_from_cert = yes",
+            )
+        })
+    }
+
     fn begin(
         name: &str,
         address: SocketAddr,
@@ -133,6 +161,16 @@ impl Dovecot {
         use std::io::Write;
         let mut list = std::fs::OpenOptions::new().append(true).open(self.dir.path().join("users")).unwrap();
         writeln!(list, "{user}:{{plain}}{PASSWORD}::::::").unwrap();
+        self.add_user(user);
+    }
+
+    /// Lets `user` in whose password is kept by `scheme`, and gives them a message.
+    pub fn let_in_by(&self, scheme: &str, user: &str) {
+        use std::io::Write;
+        let hashed = Command::new("doveadm").args(["pw", "-s", scheme, "-p", PASSWORD]).output().unwrap();
+        let hashed = String::from_utf8(hashed.stdout).unwrap();
+        let mut list = std::fs::OpenOptions::new().append(true).open(self.dir.path().join("users")).unwrap();
+        writeln!(list, "{user}:{}::::::", hashed.trim()).unwrap();
         self.add_user(user);
     }
 

@@ -20,6 +20,7 @@ pub mod haproxy;
 pub mod http;
 pub mod nginx;
 pub mod runtime;
+pub mod scram;
 pub mod scripted;
 pub mod swarm;
 pub mod usher;

@@ -15,7 +15,7 @@ const ANNA: &str = "anna@example.com";
 const BEN: &str = "ben@example.com";
 /// Five failures are enough, and nobody waits for long.
 const QUICK: &str = "delay = \"1ms\"\nmax_delay = \"2s\"\nban_after = 5\nban_user_after = 8\n";
-const LIMIT: &str = "a NO [LIMIT] Too many connections or logins, try again later.";
+const LIMIT: &str = "a NO [LIMIT] Too many logins, try again later.";
 const WRONG: &str = "a NO [AUTHENTICATIONFAILED] Authentication failed.";
 
 /// An archive, its web service, and usher in front of them, which believes the addresses that clients tell.

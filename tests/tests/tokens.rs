@@ -38,7 +38,10 @@ fn introspection(address: SocketAddr) {
 
 /// usher in front of a Dovecot that takes tokens and, for `two`, of another one.
 fn dovecots() -> (Usher, Vec<Dovecot>) {
-    let mut setup = Setup::new();
+    dovecots_with(Setup::new())
+}
+
+fn dovecots_with(mut setup: Setup) -> (Usher, Vec<Dovecot>) {
     let asked = setup.at(8081);
     introspection(asked);
     let mut dovecots = Vec::new();
@@ -181,6 +184,29 @@ fn a_token_alone_names_its_user_for_routing_and_clients_learn_of_the_issuer() {
         usher.wait_for_log("mechanism=\"OAUTHBEARER\" user=\"\"");
     }
     drop(dovecots);
+}
+
+#[test]
+fn mail_clients_are_told_where_tokens_come_from() {
+    let (usher, _dovecots) = dovecots_with(Setup::new().https("").section("[client_setup]"));
+    let asked =
+        |target: &str| usher_tests::http::ask(usher.https(), usher_tests::http::get(target, "")).text();
+    assert!(!asked("/mail/config-v1.1.xml").contains("OAuth2"));
+    usher.rewrite(|text| {
+        let oauth = "name = \"example.com\"\noauth = { issuer = \"https://id.example.com\", scope = \"mail\", \
+                     auth_url = \"https://id.example.com/auth\", token_url = \"https://id.example.com/token\" }";
+        text.replace("name = \"example.com\"", oauth)
+    });
+    usher.did(&["reload"]);
+    for target in ["/mail/config-v1.1.xml", "/mail/config-v1.1.xml?emailaddress=anna%40example.com"] {
+        let said = asked(target);
+        let ways =
+            "<authentication>OAuth2</authentication><authentication>password-cleartext</authentication>";
+        let issuer = "</emailProvider><oAuth2><issuer>https://id.example.com</issuer><scope>mail</scope>\
+                      <authURL>https://id.example.com/auth</authURL>\
+                      <tokenURL>https://id.example.com/token</tokenURL></oAuth2></clientConfig>";
+        assert!(said.contains(ways) && said.contains(issuer), "{said}");
+    }
 }
 
 #[test]

@@ -3,13 +3,17 @@
 //! The `proxy-header` crate knows the format. This module decides how many bytes to read for it, so that not a single
 //! byte of what follows is taken, and what the result means.
 
-use proxy_header::{ParseConfig, ProxiedAddress, ProxyHeader, Tlv};
+use proxy_header::{ParseConfig, ProxiedAddress, ProxyHeader, SslInfo, Tlv};
 use std::net::SocketAddr;
 
 /// CRC32C.
 const CHECKSUM: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
 /// Type of the TLV that holds the checksum.
 const CRC32C: u8 = 3;
+/// Type of the TLV within `SSL` that holds a client's certificate.
+const CLIENT_CERTIFICATE: u8 = 0x28;
+/// Longest certificate that is passed on, in bytes: the whole header has 64 KiB.
+const CERTIFICATE_CAP: usize = 32 * 1024;
 /// Longest version 1 line in bytes, with its CRLF.
 const V1_CAP: usize = 107;
 const V2_SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -148,15 +152,40 @@ pub enum Version {
     V2,
 }
 
+/// A client's certificate that has been verified, for the TLV `SSL`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShownCertificate<'a> {
+    /// The version of TLS.
+    pub version: &'a str,
+    /// Whom it names.
+    pub name: &'a str,
+    /// The certificate, DER.
+    pub der: &'a [u8],
+}
+
+impl ShownCertificate<'_> {
+    /// Of a client that has shown it on this connection.
+    fn info(&self) -> SslInfo<'static> {
+        let mut info = SslInfo::new(true, true, true, 0);
+        info.append_tlv(Tlv::SslVersion(self.version.into()));
+        info.append_tlv(Tlv::SslCn(self.name.into()));
+        if self.der.len() <= CERTIFICATE_CAP {
+            info.append_tlv(Tlv::Custom(CLIENT_CERTIFICATE, self.der.into()));
+        }
+        info
+    }
+}
+
 /// Appends the header for a client at `source` that connected to `destination`.
 ///
 /// A v4-mapped address is written as IPv4. Where one end is IPv4 and the other IPv6, both are written as
-/// IPv6. `unique_id` goes into version 2 alone, as the TLV `UNIQUE_ID`.
+/// IPv6. `unique_id` and `certificate` go into version 2 alone, as the TLVs `UNIQUE_ID` and `SSL`.
 pub fn write(
     version: Version,
     source: SocketAddr,
     destination: SocketAddr,
     unique_id: &str,
+    certificate: Option<ShownCertificate<'_>>,
     out: &mut Vec<u8>,
 ) {
     let (source, destination) = one_family(source, destination);
@@ -165,6 +194,9 @@ pub fn write(
         Version::V1 => header.encode_v1(out),
         Version::V2 => {
             header.append_tlv(Tlv::UniqueId(unique_id.as_bytes().into()));
+            if let Some(shown) = certificate {
+                header.append_tlv(Tlv::Ssl(shown.info()));
+            }
             header.encode_v2(out)
         }
     };

@@ -7,7 +7,7 @@ use imap_codec::decode::Decoder;
 use imap_codec::imap_types::command::CommandBody;
 use imap_codec::imap_types::secret::Secret as CodecSecret;
 use proptest::prelude::*;
-use usher_wire::imap::capability::Privacy;
+use usher_wire::imap::capability::{Offer, Privacy};
 use usher_wire::imap::preauth::{Preauth, Step};
 use usher_wire::imap::reply::Code;
 
@@ -16,7 +16,7 @@ type Claimed = (Vec<u8>, Vec<u8>);
 
 /// What a conversation comes to: everything said, and who claimed to be whom.
 fn converse(pieces: &[&[u8]]) -> (String, Vec<Claimed>) {
-    let mut preauth = Preauth::new(Privacy::Tls, "");
+    let mut preauth = Preauth::new(Privacy::Tls, Offer::passwords());
     let (mut out, mut claims) = (Vec::new(), Vec::new());
     let mut pieces = pieces.iter().copied();
     let mut rest: &[u8] = &[];

@@ -15,6 +15,7 @@ use usher_wire::imap::reply::{Code, Refused};
 use usher_wire::imap::sasl::Credential;
 use usher_wire::proxy_header::{self, Version};
 use usher_wire::secret::SecretBuf;
+use zeroize::Zeroizing;
 
 /// How long a backend that is no longer needed may take to hear so.
 const LOGOUT: Duration = Duration::from_millis(200);
@@ -49,6 +50,21 @@ pub enum LoginOutcome {
         /// Why a token is refused, as the backend says it to clients.
         why: Option<Vec<u8>>,
     },
+}
+
+/// A client that answers its backend's messages itself.
+pub trait Conversation: Sync {
+    /// What the client says to `challenge`; `None`: it gives up, or is gone.
+    fn ask(&self, challenge: Vec<u8>) -> impl Future<Output = Option<Zeroizing<Vec<u8>>>> + Send;
+}
+
+/// Of a login that needs no conversation.
+struct Mute;
+
+impl Conversation for Mute {
+    async fn ask(&self, _: Vec<u8>) -> Option<Zeroizing<Vec<u8>>> {
+        None
+    }
 }
 
 /// A backend did not answer a login, or says that it cannot serve.
@@ -89,7 +105,12 @@ pub(super) async fn open(
 
 /// The addresses for a probe, which connects on its own behalf.
 pub(super) fn own_addresses(tcp: &TcpStream) -> std::io::Result<OnBehalf<'static>> {
-    Ok(OnBehalf { source: tcp.local_addr()?, destination: tcp.peer_addr()?, session: "probe" })
+    Ok(OnBehalf {
+        source: tcp.local_addr()?,
+        destination: tcp.peer_addr()?,
+        session: "probe",
+        certificate: None,
+    })
 }
 
 pub(super) async fn send_proxy_header(
@@ -104,7 +125,8 @@ pub(super) async fn send_proxy_header(
         ClientAddress::None | ClientAddress::ImapId => return Ok(()),
     };
     let mut header = Vec::new();
-    proxy_header::write(version, on_behalf.source, on_behalf.destination, on_behalf.session, &mut header);
+    let OnBehalf { source, destination, session, certificate } = on_behalf;
+    proxy_header::write(version, source, destination, session, certificate, &mut header);
     in_time(Stage::ProxyHeader, until, tcp.write_all(&header)).await
 }
 
@@ -194,14 +216,31 @@ impl Ready {
     /// [`LoginFault`] when the backend gives no clear answer or says that it cannot serve: that is an
     /// outage, not a wrong password.
     pub async fn log_in(
-        mut self,
+        self,
         target: &MailTarget,
         credential: &Credential,
         client_id: &ClientId,
         on_behalf: Option<OnBehalf<'_>>,
         deadlines: &Deadlines,
     ) -> Result<LoginOutcome, LoginFault> {
-        let until = Instant::now() + deadlines.login;
+        self.converse(target, credential, client_id, on_behalf, deadlines, &Mute).await
+    }
+
+    /// Passes `credential` on, and what client and backend say to each other before the backend decides. The time that the
+    /// client takes does not count.
+    ///
+    /// # Errors
+    /// As [`Self::log_in`]; and when the client gives up.
+    pub async fn converse(
+        mut self,
+        target: &MailTarget,
+        credential: &Credential,
+        client_id: &ClientId,
+        on_behalf: Option<OnBehalf<'_>>,
+        deadlines: &Deadlines,
+        client: &impl Conversation,
+    ) -> Result<LoginOutcome, LoginFault> {
+        let mut until = Instant::now() + deadlines.login;
         let undelivered = |fault| LoginFault { fault, is_delivered: false };
         let wanted = target.endpoint.client_address == ClientAddress::ImapId;
         let told = on_behalf.filter(|_| wanted).map(ClientIdFields::new);
@@ -216,6 +255,19 @@ impl Ready {
             let is_delivered = login.is_delivered();
             match stepped.map_err(|fault| LoginFault { fault, is_delivered })? {
                 LoginStep::Need => {}
+                LoginStep::Challenged(challenge) => {
+                    let answer = client.ask(challenge).await;
+                    login.answer(answer.as_ref().map(|answer| answer.as_slice()), &mut out);
+                    if answer.is_none() {
+                        let _ = send(&mut self.stream, &out, Stage::Login, Instant::now() + LOGOUT).await;
+                        self.leave().await;
+                        return Err(LoginFault {
+                            fault: ConnectFault::at(Stage::Login, Cause::Closed),
+                            is_delivered: true,
+                        });
+                    }
+                    until = Instant::now() + deadlines.login;
+                }
                 LoginStep::Accepted(mut accepted) => {
                     if !is_authenticated {
                         accepted.forget_alert();

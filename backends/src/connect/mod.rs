@@ -20,7 +20,7 @@ pub use bound::{Bound, Slot};
 pub(crate) use bound::{Counted, USERS};
 use dial::dial_unwatched;
 pub use dial::{connect_briefly, dial, keep_alive};
-pub use dialogue::{LoggedIn, LoginFault, LoginOutcome, Ready};
+pub use dialogue::{Conversation, LoggedIn, LoginFault, LoginOutcome, Ready};
 pub use http::{HttpTarget, open_http};
 pub use mail_target::MailTarget;
 pub use read::read_once;
@@ -35,6 +35,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use usher_config::snapshot::ClientAddress;
 use usher_config::snapshot::Limits;
+pub use usher_wire::proxy_header::ShownCertificate;
 
 /// On whose behalf a backend is contacted.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +46,8 @@ pub struct OnBehalf<'a> {
     pub destination: SocketAddr,
     /// The session's id, at most 64 bytes.
     pub session: &'a str,
+    /// The certificate that the client has shown, under the name that the host is given.
+    pub certificate: Option<ShownCertificate<'a>>,
 }
 
 /// The deadlines for connecting.

@@ -9,9 +9,11 @@ mod probe;
 mod reports;
 mod scheduler;
 pub mod secret;
+mod shared;
 mod suspicion;
 mod targets;
 
 pub use crate::observer::Report;
 pub use scheduler::Health;
+pub use shared::Shared;
 pub use usher_policy::verdict::{Outcome, Turn, Verdict};

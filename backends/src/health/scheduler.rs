@@ -2,6 +2,7 @@
 
 use super::probe::{ProbeFault, Subject, ask_agent};
 use super::reports::Reports;
+use super::shared::Shared;
 use super::suspicion::Suspicion;
 use super::targets::{ProbeTarget, is_probed, services};
 use crate::Observer;
@@ -9,7 +10,7 @@ use crate::connect::{Deadlines, Learnt};
 use crate::observer::Report;
 use crate::roster::{AgentWord, BackendId, Fleet, Service, now};
 use arc_swap::ArcSwap;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,16 +20,12 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 use usher_config::health::HealthPolicy;
 use usher_policy::verdict::{Outcome, Verdict};
-use usher_wire::imap::capability::may_be_offered;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 type Key = (BackendId, Service);
 
 /// First wait between probes of a service that is likely to be back soon.
 const SOON: Duration = Duration::from_millis(100);
-
-/// The mechanisms for tokens, as capabilities.
-const TOKENS: [&str; 2] = ["AUTH=OAUTHBEARER", "AUTH=XOAUTH2"];
 
 /// Watches over all backends of a fleet.
 pub struct Health {
@@ -44,9 +41,8 @@ pub struct Health {
     agents: Mutex<HashMap<BackendId, Agent>>,
     pub(super) doubt: Mutex<Doubt>,
     reports: Reports,
-    /// The capabilities that all hosts have, sorted, as far as probes have seen them.
-    shared_capabilities: ArcSwap<Vec<String>>,
-    shared_mechanisms: ArcSwap<Vec<String>>,
+    /// What all hosts have, as far as probes have seen them.
+    shared: ArcSwap<Shared>,
     /// One reconciliation at a time, with the roster as it is by then.
     reconciling: Mutex<()>,
     /// One ejection from an array at a time, so that two of them cannot both be the last one allowed.
@@ -125,8 +121,7 @@ impl Health {
             agents: Mutex::default(),
             doubt: Mutex::default(),
             reports: Reports::default(),
-            shared_capabilities: ArcSwap::default(),
-            shared_mechanisms: ArcSwap::default(),
+            shared: ArcSwap::default(),
             reconciling: Mutex::default(),
             ejecting: Mutex::default(),
         })
@@ -137,37 +132,20 @@ impl Health {
         self.reports.get(id, service)
     }
 
-    /// The capabilities that all hosts have and that may be offered before login, in upper case. Empty until a probe
-    /// has seen those of every host.
-    pub fn shared_capabilities(&self) -> Arc<Vec<String>> {
-        self.shared_capabilities.load_full()
+    /// What all hosts have. Empty until a probe has seen every host.
+    pub fn shared(&self) -> Arc<Shared> {
+        self.shared.load_full()
     }
 
-    /// The mechanisms for tokens that all hosts have, as capabilities.
-    pub fn shared_mechanisms(&self) -> Arc<Vec<String>> {
-        self.shared_mechanisms.load_full()
-    }
-
-    /// Determines again which capabilities all hosts have.
+    /// Determines again what all hosts have.
     fn compare_capabilities(&self) {
         let roster = self.fleet.roster();
-        let mut shared: Option<BTreeSet<String>> = None;
-        for host in roster.hosts() {
+        let shared = Shared::of(roster.hosts().map(|host| {
             let report = self.reports.get(&host.id, Service::Imap);
-            let listed = report.and_then(|report| report.learnt.capabilities).unwrap_or_default();
-            let known = |name: &String| may_be_offered(name) || TOKENS.contains(&name.as_str());
-            let names = listed.split(' ').map(str::to_ascii_uppercase).filter(known);
-            let names: BTreeSet<String> = names.collect();
-            shared = Some(shared.map_or(names.clone(), |shared| &shared & &names));
-        }
-        let is_mechanism = |name: &String| TOKENS.contains(&name.as_str());
-        let (mechanisms, shared): (Vec<String>, Vec<String>) =
-            shared.unwrap_or_default().into_iter().partition(is_mechanism);
-        if **self.shared_mechanisms.load() != mechanisms {
-            self.shared_mechanisms.store(Arc::new(mechanisms));
-        }
-        if **self.shared_capabilities.load() != shared {
-            self.shared_capabilities.store(Arc::new(shared));
+            (host.clone(), report.and_then(|report| report.learnt.capabilities).unwrap_or_default())
+        }));
+        if **self.shared.load() != shared {
+            self.shared.store(Arc::new(shared));
         }
     }
 

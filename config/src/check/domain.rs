@@ -1,37 +1,61 @@
 //! `[[domain]]`.
 
-use super::{Faults, is_host_name};
+use super::{Faults, is_host_name, mechanisms};
 use crate::raw::{Located, Section};
-use crate::snapshot::OAuth;
+use crate::snapshot::{DomainMechanisms, OAuth};
 use usher_policy::identity::{DefaultFor, Domains};
 
-pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> (Domains, Vec<OAuth>) {
-    let (mut domains, mut issuers) = (Domains::default(), Vec::new());
+/// What `[[domain]]` says.
+#[derive(Default)]
+pub(super) struct Checked {
+    pub(super) domains: Domains,
+    pub(super) oauth: Vec<OAuth>,
+    pub(super) mechanisms: Vec<DomainMechanisms>,
+}
+
+pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Checked {
+    let mut checked = Checked::default();
     for mut section in file.many("domain", faults) {
         let oauth =
             section.table("oauth", "{ issuer = \"https://id.example.com\", claim = \"email\" }", faults);
         let name: Option<Located<String>> = section.optional("name", faults);
-        if let (Some(oauth), Some(name)) = (oauth, name) {
-            issuers.extend(issuer(oauth, &name.value, faults));
+        if let (Some(oauth), Some(name)) = (oauth, &name) {
+            checked.oauth.extend(issuer(oauth, &name.value, faults));
         }
-        one(section, &mut domains, faults);
+        if let (Some(mechanisms), Some(name)) = (mechanisms(&mut section, faults), &name) {
+            let domain = name.value.to_lowercase();
+            checked.mechanisms.push(DomainMechanisms { domain, mechanisms });
+        }
+        one(section, &mut checked.domains, faults);
     }
-    (domains, issuers)
+    checked
 }
 
 /// Who issues the tokens of a domain's users.
 fn issuer(mut section: Section<'_>, domain: &str, faults: &mut Faults) -> Option<OAuth> {
     let issuer: Option<Located<String>> = section.required("issuer", "\"https://id.example.com\"", faults);
     let claim: Option<Located<String>> = section.optional("claim", faults);
+    let scope: Option<Located<String>> = section.optional("scope", faults);
+    let mut url = |key| {
+        let url: Located<String> = section.optional(key, faults)?;
+        tell_if_no_url(&url, faults);
+        Some(url.value)
+    };
+    let (auth_url, token_url) = (url("auth_url"), url("token_url"));
     section.finish(faults);
     let issuer = issuer?;
-    if !issuer.value.starts_with("https://") || issuer.value.contains(char::is_whitespace) {
+    tell_if_no_url(&issuer, faults);
+    let claim = claim.map_or_else(|| "email".to_owned(), |claim| claim.value);
+    let scope = scope.map(|scope| scope.value);
+    Some(OAuth { domain: domain.to_lowercase(), issuer: issuer.value, claim, scope, auth_url, token_url })
+}
+
+fn tell_if_no_url(written: &Located<String>, faults: &mut Faults) {
+    if !written.value.starts_with("https://") || written.value.contains(char::is_whitespace) {
         faults.push(
-            issuer.fault("not the address of an issuer", "write one such as \"https://id.example.com\""),
+            written.fault("not the address of an issuer", "write one such as \"https://id.example.com\""),
         );
     }
-    let claim = claim.map_or_else(|| "email".to_owned(), |claim| claim.value);
-    Some(OAuth { domain: domain.to_lowercase(), issuer: issuer.value, claim })
 }
 
 fn one(mut section: Section<'_>, domains: &mut Domains, faults: &mut Faults) {

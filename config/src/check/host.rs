@@ -5,7 +5,7 @@ use crate::fault::Fault;
 use crate::raw::{Located, Section};
 use crate::snapshot::{
     BackendTls, ClientAddress, ClientCertificate, HttpEndpoint, HttpVersion, InitialState, InstanceHost,
-    LoginAs, MailEndpoint, Pin,
+    LoginAs, MailEndpoint, MasterUser, Pin,
 };
 use std::collections::HashMap;
 use usher_policy::Services;
@@ -50,6 +50,7 @@ fn one(
     let pins = pins(&mut section, faults);
     let login_as = section.optional("login_as", faults).and_then(|written| login_as(&written, faults));
     let client_certificate = client_certificate(&mut section, faults);
+    let external = external(&mut section, faults);
     let max_sessions = section.optional("max_sessions", faults);
     let initial_state = initial_state(&mut section, faults);
     let health = health::check(&mut section, health::Of::Host, faults);
@@ -62,8 +63,20 @@ fn one(
         client_certificate,
         max_sessions: max_sessions.map(|most| most.value),
         initial_state,
+        external,
         health,
     })
+}
+
+/// Who lets in users that have shown a certificate.
+fn external(section: &mut Section<'_>, faults: &mut Faults) -> Option<MasterUser> {
+    let example = "{ master_user = \"admin\", master_password_file = \"/etc/usher/master.secret\" }";
+    let mut section = section.table("external", example, faults)?;
+    let user: Option<Located<String>> = section.required("master_user", "\"admin\"", faults);
+    let file: Option<Located<String>> =
+        section.required("master_password_file", "\"/etc/usher/master.secret\"", faults);
+    section.finish(faults);
+    Some(MasterUser { user: user?.value, password_file: file?.value.into() })
 }
 
 fn login_as(written: &Located<String>, faults: &mut Faults) -> Option<LoginAs> {

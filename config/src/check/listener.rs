@@ -1,7 +1,8 @@
 //! `[[listener]]`.
 
-use super::{Faults, networks, unique};
+use super::{Faults, mechanisms, networks, unique};
 use crate::fault::Fault;
+use crate::https::ClientCa;
 use crate::raw::{Item, Located, Section};
 use crate::snapshot::{
     HttpsListener, ImapListener, Listener, Offered, Protocol, RedirectListener, Serves, TcpListener,
@@ -13,6 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use usher_wire::imap::capability::may_be_offered;
+use usher_wire::imap::sasl::Mechanism;
 
 const ADDRESS: &str = "write an address and a port such as \"[::]:993\" or \"192.0.2.1:993\"";
 
@@ -46,6 +48,7 @@ fn one(
     let array = array(&mut section, protocol, faults);
     let capabilities = capabilities(&mut section, protocol, faults);
     let plaintext_from = plaintext_from(&mut section, protocol, faults);
+    let (mechanisms, client_ca) = of_imap(&mut section, protocol, faults);
     let proxy_from = proxy_from(&mut section, faults);
     let strict_sni = section.optional("strict_sni", faults).is_some_and(|strict| strict.value);
     let (hsts, redirect) = of_https(&mut section, protocol, seen, faults);
@@ -53,8 +56,10 @@ fn one(
     let (address, last_port) = address?;
     refuse_overlap((address, last_port), &span, listeners, faults);
     let protocol = protocol?;
-    let imap =
-        |plaintext_from| Serves::Imap(Arc::new(ImapListener { plaintext_from, capabilities, strict_sni }));
+    let imap = |plaintext_from| {
+        let imap = ImapListener { plaintext_from, capabilities, mechanisms, client_ca, strict_sni };
+        Serves::Imap(Arc::new(imap))
+    };
     let serves = match protocol {
         Protocol::Imap => imap(Some(plaintext_from)),
         Protocol::Imaps => imap(None),
@@ -144,6 +149,28 @@ fn plaintext_from(section: &mut Section<'_>, protocol: Option<Protocol>, faults:
         faults.push(Fault::new(first.span.clone(), what, instead));
     }
     networks
+}
+
+/// `mechanisms` and `client_ca`.
+fn of_imap(
+    section: &mut Section<'_>,
+    protocol: Option<Protocol>,
+    faults: &mut Faults,
+) -> (Option<Vec<Mechanism>>, Option<ClientCa>) {
+    let span = section.span.clone();
+    let mechanisms = mechanisms(section, faults);
+    let client_ca: Option<Located<String>> = section.optional("client_ca", faults);
+    let is_imap = matches!(protocol, None | Some(Protocol::Imap | Protocol::Imaps));
+    if !is_imap && (mechanisms.is_some() || client_ca.is_some()) {
+        let instead = "move them to a listener for IMAP; `client_ca` for HTTPS is in [https]";
+        faults.push(Fault::new(span.clone(), "`mechanisms` and `client_ca` belong to IMAP", instead));
+    }
+    let is_external = mechanisms.as_ref().is_some_and(|listed| listed.contains(&Mechanism::External));
+    if is_external && client_ca.is_none() {
+        let instead = "add `client_ca = \"/etc/usher/users-ca.pem\"`";
+        faults.push(Fault::new(span, "`external` needs certificates of clients", instead));
+    }
+    (mechanisms, client_ca.map(|file| ClientCa { file: file.value.into(), span: file.span }))
 }
 
 fn proxy_from(section: &mut Section<'_>, faults: &mut Faults) -> Option<Vec<IpNet>> {

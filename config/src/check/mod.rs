@@ -23,6 +23,7 @@ use crate::snapshot::{InstanceHost, LogFormat, Snapshot};
 use ipnet::IpNet;
 use std::collections::HashMap;
 use toml::de::DeTable;
+use usher_wire::imap::sasl::Mechanism;
 
 type Faults = Vec<Fault>;
 
@@ -43,7 +44,8 @@ pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
     let hosts = host::check(&mut file, &mut faults);
     let arrays = array::check(&mut file, &listeners, &mut faults);
     let limits = limits::check(&mut file, &mut faults);
-    let (mut domains, oauth) = domain::check(&mut file, &mut faults);
+    let domain::Checked { mut domains, oauth, mechanisms: domain_mechanisms } =
+        domain::check(&mut file, &mut faults);
     login::check(&mut file, &mut domains, &mut faults);
     let guessing = guessing::check(&mut file, &mut faults);
     let access = access::check(&mut file, &domains, &mut faults);
@@ -67,6 +69,7 @@ pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
             guessing,
             directory,
             oauth,
+            domain_mechanisms,
             domains,
         }),
         _ => {
@@ -125,6 +128,25 @@ fn networks(items: &[Item<'_>], faults: &mut Faults) -> Vec<IpNet> {
         }
     }
     networks
+}
+
+/// The mechanisms in the list `mechanisms`, by the words of the file; `None`: there is no such list.
+fn mechanisms(section: &mut Section<'_>, faults: &mut Faults) -> Option<Vec<Mechanism>> {
+    let written = section.given_list("mechanisms", faults)?;
+    let mut mechanisms = Vec::new();
+    for item in &written {
+        let Some(text) = item.text(faults) else { continue };
+        let word = text.value.to_ascii_lowercase();
+        match Mechanism::OFFERED.into_iter().find(|known| known.rule_name() == word) {
+            Some(mechanism) if mechanisms.contains(&mechanism) => {}
+            Some(mechanism) => mechanisms.push(mechanism),
+            None => faults.push(text.fault(
+                format!("`mechanisms` cannot have \"{}\"", text.value.escape_debug()),
+                format!("write {}", Mechanism::OFFERED.map(Mechanism::rule_name).join(", ")),
+            )),
+        }
+    }
+    Some(mechanisms)
 }
 
 /// A host name by its form: labels of letters, digits and hyphens (RFC 1123 section 2.1), or an address.

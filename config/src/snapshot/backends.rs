@@ -3,6 +3,7 @@
 use crate::health::HealthPolicy;
 use serde::Serialize;
 use std::fmt;
+use std::path::PathBuf;
 use usher_policy::Services;
 use usher_policy::identity::LoginTemplate;
 use usher_policy::pick::Balance;
@@ -25,8 +26,19 @@ pub struct InstanceHost {
     pub max_sessions: Option<u32>,
     /// How it comes back after a restart of usher.
     pub initial_state: InitialState,
+    /// Who lets in users there who have shown a certificate; `None`: the host itself, by what a PROXY header says of it.
+    pub external: Option<MasterUser>,
     /// `[instance_host.health]`.
     pub health: HealthPolicy,
+}
+
+/// Somebody who may open others' archives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MasterUser {
+    /// The name.
+    pub user: String,
+    /// The file with the password.
+    pub password_file: PathBuf,
 }
 
 /// How a host comes back after a restart of usher.

@@ -1,5 +1,6 @@
 //! `[[listener]]`.
 
+use crate::https::ClientCa;
 use crate::shown;
 use ipnet::IpNet;
 use serde::Serialize;
@@ -7,6 +8,7 @@ use std::net::SocketAddr;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
+use usher_wire::imap::sasl::Mechanism;
 
 /// `[[listener]]`.
 #[derive(Debug, Clone)]
@@ -104,6 +106,11 @@ pub struct ImapListener {
     pub plaintext_from: Option<Vec<IpNet>>,
     /// What clients are offered before login in addition to usher's own capabilities.
     pub capabilities: Offered,
+    /// How clients may log in; `None`: as all hosts can.
+    #[serde(serialize_with = "shown::some_mechanisms")]
+    pub mechanisms: Option<Vec<Mechanism>>,
+    /// Clients are asked for a certificate that is signed by one of these.
+    pub client_ca: Option<ClientCa>,
     /// Refuse handshakes that ask for a name no certificate has.
     pub strict_sni: bool,
 }

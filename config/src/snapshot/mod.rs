@@ -6,29 +6,29 @@
 mod access;
 mod backends;
 mod directory;
+mod domain;
 mod guessing;
 mod limits;
 mod listener;
-mod oauth;
 mod server;
 
 pub use crate::certificate::Certificate;
 pub use access::Access;
 pub use backends::{
     Affinity, Array, BackendTls, ClientAddress, ClientCertificate, HttpEndpoint, HttpVersion, InitialState,
-    InstanceHost, LoginAs, MailEndpoint, Member, Pin, TcpEndpoint,
+    InstanceHost, LoginAs, MailEndpoint, MasterUser, Member, Pin, TcpEndpoint,
 };
 pub use directory::{AskPeers, Directory, Peers};
+pub use domain::{DomainMechanisms, OAuth};
 pub use guessing::Guessing;
 pub use limits::Limits;
 pub use listener::{
     HttpsListener, ImapListener, Listener, Offered, Protocol, RedirectListener, Serves, TcpListener,
 };
-pub use oauth::OAuth;
 pub use server::{Admin, LogFormat, OutageReply, Server};
 pub use usher_policy::pick::Balance;
 
-use crate::https::{ClientSetup, Https};
+use crate::https::{ClientCa, ClientSetup, Https};
 use serde::Serialize;
 use usher_policy::identity::Domains;
 
@@ -63,7 +63,20 @@ pub struct Snapshot {
     pub directory: Directory,
     /// `oauth` of each `[[domain]]` that has it.
     pub oauth: Vec<OAuth>,
+    /// `mechanisms` of each `[[domain]]` that has it.
+    pub domain_mechanisms: Vec<DomainMechanisms>,
     /// `[[domain]]`.
     #[serde(skip)]
     pub domains: Domains,
+}
+
+impl Snapshot {
+    /// Every `client_ca`.
+    pub fn client_cas(&self) -> impl Iterator<Item = &ClientCa> {
+        let of_imap = self.listeners.iter().filter_map(|listener| match &listener.serves {
+            Serves::Imap(imap) => imap.client_ca.as_ref(),
+            Serves::Https(_) | Serves::HttpRedirect(_) | Serves::Tcp(_) => None,
+        });
+        self.https.client_ca.iter().chain(of_imap)
+    }
 }

@@ -51,9 +51,15 @@ async fn tidy_up(imap: Arc<login::Server>, https: Arc<https::Server>) {
         https.web.pools().iter().for_each(|pool| pool.sweep(active.snapshot.limits.http_backend_idle));
         https.web.cookies.rotate(active.snapshot.https.cookie_age);
         let roster = https.fleet.roster();
-        for refusals in [&imap.refusals, &imap.token_refusals, &https.refusals] {
-            refusals.keep(|host| roster.standings(host).next().is_some());
-        }
+        let is_known = |host: &str| {
+            let name = host.split_once('/').map_or(host, |(name, _)| name);
+            roster.standings(name).next().is_some()
+        };
+        let of_imap =
+            [&imap.refusals, &imap.token_refusals, &imap.conversations.firsts, &imap.conversations.finals];
+        of_imap.into_iter().chain([&https.refusals]).for_each(|refusals| refusals.keep(is_known));
+        imap.conversations.shapes.keep(is_known);
+        imap.whys.keep(is_known);
     }
 }
 

@@ -56,7 +56,6 @@ pub(crate) fn build(
     ticketer: &Arc<dyn ProducesTickets>,
 ) -> Result<Parts, RunError> {
     let state_dir = snapshot.server.state_dir.clone();
-    let web = Web::open(&state_dir, &workers);
     let directory = Arc::new(Directory::remembering(&state_dir, snapshot.limits.remembered_placements)?);
     // Start following before the first look-up, so that nothing remembered has to be forgotten at once.
     let _ = directory.follow_changes();
@@ -87,8 +86,9 @@ pub(crate) fn build(
         ids: ids.clone(),
         shutdown: shutdown.clone(),
         held_logins: Arc::<AdmissionCounter>::default(),
-        whys: login::Whys::default(),
+        whys: login::Whys::open(state_dir.join("token.whys")),
         refusals: Refusals::open(state_dir.join("refusals.imap"))?,
+        conversations: login::Conversations::open(&state_dir)?,
         token_refusals: Refusals::open(state_dir.join("refusals.tokens"))?,
     });
     let https = Arc::new(https::Server {
@@ -102,10 +102,10 @@ pub(crate) fn build(
         sessions: sessions.clone(),
         ids,
         memory: memory.clone(),
-        workers: workers.clone(),
         shutdown: shutdown.clone(),
         refusals: Refusals::open(state_dir.join("refusals.https"))?,
-        web,
+        web: Web::open(&state_dir, &workers),
+        workers: workers.clone(),
     });
     let tcp = Arc::new(tcp(&imap));
     let mover = Mover::new(&imap, config.clone(), directory.clone());

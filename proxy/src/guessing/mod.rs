@@ -99,6 +99,11 @@ impl Guessing {
         self.config.load().snapshot.guessing.clone()
     }
 
+    /// Makes digests that are the same on all nodes and after every start.
+    pub(crate) fn digester(&self) -> &Digester {
+        &self.digester
+    }
+
     /// Whether nothing is remembered and nothing is configured that could hold anybody up.
     pub(crate) fn is_quiet(&self) -> bool {
         let active = self.config.load();

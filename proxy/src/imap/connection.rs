@@ -129,7 +129,8 @@ async fn secure(
     until: Instant,
 ) -> Result<ClientStream, Ended> {
     let limits = &prelogin.snapshot().limits;
-    let config = prelogin.at.active.tls.imap.choose(listener.strict_sni);
+    let client_ca = listener.client_ca.as_ref().map(|ca| ca.file.as_path());
+    let config = prelogin.at.active.tls.imap(client_ca).choose(listener.strict_sni);
     let begun = Instant::now();
     let until = until.min(begun + limits.tls_handshake);
     let made = Box::pin(tls::accept(connection, config, until, limits.farewell)).await;

@@ -8,7 +8,7 @@ use crate::tls::ClientStream;
 use std::time::Duration;
 use usher_backends::roster::{Host, Lease};
 use usher_wire::imap::login;
-use usher_wire::imap::preauth::{Claim, Preauth};
+use usher_wire::imap::preauth::{Answer, Claim, Preauth};
 use usher_wire::imap::tracker::Tracker;
 
 /// A client and its host, after a successful login.
@@ -54,5 +54,13 @@ impl Inbox for Preauth {
 
     fn feed(&mut self, bytes: &[u8]) {
         Self::feed(self, bytes);
+    }
+
+    fn answer(&mut self) -> Option<Answer> {
+        Self::answer(self)
+    }
+
+    fn challenge(message: &[u8], out: &mut Vec<u8>) {
+        Self::challenge(message, out);
     }
 }

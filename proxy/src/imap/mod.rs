@@ -2,6 +2,7 @@
 
 mod connection;
 mod joined;
+mod offer;
 mod preauth;
 #[cfg(test)]
 mod tests;

@@ -1,18 +1,18 @@
 //! The conversation before login: reads, answers, enforces the deadlines, and takes each claim to its host.
 
 use super::joined::Joined;
+use super::offer::offer;
 use crate::accepted::lingering_close;
 use crate::login::{Handover, PreLogin, Refusal, complete, hand_over};
 use crate::session::{By, Cause, Ended, Stage};
 use crate::tls::ClientStream;
 use crate::unread::Unread;
-use std::borrow::Cow;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
 use usher_backends::connect::read_once;
-use usher_config::snapshot::{ImapListener, Offered, OutageReply};
+use usher_config::snapshot::{ImapListener, OutageReply};
 use usher_wire::imap::capability::Privacy;
-use usher_wire::imap::preauth::{CloseCause, Preauth, Step, greet};
+use usher_wire::imap::preauth::{Claim, CloseCause, Preauth, Step, greet};
 use usher_wire::imap::reply::{self, Code};
 
 /// Bytes of answers that are collected before they are sent.
@@ -35,13 +35,13 @@ pub(crate) async fn converse(
     privacy: Privacy,
     until: &mut Instant,
 ) -> Result<Next, Ended> {
-    let offered = offered(prelogin, listener, privacy);
-    let mut preauth = Preauth::new(privacy, &offered);
+    let offer = offer(prelogin, listener, privacy, stream.client_certificate().is_some());
     let mut out = Vec::new();
     // After STARTTLS there is no second greeting (RFC 9051 section 6.2.1).
     if matches!(stream, ClientStream::Plain(_)) || listener.plaintext_from.is_none() {
-        greet(privacy, &offered, &prelogin.snapshot().server.name, &mut out);
+        greet(privacy, &offer, &prelogin.snapshot().server.name, &mut out);
     }
+    let mut preauth = Preauth::new(privacy, offer);
     loop {
         let step = preauth.step(&mut out);
         if !matches!(step, Step::Answered) || out.len() >= GATHER {
@@ -67,7 +67,7 @@ pub(crate) async fn converse(
                 return Err(closed(why));
             }
             Step::Claim(mut claim) => {
-                complete(&mut claim.credential, prelogin.snapshot());
+                complete(&mut claim.credential, prelogin.snapshot(), stream.client_certificate());
                 let begun = Instant::now();
                 let handed = Box::pin(hand_over(prelogin, &claim, &mut preauth, &mut stream)).await?;
                 *until += begun.elapsed();
@@ -78,11 +78,11 @@ pub(crate) async fn converse(
                         return Ok(Next::Joined(Joined::new(&claim, preauth, stream, logged_in, silence)));
                     }
                     Handover::Refused(refusal) => {
-                        let Refusal { code, alert, why } = refusal;
-                        match why {
-                            Some(why) => preauth.refuse_token(&claim, code, alert, &why, &mut out),
-                            None => preauth.refuse(&claim, code, alert.as_deref(), &mut out),
-                        }
+                        refuse(&mut preauth, &claim, refusal, &mut out);
+                        continue;
+                    }
+                    Handover::Cancelled => {
+                        Preauth::cancel(&claim, &mut out);
                         continue;
                     }
                     Handover::Outage => {
@@ -101,6 +101,15 @@ pub(crate) async fn converse(
                 return Err(end(prelogin, stream, ended).await);
             }
         }
+    }
+}
+
+/// Says no.
+fn refuse(preauth: &mut Preauth, claim: &Claim, refusal: Refusal, out: &mut Vec<u8>) {
+    let Refusal { code, alert, why } = refusal;
+    match why {
+        Some(why) => preauth.refuse_token(claim, code, alert, &why, out),
+        None => preauth.refuse(claim, code, alert.as_deref(), out),
     }
 }
 
@@ -128,31 +137,6 @@ async fn listen(
             let cause = if silent < until { Cause::Idle } else { Cause::TooLong };
             Err(Ended::new(By::Usher, Stage::Preauth, cause))
         }
-    }
-}
-
-/// What is offered before login in addition to usher's own capabilities.
-fn offered<'l>(prelogin: &PreLogin, listener: &'l ImapListener, privacy: Privacy) -> Cow<'l, str> {
-    let tokens = prelogin.server.health.shared_mechanisms();
-    let of_hosts = of_hosts(prelogin, listener);
-    // RFC 7628 section 4 demands TLS.
-    if tokens.is_empty() || privacy != Privacy::Tls {
-        return of_hosts;
-    }
-    let all = tokens.iter().map(String::as_str).chain([&*of_hosts]).filter(|part| !part.is_empty());
-    Cow::Owned(all.collect::<Vec<_>>().join(" "))
-}
-
-/// The hosts' capabilities that are offered before login.
-fn of_hosts<'l>(prelogin: &PreLogin, listener: &'l ImapListener) -> Cow<'l, str> {
-    let health = &prelogin.server.health;
-    match &listener.capabilities {
-        Offered::These(names) => Cow::Borrowed(names),
-        Offered::Shared => Cow::Owned(health.shared_capabilities().join(" ")),
-        Offered::Idle if health.shared_capabilities().iter().any(|name| name == "IDLE") => {
-            Cow::Borrowed("IDLE")
-        }
-        Offered::Idle => Cow::Borrowed(""),
     }
 }
 

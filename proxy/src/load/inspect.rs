@@ -30,10 +30,10 @@ pub(crate) fn inspect(text: &str, snapshot: Option<&Snapshot>) -> Findings {
     {
         found.faults.push(super::unusable(&signing.span, &error));
     }
-    if let Some(file) = &names.client_ca
-        && let Err(error) = tls::client_verifier(&file.path)
-    {
-        found.faults.push(super::unusable(&file.span, &error));
+    for file in &names.client_cas {
+        if let Err(error) = tls::client_verifier(&file.path) {
+            found.faults.push(super::unusable(&file.span, &error));
+        }
     }
     if let Some(file) = &names.countries
         && let Err(error) = Countries::read(&file.path)

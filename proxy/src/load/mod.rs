@@ -10,10 +10,9 @@ use crate::active::ActiveConfig;
 use crate::countries::{Countries, CountriesError};
 use crate::listen::{self, Bound, SocketSource};
 use crate::rule_book::RuleBook;
-use crate::tls::{self, CertificateError, CertificateSource, Certificates, Loaded};
+use crate::tls::{self, CertificateError, CertificateSource, Certificates, Loaded, Verifiers};
 use error::Faulty;
 use rustls::server::ProducesTickets;
-use rustls::server::danger::ClientCertVerifier;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -28,7 +27,7 @@ use usher_config::{Fault, Snapshot};
 /// What was read from the files that a configuration names.
 pub(crate) struct Read {
     certificates: Vec<Loaded>,
-    clients: Option<Arc<dyn ClientCertVerifier>>,
+    clients: Verifiers,
     /// By which configuration profiles are signed.
     profiles: Option<Loaded>,
     countries: Option<Countries>,
@@ -91,9 +90,13 @@ impl Config {
                 Err(error) => faults.push(unusable(span, &error)),
             }
         }
-        let clients = self.snapshot.https.client_ca.as_ref().and_then(|ca| {
-            tls::client_verifier(&ca.file).map_err(|error| faults.push(unusable(&ca.span, &error))).ok()
-        });
+        let mut clients = Verifiers::default();
+        for ca in self.snapshot.client_cas() {
+            match tls::client_verifier(&ca.file) {
+                Ok(verifier) => drop(clients.insert(ca.file.clone(), verifier)),
+                Err(error) => faults.push(unusable(&ca.span, &error)),
+            }
+        }
         let signing = self.snapshot.client_setup.as_ref().and_then(|setup| setup.signing.as_ref());
         let profiles = signing.and_then(|files| {
             let loaded = CertificateSource::Files(files).load();
@@ -215,20 +218,21 @@ pub(crate) fn activate(
     }
     let ends = certificates.iter().map(|one| (one.chain.display().to_string(), one.not_after)).collect();
     let certificates = Arc::new(Certificates::new(certificates));
-    let tls = tls::server_configs(&certificates, ends, ticketer, clients.as_ref())?;
+    let of_https = snapshot.https.client_ca.as_ref().and_then(|ca| clients.get(&ca.file));
+    let tls = tls::server_configs(&certificates, ends, ticketer, of_https, &clients)?;
     let access = Arc::new(RuleBook::new(snapshot.access.rules.clone(), countries));
     Ok(ActiveConfig { snapshot, tls, profiles: profiles.map(|profiles| profiles.key), access })
 }
 
-/// Checks in advance that the password files of probes can be read; they are read again for each probe.
+/// Checks in advance that the password files of probes and master users can be read; they are read again each time.
 pub(crate) fn secrets_are_readable(snapshot: &Snapshot) -> Result<(), ConfigError> {
-    let unreadable: Vec<_> = snapshot
-        .hosts
-        .iter()
-        .filter_map(|host| match &host.health.imap {
-            ImapProbe::Login { password_file, .. } => Some(password_file),
-            ImapProbe::None | ImapProbe::Tcp | ImapProbe::Tls | ImapProbe::Greeting => None,
-        })
+    let of_probes = snapshot.hosts.iter().filter_map(|host| match &host.health.imap {
+        ImapProbe::Login { password_file, .. } => Some(password_file),
+        ImapProbe::None | ImapProbe::Tcp | ImapProbe::Tls | ImapProbe::Greeting => None,
+    });
+    let of_masters = snapshot.hosts.iter().filter_map(|host| Some(&host.external.as_ref()?.password_file));
+    let unreadable: Vec<_> = of_probes
+        .chain(of_masters)
         .filter_map(|path| secret::read(path, &HostOrigin::File, None).err())
         .collect();
     if unreadable.is_empty() { Ok(()) } else { Err(ConfigError::Secrets(unreadable)) }

@@ -1,23 +1,30 @@
 //! One attempt: the decision, a turn, a lease, a connection, the host's answer.
 
 use super::PreLogin;
+use super::case::Case;
 use super::credential::credential_for;
+use super::scram::Relayed;
 use super::tried::{Refusal, Try};
+use super::voice::Voice;
 use crate::access::Visit;
 use crate::peers::Told;
-use crate::session::{Session, Why};
+use crate::session::Why;
 use crate::slot::Slot;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
-use usher_backends::connect::{self, Cause, Deadlines, LoginFault, LoginOutcome, OnBehalf};
+use usher_backends::connect::{self, Cause, Deadlines, LoginFault, LoginOutcome, OnBehalf, ShownCertificate};
+use usher_backends::health::secret;
 use usher_backends::roster::{Host, Lease, Service, Unavailable, UnderWay};
+use usher_config::snapshot::{ClientAddress, LoginAs};
 use usher_policy::ArchiveKey;
 use usher_policy::route::{Decision, Permit};
 use usher_wire::imap::login::Fault;
-use usher_wire::imap::preauth::Claim;
 use usher_wire::imap::referral::Referral;
 use usher_wire::imap::reply::Code;
+use usher_wire::imap::sasl::{Credential, Proof};
 
 /// Least time to wait for a turn at a host that has come back: nobody is sent away while it works through those ahead.
 const TURN: Duration = Duration::from_secs(10);
@@ -26,7 +33,8 @@ const TURN: Duration = Duration::from_secs(10);
 const REFERRALS: usize = 3;
 
 /// Where the archive of `key` is to be used; `Err` is the result of the attempt if it cannot be used.
-async fn home(prelogin: &PreLogin, key: &ArchiveKey, session: &Session) -> Result<(Permit, Arc<Host>), Try> {
+async fn home(case: &Case<'_>, key: &ArchiveKey) -> Result<(Permit, Arc<Host>), Try> {
+    let Case { prelogin, session, .. } = case;
     let permit = match prelogin.server.router.decide(key, Instant::now(), || Visit::of(session)).await {
         Decision::Permitted(permit) => permit,
         Decision::Denied => return Err(Try::Denied),
@@ -44,19 +52,19 @@ async fn home(prelogin: &PreLogin, key: &ArchiveKey, session: &Session) -> Resul
 
 /// Where the archive of a user is whom the directory does not know, if the hosts are to be asked by the user's own
 /// login. Each is asked once for each login that a client tries.
-async fn ask_peers(
-    prelogin: &PreLogin,
-    claim: &Claim,
-    key: &ArchiveKey,
-    session: &Session,
-) -> Result<(Permit, Arc<Host>), Try> {
+async fn ask_peers(case: &Case<'_>, key: &ArchiveKey) -> Result<(Permit, Arc<Host>), Try> {
+    let Case { prelogin, claim, voice, .. } = case;
+    if voice.is_some() {
+        return Err(Try::Unknown);
+    }
     let id = prelogin.id.to_string();
-    let on_behalf = OnBehalf { source: prelogin.client, destination: prelogin.local, session: &id };
+    let on_behalf =
+        OnBehalf { source: prelogin.client, destination: prelogin.local, session: &id, certificate: None };
     let credential = |host: &Host| credential_for(prelogin, host, claim, key).into_owned();
     let told = prelogin.server.router.peers.ask_by_own_login(key, &credential, on_behalf).await;
     match told {
         None | Some(Told::Nobody) => Err(Try::Unknown),
-        Some(Told::On(_)) => home(prelogin, key, session).await,
+        Some(Told::On(_)) => home(case, key).await,
         Some(Told::Unsure(_) | Told::Twice(_)) => Err(Try::Hopeless),
     }
 }
@@ -71,16 +79,15 @@ fn unavailable(why: Unavailable) -> Try {
 
 /// One attempt. `come` is when the login arrived, and `until` is its deadline.
 pub(super) async fn attempt(
-    prelogin: &PreLogin,
-    claim: &Claim,
+    case: &Case<'_>,
     key: &ArchiveKey,
-    session: &Session,
     (come, until): (Instant, Instant),
     slot: &mut Option<Slot>,
 ) -> Try {
+    let Case { prelogin, session, .. } = case;
     let server = &prelogin.server;
-    let found = match home(prelogin, key, session).await {
-        Err(Try::Unknown) => ask_peers(prelogin, claim, key, session).await,
+    let found = match home(case, key).await {
+        Err(Try::Unknown) => ask_peers(case, key).await,
         found => found,
     };
     let (mut permit, host) = match found {
@@ -95,7 +102,7 @@ pub(super) async fn attempt(
             return Try::Out;
         }
         // The archive may have been moved meanwhile.
-        let now = match home(prelogin, key, session).await {
+        let now = match home(case, key).await {
             Ok((now, host)) => {
                 session.goes_to(&host.id);
                 now
@@ -110,21 +117,16 @@ pub(super) async fn attempt(
         Ok(lease) => lease,
         Err(why) => return unavailable(why),
     };
-    match log_in(prelogin, claim, session, (&permit, &permit), lease, turn).await {
-        Try::Referred(referral) => Box::pin(follow(prelogin, claim, session, &permit, referral)).await,
+    match log_in(case, (&permit, &permit), lease, turn).await {
+        Try::Referred(referral) => Box::pin(follow(case, &permit, referral)).await,
         tried => tried,
     }
 }
 
 /// Follows the referral of a host to others. The directory's entry is out of date: that is reported, and mended if the
 /// operator wants it so.
-async fn follow(
-    prelogin: &PreLogin,
-    claim: &Claim,
-    session: &Session,
-    permit: &Permit,
-    mut referral: Referral,
-) -> Try {
+async fn follow(case: &Case<'_>, permit: &Permit, mut referral: Referral) -> Try {
+    let Case { prelogin, session, .. } = case;
     let router = &prelogin.server.router;
     let mut seen = vec![permit.host().to_owned()];
     while seen.len() <= REFERRALS {
@@ -146,7 +148,7 @@ async fn follow(
         let referred = permit.referred_to(&host.config.name);
         session.goes_to(&host.id);
         let Ok(lease) = router.lease(&referred, Service::Imap) else { return Try::Out };
-        match log_in(prelogin, claim, session, (permit, &referred), lease, None).await {
+        match log_in(case, (permit, &referred), lease, None).await {
             Try::Referred(next) => referral = next,
             tried => {
                 if let Try::LoggedIn(..) = &tried {
@@ -179,26 +181,53 @@ async fn wait_for_turn(
 }
 
 async fn log_in(
-    prelogin: &PreLogin,
-    claim: &Claim,
-    session: &Session,
+    case: &Case<'_>,
     // What was decided, and for the host that is asked: another one after a referral.
     (decided, permit): (&Permit, &Permit),
     lease: Lease<Host>,
     turn: Option<UnderWay>,
 ) -> Try {
+    let Case { prelogin, claim, session, .. } = case;
     let (server, host) = (&prelogin.server, lease.backend().clone());
+    let Some(target) = host.services.mail(Service::Imap) else { return Try::Out };
+    let credential = match at_host(case, &host, permit.key()).await {
+        Ok(credential) => credential,
+        Err(without) => return without,
+    };
     let deadlines = Deadlines::from(&prelogin.snapshot().limits);
     let id = prelogin.id.to_string();
-    let on_behalf = OnBehalf { source: prelogin.client, destination: prelogin.local, session: &id };
-    let Some(target) = host.services.mail(Service::Imap) else { return Try::Out };
+    let certificate = case.certificate.as_deref().filter(|_| credential.proof == Proof::Certificate);
+    let name = std::str::from_utf8(&credential.user).unwrap_or_default();
+    let on_behalf = OnBehalf {
+        source: prelogin.client,
+        destination: prelogin.local,
+        session: &id,
+        certificate: certificate.map(|der| ShownCertificate { version: case.tls, name, der }),
+    };
+    let tried = Instant::now();
     let opened = connect::open(target, on_behalf, &deadlines, &server.observer).await;
     server.health.note_session(&host.id, Service::Imap, opened.as_ref().map(|_| ()));
     let Ok(ready) = opened else { return Try::Out };
-    let credential = credential_for(prelogin, &host, claim, permit.key());
     let begun = Instant::now();
-    let answered = ready.log_in(target, &credential, &claim.client_id, Some(on_behalf), &deadlines).await;
+    let answered = match &case.voice {
+        None => ready.log_in(target, &credential, &claim.client_id, Some(on_behalf), &deadlines).await,
+        Some(voice) => {
+            let relayed = Relayed {
+                known: &server.conversations,
+                voice,
+                host: &host.config.name,
+                mechanism: claim.mechanism,
+                client_first: claim.credential.password.reveal(),
+                begun: tried,
+            };
+            ready.converse(target, &credential, &claim.client_id, Some(on_behalf), &deadlines, &relayed).await
+        }
+    };
     server.metrics.stage("login", begun.elapsed());
+    if let Some(gave_up) = case.voice.as_ref().and_then(Voice::gave_up) {
+        return Try::GaveUp(gave_up);
+    }
+    let has_spoken = case.voice.as_ref().is_some_and(Voice::has_spoken);
     match answered {
         Ok(LoginOutcome::Accepted(logged_in)) => {
             turn.inspect(UnderWay::taken);
@@ -209,17 +238,57 @@ async fn log_in(
                 // The archive was held or moved while the host was deciding.
                 session.note_joined(false);
                 logged_in.leave().await;
-                return Try::Out;
+                return if has_spoken { Try::Hopeless } else { Try::Out };
             }
             Try::LoggedIn(logged_in, lease)
         }
-        Ok(LoginOutcome::Refused { referral: Some(referral), .. }) => Try::Referred(referral),
+        Ok(LoginOutcome::Refused { referral: Some(referral), .. }) if !has_spoken => Try::Referred(referral),
         Ok(LoginOutcome::Refused { code, alert, why, .. }) => {
             why.iter().for_each(|why| server.whys.note(&host.config.name, claim.mechanism, why));
-            Try::Refused(Refusal { code, alert, why })
+            let refusal = Refusal { code, alert, why };
+            let is_first = case.voice.is_some() && !has_spoken;
+            if is_first { Try::RefusedAtFirst(refusal) } else { Try::Refused(refusal) }
         }
+        // The client could not begin again with another connection.
+        Err(_) if has_spoken => Try::Hopeless,
         Err(fault) => failed(prelogin, &host, &fault),
     }
+}
+
+/// The credential for a host; `Err` is the result if there is none that it could take.
+async fn at_host<'c>(case: &Case<'c>, host: &Host, key: &ArchiveKey) -> Result<Cow<'c, Credential>, Try> {
+    let Case { prelogin, claim, .. } = case;
+    // The name is signed as it is.
+    if case.voice.is_some() && host.config.login_as != LoginAs::Typed {
+        return Err(Try::Hopeless);
+    }
+    let credential = credential_for(prelogin, host, claim, key);
+    if credential.proof != Proof::Certificate {
+        return Ok(credential);
+    }
+    if let Some(master) = &host.config.external {
+        // Only the host could say who may act for whom.
+        if credential.acts_for_another() {
+            return Err(Try::Refused(Refusal::with(Code::AuthorizationFailed)));
+        }
+        let (file, origin) = (master.password_file.clone(), host.origin.clone());
+        let read = spawn_blocking(move || secret::read(&file, &origin, None)).await;
+        let password = match read {
+            Ok(Ok(password)) => password,
+            Ok(Err(error)) => {
+                tracing::error!(host = host.config.name, %error, "users cannot be let in by their certificates");
+                return Err(Try::Out);
+            }
+            Err(_) => return Err(Try::Out),
+        };
+        let mut by_master = Credential::with_password(master.user.clone().into_bytes(), password);
+        by_master.authorize_as.clone_from(&credential.user);
+        return Ok(Cow::Owned(by_master));
+    }
+    // Without it, the host would take usher's own certificate for the user's.
+    let mail = host.services.mail(Service::Imap);
+    let is_told = mail.is_some_and(|mail| mail.endpoint.client_address == ClientAddress::ProxyV2);
+    if is_told && case.certificate.is_some() { Ok(credential) } else { Err(Try::Hopeless) }
 }
 
 /// What an unanswered login means for another attempt.

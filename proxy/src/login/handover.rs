@@ -1,18 +1,22 @@
 //! From a claim to a session at a host, or to an answer for the client.
 
 use super::PreLogin;
-use super::attend::{Inbox, attended};
+use super::attend::attended;
+use super::case::Case;
 use super::guarded::guarded;
+use super::inbox::Inbox;
 use super::token;
 use super::tried::{Refusal, Try};
+use super::voice::{self, GaveUp};
 use crate::access::Visit;
 use crate::guessing::Place;
 use crate::log::login_refused;
-use crate::session::{About, By, Cause, Ended, Entry};
+use crate::session::{About, By, Cause, Ended, Entry, Session};
 use crate::tls::ClientStream;
 use tokio::time::Instant;
 use usher_backends::connect;
 use usher_backends::roster::{Host, Lease};
+use usher_config::Snapshot;
 use usher_policy::ArchiveKey;
 use usher_policy::access::Name;
 use usher_policy::identity::{Arrival, Domains, Named, Says};
@@ -35,6 +39,8 @@ pub(crate) enum Handover {
     LoggedIn(LoggedIn),
     /// It is refused, perhaps with a message from the host for the user; the client may try again.
     Refused(Refusal),
+    /// The client has given up.
+    Cancelled,
     /// The home host has been unavailable for as long as a login may wait.
     Outage,
     /// An operator ends it: the home host, the session, or usher is being stopped.
@@ -68,12 +74,7 @@ pub(crate) async fn hand_over(
         mechanism: Some(claim.mechanism.rule_name()),
         has_certificate: stream.client_certificate().is_some(),
     });
-    let mut place = None;
-    let outcome = {
-        let seeking = guarded(prelogin, claim, key.as_ref(), &session, begun, &mut place);
-        tokio::pin!(seeking);
-        attended(prelogin, &session, stream, inbox, seeking).await
-    };
+    let (outcome, place) = sought(prelogin, claim, key.as_ref(), &session, inbox, stream, begun).await;
     prelogin.note_tried(&session.about.user, session.backend().map(|backend| backend.name));
     let metrics = &prelogin.server.metrics;
     let counted = outcome.as_ref().map_or("aborted", Try::result);
@@ -102,8 +103,10 @@ pub(crate) async fn hand_over(
             );
             Handover::LoggedIn(LoggedIn { session, lease, backend, place })
         }
-        Try::Refused(refusal) => refused(refusal),
-        Try::HeldOff => Handover::Refused(Refusal::with(Code::Limit)),
+        Try::Refused(refusal) | Try::RefusedAtFirst(refusal) => refused(refusal),
+        Try::GaveUp(GaveUp::Cancelled) => Handover::Cancelled,
+        Try::GaveUp(GaveUp::Silent) => Handover::Ended(By::Usher, Cause::Idle),
+        Try::HeldOff => Handover::Refused(Refusal::with(Code::HeldOff)),
         Try::Denied => refused(Refusal::with(Code::ContactAdmin)),
         Try::Unknown | Try::DeniedCovertly => refused(Refusal::with(Code::AuthenticationFailed)),
         Try::Ended(why) => {
@@ -112,6 +115,47 @@ pub(crate) async fn hand_over(
         }
         Try::Out | Try::Hopeless | Try::Unanswered | Try::Referred(_) => Handover::Outage,
     })
+}
+
+/// What comes of a login that has begun at `begun`, and its place where sessions are limited.
+async fn sought(
+    prelogin: &PreLogin,
+    claim: &Claim,
+    key: Option<&ArchiveKey>,
+    session: &Session,
+    inbox: &mut impl Inbox,
+    stream: &mut ClientStream,
+    begun: Instant,
+) -> (Result<Try, Ended>, Option<Place>) {
+    let snapshot = prelogin.snapshot();
+    let (voice, ear) = match claim.mechanism.is_conversation() {
+        true => Some(voice::pair(snapshot.limits.backend_login)).unzip(),
+        false => (None, None),
+    };
+    let certificate = stream.client_certificate().map(|shown| shown.clone().into_owned());
+    let case = Case { prelogin, claim, key, session, voice, certificate, tls: stream.tls_version() };
+    let mut place = None;
+    let outcome = {
+        let seeking = async {
+            match is_allowed(snapshot, key, claim) {
+                true => guarded(&case, begun, &mut place).await,
+                false => Try::Denied,
+            }
+        };
+        tokio::pin!(seeking);
+        attended(prelogin, session, stream, inbox, ear, seeking).await
+    };
+    (outcome, place)
+}
+
+/// Whether users of this domain may log in like this.
+fn is_allowed(snapshot: &Snapshot, key: Option<&ArchiveKey>, claim: &Claim) -> bool {
+    let Some(ArchiveKey::Domain(domain)) = key.and_then(ArchiveKey::domain) else { return true };
+    let mut limited = snapshot.domain_mechanisms.iter();
+    let rule_name = claim.mechanism.rule_name();
+    limited
+        .find(|limited| limited.domain == domain)
+        .is_none_or(|limited| limited.mechanisms.iter().any(|allowed| allowed.rule_name() == rule_name))
 }
 
 /// Everybody whom a claim shows; `None`: just the user whose archive it is.

@@ -3,18 +3,25 @@
 
 mod attempt;
 mod attend;
+mod case;
+mod conversations;
 mod credential;
 mod guarded;
 mod handover;
+mod inbox;
 mod prelogin;
+mod scram;
 mod seek;
 mod server;
+mod shapes;
 mod token;
 mod tried;
+mod voice;
 mod whys;
 
-pub(crate) use attend::Inbox;
+pub(crate) use conversations::Conversations;
 pub(crate) use handover::{Handover, LoggedIn, hand_over};
+pub(crate) use inbox::Inbox;
 pub(crate) use prelogin::PreLogin;
 pub(crate) use server::Server;
 pub(crate) use token::complete;

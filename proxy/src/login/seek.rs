@@ -1,50 +1,48 @@
 //! Tries until there is a clear answer, or the login may not wait any longer.
 
-use super::PreLogin;
 use super::attempt::attempt;
+use super::case::Case;
+use super::scram::make_up;
 use super::tried::{Refusal, Try};
-use crate::session::Session;
+use super::voice::{GaveUp, Voice};
 use crate::slot::Slot;
 use tokio::time::{Instant, sleep};
-use usher_policy::ArchiveKey;
-use usher_wire::imap::preauth::Claim;
 use usher_wire::imap::reply::Code;
 
 /// Tries until there is a clear answer, or the login may not wait any longer.
-pub(super) async fn seek(
-    prelogin: &PreLogin,
-    claim: &Claim,
-    key: Option<&ArchiveKey>,
-    session: &Session,
-    begun: Instant,
-) -> Try {
+pub(super) async fn seek(case: &Case<'_>, begun: Instant) -> Try {
+    let Case { prelogin, key, session, .. } = case;
     let server = &prelogin.server;
-    // Tokens take another time than passwords.
-    let refusals = if claim.mechanism.tells_why() { &server.token_refusals } else { &server.refusals };
     let until = begun + prelogin.snapshot().server.login_wait;
     let mut slot = None;
     let mut was_delivered = false;
     loop {
         let tried = Instant::now();
         let outcome = match key {
-            Some(key) => Box::pin(attempt(prelogin, claim, key, session, (begun, until), &mut slot)).await,
+            Some(key) => Box::pin(attempt(case, key, (begun, until), &mut slot)).await,
             None => Try::Unknown,
         };
         match outcome {
             unknown @ (Try::Unknown | Try::DeniedCovertly) => {
-                // By the key: however a name is written, it is on one host.
-                let typed = String::from_utf8_lossy(claim.credential.acting_user());
-                let whose = key.map_or(typed.into_owned(), ToString::to_string);
-                refusals.made_up(whose.as_bytes(), tried).await;
-                return unknown;
+                return refuse(case, unknown, tried, None).await;
+            }
+            refused @ Try::RefusedAtFirst(_) => {
+                let host = session.backend().map(|backend| backend.name);
+                return refuse(case, refused, tried, host.as_deref()).await;
             }
             // Each of these counts as a failed login at the host, so the second is the last.
             Try::Unanswered if was_delivered => return Try::Hopeless,
             Try::Unanswered => was_delivered = true,
-            Try::Refused(Refusal { code: Code::InUse, .. }) if !was_delivered => was_delivered = true,
+            Try::Refused(Refusal { code: Code::InUse, .. }) if !was_delivered && case.voice.is_none() => {
+                was_delivered = true;
+            }
             Try::Refused(refusal) => {
                 let host = session.backend().map(|backend| backend.name);
-                refusals.real(host.as_deref().unwrap_or_default(), tried).await;
+                let host = host.as_deref().unwrap_or_default();
+                match case.voice.as_ref().and_then(Voice::answered) {
+                    Some(answered) => server.conversations.finals.real(host, answered).await,
+                    None => refusals(case).real(host, tried).await,
+                }
                 return Try::Refused(refusal);
             }
             Try::Hopeless => return Try::Out,
@@ -68,4 +66,24 @@ pub(super) async fn seek(
             () = server.fleet.changed(), if !was_delivered => {}
         }
     }
+}
+
+/// Refuses a login that has begun at `begun`, when a host would, after a conversation if it should have been one.
+async fn refuse(case: &Case<'_>, refused: Try, begun: Instant, refused_by: Option<&str>) -> Try {
+    let whose = case.whose();
+    let Some(voice) = &case.voice else {
+        refusals(case).made_up(whose.as_bytes(), begun).await;
+        return refused;
+    };
+    let Some(answered) = make_up(case, voice, begun, refused_by).await else {
+        return Try::GaveUp(voice.gave_up().unwrap_or(GaveUp::Cancelled));
+    };
+    case.prelogin.server.conversations.finals.made_up(whose.as_bytes(), answered).await;
+    refused
+}
+
+/// How long refusals take: tokens take another time than passwords.
+fn refusals<'c>(case: &Case<'c>) -> &'c crate::refusals::Refusals {
+    let server = &case.prelogin.server;
+    if case.claim.mechanism.tells_why() { &server.token_refusals } else { &server.refusals }
 }

@@ -1,5 +1,6 @@
 //! What is needed to serve mail logins.
 
+use super::conversations::Conversations;
 use super::whys::Whys;
 use crate::guessing::Guessing;
 use crate::id::Ids;
@@ -30,6 +31,8 @@ pub(crate) struct Server {
     pub(crate) whys: Whys,
     /// Delays refusals.
     pub(crate) refusals: Refusals,
+    /// How hosts talk to clients.
+    pub(crate) conversations: Conversations,
     /// The same for tokens.
     pub(crate) token_refusals: Refusals,
 }

@@ -2,8 +2,10 @@
 //! to get a better one.
 
 use crate::json;
+use crate::tls;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustls::pki_types::CertificateDer;
 use serde_json::{Map, Value};
 use usher_config::Snapshot;
 use usher_config::snapshot::OAuth;
@@ -14,13 +16,20 @@ use usher_wire::imap::sasl::{Credential, Proof};
 /// The field of a refusal that says where the issuer of tokens describes itself (RFC 7628 section 3.2.2).
 const CONFIGURATION: &str = "openid-configuration";
 
-/// Gives a token that comes without a name the one in the claim that its issuer's domain names. The host gets the name too,
-/// and checks it against the token.
-pub(crate) fn complete(credential: &mut Credential, snapshot: &Snapshot) {
-    if credential.proof == Proof::Password || !credential.user.is_empty() {
-        return;
-    }
-    let named = named_in(credential.password.reveal(), snapshot);
+/// Gives a token that comes without a name the one in the claim that its issuer's domain names, and the login of a client that
+/// shows a `certificate` the name in that. The host gets the name too, and checks it against the token.
+pub(crate) fn complete(
+    credential: &mut Credential,
+    snapshot: &Snapshot,
+    certificate: Option<&CertificateDer<'_>>,
+) {
+    let named = match credential.proof {
+        Proof::Certificate => certificate.and_then(tls::named_in),
+        Proof::XOAuth2 | Proof::OAuthBearer if credential.user.is_empty() => {
+            named_in(credential.password.reveal(), snapshot)
+        }
+        _ => return,
+    };
     credential.user = named.unwrap_or_default().into_bytes();
 }
 

@@ -1,5 +1,6 @@
 //! The result of one attempt to log in.
 
+use super::voice::GaveUp;
 use crate::session::Why;
 use usher_backends::connect;
 use usher_backends::roster::{Host, Lease};
@@ -35,6 +36,10 @@ pub(super) enum Try {
     Referred(Referral),
     /// Too many have failed, or there are too many: it has not been tried.
     HeldOff,
+    /// The host has refused a conversation before it began.
+    RefusedAtFirst(Refusal),
+    /// The client says no more.
+    GaveUp(GaveUp),
     /// Somebody ends it.
     Ended(Why),
     Out,
@@ -49,7 +54,8 @@ impl Try {
     pub(super) fn result(&self) -> &'static str {
         match self {
             Self::LoggedIn(..) => "ok",
-            Self::Refused(_) => "refused",
+            Self::Refused(_) | Self::RefusedAtFirst(_) => "refused",
+            Self::GaveUp(_) => "aborted",
             Self::Unknown => "unknown-user",
             Self::Denied | Self::DeniedCovertly => "denied",
             Self::HeldOff => "held-off",
@@ -61,7 +67,9 @@ impl Try {
     /// Whether the client has not proven who it is, as far as anybody can tell.
     pub(super) fn is_failed_proof(&self) -> bool {
         match self {
-            Self::Refused(refusal) => refusal.code == Code::AuthenticationFailed,
+            Self::Refused(refusal) | Self::RefusedAtFirst(refusal) => {
+                refusal.code == Code::AuthenticationFailed
+            }
             Self::Unknown | Self::DeniedCovertly => true,
             _ => false,
         }

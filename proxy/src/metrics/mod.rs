@@ -114,7 +114,16 @@ impl Metrics {
     /// Rates and alerts count the first event only if there was a zero before it.
     fn begin_at_zero(&self) {
         for protocol in ["imap", "imaps"] {
-            for mechanism in ["login-command", "PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"] {
+            for mechanism in [
+                "login-command",
+                "PLAIN",
+                "LOGIN",
+                "XOAUTH2",
+                "OAUTHBEARER",
+                "EXTERNAL",
+                "SCRAM-SHA-1",
+                "SCRAM-SHA-256",
+            ] {
                 for result in
                     ["ok", "refused", "unknown-user", "unavailable", "denied", "held-off", "ended", "aborted"]
                 {

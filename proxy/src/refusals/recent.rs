@@ -21,6 +21,8 @@ pub(super) struct Recent {
     /// How many numbers were drawn.
     drawn: u64,
     has_changed: bool,
+    /// All take as long as all but the slowest.
+    is_evened: bool,
 }
 
 /// The latest refusals of a host, in microseconds.
@@ -31,6 +33,13 @@ struct Ring {
 }
 
 impl Ring {
+    /// Time within which all but one in twenty came.
+    fn usual(&self) -> u32 {
+        let mut took = self.took.clone();
+        let at = (took.len() * 19 / 20).min(took.len().saturating_sub(1));
+        if took.is_empty() { 0 } else { *took.select_nth_unstable(at).1 }
+    }
+
     fn put(&mut self, took: u32) {
         match self.took.get_mut(self.next) {
             Some(oldest) => *oldest = took,
@@ -41,15 +50,18 @@ impl Ring {
 }
 
 impl Recent {
+    /// Without refusals, all of which are to take as long as all but the slowest.
+    pub(super) fn evened() -> Self {
+        Self { is_evened: true, ..Self::default() }
+    }
+
     /// Parses what [`Self::changed`] has written, ignoring what cannot be parsed.
-    pub(super) fn read(text: &str) -> Self {
-        let mut recent = Self::default();
+    pub(super) fn read(&mut self, text: &str) {
         for line in text.lines() {
             let mut words = line.split(' ');
-            let ring = recent.hosts.entry(words.next().unwrap_or_default().to_owned()).or_default();
+            let ring = self.hosts.entry(words.next().unwrap_or_default().to_owned()).or_default();
             words.filter_map(|word| word.parse().ok()).for_each(|took| ring.put(took));
         }
-        recent
     }
 
     /// Records a refusal by `host`. Returns how long it must take at least.
@@ -61,8 +73,9 @@ impl Recent {
             None => self.hosts.entry(host.to_owned()).or_default(),
         };
         let is_new = ring.took.len() < FEW;
+        let usual = if self.is_evened { ring.usual() } else { 0 };
         ring.put(micros(took));
-        if is_new { first(chance) } else { Duration::ZERO }
+        if is_new { first(chance) } else { Duration::from_micros(u64::from(usual)) }
     }
 
     /// How long the refusal of a login under `name` takes, as if it came from a host.
@@ -73,6 +86,7 @@ impl Recent {
         let Some((_, ring)) = host else { return first(chance) };
         let at = chance.checked_rem(ring.took.len() as u64).unwrap_or(0);
         let took = ring.took.get(at as usize).copied().unwrap_or_default();
+        let took = if self.is_evened { took.max(ring.usual()) } else { took };
         let took = Duration::from_micros(u64::from(took));
         if ring.took.len() < FEW { took.max(first(chance)) } else { took }
     }
@@ -139,7 +153,17 @@ mod tests {
         assert!((400..600).contains(&slow), "as many as hosts have: {slow}");
         let text = recent.changed(|host| host == "fast").unwrap();
         assert_eq!(recent.changed(|_| true), None);
-        let mut again = Recent::read(&text);
+        let mut again = Recent::default();
+        again.read(&text);
         assert!(again.draw(b"x") < Duration::from_millis(7) && !text.contains("slow"));
+    }
+    #[test]
+    fn evened_ones_take_as_long_as_all_but_the_slowest() {
+        let mut recent = Recent::evened();
+        for at in 0..100 {
+            recent.note("one", Duration::from_micros(1000 + at));
+        }
+        assert_eq!(recent.note("one", Duration::from_micros(1000)).as_micros(), 1095);
+        assert!((0..100).all(|_| recent.draw(b"x").as_micros() >= 1094));
     }
 }

@@ -77,7 +77,8 @@ pub(crate) fn content(config: &[u8], snapshot: &Snapshot) -> Content {
     let signing = snapshot.client_setup.as_ref().and_then(|setup| setup.signing.as_ref());
     let pairs = snapshot.certificates.iter().chain(signing).flat_map(|named| [&named.chain, &named.key]);
     let countries = snapshot.access.countries.as_ref().map(|file| &file.path);
-    for file in pairs.chain(countries).chain(snapshot.https.client_ca.as_ref().map(|ca| &ca.file)) {
+    let trusted = snapshot.client_cas().map(|ca| &ca.file);
+    for file in pairs.chain(countries).chain(trusted) {
         add(&std::fs::read(file).unwrap_or_default());
     }
     context.finish().as_ref().to_vec()

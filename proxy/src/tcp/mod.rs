@@ -136,7 +136,7 @@ async fn find_member(
     let begun = Instant::now();
     let until = begun + deadlines.connect;
     let text = id.to_string();
-    let on_behalf = OnBehalf { source: client, destination: local, session: &text };
+    let on_behalf = OnBehalf { source: client, destination: local, session: &text, certificate: None };
     let unavailable = Ended::new(By::Usher, Stage::Login, Cause::Unavailable);
     let mut tried = Vec::new();
     // Another member will do, as long as the client has not waited longer than connecting may take.

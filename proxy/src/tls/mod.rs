@@ -15,6 +15,8 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// TLS for one protocol.
@@ -34,13 +36,25 @@ impl Choice {
 
 /// The server configurations of one set of certificates.
 pub(crate) struct ServerConfigs {
-    pub(crate) imap: Choice,
+    imap: Choice,
+    /// The same asking for certificates, by the files of those who sign them.
+    imap_asking: HashMap<PathBuf, Choice>,
     pub(crate) https: Choice,
     /// All certificates that they choose from.
     pub(crate) certificates: Arc<Certificates>,
     /// The files of the certificates and when they expire, in seconds since 1970.
     pub(crate) ends: Vec<(String, i64)>,
 }
+
+impl ServerConfigs {
+    /// TLS for IMAP; clients are asked for a certificate that somebody in the file `client_ca` has signed.
+    pub(crate) fn imap(&self, client_ca: Option<&Path>) -> &Choice {
+        client_ca.and_then(|file| self.imap_asking.get(file)).unwrap_or(&self.imap)
+    }
+}
+
+/// Who verifies certificates of clients, by the files of those who sign them.
+pub(crate) type Verifiers = HashMap<PathBuf, Arc<dyn ClientCertVerifier>>;
 
 /// The ticket keys: one set for the life of the process, so that a reload does not invalidate clients' sessions. They
 /// rotate every six hours and are kept in memory only.
@@ -52,8 +66,8 @@ pub(crate) fn ticket_keys() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
 }
 
 /// Builds the configurations: TLS 1.2 and 1.3, ALPN `imap` or `h2` and `http/1.1`, and tickets under `ticketer`. With
-/// `clients`, HTTPS asks clients for a certificate and issues no tickets: a resumed session would not be asked again,
-/// even if trust has changed by then.
+/// `clients`, HTTPS asks clients for a certificate, and so does IMAP with each of `verifiers`. Then there are no tickets: a
+/// resumed session would not be asked again, even if trust has changed by then.
 ///
 /// # Errors
 /// rustls'.
@@ -62,6 +76,7 @@ pub(crate) fn server_configs(
     ends: Vec<(String, i64)>,
     ticketer: &Arc<dyn ProducesTickets>,
     clients: Option<&Arc<dyn ClientCertVerifier>>,
+    verifiers: &Verifiers,
 ) -> Result<ServerConfigs, rustls::Error> {
     let build = |strict, protocols: &[&[u8]], clients: Option<&Arc<dyn ClientCertVerifier>>| {
         let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
@@ -86,8 +101,13 @@ pub(crate) fn server_configs(
             strict: build(true, protocols, clients)?,
         })
     };
+    let mut imap_asking = HashMap::new();
+    for (file, verifier) in verifiers {
+        imap_asking.insert(file.clone(), choice(&[b"imap"], Some(verifier))?);
+    }
     Ok(ServerConfigs {
         imap: choice(&[b"imap"], None)?,
+        imap_asking,
         https: choice(&[b"h2", b"http/1.1", b"http/1.0"], clients)?,
         certificates: certificates.clone(),
         ends,

@@ -1,6 +1,6 @@
 //! Drives the state machines as the program does, with input in pieces of a given size.
 
-use usher_wire::imap::capability::Privacy;
+use usher_wire::imap::capability::{Offer, Privacy};
 use usher_wire::imap::preauth::{CloseCause, Preauth, Step};
 use usher_wire::imap::reply::Code;
 use usher_wire::imap::tracker::{Fault, Out, Tracker, UNJUDGED_CAP};
@@ -16,7 +16,7 @@ pub(super) struct Conversation {
 
 /// Talks until the client closes; each claim is refused.
 pub(super) fn converse(data: &[u8], piece: usize) -> Conversation {
-    let mut preauth = Preauth::new(Privacy::Tls, "");
+    let mut preauth = Preauth::new(Privacy::Tls, Offer::passwords());
     let mut done = Conversation::default();
     let mut rest = data;
     loop {

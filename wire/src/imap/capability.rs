@@ -1,6 +1,7 @@
 //! What is offered before login, and what must not be offered after it.
 
 use super::command::is_astring_char;
+use super::sasl::Mechanism;
 
 /// How private a client's connection is, which decides what it is offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,15 +14,48 @@ pub enum Privacy {
     Tls,
 }
 
-/// The capabilities offered before login: a fixed list, because the user's host is not known yet, and those that all
-/// hosts have.
-pub fn before_login(privacy: Privacy, of_hosts: &str) -> String {
-    let fixed = match privacy {
-        Privacy::Clear => "IMAP4rev1 LITERAL- SASL-IR ID ENABLE STARTTLS LOGINDISABLED",
-        Privacy::ClearAllowed => "IMAP4rev1 LITERAL- SASL-IR ID ENABLE STARTTLS AUTH=PLAIN AUTH=LOGIN",
-        Privacy::Tls => "IMAP4rev1 LITERAL- SASL-IR ID ENABLE AUTH=PLAIN AUTH=LOGIN",
-    };
-    if of_hosts.is_empty() { fixed.to_owned() } else { format!("{fixed} {of_hosts}") }
+/// What is offered before login beside what usher has itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// How clients may log in.
+    pub mechanisms: Vec<Mechanism>,
+    /// Capabilities that all hosts have, separated by spaces.
+    pub of_hosts: Box<str>,
+}
+
+impl Offer {
+    /// Passwords alone, as every host takes them.
+    pub fn passwords() -> Self {
+        Self { mechanisms: vec![Mechanism::SaslPlain, Mechanism::SaslLogin], of_hosts: Box::default() }
+    }
+
+    /// Whether clients may log in by `mechanism`; the command LOGIN is one with the mechanism.
+    pub fn has(&self, mechanism: Mechanism) -> bool {
+        let mechanism = if mechanism == Mechanism::Login { Mechanism::SaslLogin } else { mechanism };
+        self.mechanisms.contains(&mechanism)
+    }
+}
+
+/// The capabilities offered before login: a fixed list, because the user's host is not known yet, and the `offer`.
+pub fn before_login(privacy: Privacy, offer: &Offer) -> String {
+    let mut names = "IMAP4rev1 LITERAL- SASL-IR ID ENABLE".to_owned();
+    if privacy != Privacy::Tls {
+        names.push_str(" STARTTLS");
+    }
+    if privacy == Privacy::Clear || !offer.has(Mechanism::Login) {
+        names.push_str(" LOGINDISABLED");
+    }
+    if privacy != Privacy::Clear {
+        for mechanism in &offer.mechanisms {
+            names.push_str(" AUTH=");
+            names.push_str(mechanism.name());
+        }
+    }
+    if !offer.of_hosts.is_empty() {
+        names.push(' ');
+        names.push_str(&offer.of_hosts);
+    }
+    names
 }
 
 /// Whether the capability `name` may be offered before login beside the fixed ones.
@@ -130,10 +164,13 @@ mod tests {
 
     #[test]
     fn what_is_offered_before_login() {
-        assert!(before_login(Privacy::Clear, "").contains("LOGINDISABLED"));
-        assert!(!before_login(Privacy::Clear, "").contains("AUTH="));
-        assert!(!before_login(Privacy::Tls, "").contains("STARTTLS"));
-        assert!(before_login(Privacy::Tls, "IDLE").ends_with(" IDLE"));
+        assert!(before_login(Privacy::Clear, &Offer::passwords()).contains("LOGINDISABLED"));
+        assert!(!before_login(Privacy::Clear, &Offer::passwords()).contains("AUTH="));
+        assert!(!before_login(Privacy::Tls, &Offer::passwords()).contains("STARTTLS"));
+        assert!(
+            before_login(Privacy::Tls, &Offer { of_hosts: "IDLE".into(), ..Offer::passwords() })
+                .ends_with(" IDLE")
+        );
         for name in ["IDLE", "QUOTA=RES-STORAGE"] {
             assert!(may_be_offered(name), "{name}");
         }

@@ -11,6 +11,7 @@ pub mod preauth;
 pub mod referral;
 pub mod reply;
 pub mod sasl;
+pub mod scram;
 pub mod tracker;
 
 mod args;

@@ -20,6 +20,8 @@ pub enum Code {
     Unavailable,
     /// Too many sessions.
     Limit,
+    /// Too many logins, or too many that have failed.
+    HeldOff,
     /// The mailbox is in use.
     InUse,
     /// The server failed.
@@ -36,7 +38,7 @@ impl Code {
             Self::PrivacyRequired => "PRIVACYREQUIRED",
             Self::ContactAdmin => "CONTACTADMIN",
             Self::Unavailable => "UNAVAILABLE",
-            Self::Limit => "LIMIT",
+            Self::Limit | Self::HeldOff => "LIMIT",
             Self::InUse => "INUSE",
             Self::ServerBug => "SERVERBUG",
         }
@@ -51,7 +53,8 @@ impl Code {
             Self::PrivacyRequired => "Log in only under TLS.",
             Self::ContactAdmin => "Ask your administrator.",
             Self::Unavailable => "Temporarily unavailable, try again later.",
-            Self::Limit => "Too many connections or logins, try again later.",
+            Self::Limit => "Too many connections.",
+            Self::HeldOff => "Too many logins, try again later.",
             Self::InUse => "The mailbox is in use.",
             Self::ServerBug => "Internal error.",
         }

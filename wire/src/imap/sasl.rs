@@ -1,6 +1,7 @@
-//! SASL (RFC 4422) as far as usher speaks it: PLAIN (RFC 4616), LOGIN, and tokens by OAUTHBEARER and XOAUTH2.
+//! SASL (RFC 4422) as far as usher speaks it: PLAIN (RFC 4616), LOGIN, tokens by OAUTHBEARER and XOAUTH2, EXTERNAL by a
+//! certificate, and SCRAM, whose conversation is the host's.
 
-use super::oauth;
+use super::{oauth, scram};
 use crate::secret::Secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,6 +20,12 @@ pub enum Mechanism {
     XOAuth2,
     /// `AUTHENTICATE OAUTHBEARER`.
     OAuthBearer,
+    /// `AUTHENTICATE EXTERNAL`.
+    External,
+    /// `AUTHENTICATE SCRAM-SHA-1`.
+    ScramSha1,
+    /// `AUTHENTICATE SCRAM-SHA-256`.
+    ScramSha256,
 }
 
 impl Mechanism {
@@ -30,6 +37,9 @@ impl Mechanism {
             Self::SaslLogin => "LOGIN",
             Self::XOAuth2 => "XOAUTH2",
             Self::OAuthBearer => "OAUTHBEARER",
+            Self::External => "EXTERNAL",
+            Self::ScramSha1 => "SCRAM-SHA-1",
+            Self::ScramSha256 => "SCRAM-SHA-256",
         }
     }
 
@@ -40,6 +50,9 @@ impl Mechanism {
             Self::SaslPlain => "plain",
             Self::XOAuth2 => "xoauth2",
             Self::OAuthBearer => "oauthbearer",
+            Self::External => "external",
+            Self::ScramSha1 => "scram-sha-1",
+            Self::ScramSha256 => "scram-sha-256",
         }
     }
 
@@ -48,20 +61,26 @@ impl Mechanism {
         matches!(self, Self::XOAuth2 | Self::OAuthBearer)
     }
 
-    /// The mechanism that a client asked for with `AUTHENTICATE`; `None` if it is not offered.
-    pub fn offered(name: &[u8]) -> Option<Self> {
-        if name.eq_ignore_ascii_case(b"PLAIN") {
-            Some(Self::SaslPlain)
-        } else if name.eq_ignore_ascii_case(b"LOGIN") {
-            Some(Self::SaslLogin)
-        } else if name.eq_ignore_ascii_case(b"XOAUTH2") {
-            Some(Self::XOAuth2)
-        } else if name.eq_ignore_ascii_case(b"OAUTHBEARER") {
-            Some(Self::OAuthBearer)
-        } else {
-            None
-        }
+    /// Whether the host answers the client's first message before the client proves anything.
+    pub fn is_conversation(self) -> bool {
+        matches!(self, Self::ScramSha1 | Self::ScramSha256)
     }
+
+    /// The mechanism of `AUTHENTICATE` that has this name, in any case.
+    pub fn named(name: &[u8]) -> Option<Self> {
+        Self::OFFERED.into_iter().find(|known| name.eq_ignore_ascii_case(known.name().as_bytes()))
+    }
+
+    /// Those of `AUTHENTICATE`, in the order in which they are offered.
+    pub const OFFERED: [Self; 7] = [
+        Self::SaslPlain,
+        Self::SaslLogin,
+        Self::XOAuth2,
+        Self::OAuthBearer,
+        Self::External,
+        Self::ScramSha1,
+        Self::ScramSha256,
+    ];
 }
 
 /// What proves who a client is.
@@ -73,6 +92,12 @@ pub enum Proof {
     XOAuth2,
     /// A token, by OAUTHBEARER.
     OAuthBearer,
+    /// The client's certificate, which usher has verified.
+    Certificate,
+    /// A conversation with the host, by SCRAM-SHA-1.
+    ScramSha1,
+    /// The same by SCRAM-SHA-256.
+    ScramSha256,
 }
 
 /// Who a client claims to be, unverified. User names are raw bytes that nothing has checked yet.
@@ -82,7 +107,7 @@ pub struct Credential {
     pub authorize_as: Vec<u8>,
     /// Who logs in (`authcid`).
     pub user: Vec<u8>,
-    /// The password, or the token.
+    /// The password, the token, or the client's first message of a conversation.
     pub password: Secret,
     /// Which of them it is, and how it came.
     pub proof: Proof,
@@ -94,13 +119,19 @@ impl Credential {
         Self { authorize_as: Vec::new(), user, password, proof: Proof::Password }
     }
 
-    /// The one message of a token's mechanism; `None` for a password, and for a name that cannot be in one.
-    pub(crate) fn token_message(&self) -> Option<(&'static str, Zeroizing<Vec<u8>>)> {
-        match self.proof {
-            Proof::Password => None,
-            Proof::XOAuth2 => Some(("XOAUTH2", oauth::xoauth2(&self.user, &self.password)?)),
-            Proof::OAuthBearer => Some(("OAUTHBEARER", oauth::oauthbearer(&self.user, &self.password)?)),
-        }
+    /// The first message of a mechanism that is not for passwords; `None` for a password, and for a name that cannot be in
+    /// one.
+    pub(crate) fn first_message(&self) -> Option<(Mechanism, Zeroizing<Vec<u8>>)> {
+        let copy = |octets: &[u8]| Zeroizing::new(octets.to_vec());
+        let (mechanism, message) = match self.proof {
+            Proof::Password => return None,
+            Proof::XOAuth2 => (Mechanism::XOAuth2, oauth::xoauth2(&self.user, &self.password)?),
+            Proof::OAuthBearer => (Mechanism::OAuthBearer, oauth::oauthbearer(&self.user, &self.password)?),
+            Proof::Certificate => (Mechanism::External, copy(&self.authorize_as)),
+            Proof::ScramSha1 => (Mechanism::ScramSha1, copy(self.password.reveal())),
+            Proof::ScramSha256 => (Mechanism::ScramSha256, copy(self.password.reveal())),
+        };
+        Some((mechanism, message))
     }
 
     /// The name that decides the route: `authzid` where there is one.
@@ -151,9 +182,26 @@ pub(crate) fn parse_token(mechanism: Mechanism, message: &[u8]) -> Option<Creden
     let (bearer, proof) = match mechanism {
         Mechanism::XOAuth2 => (oauth::parse_xoauth2(message)?, Proof::XOAuth2),
         Mechanism::OAuthBearer => (oauth::parse_oauthbearer(message)?, Proof::OAuthBearer),
-        Mechanism::Login | Mechanism::SaslPlain | Mechanism::SaslLogin => return None,
+        _ => return None,
     };
     Some(Credential { authorize_as: Vec::new(), user: bearer.user, password: bearer.token, proof })
+}
+
+/// Parses the message of EXTERNAL (RFC 4422 appendix A): whom to act as, or nothing. Who it is says the certificate.
+pub(crate) fn parse_external(message: &[u8]) -> Credential {
+    let (authorize_as, user) = (message.to_vec(), Vec::new());
+    Credential { authorize_as, user, password: Secret::copy_of(b""), proof: Proof::Certificate }
+}
+
+/// Parses a client's first message of SCRAM.
+pub(crate) fn parse_scram(mechanism: Mechanism, message: &[u8]) -> Option<Credential> {
+    let proof = match mechanism {
+        Mechanism::ScramSha1 => Proof::ScramSha1,
+        Mechanism::ScramSha256 => Proof::ScramSha256,
+        _ => return None,
+    };
+    let scram::ClientFirst { authorize_as, user, message } = scram::parse_client_first(message)?;
+    Some(Credential { authorize_as, user, password: message, proof })
 }
 
 /// Decodes one base64 line of an exchange; `None` when it is not canonical base64 (RFC 4648 section 4).

@@ -88,7 +88,7 @@ proptest! {
         let given = if mapped { SocketAddr::from((source_ip.to_ipv6_mapped(), sp)) } else { told };
         let destination = SocketAddr::from((destination, dp));
         let mut out = Vec::new();
-        write(if v2 { Version::V2 } else { Version::V1 }, given, destination, "id", &mut out);
+        write(if v2 { Version::V2 } else { Version::V1 }, given, destination, "id", None, &mut out);
         let length = out.len();
         out.extend_from_slice(b"* OK hello\r\n");
         prop_assert_eq!(read(&out), (Ok(HeaderInfo::Proxied { source: told, destination }), length));

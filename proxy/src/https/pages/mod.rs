@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
+use usher_wire::imap::sasl::Mechanism;
 
 /// The page that load balancers ask for.
 const HEALTH: &str = "/healthcheck.htm";
@@ -42,7 +43,10 @@ pub(crate) async fn page(
         };
         return Ok(Some(text(status, "text/plain; charset=utf-8", words.to_owned())));
     }
-    setup::page(at, (path, asked), parts, body).await
+    let mechanisms = &client.server.health.shared().mechanisms;
+    let takes_tokens =
+        mechanisms.contains(&Mechanism::XOAuth2) || mechanisms.contains(&Mechanism::OAuthBearer);
+    setup::page(at, (path, asked), parts, body, takes_tokens).await
 }
 
 /// A page of usher's own.

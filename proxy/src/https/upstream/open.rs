@@ -96,7 +96,12 @@ async fn open(
         deadlines.connect = (until.saturating_duration_since(begun) / 2).max(LEAST);
     }
     let id = record.id.to_string();
-    let on_behalf = OnBehalf { source: client.ends.client, destination: client.ends.local, session: &id };
+    let on_behalf = OnBehalf {
+        source: client.ends.client,
+        destination: client.ends.local,
+        session: &id,
+        certificate: None,
+    };
     // Rare, and large: boxed, so that a request that finds a connection is no larger for it.
     let opened = Box::pin(Link::open(target, version, on_behalf, &deadlines)).await;
     if let Some(held) = &record.held {

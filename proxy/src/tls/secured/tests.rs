@@ -5,6 +5,7 @@ use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use std::collections::HashMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsConnector;
@@ -23,7 +24,8 @@ async fn house(version: &'static SupportedProtocolVersion) -> House {
     let mut roots = RootCertStore::empty();
     roots.add(rustls::pki_types::CertificateDer::from_pem_file(&loaded.chain).unwrap()).unwrap();
     let certificates = Arc::new(Certificates::new(vec![loaded]));
-    let configs = server_configs(&certificates, Vec::new(), &ticket_keys().unwrap(), None).unwrap();
+    let configs =
+        server_configs(&certificates, Vec::new(), &ticket_keys().unwrap(), None, &HashMap::new()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let client = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])
@@ -31,7 +33,7 @@ async fn house(version: &'static SupportedProtocolVersion) -> House {
         .with_root_certificates(roots)
         .with_no_client_auth();
     House {
-        server: configs.imap.choose(true).clone(),
+        server: configs.imap(None).choose(true).clone(),
         client: TlsConnector::from(Arc::new(client)),
         listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
     }

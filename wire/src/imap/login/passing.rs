@@ -6,7 +6,7 @@ use crate::imap::capability;
 use crate::imap::id::{self, ClientId};
 use crate::imap::referral::Referral;
 use crate::imap::reply::{Condition, Refused, ServerLine, alert, map_refusal, parse_server_line};
-use crate::imap::sasl::{self, Credential, Proof};
+use crate::imap::sasl::{self, Credential, Mechanism, Proof};
 use crate::secret::SecretBuf;
 use std::collections::VecDeque;
 use zeroize::Zeroizing;
@@ -25,6 +25,8 @@ pub enum LoginStep {
     Need,
     /// The backend took the credential: the claim is proven.
     Accepted(Accepted),
+    /// The client is to answer this message of the backend; say what by [`Login::answer`].
+    Challenged(Vec<u8>),
     /// It did not.
     Refused {
         /// What to tell the client.
@@ -48,6 +50,10 @@ pub struct Login {
     acknowledges: Option<&'static [u8]>,
     /// Why a token is refused.
     why: Option<Vec<u8>>,
+    /// The client talks to the backend itself.
+    talks: bool,
+    /// And has said more than whom it claims to be.
+    has_proof: bool,
 }
 
 impl Login {
@@ -73,14 +79,23 @@ impl Login {
         }
         let mut at_continuation = VecDeque::new();
         let mut acknowledges = None;
+        let mut talks = false;
         if credential.proof != Proof::Password {
-            let (mechanism, message) = credential.token_message().ok_or(Fault::NoMechanism)?;
-            if !capability::lists(capabilities, &format!("AUTH={mechanism}")) {
+            let (mechanism, message) = credential.first_message().ok_or(Fault::NoMechanism)?;
+            let name = mechanism.name();
+            talks = mechanism.is_conversation();
+            // A client that sees no -PLUS here says so to a backend that has it, which must take that for an attack.
+            let is_bound = talks && capability::lists(capabilities, &format!("AUTH={name}-PLUS"));
+            if is_bound || !capability::lists(capabilities, &format!("AUTH={name}")) {
                 return Err(Fault::NoMechanism);
             }
-            at_continuation.extend(authenticate(mechanism, &message, capabilities, out));
+            at_continuation.extend(authenticate(name, &message, capabilities, out));
             // An empty line for XOAUTH2, a ^A for OAUTHBEARER (RFC 7628 section 3.2.3).
-            acknowledges = Some(if mechanism == "XOAUTH2" { &b"\r\n"[..] } else { b"AQ==\r\n" });
+            acknowledges = match mechanism {
+                Mechanism::XOAuth2 => Some(&b"\r\n"[..]),
+                Mechanism::OAuthBearer => Some(b"AQ==\r\n"),
+                _ => None,
+            };
         } else if capability::lists(capabilities, "AUTH=PLAIN") {
             let message = credential.plain_message().ok_or(Fault::NoMechanism)?;
             at_continuation.extend(authenticate("PLAIN", &message, capabilities, out));
@@ -93,13 +108,32 @@ impl Login {
         } else {
             return Err(Fault::NoMechanism);
         }
-        Ok(Self { lines: Lines::default(), at_continuation, capabilities: None, acknowledges, why: None })
+        let lines = Lines::default();
+        Ok(Self {
+            lines,
+            at_continuation,
+            capabilities: None,
+            acknowledges,
+            why: None,
+            talks,
+            has_proof: false,
+        })
     }
 
     /// Whether the backend has the whole credential once the pending output is sent: another attempt would be another
     /// login.
     pub fn is_delivered(&self) -> bool {
-        self.at_continuation.is_empty()
+        self.at_continuation.is_empty() && (self.has_proof || !self.talks)
+    }
+
+    /// Answers a message of the backend for the client; `None`: the client gives up (RFC 4422 section 3.5).
+    pub fn answer(&mut self, message: Option<&[u8]>, out: &mut SecretBuf) {
+        self.has_proof |= message.is_some();
+        match message {
+            Some(message) => out.extend(sasl::encode(message).as_bytes()),
+            None => out.extend(b"*"),
+        }
+        out.extend(b"\r\n");
     }
 
     /// Takes what came from the backend.
@@ -122,6 +156,10 @@ impl Login {
                 ServerLine::Capability(names) => self.capabilities = Some(names.to_vec()),
                 ServerLine::Continuation(said) => match self.at_continuation.pop_front() {
                     Some(chunk) => out.extend(&chunk),
+                    None if self.talks => {
+                        let said = sasl::decode(said).ok_or(Fault::OutOfStep)?;
+                        return Ok(LoginStep::Challenged(said.to_vec()));
+                    }
                     None => {
                         let acknowledged = self.acknowledges.take().ok_or(Fault::OutOfStep)?;
                         self.why =
@@ -170,7 +208,8 @@ fn authenticate(
     out.extend(mechanism.as_bytes());
     if is_initial {
         out.extend(b" ");
-        out.extend(encoded.as_bytes());
+        // An initial response of no bytes is written as "=" (RFC 4959 section 3).
+        out.extend(if encoded.is_empty() { b"=" } else { encoded.as_bytes() });
     }
     out.extend(b"\r\n");
     (!is_initial).then(|| ended_by_crlf(encoded.as_bytes()))

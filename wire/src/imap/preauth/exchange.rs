@@ -12,6 +12,10 @@ pub(super) enum Exchange {
     LoginUser,
     /// For the one message of a token's mechanism.
     Token(Mechanism),
+    /// For the one message of EXTERNAL.
+    External,
+    /// For the first message of a conversation with the host.
+    Scram(Mechanism),
     /// For the password, in LOGIN.
     LoginPassword { user: Vec<u8> },
 }
@@ -33,6 +37,8 @@ impl Exchange {
             Mechanism::SaslPlain => Some(Self::Plain),
             Mechanism::SaslLogin => Some(Self::LoginUser),
             Mechanism::XOAuth2 | Mechanism::OAuthBearer => Some(Self::Token(mechanism)),
+            Mechanism::External => Some(Self::External),
+            Mechanism::ScramSha1 | Mechanism::ScramSha256 => Some(Self::Scram(mechanism)),
             Mechanism::Login => None,
         }
     }
@@ -40,7 +46,8 @@ impl Exchange {
     pub(super) fn mechanism(&self) -> Mechanism {
         match self {
             Self::Plain => Mechanism::SaslPlain,
-            Self::Token(mechanism) => *mechanism,
+            Self::Token(mechanism) | Self::Scram(mechanism) => *mechanism,
+            Self::External => Mechanism::External,
             Self::LoginUser | Self::LoginPassword { .. } => Mechanism::SaslLogin,
         }
     }
@@ -48,7 +55,7 @@ impl Exchange {
     /// What the client is asked, in base64.
     pub(super) fn challenge(&self) -> &'static [u8] {
         match self {
-            Self::Plain | Self::Token(_) => b"",
+            Self::Plain | Self::Token(_) | Self::External | Self::Scram(_) => b"",
             Self::LoginUser => b"VXNlcm5hbWU6",
             Self::LoginPassword { .. } => b"UGFzc3dvcmQ6",
         }
@@ -69,6 +76,11 @@ impl Exchange {
             Self::Token(mechanism) => match sasl::parse_token(mechanism, &message) {
                 Some(credential) => Transition::Claimed(credential),
                 None => Transition::Malformed("Malformed message with a token."),
+            },
+            Self::External => Transition::Claimed(sasl::parse_external(&message)),
+            Self::Scram(mechanism) => match sasl::parse_scram(mechanism, &message) {
+                Some(credential) => Transition::Claimed(credential),
+                None => Transition::Malformed("Malformed first message of SCRAM."),
             },
             Self::LoginUser => Transition::Goes(Self::LoginPassword { user: message.to_vec() }),
             Self::LoginPassword { user } => {

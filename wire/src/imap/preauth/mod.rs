@@ -3,22 +3,24 @@
 //! A [`Preauth`] consumes what the client sends and answers it, until the client claims an identity, asks for TLS, or
 //! is to be disconnected. It knows no users and no hosts.
 
+mod answers;
 mod claim;
 mod exchange;
 mod literals;
 mod words;
 
+pub use answers::Answer;
 pub use claim::{Claim, CloseCause};
 
 use self::exchange::{Exchange, Transition};
 use self::literals::literal_policy;
 use self::words::{NEEDS_LOGIN, is_http};
 use super::args::{Args, BadArgument};
-use super::capability::{self, Privacy};
+use super::capability::{self, Offer, Privacy};
 use super::command::{Assembler, Command, Fatal, Head, Refusal, Step as Piece};
 use super::id::{self, ClientId};
 use super::reply::{self, Code};
-use super::sasl::{self, Credential, Mechanism};
+use super::sasl::{Credential, Mechanism};
 use crate::secret::{Secret, SecretBuf};
 
 /// Invalid commands after which the connection ends.
@@ -66,19 +68,18 @@ pub struct Preauth {
     invalid: u8,
     asked_capability: bool,
     client_id: ClientId,
-    /// What all hosts have, to be offered.
-    of_hosts: Box<str>,
+    offer: Offer,
 }
 
-/// Appends the greeting of a server called `name`; `of_hosts` is offered beside what usher has itself.
-pub fn greet(privacy: Privacy, of_hosts: &str, name: &str, out: &mut Vec<u8>) {
-    let capabilities = capability::before_login(privacy, of_hosts);
+/// Appends the greeting of a server called `name`.
+pub fn greet(privacy: Privacy, offer: &Offer, name: &str, out: &mut Vec<u8>) {
+    let capabilities = capability::before_login(privacy, offer);
     reply::line(None, &format!("OK [CAPABILITY {capabilities}] {name} ready"), out);
 }
 
 impl Preauth {
-    /// A conversation in which nothing has been said. `of_hosts` is offered beside what usher has itself.
-    pub fn new(privacy: Privacy, of_hosts: &str) -> Self {
+    /// A conversation in which nothing has been said.
+    pub fn new(privacy: Privacy, offer: Offer) -> Self {
         Self {
             assembler: Assembler::default(),
             privacy,
@@ -86,7 +87,7 @@ impl Preauth {
             invalid: 0,
             asked_capability: false,
             client_id: ClientId::default(),
-            of_hosts: of_hosts.into(),
+            offer,
         }
     }
 
@@ -103,44 +104,6 @@ impl Preauth {
     /// What the client sent after its login command, for the backend.
     pub fn into_leftover(self) -> SecretBuf {
         self.assembler.into_leftover()
-    }
-
-    /// Answers a claim with `tag NO [code]`, or with the host's own message to the user, if there is one; the
-    /// conversation continues.
-    pub fn refuse(&mut self, claim: &Claim, code: Code, alert: Option<&str>, out: &mut Vec<u8>) {
-        refused(&claim.tag, code, alert, out);
-    }
-
-    /// Answers a claim with `why` a token is refused, for the client to read; after its answer comes what
-    /// [`Self::refuse`] says.
-    pub fn refuse_token(
-        &mut self,
-        claim: &Claim,
-        code: Code,
-        alert: Option<String>,
-        why: &[u8],
-        out: &mut Vec<u8>,
-    ) {
-        out.extend_from_slice(b"+ ");
-        out.extend_from_slice(sasl::encode(why).as_bytes());
-        out.extend_from_slice(b"\r\n");
-        self.mode = Mode::Refusing { tag: claim.tag.clone(), code, alert };
-    }
-
-    fn refusing_step(&mut self, tag: Vec<u8>, code: Code, alert: Option<String>, out: &mut Vec<u8>) -> Step {
-        // An empty line, AQ== or a star; anything else is the next command of a client that did not wait.
-        let is_answer = |line: &[u8]| line == b"*" || !line.contains(&b' ');
-        match self.assembler.sasl_line_if(is_answer) {
-            Ok(None) => {
-                self.mode = Mode::Refusing { tag, code, alert };
-                Step::Need
-            }
-            Ok(Some(_)) => {
-                refused(&tag, code, alert.as_deref(), out);
-                Step::Answered
-            }
-            Err(why) => self.fatal(Some(&tag), why, out),
-        }
     }
 
     /// Works on the next command.
@@ -192,7 +155,7 @@ impl Preauth {
             }
             b"CAPABILITY" => {
                 self.asked_capability = true;
-                let capabilities = capability::before_login(self.privacy, &self.of_hosts);
+                let capabilities = capability::before_login(self.privacy, &self.offer);
                 reply::line(None, &format!("CAPABILITY {capabilities}"), out);
                 reply::line(Some(tag), "OK Capability completed.", out);
                 Step::Answered
@@ -230,6 +193,10 @@ impl Preauth {
     fn login(&mut self, tag: &[u8], command: &Command, out: &mut Vec<u8>) -> Step {
         if self.privacy == Privacy::Clear {
             reply::no(tag, Code::PrivacyRequired, out);
+            return Step::Answered;
+        }
+        if !self.offer.has(Mechanism::Login) {
+            reply::line(Some(tag), "NO LOGIN is disabled here.", out);
             return Step::Answered;
         }
         let parsed = (|| {
@@ -270,12 +237,7 @@ impl Preauth {
         let Ok((name, initial)) = parsed else {
             return self.invalid(Some(tag), "AUTHENTICATE takes a mechanism.", out);
         };
-        // Tokens are taken only where all hosts take them.
-        let is_offered = |mechanism: &Mechanism| {
-            let name = format!("AUTH={}", mechanism.name());
-            !mechanism.tells_why() || capability::lists(self.of_hosts.as_bytes(), &name)
-        };
-        let offered = Mechanism::offered(name).filter(is_offered);
+        let offered = Mechanism::named(name).filter(|mechanism| self.offer.has(*mechanism));
         let Some(exchange) = offered.and_then(Exchange::begin) else {
             reply::line(Some(tag), "NO Unsupported authentication mechanism.", out);
             return Step::Answered;
@@ -381,13 +343,5 @@ impl Preauth {
                 Step::Close(CloseCause::ControlOctet)
             }
         }
-    }
-}
-
-/// `tag NO [code]`, or the host's own message to the user.
-fn refused(tag: &[u8], code: Code, alert: Option<&str>, out: &mut Vec<u8>) {
-    match alert {
-        Some(alert) => reply::line(Some(tag), &format!("NO [ALERT] {alert}"), out),
-        None => reply::no(tag, code, out),
     }
 }

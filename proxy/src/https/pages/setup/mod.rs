@@ -16,7 +16,8 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use usher_config::Snapshot;
 use usher_config::https::{ClientSetup, Smtp};
-use usher_config::snapshot::Protocol;
+use usher_config::snapshot::{OAuth, Protocol};
+use usher_policy::ArchiveKey;
 
 /// Longest question in bytes.
 const CAP: usize = 64 * 1024;
@@ -28,6 +29,8 @@ struct Known<'s> {
     setup: &'s ClientSetup,
     snapshot: &'s Snapshot,
     servers: Vec<Server<'s>>,
+    /// All hosts take tokens.
+    takes_tokens: bool,
 }
 
 /// One way to access the mail.
@@ -38,7 +41,7 @@ struct Server<'s> {
 }
 
 impl<'s> Known<'s> {
-    fn new(snapshot: &'s Snapshot) -> Option<Self> {
+    fn new(snapshot: &'s Snapshot, takes_tokens: bool) -> Option<Self> {
         let setup = snapshot.client_setup.as_ref()?;
         let of = |protocol: Protocol| {
             let listener = snapshot.listeners.iter().find(|listener| listener.protocol() == protocol)?;
@@ -47,7 +50,24 @@ impl<'s> Known<'s> {
         };
         // Most clients take the first one.
         let servers = [of(Protocol::Imaps), of(Protocol::Imap)].into_iter().flatten().collect();
-        Some(Self { setup, snapshot, servers })
+        Some(Self { setup, snapshot, servers, takes_tokens })
+    }
+
+    /// Who issues tokens for the domain of `address` or, if none is named, for the only domain that has an issuer; if they are
+    /// taken here.
+    fn oauth(&self, address: Option<&str>) -> Option<&OAuth> {
+        let known = &self.snapshot.oauth;
+        let named = address.and_then(|address| address.rsplit_once('@'));
+        let issuer = match named {
+            Some((_, domain)) => {
+                let domain = self.snapshot.domains.domain(domain.as_bytes())?;
+                known
+                    .iter()
+                    .find(|oauth| matches!(&domain, ArchiveKey::Domain(name) if *name == oauth.domain))
+            }
+            None => known.first().filter(|_| known.len() == 1),
+        };
+        issuer.filter(|_| self.takes_tokens)
     }
 
     fn smtp(&self) -> Option<&Smtp> {
@@ -70,6 +90,7 @@ pub(super) async fn page(
     (path, asked): (&str, &RequestedHost),
     parts: &Parts,
     body: &mut RequestBody,
+    takes_tokens: bool,
 ) -> Result<Option<Response<ResponseBody>>, BodyFault> {
     let snapshot = &at.active.snapshot;
     let is = |known: &str| path.eq_ignore_ascii_case(known);
@@ -85,7 +106,7 @@ pub(super) async fn page(
     } else {
         return Ok(None);
     };
-    let Some(known) = Known::new(snapshot) else { return Ok(None) };
+    let Some(known) = Known::new(snapshot, takes_tokens) else { return Ok(None) };
     // HEAD is allowed wherever GET is (RFC 9110 section 9.1).
     let is_head = parts.method == Method::HEAD && allowed == Method::GET;
     if parts.method != allowed && !is_head {
@@ -112,7 +133,10 @@ pub(super) async fn page(
         }
         What::Autoconfig => match query("emailaddress").filter(|address| !known.serves(address)) {
             Some(_) => text(StatusCode::NOT_FOUND, XML, ""),
-            None => text(StatusCode::OK, XML, autoconfig::answer(&known, &asked.name)),
+            None => {
+                let address = query("emailaddress");
+                text(StatusCode::OK, XML, autoconfig::answer(&known, &asked.name, address.as_deref()))
+            }
         },
         What::Profile => mobileconfig::answer(&known, query("email").as_deref(), at.active.profiles.as_ref()),
     }))

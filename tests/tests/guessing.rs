@@ -2,12 +2,14 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use usher_tests::archive::{Archive, Event, Options};
 use usher_tests::client::{Client, config};
 use usher_tests::http::{Answer, basic, get};
 use usher_tests::runtime::runtime;
+use usher_tests::storm::login;
 use usher_tests::usher::{Setup, Usher};
 use usher_tests::web::Web;
 
@@ -200,8 +202,6 @@ fn the_wait_grows_and_those_who_come_at_once_are_sent_away() {
     assert!(answers.iter().any(|answer| answer == WRONG), "{answers:?}");
     house.usher.wait_for_log("logins are refused untried; the next ones are only counted");
     assert_eq!(house.usher.log().matches("refused untried").count(), 1);
-    let metrics = house.usher.did(&["status"]);
-    assert!(!metrics.is_empty());
 }
 
 #[test]
@@ -260,4 +260,112 @@ fn sessions_and_logins_a_minute_are_limited() {
     assert_eq!((answer.status, answer.header("retry-after")), (429, Some("60")));
     (0..2).for_each(|_| assert!(often.login("192.0.2.7", BEN, "secret").starts_with("a OK")));
     assert_eq!(often.login("192.0.2.7", "carla@example.com", "secret"), LIMIT);
+}
+
+/// Honest people and those who guess, for so long. Returns the medians of honest logins before and meanwhile.
+fn under_attack(seconds: u64) -> (Duration, Duration) {
+    const HONEST: usize = 20;
+    let setup = Setup::new();
+    let mail = setup.at(10143);
+    let archive = runtime().block_on(Archive::start(Options::named("ih.test"), mail)).unwrap();
+    let honest = |at: usize| format!("honest{at}@example.com");
+    (0..HONEST).for_each(|at| archive.add_user(&honest(at), "secret"));
+    let told = "proxy_protocol = { from = [\"127.0.0.0/8\"] }\nplaintext_from = [\"0.0.0.0/0\"]\n";
+    let usher = setup
+        .imap(told)
+        .environment("RUST_LOG", "warn,usher::app=info")
+        .host("ih.test", mail, "tls = \"none\"", "")
+        .section("[guessing]\n")
+        .users(&[("@example.com", "ih.test")])
+        .start();
+    let address = usher.imap();
+    let logins = |until: Instant| async move {
+        let people = (0..HONEST).map(|at| async move {
+            let (own, user) = (Ipv4Addr::new(192, 0, 2, at as u8 + 1).into(), format!("honest{at}@example.com"));
+            let mut took = Vec::new();
+            while Instant::now() < until {
+                let (answer, time) = login(address, own, &user, "secret").await.unwrap();
+                assert!(answer.starts_with("a OK"), "{user}: {answer}");
+                took.push(time);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            took
+        });
+        let mut all: Vec<Duration> = futures_util::future::join_all(people).await.into_iter().flatten().collect();
+        all.sort_unstable();
+        all[all.len() / 2]
+    };
+    let before = runtime().block_on(logins(Instant::now() + Duration::from_secs(seconds)));
+    let until = Instant::now() + Duration::from_secs(seconds);
+    // 500 wrong logins a second from 200 sources, 10 of them under one honest user's name.
+    let attack = async move {
+        let (mut number, mut pace) = (0_usize, tokio::time::interval(Duration::from_millis(2)));
+        let mut asked = tokio::task::JoinSet::new();
+        while Instant::now() < until {
+            pace.tick().await;
+            let source = Ipv4Addr::new(198, 51, 100, (number % 200) as u8 + 1).into();
+            let user = if number.is_multiple_of(50) { honest(0) } else { format!("guess{number}@example.com") };
+            asked.spawn(async move { login(address, source, &user, "wrong").await });
+            number += 1;
+        }
+        (number, asked)
+    };
+    let (meanwhile, (tried, asked)) = runtime().block_on(async { tokio::join!(logins(until), attack) });
+    println!("{tried} wrong logins in {seconds} s; honest logins: median {before:?} before, {meanwhile:?} meanwhile");
+    // The others wait, or were refused.
+    drop(asked);
+    assert!(usher.did(&["bans"]).contains("honest0@example.com") || seconds < 10);
+    (before, meanwhile)
+}
+
+#[test]
+fn honest_people_are_served_under_attack() {
+    under_attack(3);
+}
+
+#[test]
+#[ignore = "a minute of guessing; `make proof` runs it"]
+fn honest_people_are_served_under_a_minute_of_attack() {
+    let (before, meanwhile) = under_attack(60);
+    // Their logins take milliseconds: twice that, and room for a machine that is busy.
+    assert!(meanwhile < before * 2 + Duration::from_millis(5), "{before:?} {meanwhile:?}");
+}
+
+#[test]
+#[ignore = "a million sources; `make proof` runs it"]
+fn a_million_sources_are_remembered_in_64_mebibytes() {
+    let setup = Setup::new();
+    let mail = setup.at(10143);
+    let told = "proxy_protocol = { from = [\"127.0.0.0/8\"] }\nplaintext_from = [\"0.0.0.0/0\"]\n";
+    let usher = setup
+        .imap(told)
+        .environment("RUST_LOG", "error,usher::app=info")
+        .host("ih.test", mail, "tls = \"none\"", "")
+        .section("[guessing]\nban_user_after = 0\n[access]\nremember = \"0s\"")
+        .start();
+    let address = usher.imap();
+    let storm = |from: u32, to: u32| {
+        runtime().block_on(async move {
+            let tasks = (0..1500_u32).map(|task| {
+                tokio::spawn(async move {
+                    let mut at = from + task;
+                    while at < to {
+                        let source = Ipv4Addr::from(0x0b00_0000 + at).into();
+                        let (answer, _) = login(address, source, "nobody", "wrong").await.unwrap();
+                        assert!(answer.starts_with("a NO [AUTHENTICATIONFAILED]"), "{answer}");
+                        at += 1500;
+                    }
+                })
+            });
+            futures_util::future::join_all(tasks).await.into_iter().for_each(Result::unwrap);
+        });
+    };
+    // What connections take is there by then.
+    storm(0, 30_000);
+    let before = usher.resident();
+    let begun = Instant::now();
+    storm(30_000, 1_000_000);
+    let grown = usher.resident().saturating_sub(before);
+    println!("970,000 more sources in {:?}: {} KiB more", begun.elapsed(), grown / 1024);
+    assert!(grown < 64 << 20, "{grown}");
 }

@@ -4,37 +4,14 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 use std::thread;
 use usher_tests::client::Client;
 use usher_tests::dovecot::{Dovecot, Mode};
+use usher_tests::introspection::introspection;
 use usher_tests::usher::{Setup, Usher};
 
 const NO: &str = "a NO [AUTHENTICATIONFAILED] Authentication failed.";
-
-/// Says of the token `good-NAME` that it is NAME's, and of others that they are not active.
-fn introspection(address: SocketAddr) {
-    let listener = TcpListener::bind(address).unwrap();
-    thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-            let asked = lines.next().unwrap_or_default();
-            while lines.next().is_some_and(|line| !line.is_empty()) {}
-            let name = asked.split("token=good-").nth(1).and_then(|rest| rest.split([' ', '&']).next());
-            let said = match name {
-                Some(name) => format!("{{\"active\":\"true\",\"username\":\"{name}@example.com\"}}"),
-                None => "{\"active\":\"false\"}".to_owned(),
-            };
-            let head = format!(
-                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}",
-                said.len()
-            );
-            let _ = write!(stream, "{head}\r\nConnection: close\r\n\r\n{said}");
-        }
-    });
-}
 
 /// usher in front of a Dovecot that takes tokens and, for `two`, of another one.
 fn dovecots() -> (Usher, Vec<Dovecot>) {

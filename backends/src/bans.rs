@@ -3,9 +3,7 @@
 use crate::store::StoreError;
 use ipnet::IpNet;
 use rusqlite::{Connection, TransactionBehavior};
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Whose logins are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -89,18 +87,12 @@ pub enum BanChange {
 }
 
 /// The bans on the disk.
-pub struct Bans(Mutex<Connection>);
+pub struct Bans(Arc<Mutex<Connection>>);
 
 impl Bans {
-    /// Opens `state.db` in `state_dir`, which [`crate::state::State::open`] has made or renewed.
-    ///
-    /// # Errors
-    /// When it cannot be opened.
-    pub fn open(state_dir: &Path) -> Result<Self, StoreError> {
-        let connection = Connection::open(state_dir.join("state.db"))?;
-        connection.busy_timeout(Duration::from_secs(10))?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        Ok(Self(Mutex::new(connection)))
+    /// Those in `state.db`.
+    pub(crate) fn in_file(file: Arc<Mutex<Connection>>) -> Self {
+        Self(file)
     }
 
     /// All of them that are not over by `now`, in seconds since 1970.
@@ -162,7 +154,6 @@ mod tests {
     #[test]
     fn bans_are_there_after_a_restart_until_they_are_over() {
         let dir = tempfile::tempdir().unwrap();
-        drop(State::open(dir.path()).unwrap());
         let ban = |whose, until, by: Option<&str>| Ban {
             whose,
             since: 100,
@@ -177,10 +168,10 @@ mod tests {
             Some(200),
             None,
         );
-        let bans = Bans::open(dir.path()).unwrap();
+        let bans = State::open(dir.path()).unwrap().bans();
         bans.write(&[network.clone(), user.clone(), at.clone()].map(BanChange::Put)).unwrap();
         drop(bans);
-        let bans = Bans::open(dir.path()).unwrap();
+        let bans = State::open(dir.path()).unwrap().bans();
         assert_eq!(bans.all(150).unwrap(), [network, user.clone(), at]);
         assert_eq!(bans.all(200).unwrap(), std::slice::from_ref(&user));
         bans.write(&[BanChange::Expire(200), BanChange::Remove(user.whose)]).unwrap();

@@ -3,11 +3,13 @@
 //! Apart from the directory, because it is small, changes by hand, and belongs to this node alone. Every
 //! change is on the disk once the call returns.
 
+use crate::bans::Bans;
 use crate::directory::{key_of, kind};
 use crate::hold::{HoldKind, KeyHold, MoveEnds, OperatorHold};
 use crate::store::{AddedHost, FleetChange, Follower, Store, StoreError};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use usher_policy::ArchiveKey;
 
@@ -60,7 +62,7 @@ impl From<rusqlite::Error> for StoreError {
 
 /// The file, which is the store of a single node.
 pub struct State {
-    file: Connection,
+    file: Arc<Mutex<Connection>>,
     follower: Option<Follower>,
 }
 
@@ -99,7 +101,16 @@ impl State {
             transaction.execute("UPDATE meta SET value = ?1 WHERE name = 'schema'", [SCHEMA])?;
         }
         transaction.commit()?;
-        Ok(Self { file: connection, follower: None })
+        Ok(Self { file: Arc::new(Mutex::new(connection)), follower: None })
+    }
+
+    /// The bans in it, over the same connection: each takes three descriptors.
+    pub fn bans(&self) -> Bans {
+        Bans::in_file(self.file.clone())
+    }
+
+    fn file(&self) -> MutexGuard<'_, Connection> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The holds of operators, by the names of hosts and members.
@@ -107,8 +118,9 @@ impl State {
     /// # Errors
     /// When the file cannot be read.
     pub fn operator_holds(&self) -> Result<Vec<(String, OperatorHold)>, StoreError> {
+        let file = self.file();
         let mut select =
-            self.file.prepare("SELECT name, since, by, why, kind FROM operator_hold ORDER BY name")?;
+            file.prepare("SELECT name, since, by, why, kind FROM operator_hold ORDER BY name")?;
         let holds = select.query_map([], |row| {
             let kind: String = row.get(4)?;
             let kind = if kind == HoldKind::Drain.name() { HoldKind::Drain } else { HoldKind::Stop };
@@ -122,8 +134,9 @@ impl State {
     /// # Errors
     /// When the file cannot be read.
     pub fn key_holds(&self) -> Result<Vec<(ArchiveKey, KeyHold)>, StoreError> {
+        let file = self.file();
         let mut select =
-            self.file.prepare("SELECT kind, key, since, by, why, from_host, to_host FROM key_hold")?;
+            file.prepare("SELECT kind, key, since, by, why, from_host, to_host FROM key_hold")?;
         let holds = select.query_map([], |row| {
             let ends = row.get::<_, Option<String>>(5)?.zip(row.get(6)?);
             let ends = ends.map(|(from, to)| MoveEnds { from, to });
@@ -138,23 +151,25 @@ impl State {
     /// # Errors
     /// When the file cannot be read.
     pub fn hosts(&self) -> Result<Vec<AddedHost>, StoreError> {
-        let mut select = self.file.prepare("SELECT name, definition, since, by FROM host ORDER BY name")?;
+        let file = self.file();
+        let mut select = file.prepare("SELECT name, definition, since, by FROM host ORDER BY name")?;
         let hosts = select.query_map([], |row| {
             Ok(AddedHost { name: row.get(0)?, definition: row.get(1)?, since: row.get(2)?, by: row.get(3)? })
         })?;
         Ok(hosts.collect::<Result<_, _>>()?)
     }
 
-    fn write(&mut self, change: &FleetChange) -> Result<(), StoreError> {
+    fn write(&self, change: &FleetChange) -> Result<(), StoreError> {
+        let mut file = self.file();
         match change {
-            FleetChange::Hold { name, hold } => self.file.execute(
+            FleetChange::Hold { name, hold } => file.execute(
                 "INSERT OR REPLACE INTO operator_hold (name, since, by, why, kind) VALUES (?1, ?2, ?3, ?4, ?5)",
                 (name, hold.since, &hold.by, &hold.why, hold.kind.name()),
             )?,
             FleetChange::Release { name } => {
-                self.file.execute("DELETE FROM operator_hold WHERE name = ?1", [name])?
+                file.execute("DELETE FROM operator_hold WHERE name = ?1", [name])?
             }
-            FleetChange::HoldKey { key, hold } => self.file.execute(
+            FleetChange::HoldKey { key, hold } => file.execute(
                 "INSERT OR REPLACE INTO key_hold VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 (
                     kind(key),
@@ -166,15 +181,14 @@ impl State {
                     hold.ends.as_ref().map(|ends| &ends.to),
                 ),
             )?,
-            FleetChange::ReleaseKey { key } => self
-                .file
+            FleetChange::ReleaseKey { key } => file
                 .execute("DELETE FROM key_hold WHERE kind = ?1 AND key = ?2", (kind(key), key.name()))?,
-            FleetChange::PutHost(host) => self.file.execute(
+            FleetChange::PutHost(host) => file.execute(
                 "INSERT OR REPLACE INTO host VALUES (?1, ?2, ?3, ?4)",
                 (&host.name, &host.definition, host.since, &host.by),
             )?,
             FleetChange::RemoveHost { name, released } => {
-                let transaction = self.file.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let transaction = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 let removed = transaction.execute("DELETE FROM host WHERE name = ?1", [name])?;
                 if *released {
                     transaction.execute("DELETE FROM operator_hold WHERE name = ?1", [name])?;
@@ -250,7 +264,7 @@ mod tests {
     fn a_later_version_is_told() {
         let dir = tempfile::tempdir().unwrap();
         let state = State::open(dir.path()).unwrap();
-        state.file.execute("UPDATE meta SET value = 99", []).unwrap();
+        state.file().execute("UPDATE meta SET value = 99", []).unwrap();
         drop(state);
         assert!(matches!(State::open(dir.path()), Err(StoreError::Version { found: 99, .. })));
     }

@@ -281,7 +281,8 @@ fn under_attack(seconds: u64) -> (Duration, Duration) {
     let address = usher.imap();
     let logins = |until: Instant| async move {
         let people = (0..HONEST).map(|at| async move {
-            let (own, user) = (Ipv4Addr::new(192, 0, 2, at as u8 + 1).into(), format!("honest{at}@example.com"));
+            let (own, user) =
+                (Ipv4Addr::new(192, 0, 2, at as u8 + 1).into(), format!("honest{at}@example.com"));
             let mut took = Vec::new();
             while Instant::now() < until {
                 let (answer, time) = login(address, own, &user, "secret").await.unwrap();
@@ -291,7 +292,8 @@ fn under_attack(seconds: u64) -> (Duration, Duration) {
             }
             took
         });
-        let mut all: Vec<Duration> = futures_util::future::join_all(people).await.into_iter().flatten().collect();
+        let mut all: Vec<Duration> =
+            futures_util::future::join_all(people).await.into_iter().flatten().collect();
         all.sort_unstable();
         all[all.len() / 2]
     };
@@ -304,14 +306,17 @@ fn under_attack(seconds: u64) -> (Duration, Duration) {
         while Instant::now() < until {
             pace.tick().await;
             let source = Ipv4Addr::new(198, 51, 100, (number % 200) as u8 + 1).into();
-            let user = if number.is_multiple_of(50) { honest(0) } else { format!("guess{number}@example.com") };
+            let user =
+                if number.is_multiple_of(50) { honest(0) } else { format!("guess{number}@example.com") };
             asked.spawn(async move { login(address, source, &user, "wrong").await });
             number += 1;
         }
         (number, asked)
     };
     let (meanwhile, (tried, asked)) = runtime().block_on(async { tokio::join!(logins(until), attack) });
-    println!("{tried} wrong logins in {seconds} s; honest logins: median {before:?} before, {meanwhile:?} meanwhile");
+    println!(
+        "{tried} wrong logins in {seconds} s; honest logins: median {before:?} before, {meanwhile:?} meanwhile"
+    );
     // The others wait, or were refused.
     drop(asked);
     assert!(usher.did(&["bans"]).contains("honest0@example.com") || seconds < 10);

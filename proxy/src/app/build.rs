@@ -62,10 +62,10 @@ pub(crate) fn build(
     let metrics = Arc::new(Metrics::new()?);
     let observer: Arc<dyn Observer> = Arc::new(Reporter(metrics.clone()));
     let identity = Identity::load_or_make(&state_dir, &snapshot.server.name)?;
-    let store = Box::new(State::open(&state_dir)?);
-    let fleet = Fleet::open(store, &snapshot.hosts, &snapshot.arrays, identity, observer.clone())?;
-    let fleet = Arc::new(fleet);
-    let deadlines = Deadlines::from(&snapshot.limits);
+    let store = State::open(&state_dir)?;
+    let bans = store.bans();
+    let fleet = Fleet::open(Box::new(store), &snapshot.hosts, &snapshot.arrays, identity, observer.clone())?;
+    let (fleet, deadlines) = (Arc::new(fleet), Deadlines::from(&snapshot.limits));
     let secrets_dir = snapshot.admin.secrets_dir.clone();
     let health = Health::new(fleet.clone(), observer.clone(), deadlines, secrets_dir, apart()?);
     health.reconcile(deadlines);
@@ -73,7 +73,7 @@ pub(crate) fn build(
     let (sessions, ids) = (Arc::new(Table::new()), Arc::new(Ids::default()));
     let (shutdown, memory) = (Arc::new(Shutdown::default()), Arc::new(MemoryPressure::default()));
     let admission = Admission::default();
-    let guessing = guessing(&state_dir, &config, &metrics)?;
+    let guessing = guessing(&state_dir, &config, &metrics, bans)?;
     let router = router(&state_dir, &config, &directory, &fleet, &observer, &metrics);
     let imap = Arc::new(login::Server {
         guessing: guessing.clone(),
@@ -149,8 +149,8 @@ fn guessing(
     state_dir: &Path,
     config: &Arc<CurrentConfig>,
     metrics: &Arc<Metrics>,
+    bans: Bans,
 ) -> Result<Arc<Guessing>, RunError> {
-    let bans = Bans::open(state_dir)?;
     let in_force = bans.all(now())?;
     Ok(Guessing::open(state_dir, config.clone(), metrics.clone(), bans, &in_force)?)
 }

@@ -128,7 +128,12 @@ impl Bans {
                 BanChange::Put(ban) => {
                     let (kind, subject) = ban.whose.columns();
                     transaction
-                        .prepare_cached("INSERT OR REPLACE INTO ban VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+                        // What an operator has said stays.
+                        .prepare_cached(
+                            "INSERT INTO ban VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                             ON CONFLICT DO UPDATE SET since = ?3, until = ?4, by = ?5, why = ?6
+                             WHERE ban.by IS NULL OR ?5 IS NOT NULL",
+                        )?
                         .execute((kind, subject, ban.since, ban.until, &ban.by, &ban.why))?
                 }
                 BanChange::Remove(whose) => transaction

@@ -1,6 +1,7 @@
 //! Which parts of a new configuration cannot take effect without a restart.
 
 use crate::snapshot::Snapshot;
+use std::sync::Arc;
 
 impl Snapshot {
     /// Returns the names of the settings that differ from `running` and need a restart, and resets them to the running
@@ -21,8 +22,9 @@ impl Snapshot {
         );
         keep(self.guessing.sources != running.guessing.sources, "[guessing] sources");
         keep(self.guessing.key_file != running.guessing.key_file, "[guessing] key_file");
-        self.guessing.sources = running.guessing.sources;
-        self.guessing.key_file.clone_from(&running.guessing.key_file);
+        let guessing = Arc::make_mut(&mut self.guessing);
+        guessing.sources = running.guessing.sources;
+        guessing.key_file.clone_from(&running.guessing.key_file);
         self.server.state_dir.clone_from(&running.server.state_dir);
         self.admin.clone_from(&running.admin);
         self.log = running.log;

@@ -66,7 +66,7 @@ pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
             client_setup,
             limits,
             access,
-            guessing,
+            guessing: guessing.into(),
             directory,
             oauth,
             domain_mechanisms,

@@ -30,6 +30,7 @@ pub use usher_policy::pick::Balance;
 
 use crate::https::{ClientCa, ClientSetup, Https};
 use serde::Serialize;
+use std::sync::Arc;
 use usher_policy::identity::Domains;
 
 /// Everything in the operator's file, with defaults filled in.
@@ -58,7 +59,7 @@ pub struct Snapshot {
     /// `[access]` and `[[access_rule]]`.
     pub access: Access,
     /// `[guessing]`.
-    pub guessing: Guessing,
+    pub guessing: Arc<Guessing>,
     /// `[directory]`.
     pub directory: Directory,
     /// `oauth` of each `[[domain]]` that has it.

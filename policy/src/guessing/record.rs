@@ -71,14 +71,15 @@ impl Record {
     /// Failures within the window before `now`: those of the window before the present one count by how much of it that
     /// covers.
     pub fn failures(&self, now: Moment, rules: &Rules) -> u32 {
-        let window = whole_seconds(rules.window);
-        let passed = seconds(now).saturating_sub(self.since);
-        let here = u32::from(self.failures & !TOLD);
-        match passed / window {
-            0 => here + u32::from(self.former) * (window - passed) / window,
+        let window = u64::from(whole_seconds(rules.window));
+        let passed = u64::from(seconds(now).saturating_sub(self.since));
+        let here = u64::from(self.failures & !TOLD);
+        let counted = match passed / window {
+            0 => here + u64::from(self.former) * (window - passed) / window,
             1 => here * (2 * window - passed) / window,
             _ => 0,
-        }
+        };
+        u32::try_from(counted).unwrap_or(u32::MAX)
     }
 
     /// How long its logins wait after so many failures.

@@ -127,6 +127,18 @@ impl Domains {
         Some(Named { key: ArchiveKey::User(key(user)?), says })
     }
 
+    /// The names by which a login under a typed name is counted, each once: everybody whom it shows or, where no archive can
+    /// have it, itself.
+    pub fn counted(&self, typed: &[u8], arrival: Arrival<'_>) -> Vec<String> {
+        let mut names: Vec<String> = self.shown(typed, arrival).iter().map(ToString::to_string).collect();
+        if names.is_empty() {
+            names.push(String::from_utf8_lossy(typed).to_lowercase());
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// Everybody whom `typed` shows, as access rules see them: whose archive it is, and who opens it if that is somebody
     /// else.
     pub fn shown(&self, typed: &[u8], arrival: Arrival<'_>) -> Vec<Name> {

@@ -42,7 +42,7 @@ pub(super) async fn ban(
     author: Author,
     JsonBody(order): JsonBody<BanOrder>,
 ) -> Result<Json<Ban>, Refusal> {
-    let whose = whose(&context, &order.whose)?;
+    let whose = whose(&context, &order.whose);
     if let (Banned::Source(network), Some(address)) = (&whose, author.address)
         && network.contains(&address.to_canonical())
     {
@@ -65,27 +65,28 @@ pub(super) async fn unban(
     author: Author,
     Query(asked): Query<Whose>,
 ) -> Result<Json<Unbanned>, Refusal> {
-    let whose = whose(&context, &asked.whose)?;
+    let whose = whose(&context, &asked.whose);
     let done = context.guessing.unban(&whose).await.map_err(|error| Refusal::internal(&error))?;
     author.did("unban", &whose.to_string(), "");
     let all = |bans: Vec<bans::Ban>| bans.into_iter().map(shown).collect();
     Ok(Json(Unbanned { ended: all(done.ended), left: all(done.left) }))
 }
 
-/// An address, a network, or the key of a user; unknown names are banned as they are typed.
-fn whose(context: &Context, typed: &str) -> Result<Banned, Refusal> {
+/// An address, a network, a whole tenant or domain, or a user as failures are counted; names that no archive can have are
+/// banned as they are typed.
+fn whose(context: &Context, typed: &str) -> Banned {
     if let Ok(address) = typed.parse::<IpAddr>() {
-        return Ok(Banned::Source(address.to_canonical().into()));
+        return Banned::Source(address.to_canonical().into());
     }
     if let Ok(network) = typed.parse::<IpNet>() {
-        return Ok(Banned::Source(network.trunc()));
+        return Banned::Source(network.trunc());
     }
     let domains = &context.config.load().snapshot.domains;
-    let key = domains.user(typed.as_bytes(), Arrival::default());
-    let key = key.or_else(|| domains.written(typed));
-    let key =
-        key.ok_or_else(|| Refusal::bad(format!("{typed:?} is neither an address, a network nor a user")))?;
-    Ok(Banned::User(key.to_string()))
+    // A tenant and a domain are banned as a whole.
+    let is_whole = typed.starts_with("tenant:") || typed.starts_with('@');
+    let key = domains.written(typed).filter(|_| is_whole).map(|key| key.to_string());
+    let named = || domains.counted(typed.as_bytes(), Arrival::default()).into_iter().next();
+    Banned::User(key.or_else(named).unwrap_or_else(|| typed.to_owned()))
 }
 
 fn shown(ban: bans::Ban) -> Ban {

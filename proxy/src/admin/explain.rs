@@ -181,8 +181,11 @@ const HTTP: Replies = Replies {
 /// How the login stands with those that have failed before it.
 fn standing(context: &Context, login: &Login, key: Option<&ArchiveKey>) -> Standing {
     let address = login.from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let user = key.map_or_else(|| login.user.to_lowercase(), ToString::to_string);
-    let who = Who { protocol: Protocol::Imaps, client: SocketAddr::new(address, 0), users: vec![user] };
+    let setting = context.config.load();
+    let arrival = Arrival { local: login.local, server_name: login.server_name.as_deref() };
+    let users = setting.snapshot.domains.counted(login.user.as_bytes(), arrival);
+    let key = key.map(ToString::to_string).unwrap_or_default();
+    let who = Who { protocol: Protocol::Imaps, client: SocketAddr::new(address, 0), key, users };
     context.guessing.standing(&who, login.from.is_some())
 }
 

@@ -3,25 +3,29 @@
 use super::places::Place;
 use super::who::{Marked, Who};
 use super::{Guessing, HeldOff};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use usher_backends::bans::{Ban, BanChange, Banned};
 use usher_backends::roster::now;
 use usher_config::snapshot;
-use usher_policy::guessing::{Moment, Rules, Turn};
+use usher_policy::guessing::{Rules, Turn};
 
 /// How often to ask again whether one of those that are under way has ended.
-const AGAIN: Duration = Duration::from_millis(20);
+const AGAIN: Duration = Duration::from_millis(100);
 
-/// A login that may be tried. Until it is dropped, it is one of those that are under way.
+/// A login that may be tried.
 pub(crate) struct Attempt {
     guessing: Arc<Guessing>,
     who: Who,
     /// What its failure counts for.
     marks: Vec<Marked>,
-    is_under_way: bool,
-    place: Option<Place>,
+    /// It is one of those that may yet fail.
+    is_under_way: AtomicBool,
+    /// Somebody judges what the client has said: whoever leaves now knows why.
+    is_exposed: AtomicBool,
+    place: Mutex<Option<Place>>,
 }
 
 impl Guessing {
@@ -30,34 +34,39 @@ impl Guessing {
     /// # Errors
     /// If it must not be tried at all.
     pub(crate) async fn admit(self: &Arc<Self>, who: Who, until: Instant) -> Result<Attempt, HeldOff> {
+        let attempt = self.unheld(who);
+        self.refuse_banned(&attempt.who)?;
         let rules = self.rules();
-        self.refuse_banned(&who)?;
-        let is_spared = rules.spares(who.client.ip());
-        let place = self.take_place(&rules, &who, is_spared)?;
-        let marks = if is_spared { Vec::new() } else { self.marks(&rules, &who) };
-        let mut attempt = Attempt { guessing: self.clone(), who, marks, is_under_way: false, place };
         let wait = loop {
             match attempt.begin(&rules)? {
                 Turn::After(wait) => break wait,
-                Turn::Refused(retry) => return Err(HeldOff { retry, by: "source" }),
-                Turn::Crowded if Instant::now() >= until => {
-                    return Err(HeldOff { retry: AGAIN, by: "crowd" });
-                }
+                Turn::Refused(retry) => return Err(self.held_off("source", retry)),
+                Turn::Crowded if Instant::now() >= until => return Err(self.held_off("crowd", AGAIN)),
                 Turn::Crowded => sleep(AGAIN).await,
             }
         };
+        let place = self.take_place(
+            &rules,
+            &attempt.who,
+            attempt.is_at_home(),
+            rules.spares(attempt.who.client.ip()),
+        )?;
+        *attempt.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
         if !wait.is_zero() {
             self.metrics.guess_delayed();
             sleep(wait).await;
+            // An operator may have come meanwhile.
+            self.refuse_banned(&attempt.who)?;
         }
         Ok(attempt)
     }
 
-    /// A login that has not been held up, because nothing would have.
+    /// A login that is not held up, because nothing would do so.
     pub(crate) fn unheld(self: &Arc<Self>, who: Who) -> Attempt {
         let rules = self.rules();
         let marks = if rules.spares(who.client.ip()) { Vec::new() } else { self.marks(&rules, &who) };
-        Attempt { guessing: self.clone(), who, marks, is_under_way: false, place: None }
+        let (is_under_way, is_exposed) = (AtomicBool::new(false), AtomicBool::new(false));
+        Attempt { guessing: self.clone(), who, marks, is_under_way, is_exposed, place: Mutex::default() }
     }
 
     /// What a failure counts for: of those who are known there, for themselves alone.
@@ -80,97 +89,63 @@ pub(super) fn rules_of(rules: &snapshot::Guessing, marked: &Marked) -> Rules {
 }
 
 impl Attempt {
-    /// Asks each of its marks for a turn, and is under way from then on.
-    fn begin(&mut self, rules: &snapshot::Guessing) -> Result<Turn, HeldOff> {
+    /// Asks each of its marks for a turn, takes it from all of them if all have one, and is under way from then on.
+    fn begin(&self, rules: &snapshot::Guessing) -> Result<Turn, HeldOff> {
         let (guessing, now) = (&self.guessing, super::moment());
-        let mut longest = Duration::ZERO;
+        // Those of a name do not wait for each other: whoever guesses it could fill a queue in front of its owner.
+        let in_turn = |marked: &Marked| !matches!(marked.whose, Banned::User(_));
         for marked in &self.marks {
             let of = rules_of(rules, marked);
             let under_way = guessing.under_way.get(&marked.mark).map_or(0, |count| *count);
-            // Whoever has done nothing wrong at home is not counted there: a user may have many requests under way.
-            let in_turn = !matches!(marked.whose, Banned::User(_));
-            let turn = guessing.table.with(&marked.mark, now, |record| {
-                let is_clean_at_home =
-                    matches!(marked.whose, Banned::UserAt(..)) && record.failures(now, &of) == 0;
-                let under_way = if is_clean_at_home { 0 } else { under_way };
-                let turn = record.turn(now, &of, marked.factor, under_way, in_turn);
-                let is_news = matches!(turn, Turn::Refused(_)) && record.is_news(now, of.window);
-                (turn, is_news)
-            });
-            match turn {
-                (Turn::After(wait), _) => longest = longest.max(wait),
-                (Turn::Crowded, _) => return Ok(Turn::Crowded),
-                (Turn::Refused(retry), is_news) => {
+            let mut record = guessing.table.get(&marked.mark).unwrap_or_default();
+            match record.turn(now, &of, marked.factor, under_way, in_turn(marked)) {
+                Turn::After(_) => {}
+                Turn::Crowded => return Ok(Turn::Crowded),
+                Turn::Refused(retry) => {
+                    // A ban has been told.
+                    let is_news = record.banned_until(now).is_none()
+                        && guessing.table.with(&marked.mark, now, |record| record.is_news(now, of.window));
                     if is_news {
-                        self.guessing.tell(&self.who, marked, retry);
+                        guessing.tell(&self.who, &marked.whose.to_string(), retry);
                     }
-                    return Err(self.guessing.held_off(marked.kind(), retry));
+                    return Err(guessing.held_off(marked.kind(), retry));
                 }
+            }
+        }
+        let mut longest = Duration::ZERO;
+        for marked in &self.marks {
+            let of = rules_of(rules, marked);
+            let turn = guessing
+                .table
+                .with(&marked.mark, now, |record| record.turn(now, &of, marked.factor, 0, in_turn(marked)));
+            match turn {
+                Turn::After(wait) => longest = longest.max(wait),
+                // Somebody else was faster.
+                Turn::Crowded => return Ok(Turn::Crowded),
+                Turn::Refused(retry) => return Err(guessing.held_off(marked.kind(), retry)),
             }
         }
         for marked in &self.marks {
             *guessing.under_way.entry(marked.mark).or_default() += 1;
         }
-        self.is_under_way = true;
+        self.is_under_way.store(true, Ordering::Relaxed);
         Ok(Turn::After(longest))
     }
 
-    /// The session's place, for as long as it lasts.
-    pub(crate) fn take_place(&mut self) -> Option<Place> {
-        self.place.take()
+    /// Whether it is of somebody who is known there.
+    pub(crate) fn is_at_home(&self) -> bool {
+        matches!(self.marks.first(), Some(Marked { whose: Banned::UserAt(..), .. }))
     }
 
-    /// It has succeeded: they are known there.
-    pub(crate) fn succeeded(&mut self) {
-        self.settle();
-        for marked in self.who.at_home(&self.guessing.digester) {
-            self.guessing.known.note(marked.mark);
-        }
+    /// What the client has said is on its way to whoever judges it: from now on, leaving before the answer is a failure.
+    pub(crate) fn expose(&self) {
+        self.is_exposed.store(true, Ordering::Relaxed);
     }
 
-    /// It was refused. Returns when what follows from that outlives usher.
-    pub(crate) async fn failed(mut self) {
-        self.settle();
-        let (guessing, rules, moment) = (&self.guessing, self.guessing.rules(), super::moment());
-        guessing.note_failure(&rules, self.who.protocol);
-        for marked in &self.marks {
-            let until = count(guessing, &rules, marked, moment);
-            let Some(until) = until else { continue };
-            tracing::warn!(
-                client = %self.who.client,
-                protocol = self.who.protocol.name(),
-                whose = %marked.whose,
-                seconds = rules.ban_for.as_secs(),
-                "too many failed logins: they are refused for a while"
-            );
-            let ban = Ban {
-                whose: marked.whose.clone(),
-                since: now(),
-                until: Some(i64::from(until)),
-                by: None,
-                why: "too many failed logins".to_owned(),
-            };
-            // If it cannot be written, it holds until the next start.
-            let _ = guessing.ledger.write(BanChange::Put(ban)).await;
-        }
-    }
-}
-
-/// Counts a failure; returns until when everything is refused, if this was the last that it took.
-fn count(guessing: &Guessing, rules: &snapshot::Guessing, marked: &Marked, moment: Moment) -> Option<u32> {
-    let of = rules_of(rules, marked);
-    guessing.table.with(&marked.mark, moment, |record| {
-        let until = record.fail(moment, &of, marked.factor);
-        // The ban itself is told.
-        let _ = until.is_some() && record.is_news(moment, of.window);
-        until
-    })
-}
-
-impl Attempt {
-    /// It may no longer fail.
-    fn settle(&mut self) {
-        if !std::mem::take(&mut self.is_under_way) {
+    /// Nobody judges it now: it waits for a host, or was not judged at all.
+    pub(crate) fn rest(&self) {
+        self.is_exposed.store(false, Ordering::Relaxed);
+        if !self.is_under_way.swap(false, Ordering::Relaxed) {
             return;
         }
         for marked in &self.marks {
@@ -180,10 +155,77 @@ impl Attempt {
             self.guessing.under_way.remove_if(&marked.mark, |_, count| *count == 0);
         }
     }
+
+    /// Whether it has been left while somebody was judging it.
+    pub(crate) fn is_exposed(&self) -> bool {
+        self.is_exposed.load(Ordering::Relaxed)
+    }
+
+    /// The session's place, for as long as it lasts.
+    pub(crate) fn take_place(&self) -> Option<Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// It has succeeded: they are known there. `guard` stands for what has let them in, if that may let in everybody: then
+    /// it counts once the same has refused somebody.
+    pub(crate) fn succeeded(&self, guard: Option<u64>) {
+        self.rest();
+        let rules = self.guessing.rules();
+        for marked in self.who.at_home(&self.guessing.digester) {
+            self.guessing.known.note(marked.mark, guard);
+        }
+        if !self.is_at_home() {
+            let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+            self.guessing.take_place_of_user(&rules, &self.who, &mut place);
+        }
+    }
+
+    /// It was refused. Returns when what follows from that outlives usher.
+    pub(crate) async fn failed(&self) {
+        if let Some(last) = self.count() {
+            // Those before it are on the disk by then. If they cannot be written, they hold until the next start.
+            let _ = self.guessing.ledger.write(last).await;
+        }
+    }
+
+    /// Counts a failure. Returns the last of the bans that follow, which is still to be written.
+    fn count(&self) -> Option<BanChange> {
+        self.rest();
+        let (guessing, rules, moment) = (&self.guessing, self.guessing.rules(), super::moment());
+        guessing.metrics.guess_failed(self.who.protocol);
+        let mut bans = Vec::new();
+        for marked in &self.marks {
+            let of = rules_of(&rules, marked);
+            let until =
+                guessing.table.with(&marked.mark, moment, |record| record.fail(moment, &of, marked.factor));
+            let Some(until) = until else { continue };
+            tracing::warn!(
+                client = %self.who.client,
+                protocol = self.who.protocol.name(),
+                whose = %marked.whose,
+                seconds = rules.ban_for.as_secs(),
+                "too many failed logins: they are refused for a while"
+            );
+            bans.push(BanChange::Put(Ban {
+                whose: marked.whose.clone(),
+                since: now(),
+                until: Some(i64::from(until)),
+                by: None,
+                why: "too many failed logins".to_owned(),
+            }));
+        }
+        let last = bans.pop();
+        bans.into_iter().for_each(|ban| guessing.ledger.note(ban));
+        last
+    }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        self.settle();
+        // Whoever leaves before a refusal that a host delays has learnt what it says.
+        if self.is_exposed() {
+            self.count().into_iter().for_each(|ban| self.guessing.ledger.note(ban));
+        }
+        self.rest();
     }
 }

@@ -25,7 +25,6 @@ impl Guessing {
                 let Some(mark) = mark(&self.digester, &ban.whose) else { return };
                 let seconds = u32::try_from(until).unwrap_or(u32::MAX);
                 self.table.with(&mark, super::moment(), |record| record.ban(seconds));
-                self.stay_awake(until);
             }
         }
     }
@@ -65,8 +64,10 @@ impl Guessing {
             all.into_iter().partition(|ban| is_meant(whose, &ban.whose));
         for ban in &ended {
             self.ledger.write(BanChange::Remove(ban.whose.clone())).await?;
-            self.barred.remove(&ban.whose);
+            self.forget(&ban.whose);
         }
+        let barred = self.barred.all();
+        barred.iter().filter(|banned| is_meant(whose, banned)).for_each(|banned| self.barred.remove(banned));
         self.forget(whose);
         let left = rest.into_iter().filter(|ban| match (whose, &ban.whose) {
             (Banned::Source(asked), Banned::Source(wider)) => wider.contains(asked),

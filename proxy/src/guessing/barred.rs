@@ -57,13 +57,20 @@ impl Barred {
         })
     }
 
-    /// Until when logins of one of `users` are banned, if that is so.
-    pub(super) fn user(&self, users: &[String]) -> Option<Until> {
+    /// Until when logins of `user` are banned, if that is so.
+    pub(super) fn user(&self, user: &str) -> Option<Until> {
         let lists = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if lists.users.is_empty() {
             return None;
         }
-        users.iter().find_map(|user| lists.users.get(user).and_then(|until| in_force(*until)))
+        lists.users.get(user).and_then(|until| in_force(*until))
+    }
+
+    /// All that are in force.
+    pub(super) fn all(&self) -> Vec<Banned> {
+        let lists = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let networks = lists.networks.keys().map(|network| Banned::Source(*network));
+        networks.chain(lists.users.keys().map(|user| Banned::User(user.clone()))).collect()
     }
 
     /// Forgets those that are over.

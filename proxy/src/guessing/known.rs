@@ -1,6 +1,7 @@
 //! Who has lately logged in from where: they are not held up there for what others do.
 
 use dashmap::DashMap;
+use quick_cache::sync::Cache;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -13,11 +14,22 @@ use usher_policy::guessing::Mark;
 const MOST: usize = 1_000_000;
 /// A login that is noted again sooner changes nothing.
 const FRESH: i64 = 60 * 60;
-const LINE: usize = 24;
+const LINE: usize = 32;
+/// Things that have refused somebody, of which as many are remembered.
+const GUARDS: usize = 10_000;
+
+/// A login, in seconds since 1970, and what has let it in if that may let in everybody; 0: a proof in any case.
+#[derive(Clone, Copy)]
+struct Last {
+    at: i64,
+    guard: u64,
+}
 
 /// When somebody last logged in from somewhere, by digests of both.
 pub(super) struct Known {
-    last: DashMap<Mark, i64>,
+    last: DashMap<Mark, Last>,
+    /// What has refused somebody, and so lets in only those who have proven who they are.
+    guards: Cache<u64, ()>,
     has_changed: AtomicBool,
     /// Where it is kept across restarts.
     file: PathBuf,
@@ -28,26 +40,41 @@ impl Known {
     pub(super) fn open(file: PathBuf) -> Self {
         let octets = std::fs::read(&file).unwrap_or_default();
         let read = |line: &[u8]| {
-            let (mark, at) = line.split_at_checked(16)?;
-            Some((mark.try_into().ok()?, i64::from_be_bytes(at.try_into().ok()?)))
+            let (mark, rest) = line.split_at_checked(16)?;
+            let (at, guard) = rest.split_at_checked(8)?;
+            let at = i64::from_be_bytes(at.try_into().ok()?);
+            Some((mark.try_into().ok()?, Last { at, guard: u64::from_be_bytes(guard.try_into().ok()?) }))
         };
         let last = octets.chunks_exact(LINE).take(MOST).filter_map(read).collect();
-        Self { last, has_changed: AtomicBool::new(false), file }
+        Self { last, guards: Cache::new(GUARDS), has_changed: AtomicBool::new(false), file }
     }
 
-    /// Whether they have logged in from there within `lately`.
+    /// Whether they have logged in from there within `lately`, by something that refuses others.
     pub(super) fn has(&self, mark: &Mark, lately: Duration) -> bool {
-        self.last.get(mark).is_some_and(|at| *at > oldest(lately))
+        let Some(last) = self.last.get(mark).map(|last| *last) else { return false };
+        last.at > oldest(lately) && self.is_proof(last.guard)
     }
 
-    /// Notes that they have logged in from there.
-    pub(super) fn note(&self, mark: Mark) {
-        let now = now();
-        if self.last.get(&mark).is_some_and(|at| now - *at < FRESH) {
+    fn is_proof(&self, guard: u64) -> bool {
+        guard == 0 || self.guards.get(&guard).is_some()
+    }
+
+    /// Something has refused somebody.
+    pub(super) fn note_guard(&self, guard: u64) {
+        self.guards.insert(guard, ());
+    }
+
+    /// Notes that they have logged in from there, by what `guard` stands for if that may let in everybody.
+    pub(super) fn note(&self, mark: Mark, guard: Option<u64>) {
+        let (now, guard) = (now(), guard.map_or(0, |guard| guard.max(1)));
+        if let Some(last) = self.last.get(&mark).map(|last| *last)
+            && now - last.at < FRESH
+            && (self.is_proof(last.guard) || last.guard == guard)
+        {
             return;
         }
         if self.last.len() < MOST || self.last.contains_key(&mark) {
-            self.last.insert(mark, now);
+            self.last.insert(mark, Last { at: now, guard });
             self.has_changed.store(true, Ordering::Relaxed);
         }
     }
@@ -55,14 +82,18 @@ impl Known {
     /// Forgets what is older than `lately`, and saves the rest if it has changed.
     pub(super) fn save(&self, lately: Duration) {
         let oldest = oldest(lately);
-        self.last.retain(|_, at| *at > oldest);
+        self.last.retain(|_, last| last.at > oldest);
         if !self.has_changed.swap(false, Ordering::Relaxed) {
             return;
         }
         let mut octets = Vec::with_capacity(self.last.len() * LINE);
         for entry in &self.last {
             octets.extend_from_slice(entry.key());
-            octets.extend_from_slice(&entry.value().to_be_bytes());
+            // What has refused somebody is not remembered itself.
+            let Last { at, guard } = *entry.value();
+            let guard = if self.is_proof(guard) { 0 } else { guard };
+            octets.extend_from_slice(&at.to_be_bytes());
+            octets.extend_from_slice(&guard.to_be_bytes());
         }
         if let Err(error) = self.write(&octets) {
             self.has_changed.store(true, Ordering::Relaxed);

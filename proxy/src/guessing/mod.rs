@@ -27,16 +27,17 @@ use places::Places;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use usher_backends::bans::{Ban, BanChange, Banned, Bans};
 use usher_backends::roster::now;
-use usher_config::snapshot::{self, Protocol};
+use usher_config::snapshot;
 use usher_policy::guessing::{Mark, Moment, Table};
 use who::Marked;
 
 /// Seconds after which whoever is banned for good may ask again.
 const FOR_GOOD: Duration = Duration::from_secs(24 * 60 * 60);
+/// In which logins are counted.
+const MINUTE: Duration = Duration::from_secs(60);
 /// Seconds after which whoever has too many sessions may ask again.
 const FULL: Duration = Duration::from_secs(10);
 
@@ -52,8 +53,6 @@ pub(crate) struct Guessing {
     barred: Barred,
     ledger: Ledger,
     places: Arc<Places>,
-    /// From when on nothing is remembered that could hold anybody up, in seconds since 1970.
-    quiet_from: AtomicI64,
 }
 
 /// A login that is refused without being tried.
@@ -89,32 +88,18 @@ impl Guessing {
             barred: Barred::default(),
             ledger: Ledger::start(bans)?,
             places: Places::new(),
-            quiet_from: AtomicI64::new(0),
         };
         in_force.iter().for_each(|ban| guessing.apply(ban));
         Ok(Arc::new(guessing))
     }
 
-    fn rules(&self) -> snapshot::Guessing {
+    fn rules(&self) -> Arc<snapshot::Guessing> {
         self.config.load().snapshot.guessing.clone()
     }
 
     /// Makes digests that are the same on all nodes and after every start.
     pub(crate) fn digester(&self) -> &Digester {
         &self.digester
-    }
-
-    /// Whether nothing is remembered and nothing is configured that could hold anybody up.
-    pub(crate) fn is_quiet(&self) -> bool {
-        let active = self.config.load();
-        let rules = &active.snapshot.guessing;
-        let limits = [
-            rules.sessions_per_user,
-            rules.sessions_per_address,
-            rules.logins_per_minute_per_user,
-            rules.logins_per_minute_per_address,
-        ];
-        limits.iter().all(Option::is_none) && now() >= self.quiet_from.load(Ordering::Relaxed)
     }
 
     /// Refuses everything from an address that operators never let in.
@@ -131,40 +116,75 @@ impl Guessing {
     /// Refuses whom operators have banned.
     fn refuse_banned(&self, who: &Who) -> Result<(), HeldOff> {
         self.refuse_address(who.client.ip())?;
-        match self.barred.user(&who.users) {
-            Some(until) => Err(self.held_off("operator", time_to(until))),
-            None => Ok(()),
-        }
+        self.refuse_user(&who.key, &who.users)
     }
 
-    /// Takes a place for a session, where sessions or logins are limited.
+    /// Refuses users whom operators have banned, by the key of the archive or by any name that the login shows.
+    ///
+    /// # Errors
+    /// If one of them is.
+    pub(crate) fn refuse_user(&self, key: &str, users: &[String]) -> Result<(), HeldOff> {
+        let until = self.barred_user(key, users);
+        until.map_or(Ok(()), |until| Err(self.held_off("operator", time_to(until))))
+    }
+
+    /// Until when a user is banned, by a name, by the key of the archive or with its whole domain.
+    fn barred_user(&self, key: &str, users: &[String]) -> Option<Until> {
+        let domain = key.rfind('@').map(|at| &key[at..]);
+        let mut all = users.iter().map(String::as_str).chain([key]).chain(domain);
+        all.find_map(|user| self.barred.user(user))
+    }
+
+    /// Takes a place for a session, where sessions or logins are limited. Of users only `at_home`: elsewhere, others could
+    /// take all of theirs.
     fn take_place(
         &self,
         rules: &snapshot::Guessing,
         who: &Who,
+        at_home: bool,
         is_spared: bool,
     ) -> Result<Option<Place>, HeldOff> {
-        let bounds = |user: Option<u32>, address: Option<u32>| (user, address.filter(|_| !is_spared));
-        let sessions = bounds(rules.sessions_per_user, rules.sessions_per_address);
-        let logins = bounds(rules.logins_per_minute_per_user, rules.logins_per_minute_per_address);
-        if sessions == (None, None) && logins == (None, None) {
+        if !has_limits(rules) {
             return Ok(None);
         }
         let marks = who.elsewhere(&self.digester);
-        let wanted = |(user, address): (Option<u32>, Option<u32>)| {
-            let most = move |marked: &Marked| match (&marked.whose, marked.factor) {
-                (Banned::User(_), _) => user,
-                // The narrowest of the sources.
-                (_, 1) => address,
-                _ => None,
-            };
-            marks.iter().filter_map(|marked| Some((marked, most(marked)?))).collect::<Vec<_>>()
+        let wanted =
+            |user: Option<u32>, address: Option<u32>| most_of(&marks, user, address.filter(|_| !is_spared));
+        let logins = wanted(rules.logins_per_minute_per_user, rules.logins_per_minute_per_address);
+        let sessions = wanted(rules.sessions_per_user, rules.sessions_per_address);
+        let refused = |by, retry| {
+            if let Some(first) = marks.first()
+                && self.table.with(&first.mark, moment(), |record| record.is_news(moment(), MINUTE))
+            {
+                self.tell(who, by, retry);
+            }
+            Err(self.held_off(by, retry))
         };
-        if !self.places.count(&wanted(logins), moment()) {
-            return Err(self.held_off("rate", Duration::from_secs(60)));
+        if !self.places.has_room_for_login(&logins, moment()) {
+            return refused("rate", MINUTE);
         }
-        let place = self.places.take(&wanted(sessions));
-        place.map(Some).map_err(|()| self.held_off("sessions", FULL))
+        if !self.places.has_room_for_session(&sessions) {
+            return refused("sessions", FULL);
+        }
+        let is_taken = |(marked, _): &&(&Marked, u32)| at_home || !matches!(marked.whose, Banned::User(_));
+        self.places.count(logins.iter().filter(is_taken).map(|(marked, _)| marked.mark), moment());
+        Ok(Some(self.places.take(sessions.iter().filter(is_taken).map(|(marked, _)| marked.mark))))
+    }
+
+    /// Takes the place of somebody who is known only now.
+    fn take_place_of_user(&self, rules: &snapshot::Guessing, who: &Who, place: &mut Option<Place>) {
+        if !has_limits(rules) {
+            return;
+        }
+        let marks = who.elsewhere(&self.digester);
+        let logins = most_of(&marks, rules.logins_per_minute_per_user, None);
+        self.places.count(logins.iter().map(|(marked, _)| marked.mark), moment());
+        let sessions = most_of(&marks, rules.sessions_per_user, None);
+        let more = self.places.take(sessions.iter().map(|(marked, _)| marked.mark));
+        match place {
+            Some(place) => place.join(more),
+            None => *place = Some(more),
+        }
     }
 
     fn held_off(&self, by: &'static str, retry: Duration) -> HeldOff {
@@ -172,27 +192,21 @@ impl Guessing {
         HeldOff { retry, by }
     }
 
-    /// Notes that something is remembered from now on.
-    fn note_failure(&self, rules: &snapshot::Guessing, protocol: Protocol) {
-        self.metrics.guess_failed(protocol);
-        let lasts = rules.ban_window.saturating_mul(2).max(rules.ban_for);
-        self.stay_awake(now().saturating_add(i64::try_from(lasts.as_secs()).unwrap_or(i64::MAX)));
-    }
-
-    fn stay_awake(&self, until: i64) {
-        self.quiet_from.fetch_max(until, Ordering::Relaxed);
-    }
-
     /// Tells operators of the first refusal of many.
-    fn tell(&self, who: &Who, marked: &Marked, retry: Duration) {
+    fn tell(&self, who: &Who, whose: &str, retry: Duration) {
         tracing::warn!(
             client = %who.client,
             protocol = who.protocol.name(),
             user = who.users.first().map(String::as_str).unwrap_or_default(),
-            whose = %marked.whose,
+            whose,
             retry_seconds = retry.as_secs(),
             "logins are refused untried; the next ones are only counted"
         );
+    }
+
+    /// Something has refused somebody: what it lets in has been judged.
+    pub(crate) fn note_guard(&self, guard: u64) {
+        self.known.note_guard(guard);
     }
 
     /// Saves what is kept across restarts, and forgets what is over.
@@ -207,6 +221,27 @@ impl Guessing {
     pub(crate) fn remembered(&self) -> usize {
         self.table.len()
     }
+}
+
+/// Whether sessions or logins are limited.
+fn has_limits(rules: &snapshot::Guessing) -> bool {
+    let limits = [
+        rules.sessions_per_user,
+        rules.sessions_per_address,
+        rules.logins_per_minute_per_user,
+        rules.logins_per_minute_per_address,
+    ];
+    limits.iter().any(Option::is_some)
+}
+
+/// Which of `marks` are limited, and to how many: users, and the narrowest of the sources.
+fn most_of(marks: &[Marked], user: Option<u32>, address: Option<u32>) -> Vec<(&Marked, u32)> {
+    let most = |marked: &Marked| match (&marked.whose, marked.factor) {
+        (Banned::User(_), _) => user,
+        (_, 1) => address,
+        _ => None,
+    };
+    marks.iter().filter_map(|marked| Some((marked, most(marked)?))).collect()
 }
 
 fn time_to(until: Until) -> Duration {

@@ -1,13 +1,11 @@
 //! How many sessions a user or an address has at a time, and how many logins in a minute.
 
+use super::MINUTE;
 use super::who::Marked;
 use dashmap::DashMap;
 use std::sync::Arc;
-use std::time::Duration;
 use usher_policy::guessing::{Mark, Moment, Table};
 
-/// In which logins are counted.
-const MINUTE: Duration = Duration::from_secs(60);
 /// Users and addresses whose logins are counted at a time.
 const COUNTED: usize = 100_000;
 
@@ -28,33 +26,36 @@ impl Places {
         Arc::new(Self { sessions: DashMap::new(), logins: Table::new(COUNTED) })
     }
 
-    /// Takes a place for a session of each; `Err` if one of them has as many as it may.
-    pub(super) fn take(self: &Arc<Self>, wanted: &[(&Marked, u32)]) -> Result<Place, ()> {
-        let mut place = Place { places: self.clone(), marks: Vec::with_capacity(wanted.len()) };
-        for (marked, most) in wanted {
-            let mut sessions = self.sessions.entry(marked.mark).or_default();
-            if *sessions >= *most {
-                return Err(());
-            }
-            *sessions += 1;
-            drop(sessions);
-            place.marks.push(marked.mark);
-        }
-        Ok(place)
+    /// Whether each may have another session.
+    pub(super) fn has_room_for_session(&self, wanted: &[(&Marked, u32)]) -> bool {
+        let sessions = |mark| self.sessions.get(mark).map_or(0, |sessions| *sessions);
+        wanted.iter().all(|(marked, most)| sessions(&marked.mark) < *most)
     }
 
-    /// Counts a login of each, if none of them has had as many in a minute as it may.
-    pub(super) fn count(&self, wanted: &[(&Marked, u32)], now: Moment) -> bool {
-        let has_room = |(marked, most): &(&Marked, u32)| {
+    /// Takes a place for a session of each.
+    pub(super) fn take(self: &Arc<Self>, marks: impl Iterator<Item = Mark>) -> Place {
+        let marks: Vec<Mark> = marks.collect();
+        marks.iter().for_each(|mark| *self.sessions.entry(*mark).or_default() += 1);
+        Place { places: self.clone(), marks }
+    }
+
+    /// Whether each may log in another time in this minute.
+    pub(super) fn has_room_for_login(&self, wanted: &[(&Marked, u32)], now: Moment) -> bool {
+        wanted.iter().all(|(marked, most)| {
             self.logins.get(&marked.mark).is_none_or(|record| record.within(now, MINUTE) < *most)
-        };
-        let is_allowed = wanted.iter().all(has_room);
-        if is_allowed {
-            for (marked, _) in wanted {
-                self.logins.with(&marked.mark, now, |record| record.count(now, MINUTE));
-            }
-        }
-        is_allowed
+        })
+    }
+
+    /// Counts a login of each.
+    pub(super) fn count(&self, marks: impl Iterator<Item = Mark>, now: Moment) {
+        marks.for_each(|mark| self.logins.with(&mark, now, |record| record.count(now, MINUTE)));
+    }
+}
+
+impl Place {
+    /// Takes the places of another into this one.
+    pub(super) fn join(&mut self, mut other: Self) {
+        self.marks.append(&mut other.marks);
     }
 }
 

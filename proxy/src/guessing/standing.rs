@@ -28,7 +28,7 @@ impl Guessing {
         if has_address && self.barred.source(canonical).is_some() {
             tell(true, format!("{canonical} is banned by an operator"));
         }
-        if self.barred.user(&who.users).is_some() {
+        if self.barred_user(&who.key, &who.users).is_some() {
             tell(true, "the user is banned by an operator".to_owned());
         }
         if has_address && rules.spares(canonical) {

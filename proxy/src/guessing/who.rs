@@ -12,7 +12,9 @@ use usher_policy::guessing::{Mark, Source, home};
 pub(crate) struct Who {
     pub(crate) protocol: Protocol,
     pub(crate) client: SocketAddr,
-    /// Whom the login names: whose archive it is and, if somebody else opens it, who that is.
+    /// The key of the archive, by which operators may have banned it.
+    pub(crate) key: String,
+    /// Whom the login names: whose archive it is and, if somebody else opens it, who that is; each once.
     pub(crate) users: Vec<String>,
 }
 

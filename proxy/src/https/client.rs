@@ -47,6 +47,8 @@ pub(crate) struct Client {
     asked: LastRequestedHost,
     /// A digest of whose request was remembered last, and how it named them: most requests are like the one before.
     noted: AtomicU64,
+    /// A digest of the credential that was accepted last, in no other place.
+    accepted: AtomicU64,
     begun: Instant,
     _place: Connected,
 }
@@ -77,6 +79,7 @@ impl Client {
             told,
             asked: LastRequestedHost::default(),
             noted: AtomicU64::new(0),
+            accepted: AtomicU64::new(0),
             begun: Instant::now(),
             _place: place,
         })
@@ -98,9 +101,14 @@ impl Client {
         &self.began_with.active.snapshot.server.name
     }
 
-    /// Whether whoever has `session` was let in last on this connection, named in this way.
-    pub(crate) fn was_noted(&self, session: &Session, by: NamedBy) -> bool {
-        self.noted.load(Ordering::Relaxed) == digest(session, by)
+    /// Whether the last credential that was accepted on it has this digest.
+    pub(crate) fn has_accepted(&self, digest: u64) -> bool {
+        self.accepted.load(Ordering::Relaxed) == digest
+    }
+
+    /// A credential with this digest has been accepted.
+    pub(crate) fn note_accepted(&self, digest: u64) {
+        self.accepted.store(digest, Ordering::Relaxed);
     }
 
     /// Remembers that whoever has `session` was let in, named in this way.
@@ -108,7 +116,7 @@ impl Client {
         if session.about.user.is_empty() {
             return;
         }
-        let digest = digest(session, by);
+        let digest = xxh3_64_with_seed(session.about.user.as_bytes(), by as u64).max(1);
         if self.noted.swap(digest, Ordering::Relaxed) != digest {
             self.server.router.remembered.note(&Visit::of(session), false);
         }
@@ -165,9 +173,4 @@ impl Client {
     pub(crate) fn has_own(&self, target: &HttpTarget) -> bool {
         target.is_private() || self.logs_in_on_connections.load(Ordering::Relaxed)
     }
-}
-
-/// Whose request, and how it names them; never 0.
-fn digest(session: &Session, by: NamedBy) -> u64 {
-    xxh3_64_with_seed(session.about.user.as_bytes(), by as u64).max(1)
 }

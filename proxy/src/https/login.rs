@@ -4,63 +4,150 @@ use super::message::refusal::Refusal;
 use super::record::RequestRecord;
 use crate::active::ListenerContext;
 use crate::guessing::Who;
+use http::header::LOCATION;
+use http::{HeaderMap, Method, Response, StatusCode};
+use usher_config::https::Identity;
 use usher_config::snapshot::Protocol;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// A request that is a login.
+pub(crate) struct HttpLogin {
+    /// Whom it names, as failures are counted; empty: that cannot be told.
+    pub(crate) users: Vec<String>,
+    /// The place of the identity whose form it is.
+    pub(crate) form: Option<usize>,
+    /// It has a token rather than a password.
+    pub(crate) is_token: bool,
+    /// Of the credential; 0 for a form.
+    pub(crate) digest: u64,
+}
+
+/// What a response says of a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Accepted,
+    Refused,
+}
 
 impl RequestRecord {
-    /// Lets a request that is a login wait as long as it has deserved. `stranger`: whom a form names whom the directory
-    /// does not know.
+    /// Lets a request that is a login wait as long as it has deserved.
     ///
     /// # Errors
     /// If it must not be tried.
-    pub(crate) async fn admit(
-        &mut self,
-        at: &ListenerContext,
-        stranger: Option<String>,
-    ) -> Result<(), Refusal> {
+    pub(crate) async fn admit(&mut self, at: &ListenerContext) -> Result<(), Refusal> {
+        let Some(login) = &self.login else { return Ok(()) };
         let guessing = &self.client.server.guessing;
-        guessing.refuse_address(self.client.ends.client.ip()).map_err(Refusal::held_off)?;
-        if !self.by.is_login() {
-            return Ok(());
-        }
-        // Most requests are like the one before on their connection, and nobody has failed.
-        let was_good = self.session.as_ref().is_some_and(|session| self.client.was_noted(session, self.by));
-        if was_good && guessing.is_quiet() {
+        let who = self.who(login);
+        guessing.refuse_user(&who.key, &who.users).map_err(Refusal::held_off)?;
+        // Most requests are like the one before on their connection, whose credential is known to be right.
+        if login.digest != 0 && self.client.has_accepted(login.digest) {
             return Ok(());
         }
         let until = self.begun + at.active.snapshot.server.login_wait;
-        let who = self.who(stranger);
-        self.attempt = Some(guessing.admit(who, until).await.map_err(Refusal::held_off)?);
+        let attempt = guessing.admit(who, until).await.map_err(Refusal::held_off)?;
+        attempt.expose();
+        self.attempt = Some(attempt);
         Ok(())
     }
 
-    /// Notes that its login has succeeded.
-    pub(crate) fn login_succeeded(&mut self) {
-        if let Some(attempt) = &mut self.attempt {
-            attempt.succeeded();
+    /// What `response` says of the login that its request was; `None`: it was none, or that is not said.
+    pub(crate) fn verdict(&self, at: &ListenerContext, response: &Response<()>) -> Option<Verdict> {
+        let login = self.login.as_ref()?;
+        let status = response.status();
+        let (is_refused, is_accepted) = match login.form {
+            None => (status == StatusCode::UNAUTHORIZED, status.is_success()),
+            Some(place) => {
+                let form = at.active.snapshot.https.identities.get(place)?;
+                let Identity::Form { path, refused_with, .. } = form else { return None };
+                let is_refused =
+                    refused_with.contains(&status.as_u16()) || leads_to(response.headers(), path);
+                (is_refused, status.is_success() || status.is_redirection())
+            }
+        };
+        let refused = is_refused.then_some(Verdict::Refused);
+        refused.or((is_accepted && self.method() != Method::OPTIONS).then_some(Verdict::Accepted))
+    }
+
+    /// Notes what the host called `host` has said of its login.
+    pub(crate) async fn judged(&mut self, verdict: Option<Verdict>, host: &str) {
+        let Some(login) = &self.login else { return };
+        let guard = xxh3_64_with_seed(self.path().as_bytes(), xxh3_64_with_seed(host.as_bytes(), 0));
+        match verdict {
+            Some(Verdict::Accepted) => {
+                self.client.note_accepted(login.digest);
+                // Some things are anybody's, and say nothing of a password.
+                self.attempt.iter().for_each(|attempt| attempt.succeeded(Some(guard)));
+            }
+            Some(Verdict::Refused) => {
+                self.client.server.guessing.note_guard(guard);
+                self.is_refused_login = true;
+                self.login_failed().await;
+            }
+            None => self.attempt.iter().for_each(|attempt| attempt.rest()),
         }
     }
 
     /// Counts its login as failed.
     pub(crate) async fn login_failed(&mut self) {
-        let attempt = self.attempt.take();
-        let attempt = attempt.unwrap_or_else(|| self.client.server.guessing.unheld(self.who(None)));
-        attempt.failed().await;
+        let Some(login) = &self.login else { return };
+        let who = self.who(login);
+        let attempt = self.attempt.take().unwrap_or_else(|| self.client.server.guessing.unheld(who));
+        // Nobody guesses tokens; one that has expired comes from somebody who had it.
+        match login.is_token && attempt.is_at_home() {
+            true => attempt.rest(),
+            false => attempt.failed().await,
+        }
     }
 
-    /// Who logs in.
-    fn who(&self, stranger: Option<String>) -> Who {
-        let about = self.session.as_ref().map(|session| &session.about);
-        let users = match (stranger, about.and_then(|about| about.names.as_ref()), about) {
-            (Some(stranger), _, _) => vec![stranger],
-            (None, Some(names), _) => names.iter().map(ToString::to_string).collect(),
-            (None, None, Some(about)) => vec![about.user.to_string()],
-            (None, None, None) => Vec::new(),
-        };
-        Who { protocol: Protocol::Https, client: self.client.ends.client, users }
+    fn who(&self, login: &HttpLogin) -> Who {
+        let key = self.session.as_ref().map(|session| session.about.user.to_string()).unwrap_or_default();
+        Who { protocol: Protocol::Https, client: self.client.ends.client, key, users: login.users.clone() }
     }
+}
 
-    /// Whether it was sent to `path`.
-    pub(crate) fn is_at(&self, path: &str) -> bool {
-        self.path().eq_ignore_ascii_case(path)
+/// Whether a response redirects to `path`, where the request itself went.
+fn leads_to(headers: &HeaderMap, path: &str) -> bool {
+    let Some(to) = headers.get(LOCATION).and_then(|to| to.to_str().ok()) else { return false };
+    let to = to.split(['?', '#']).next().unwrap_or_default();
+    let after_authority =
+        |rest: &str| rest.find('/').map_or_else(|| "/".to_owned(), |at| rest[at..].to_owned());
+    let target = match to.strip_prefix("//").or_else(|| to.split_once("://").map(|(_, rest)| rest)) {
+        Some(rest) => after_authority(rest),
+        // The same document.
+        None if to.is_empty() => path.to_owned(),
+        None if to.starts_with('/') => to.to_owned(),
+        None => {
+            let directory = path.rfind('/').map_or("/", |at| &path[..=at]);
+            format!("{directory}{}", to.trim_start_matches("./"))
+        }
+    };
+    let trimmed = |path: &str| path.trim_end_matches('/').to_ascii_lowercase();
+    trimmed(&target) == trimmed(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn a_redirect_back_to_the_form() {
+        for (to, leads) in [
+            ("/login", true),
+            ("/login?error=1", true),
+            ("?error", true),
+            ("login", true),
+            ("./login#again", true),
+            ("https://mail.test/login", true),
+            ("//mail.test/login/", true),
+            ("/Login", true),
+            ("/inbox", false),
+            ("https://mail.test", false),
+            ("login/two-factors", false),
+        ] {
+            let headers = HeaderMap::from_iter([(LOCATION, HeaderValue::from_str(to).unwrap())]);
+            assert_eq!(leads_to(&headers, "/login"), leads, "{to}");
+        }
+        assert!(!leads_to(&HeaderMap::new(), "/login"));
     }
 }

@@ -3,6 +3,7 @@
 use crate::active::ListenerContext;
 use crate::guessing::Attempt;
 use crate::https::client::Client;
+use crate::https::login::HttpLogin;
 use crate::https::message::body::Seen;
 use crate::https::message::named_by::NamedBy;
 use crate::https::message::pace::Patience;
@@ -60,7 +61,9 @@ pub(crate) struct RequestRecord {
     pub(crate) moves: u64,
     /// Everybody whom it names, if that is not just its user.
     pub(crate) names: Option<Box<[Name]>>,
-    /// Its login, while that may fail.
+    /// The login that it is, if it is one.
+    pub(crate) login: Option<HttpLogin>,
+    /// That login, while it may fail.
     pub(crate) attempt: Option<Attempt>,
     /// Somebody said who they are and was rejected.
     pub(crate) is_refused_login: bool,
@@ -96,6 +99,7 @@ impl RequestRecord {
             by: NamedBy::Nothing,
             moves: client.server.router.moves(),
             names: None,
+            login: None,
             attempt: None,
             is_refused_login: false,
             status: None,
@@ -122,6 +126,11 @@ impl RequestRecord {
             has_certificate: self.client.certificate.is_some(),
         });
         self.session = Some(session);
+    }
+
+    /// Its method.
+    pub(crate) fn method(&self) -> &Method {
+        &self.method
     }
 
     /// The path that it asks for.

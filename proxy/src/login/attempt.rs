@@ -209,6 +209,9 @@ async fn log_in(
     server.health.note_session(&host.id, Service::Imap, opened.as_ref().map(|_| ()));
     let Ok(ready) = opened else { return Try::Out };
     let begun = Instant::now();
+    if case.voice.is_none() {
+        case.expose();
+    }
     let answered = match &case.voice {
         None => ready.log_in(target, &credential, &claim.client_id, Some(on_behalf), &deadlines).await,
         Some(voice) => {

@@ -2,9 +2,12 @@
 
 use super::PreLogin;
 use super::voice::Voice;
+use crate::guessing::Attempt;
 use crate::session::Session;
 use rustls::pki_types::CertificateDer;
+use std::sync::OnceLock;
 use usher_policy::ArchiveKey;
+use usher_policy::identity::Arrival;
 use usher_wire::imap::preauth::Claim;
 
 /// What is known of a login while it is tried.
@@ -20,9 +23,28 @@ pub(super) struct Case<'c> {
     pub(super) certificate: Option<CertificateDer<'static>>,
     /// The version of TLS towards the client.
     pub(super) tls: &'static str,
+    /// The name that the client has asked for with SNI.
+    pub(super) server_name: Option<String>,
+    /// It, while it may fail.
+    pub(super) attempt: OnceLock<Attempt>,
 }
 
 impl Case<'_> {
+    /// How the client has come, for names that are not whole.
+    pub(super) fn arrival(&self) -> Arrival<'_> {
+        Arrival { local: Some(self.prelogin.local.ip()), server_name: self.server_name.as_deref() }
+    }
+
+    /// What the client has said is on its way to somebody who judges it.
+    pub(super) fn expose(&self) {
+        self.attempt.get().into_iter().for_each(Attempt::expose);
+    }
+
+    /// Nobody judges it for now.
+    pub(super) fn rest(&self) {
+        self.attempt.get().into_iter().for_each(Attempt::rest);
+    }
+
     /// Whose login it is, for what depends on the name alone: however a name is written, it is on one host.
     pub(super) fn whose(&self) -> String {
         let typed = || String::from_utf8_lossy(self.claim.credential.acting_user()).into_owned();

@@ -3,33 +3,39 @@
 use super::case::Case;
 use super::seek::seek;
 use super::tried::Try;
-use crate::guessing::{Place, Who};
+use crate::guessing::Who;
 use tokio::time::Instant;
 
 /// Seeks an answer for a login that has begun at `begun`, unless too many have failed, after the wait that it has deserved.
-pub(super) async fn guarded(case: &Case<'_>, begun: Instant, place: &mut Option<Place>) -> Try {
+pub(super) async fn guarded(case: &Case<'_>, begun: Instant) -> Try {
     let prelogin = case.prelogin;
     let until = begun + prelogin.snapshot().server.login_wait;
-    let Ok(mut attempt) = prelogin.server.guessing.admit(who(case), until).await else { return Try::HeldOff };
+    let Ok(attempt) = prelogin.server.guessing.admit(who(case), until).await else { return Try::HeldOff };
+    let attempt = case.attempt.get_or_init(|| attempt);
     // What it has waited for others' failures is not what it may wait for its host.
     let tried = seek(case, Instant::now()).await;
-    if matches!(tried, Try::LoggedIn(..)) {
-        attempt.succeeded();
-        *place = attempt.take_place();
-    } else if tried.is_failed_proof() {
-        attempt.failed().await;
+    match &tried {
+        Try::LoggedIn(..) => attempt.succeeded(None),
+        // Nobody guesses tokens, and nothing was proven where the host does not talk: of those who are known, an old token
+        // or another mechanism is no guess.
+        Try::RefusedAtFirst(_) if attempt.is_at_home() => attempt.rest(),
+        _ if case.claim.mechanism.tells_why() && attempt.is_at_home() => attempt.rest(),
+        tried if tried.is_failed_proof() => attempt.failed().await,
+        _ => attempt.rest(),
     }
     tried
 }
 
 /// Who logs in, as failures are counted.
 fn who(case: &Case<'_>) -> Who {
-    let about = &case.session.about;
-    let users = match (&about.names, &*about.user) {
-        (Some(names), _) => names.iter().map(ToString::to_string).collect(),
-        // No archive can have this name, and it is counted like others.
-        (None, "") => vec![case.whose().to_lowercase()],
-        (None, user) => vec![user.to_owned()],
-    };
-    Who { protocol: case.prelogin.protocol(), client: case.prelogin.client, users }
+    let (prelogin, about) = (case.prelogin, &case.session.about);
+    let credential = &case.claim.credential;
+    let domains = &prelogin.snapshot().domains;
+    let mut users = domains.counted(credential.acting_user(), case.arrival());
+    if credential.acts_for_another() {
+        users.extend(domains.counted(&credential.user, case.arrival()));
+        users.sort_unstable();
+        users.dedup();
+    }
+    Who { protocol: prelogin.protocol(), client: prelogin.client, key: about.user.to_string(), users }
 }

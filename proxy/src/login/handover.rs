@@ -9,10 +9,11 @@ use super::token;
 use super::tried::{Refusal, Try};
 use super::voice::{self, GaveUp};
 use crate::access::Visit;
-use crate::guessing::Place;
+use crate::guessing::{Attempt, Place};
 use crate::log::login_refused;
 use crate::session::{About, By, Cause, Ended, Entry, Session};
 use crate::tls::ClientStream;
+use std::sync::OnceLock;
 use tokio::time::Instant;
 use usher_backends::connect;
 use usher_backends::roster::{Host, Lease};
@@ -133,18 +134,33 @@ async fn sought(
         false => (None, None),
     };
     let certificate = stream.client_certificate().map(|shown| shown.clone().into_owned());
-    let case = Case { prelogin, claim, key, session, voice, certificate, tls: stream.tls_version() };
-    let mut place = None;
+    let case = Case {
+        prelogin,
+        claim,
+        key,
+        session,
+        voice,
+        certificate,
+        tls: stream.tls_version(),
+        server_name: stream.server_name().map(str::to_owned),
+        attempt: OnceLock::new(),
+    };
     let outcome = {
         let seeking = async {
             match is_allowed(snapshot, key, claim) {
-                true => guarded(&case, begun, &mut place).await,
+                true => guarded(&case, begun).await,
                 false => Try::Denied,
             }
         };
         tokio::pin!(seeking);
         attended(prelogin, session, stream, inbox, ear, seeking).await
     };
+    let attempt = case.attempt.get();
+    if outcome.is_err() && attempt.is_some_and(Attempt::is_exposed) {
+        // Whoever leaves before a refusal that a host delays has learnt what it says.
+        log_refused(prelogin, claim, key, Code::AuthenticationFailed);
+    }
+    let place = attempt.and_then(Attempt::take_place);
     (outcome, place)
 }
 

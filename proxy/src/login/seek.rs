@@ -49,6 +49,7 @@ pub(super) async fn seek(case: &Case<'_>, begun: Instant) -> Try {
             Try::Out => {}
             clear => return clear,
         }
+        case.rest();
         let again = Instant::now() + prelogin.snapshot().limits.retry;
         if again >= until {
             sleep(until.saturating_duration_since(Instant::now())).await;
@@ -71,6 +72,9 @@ pub(super) async fn seek(case: &Case<'_>, begun: Instant) -> Try {
 /// Refuses a login that has begun at `begun`, when a host would, after a conversation if it should have been one.
 async fn refuse(case: &Case<'_>, refused: Try, begun: Instant, refused_by: Option<&str>) -> Try {
     let whose = case.whose();
+    if case.voice.is_none() {
+        case.expose();
+    }
     let Some(voice) = &case.voice else {
         refusals(case).made_up(whose.as_bytes(), begun).await;
         return refused;
@@ -78,6 +82,7 @@ async fn refuse(case: &Case<'_>, refused: Try, begun: Instant, refused_by: Optio
     let Some(answered) = make_up(case, voice, begun, refused_by).await else {
         return Try::GaveUp(voice.gave_up().unwrap_or(GaveUp::Cancelled));
     };
+    case.expose();
     case.prelogin.server.conversations.finals.made_up(whose.as_bytes(), answered).await;
     refused
 }

@@ -36,9 +36,4 @@ impl NamedBy {
     pub(crate) fn is_credential(self) -> bool {
         matches!(self, Self::Basic | Self::Bearer)
     }
-
-    /// Whether a 401 from the backend means that it has refused a login with this.
-    pub(crate) fn is_login(self) -> bool {
-        self.is_credential() || self == Self::Form
-    }
 }

@@ -4,19 +4,18 @@ use super::Outcome;
 use super::send::Sent;
 use crate::active::ListenerContext;
 use crate::https::client::Client;
+use crate::https::login::Verdict;
 use crate::https::message::body::BodyFault;
-use crate::https::message::named_by::NamedBy;
 use crate::https::message::refusal::Refusal;
 use crate::https::message::{date, fields};
 use crate::https::pages::answer::{Form, refused};
 use crate::https::record::RequestRecord;
 use crate::https::response::{Relayed, ResponseBody};
 use crate::https::upstream::{UpstreamResponse, rewrite, tunnel};
-use http::header::{CONNECTION, DATE, HeaderValue, LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
-use http::{HeaderMap, Response, StatusCode, Version};
+use http::header::{CONNECTION, DATE, HeaderValue, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
+use http::{HeaderMap, Response, Version};
 use std::time::Duration;
 use tokio::time::Instant;
-use usher_config::https::Identity;
 use usher_wire::http2::ErrorCode;
 
 /// One of usher's own pages.
@@ -62,68 +61,28 @@ impl Sent {
         version: Version,
     ) -> Outcome {
         let Self { upstream, host, timeout, cookies, switched } = *self;
-        let login = login_of(&record, at, &upstream.response);
-        if login == Some(Login::Accepted) {
-            record.login_succeeded();
-        }
+        let verdict = record.verdict(at, &upstream.response);
         if let Some(protocol) = switched {
+            record.judged(verdict, &upstream.target.name).await;
             let client = record.client.clone();
             let (mut response, tunnel) = tunnel::switch(record, at, *upstream, &protocol);
             finish_head(&client, at, version, response.headers_mut(), &cookies);
             tunnel::ask(response.headers_mut(), &protocol);
             return Outcome::Tunnel(response, tunnel);
         }
-        if login == Some(Login::Refused) && record.by.is_credential() {
+        if verdict == Some(Verdict::Refused) && record.by.is_credential() {
             // Counted from the last byte of the request: the client's own time does not count.
             let begun = record.seen.as_ref().map_or_else(Instant::now, |seen| seen.last_octet());
             record.client.server.refusals.real(&upstream.target.name, begun).await;
         }
-        if login == Some(Login::Refused) {
-            record.is_refused_login = true;
-            record.login_failed().await;
+        record.judged(verdict, &upstream.target.name).await;
+        if verdict == Some(Verdict::Refused) {
+            // It has been counted.
         } else if let Some(session) = &record.session {
             record.client.note_login(session, record.by);
         }
         relay(record, at, version, upstream, &host, timeout, &cookies)
     }
-}
-
-/// What a response says of the login that its request was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Login {
-    Accepted,
-    Refused,
-}
-
-/// What `response` says of the login that its request was; `None`: it was none, or that is not said.
-fn login_of(record: &RequestRecord, at: &ListenerContext, response: &Response<()>) -> Option<Login> {
-    let status = response.status();
-    let is_good = status.is_success() || status.is_redirection() || status.is_informational();
-    if record.by.is_credential() {
-        let refused = (status == StatusCode::UNAUTHORIZED).then_some(Login::Refused);
-        return refused.or(is_good.then_some(Login::Accepted));
-    }
-    let mut identities = at.active.snapshot.https.identities.iter();
-    let (path, refused_with) = identities.find_map(|identity| match identity {
-        Identity::Form { path, refused_with, .. } if record.is_at(path) => Some((path, refused_with)),
-        _ => None,
-    })?;
-    if record.by != NamedBy::Form {
-        return None;
-    }
-    let is_refused = refused_with.contains(&status.as_u16()) || leads_to(response.headers(), path);
-    is_refused.then_some(Login::Refused).or(is_good.then_some(Login::Accepted))
-}
-
-/// Whether a response redirects to `path`.
-fn leads_to(headers: &HeaderMap, path: &str) -> bool {
-    let Some(to) = headers.get(LOCATION).and_then(|to| to.to_str().ok()) else { return false };
-    let to = to.split(['?', '#']).next().unwrap_or_default();
-    let target = match to.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("/", |from| &rest[from..]),
-        None => to,
-    };
-    target.eq_ignore_ascii_case(path)
 }
 
 /// Passes a response on.

@@ -10,6 +10,7 @@ use crate::https::message::fields::is_in;
 use crate::https::message::named_by::NamedBy;
 use crate::https::message::refusal::{NO_TOKEN, Refusal};
 use crate::https::message::scheme;
+use crate::https::request::credentials::as_utf8;
 use crate::https::request::form;
 use crate::https::request::pairs::{AMBIGUOUS, is_ambiguous, one_of};
 use crate::json;
@@ -18,7 +19,6 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Method, StatusCode};
-use std::borrow::Cow;
 use tokio::time::Instant;
 use usher_config::https::Identity;
 use usher_config::snapshot::Protocol;
@@ -44,8 +44,8 @@ pub(crate) enum Claimant {
         /// The client is to get a cookie with this key, or a new one.
         renews: bool,
     },
-    /// It names nobody, or in a form somebody whom the directory does not know.
-    Nobodys { stranger: Option<String> },
+    /// It names nobody.
+    Nobodys,
     /// It names somebody whom the directory does not know, with a password or as somebody proven.
     Unknown { key: Option<ArchiveKey>, by: NamedBy },
 }
@@ -73,7 +73,7 @@ pub(crate) async fn identify(
     cookie: Option<&str>,
 ) -> Result<Claimant, Refusal> {
     let snapshot = &at.active.snapshot;
-    let (mut unknown, mut stranger) = (None, None);
+    let mut unknown = None;
     for identity in &snapshot.https.identities {
         let named = match identity {
             // Comes last, whatever its position: what the request itself says takes precedence.
@@ -81,12 +81,7 @@ pub(crate) async fn identify(
             Identity::Form { path, field, names, .. } => {
                 let is_login = valid.parts.method == Method::POST && valid.path.eq_ignore_ascii_case(path);
                 let typed = if is_login { form::read(&valid.parts, body, field).await? } else { None };
-                let named = typed
-                    .map(|typed| named(client, at, valid, *names, typed.as_bytes(), NamedBy::Form, false));
-                stranger = named
-                    .as_ref()
-                    .map(|named| named.key.as_ref().map(ToString::to_string).unwrap_or_default());
-                named
+                typed.map(|typed| named(client, at, valid, *names, typed.as_bytes(), NamedBy::Form, false))
             }
             other => explicit(client, at, valid, other)?,
         };
@@ -116,7 +111,7 @@ pub(crate) async fn identify(
             other => other,
         });
     }
-    Ok(Claimant::Nobodys { stranger })
+    Ok(Claimant::Nobodys)
 }
 
 /// A name of this kind.
@@ -227,15 +222,6 @@ fn explicit(
 fn credentials<'p>(parts: &'p Parts, scheme: &str) -> Option<&'p [u8]> {
     let (given, rest) = scheme::split(parts.headers.get(AUTHORIZATION)?.as_bytes());
     given.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
-}
-
-/// A name in UTF-8, or converted from Latin-1 if it is not UTF-8: older clients use nothing else (RFC 7617 section
-/// 2.1).
-fn as_utf8(name: &[u8]) -> Cow<'_, [u8]> {
-    match std::str::from_utf8(name) {
-        Ok(_) => Cow::Borrowed(name),
-        Err(_) => Cow::Owned(name.iter().map(|b| char::from(*b)).collect::<String>().into_bytes()),
-    }
 }
 
 /// Where somebody of this name may go. `None`: it was not a name after all.

@@ -2,6 +2,7 @@
 //! identified, routed, sent, answered.
 
 mod answer;
+mod credentials;
 mod cross_site;
 mod form;
 mod identify;
@@ -28,6 +29,7 @@ use super::response::ResponseBody;
 use super::upstream::Unreached;
 use super::upstream::tunnel::Tunnel;
 use crate::active::ListenerContext;
+use crate::guessing::Attempt;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use std::sync::Arc;
@@ -73,6 +75,10 @@ pub(crate) async fn exchange(
         // Allocated on the heap as a whole, so that it is not moved along with the stream that it serves.
         None => Box::pin(serve(&mut record, &at, parts, source, inform)).await,
     };
+    if served.is_err() {
+        // No host has judged it, or it has been counted.
+        record.attempt.iter().for_each(Attempt::rest);
+    }
     match served {
         Ok(Served::Own(response)) => answer::own(record, &at, version, response),
         Ok(Served::Sent(sent)) => sent.answer(record, &at, version).await,
@@ -94,6 +100,7 @@ async fn serve(
     inform: &impl Inform,
 ) -> Result<Served, Unreached> {
     let client = record.client.clone();
+    client.server.guessing.refuse_address(client.ends.client.ip()).map_err(Refusal::held_off)?;
     let validated = match validate(parts, &client, at) {
         Ok(validated) => validated,
         Err(Invalid::Refused(refusal)) => return Err(refusal.into()),

@@ -1,5 +1,6 @@
 //! Where a request goes, and under which name it is listed among the sessions.
 
+use super::credentials;
 use super::cross_site::is_cross_site;
 use super::identify::{self, Claimant};
 use super::opened::Opened;
@@ -8,7 +9,6 @@ use crate::access::Visit;
 use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::message::cookies;
-use crate::https::message::named_by::NamedBy;
 use crate::https::message::refusal::Refusal;
 use crate::https::message::scheme;
 use crate::https::record::{Held, RequestRecord};
@@ -51,7 +51,7 @@ impl Opened {
     /// share one.
     pub(super) async fn identify(
         mut self: Box<Self>,
-        record: &RequestRecord,
+        record: &mut RequestRecord,
         at: &ListenerContext,
     ) -> Result<Option<Identified>, Refusal> {
         let client = &record.client;
@@ -62,6 +62,9 @@ impl Opened {
             }
             client.logs_in_on_connections.store(true, Ordering::Relaxed);
         }
+        record.login = credentials::login(client, at, &self.validated, &mut self.body).await?;
+        let client = &record.client;
+        let parts = &mut self.validated.parts;
         let is_cross_site = is_cross_site(&parts.method, &parts.headers, &self.validated.asked);
         let own = OwnCookies::take(&mut parts.headers);
         let claimant = identify::identify(
@@ -136,7 +139,7 @@ async fn destination(
             let said = renews.then(|| identify::in_cookie(&key, &names));
             record.names = (!names.is_empty()).then(|| names.into());
             record.enter(at, key.to_string());
-            record.admit(at, None).await?;
+            record.admit(at).await?;
             let permit = match decision {
                 Decision::Permitted(permit) => permit,
                 Decision::Denied | Decision::Concealed(_) => return Err(DENIED),
@@ -154,18 +157,18 @@ async fn destination(
         Claimant::Unknown { key, by } => {
             record.by = by;
             record.enter(at, key.map(|key| key.to_string()).unwrap_or_default());
-            record.admit(at, None).await?;
+            record.admit(at).await?;
             let name = record.session.as_ref().map(|session| &*session.about.user).unwrap_or_default();
             client.server.refusals.made_up(name.as_bytes(), Instant::now()).await;
             record.is_refused_login = true;
             record.login_failed().await;
             Err(identify::challenge(at, StatusCode::FORBIDDEN, "unknown-user"))
         }
-        Claimant::Nobodys { stranger } => {
-            record.by = if stranger.is_some() { NamedBy::Form } else { NamedBy::Nothing };
+        Claimant::Nobodys => {
             record.enter(at, String::new());
-            record.admit(at, stranger).await?;
+            record.admit(at).await?;
             let Some(name) = https.array.clone() else {
+                record.login_failed().await;
                 return Err(identify::challenge(at, StatusCode::NOT_FOUND, "names-nobody"));
             };
             let sealed = own.member.as_deref().filter(|_| is_bound(&client, &name));

@@ -1,0 +1,82 @@
+//! Whether a request is a login, whatever has named its user: it has a password or a token, or is a login form. What fails
+//! is counted for whom it names.
+
+use super::form;
+use super::validate::Validated;
+use crate::active::ListenerContext;
+use crate::https::client::Client;
+use crate::https::login::HttpLogin;
+use crate::https::message::body::RequestBody;
+use crate::https::message::refusal::Refusal;
+use crate::https::message::scheme;
+use crate::json;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http::Method;
+use http::header::AUTHORIZATION;
+use std::borrow::Cow;
+use usher_config::https::Identity;
+use usher_policy::identity::{Arrival, Naming};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The login that a request is; `None`: it is none.
+///
+/// # Errors
+/// If its body breaks off, or names two users.
+pub(super) async fn login(
+    client: &Client,
+    at: &ListenerContext,
+    valid: &Validated,
+    body: &mut RequestBody,
+) -> Result<Option<HttpLogin>, Refusal> {
+    let identities = &at.active.snapshot.https.identities;
+    for (place, identity) in identities.iter().enumerate() {
+        let Identity::Form { path, field, names, .. } = identity else { continue };
+        if valid.parts.method != Method::POST || !valid.path.eq_ignore_ascii_case(path) {
+            continue;
+        }
+        let typed = form::read(&valid.parts, body, field).await?.filter(|_| *names == Naming::User);
+        let users = typed.map_or_else(Vec::new, |typed| names_of(client, at, valid, typed.as_bytes()));
+        return Ok(Some(HttpLogin { users, form: Some(place), is_token: false, digest: 0 }));
+    }
+    let Some(value) = valid.parts.headers.get(AUTHORIZATION) else { return Ok(None) };
+    let (scheme, given) = scheme::split(value.as_bytes());
+    let is_token = scheme.eq_ignore_ascii_case(b"bearer");
+    let typed = if scheme.eq_ignore_ascii_case(b"basic") {
+        let decoded = STANDARD.decode(given).map(zeroize::Zeroizing::new).unwrap_or_default();
+        Some(as_utf8(decoded.split(|b| *b == b':').next().unwrap_or_default()).into_owned())
+    } else if is_token {
+        claimed(identities, given)
+    } else {
+        return Ok(None);
+    };
+    let users = typed.map_or_else(Vec::new, |typed| names_of(client, at, valid, &typed));
+    // Of the whole: the same name with another password is another login.
+    Ok(Some(HttpLogin { users, form: None, is_token, digest: xxh3_64(value.as_bytes()).max(1) }))
+}
+
+/// Whom a token names, if tokens name users here.
+fn claimed(identities: &[Identity], token: &[u8]) -> Option<Vec<u8>> {
+    let claim = identities.iter().find_map(|identity| match identity {
+        Identity::Bearer { claim, names: Naming::User } => Some(claim),
+        _ => None,
+    })?;
+    let token = std::str::from_utf8(token).ok()?;
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?.trim_end_matches('=')).ok()?;
+    json::text_of(&payload, claim).ok()?.map(String::into_bytes)
+}
+
+/// Everybody whom a typed name shows, as failures are counted.
+fn names_of(client: &Client, at: &ListenerContext, valid: &Validated, typed: &[u8]) -> Vec<String> {
+    let arrival = Arrival { local: Some(client.ends.local.ip()), server_name: Some(&valid.asked.name) };
+    at.active.snapshot.domains.counted(typed, arrival)
+}
+
+/// A name in UTF-8, or converted from Latin-1 if it is not UTF-8: older clients use nothing else (RFC 7617 section
+/// 2.1).
+pub(super) fn as_utf8(name: &[u8]) -> Cow<'_, [u8]> {
+    match std::str::from_utf8(name) {
+        Ok(_) => Cow::Borrowed(name),
+        Err(_) => Cow::Owned(name.iter().map(|b| char::from(*b)).collect::<String>().into_bytes()),
+    }
+}

@@ -374,3 +374,88 @@ fn a_million_sources_are_remembered_in_64_mebibytes() {
     println!("970,000 more sources in {:?}: {} KiB more", begun.elapsed(), grown / 1024);
     assert!(grown < 64 << 20, "{grown}");
 }
+
+#[test]
+fn whoever_leaves_before_the_refusal_has_failed_too() {
+    // The archive takes its time to refuse, as hosts do that delay it.
+    let setup = Setup::new();
+    let mail = setup.at(10143);
+    let silent = std::net::TcpListener::bind(mail).unwrap();
+    let told = "proxy_protocol = { from = [\"127.0.0.0/8\"] }\n";
+    let usher = setup
+        .imaps(told)
+        .host("ih.test", mail, "tls = \"none\"", "")
+        .section(&format!("[guessing]\n{QUICK}"))
+        .users(&[(ANNA, "ih.test")])
+        .start();
+    let guess = || {
+        let mut client = Client::plain(usher.imaps());
+        client.send("PROXY TCP4 198.51.100.7 192.0.2.1 50000 993\r\n");
+        client.start_tls(config());
+        client.line();
+        client.send(format!("a LOGIN {ANNA} wrong\r\n"));
+        client
+    };
+    let mut hosts = Vec::new();
+    for _ in 0..5 {
+        let client = guess();
+        let (mut host, _) = silent.accept().unwrap();
+        std::io::Write::write_all(&mut host, b"* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready\r\n")
+            .unwrap();
+        let mut said = [0; 8];
+        std::io::Read::read_exact(&mut host, &mut said).unwrap();
+        // It has the password; nobody waits for what it says.
+        drop(client);
+        hosts.push(host);
+    }
+    usher.wait_for_log("too many failed logins");
+    assert_eq!(guess().line(), LIMIT);
+    assert_eq!(usher.log().matches("login refused").count(), 5, "{}", usher.log());
+}
+
+#[test]
+fn a_login_by_http_is_one_however_it_is_written() {
+    let identities = "[[https.identity]]\nfrom = \"query\"\ntemplate = \"?User={user}\"\n[[https.identity]]\n\
+                      from = \"basic\"\n[[https.identity]]\nfrom = \"form\"\npath = \"/login\"\nfield = \"username\"\nrefused_with = [200, 401]\n";
+    let house = house(QUICK, identities);
+    let encoded = |user: &str| form(user, "wrong").replacen("/login", "/%6Cogin", 1);
+    let multipart = form(BEN, "wrong").replacen("application/x-www-form-urlencoded", "text/plain", 1);
+    let by_query = get(&format!("/status/401?User={ANNA}"), &basic(BEN));
+    for (at, request) in [encoded(BEN), encoded("nobody@example.com"), multipart, by_query].iter().enumerate()
+    {
+        let from = format!("198.51.100.{at}");
+        // Whatever the answer is, it is not the host's forever.
+        let answers: Vec<u16> = (0..6).map(|_| house.request(&from, request).status).collect();
+        assert_eq!(answers.last(), Some(&429), "{at}: {answers:?}");
+    }
+}
+
+#[test]
+fn what_is_anybodys_proves_nothing() {
+    let house = house(QUICK, "");
+    // Nobody asks for a password there.
+    assert_eq!(house.request("198.51.100.9", &get("/status/200", &basic(ANNA))).status, 200);
+    house.fail("198.51.100.9", ANNA, 4);
+    house.fail("198.51.100.9", BEN, 1);
+    assert_eq!(house.login("198.51.100.9", BEN, "secret"), LIMIT, "what fails counts for the source");
+    // Where others are refused, who is let in has proven who they are: before or after that.
+    let own = "192.0.2.7";
+    assert_eq!(house.request(own, &get("/status/200", &basic(ANNA))).status, 200);
+    let told = house.usher.did(&["explain", ANNA, "--from", own]);
+    assert!(!told.contains("known there"), "{told}");
+    let refused = get("/status/401", &basic(BEN));
+    assert_eq!(house.request("203.0.113.1", &refused).status, 401);
+    assert!(house.login(own, ANNA, "secret").starts_with("a OK"));
+    assert!(house.usher.did(&["explain", ANNA, "--from", own]).contains("known there"));
+}
+
+#[test]
+fn strangers_do_not_use_up_what_a_user_may_have() {
+    let house = house(
+        "logins_per_minute_per_user = 3\nsessions_per_user = 2\nban_after = 0\nban_user_after = 0\ndelay = \"0s\"\n",
+        "",
+    );
+    assert!(house.login("192.0.2.7", ANNA, "secret").starts_with("a OK"));
+    (0..10).for_each(|at| house.fail(&format!("198.51.100.{at}"), ANNA, 1));
+    assert!(house.login("192.0.2.7", ANNA, "secret").starts_with("a OK"));
+}

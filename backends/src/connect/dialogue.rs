@@ -312,6 +312,11 @@ async fn next_step(
         let sent = std::mem::take(out);
         send(stream, &sent, Stage::Login, until).await?;
     }
+    // A host may have said more at once.
+    match login.step(out).map_err(in_login)? {
+        LoginStep::Need if out.is_empty() => {}
+        step => return Ok(step),
+    }
     receive(stream, |bytes| login.feed(bytes), Stage::Login, until).await?;
     login.step(out).map_err(in_login)
 }

@@ -3,7 +3,7 @@
 use crate::roster::Host;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use usher_config::snapshot::{ClientAddress, LoginAs};
+use usher_config::snapshot::LoginAs;
 use usher_policy::Service;
 use usher_wire::imap::capability::may_be_offered;
 use usher_wire::imap::sasl::Mechanism;
@@ -50,7 +50,7 @@ fn takes(host: &Host, listed: &BTreeSet<String>, mechanism: Mechanism) -> bool {
         Mechanism::XOAuth2 | Mechanism::OAuthBearer => lists(mechanism.name()),
         Mechanism::External => {
             let mail = host.services.mail(Service::Imap);
-            let is_told = mail.is_some_and(|mail| mail.endpoint.client_address == ClientAddress::ProxyV2);
+            let is_told = mail.is_some_and(|mail| mail.endpoint.tells_certificates());
             match &host.config.external {
                 Some(_) => lists("PLAIN"),
                 None => is_told && lists("EXTERNAL"),

@@ -3,6 +3,7 @@
 use super::{Faults, is_host_name, mechanisms};
 use crate::raw::{Located, Section};
 use crate::snapshot::{DomainMechanisms, OAuth};
+use usher_policy::ArchiveKey;
 use usher_policy::identity::{DefaultFor, Domains};
 
 /// What `[[domain]]` says.
@@ -23,11 +24,19 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Checked {
             checked.oauth.extend(issuer(oauth, &name.value, faults));
         }
         if let (Some(mechanisms), Some(name)) = (mechanisms(&mut section, faults), &name) {
-            let domain = name.value.to_lowercase();
+            let domain = name.value.clone();
             checked.mechanisms.push(DomainMechanisms { domain, mechanisms });
         }
         one(section, &mut checked.domains, faults);
     }
+    // As names are compared.
+    let canonical = |domains: &Domains, name: &str| match domains.domain(name.as_bytes()) {
+        Some(ArchiveKey::Domain(domain)) => domain,
+        _ => name.to_lowercase(),
+    };
+    let Checked { domains, oauth, mechanisms } = &mut checked;
+    oauth.iter_mut().for_each(|oauth| oauth.domain = canonical(domains, &oauth.domain));
+    mechanisms.iter_mut().for_each(|limited| limited.domain = canonical(domains, &limited.domain));
     checked
 }
 
@@ -47,7 +56,7 @@ fn issuer(mut section: Section<'_>, domain: &str, faults: &mut Faults) -> Option
     tell_if_no_url(&issuer, faults);
     let claim = claim.map_or_else(|| "email".to_owned(), |claim| claim.value);
     let scope = scope.map(|scope| scope.value);
-    Some(OAuth { domain: domain.to_lowercase(), issuer: issuer.value, claim, scope, auth_url, token_url })
+    Some(OAuth { domain: domain.to_owned(), issuer: issuer.value, claim, scope, auth_url, token_url })
 }
 
 fn tell_if_no_url(written: &Located<String>, faults: &mut Faults) {

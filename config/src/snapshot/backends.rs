@@ -169,6 +169,13 @@ pub struct MailEndpoint {
     pub client_address: ClientAddress,
 }
 
+impl MailEndpoint {
+    /// Whether it is told of clients' certificates, by PROXY headers. Behind TLS it would look at usher's own.
+    pub fn tells_certificates(&self) -> bool {
+        self.client_address == ClientAddress::ProxyV2 && self.tls == BackendTls::None
+    }
+}
+
 /// How TLS towards a backend begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -50,17 +50,23 @@ async fn tidy_up(imap: Arc<login::Server>, https: Arc<https::Server>) {
         let active = https.config.load();
         https.web.pools().iter().for_each(|pool| pool.sweep(active.snapshot.limits.http_backend_idle));
         https.web.cookies.rotate(active.snapshot.https.cookie_age);
-        let roster = https.fleet.roster();
-        let is_known = |host: &str| {
-            let name = host.split_once('/').map_or(host, |(name, _)| name);
-            roster.standings(name).next().is_some()
-        };
-        let of_imap =
-            [&imap.refusals, &imap.token_refusals, &imap.conversations.firsts, &imap.conversations.finals];
-        of_imap.into_iter().chain([&https.refusals]).for_each(|refusals| refusals.keep(is_known));
-        imap.conversations.shapes.keep(is_known);
-        imap.whys.keep(is_known);
+        let (imap, https) = (imap.clone(), https.clone());
+        let _ = tokio::task::spawn_blocking(move || keep_what_is_learnt(&imap, &https)).await;
     }
+}
+
+/// Saves what has been learnt of hosts.
+fn keep_what_is_learnt(imap: &login::Server, https: &https::Server) {
+    let roster = https.fleet.roster();
+    let is_known = |host: &str| {
+        let name = host.split_once('/').map_or(host, |(name, _)| name);
+        roster.standings(name).next().is_some()
+    };
+    let conversations = &imap.conversations;
+    let of_imap = [&imap.refusals, &imap.token_refusals, &conversations.firsts, &conversations.finals];
+    of_imap.into_iter().chain([&https.refusals]).for_each(|refusals| refusals.keep(is_known));
+    conversations.shapes.keep(is_known);
+    imap.whys.keep(is_known);
 }
 
 /// Saves who has logged in from where, and forgets bans that are over.

@@ -24,6 +24,7 @@ use dashmap::DashMap;
 use known::Known;
 use ledger::Ledger;
 use places::Places;
+use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -68,20 +69,25 @@ impl Guessing {
     /// Continues with what is kept in `state_dir`, and with the bans there that are `in_force`.
     ///
     /// # Errors
-    /// The system's, when it gives no thread.
+    /// The system's, when it gives no thread, or when the key that the configuration names cannot be used.
     pub(crate) fn open(
         state_dir: &Path,
         config: Arc<CurrentConfig>,
         metrics: Arc<Metrics>,
         bans: Bans,
         in_force: &[Ban],
-    ) -> std::io::Result<Arc<Self>> {
+    ) -> io::Result<Arc<Self>> {
         let rules = config.load().snapshot.guessing.clone();
-        let key_file = rules.key_file.clone().unwrap_or_else(|| state_dir.join("guessing.key"));
+        let digester = match &rules.key_file {
+            Some(file) => Digester::with_key_in(file).map_err(|error| {
+                io::Error::new(error.kind(), format!("[guessing] key_file {}: {error}", file.display()))
+            })?,
+            None => Digester::with_key_in_or_none(&state_dir.join("guessing.key")),
+        };
         let guessing = Self {
             config,
             metrics,
-            digester: Digester::with_key_in(key_file),
+            digester,
             table: Table::new(rules.sources as usize),
             under_way: DashMap::new(),
             known: Known::open(state_dir.join("known")),

@@ -1,5 +1,6 @@
 //! Logins by HTTP as failures are counted: requests with a password or a token, and login forms that are posted.
 
+use super::message::http_login::HttpLogin;
 use super::message::refusal::Refusal;
 use super::record::RequestRecord;
 use crate::active::ListenerContext;
@@ -9,18 +10,6 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use usher_config::https::Identity;
 use usher_config::snapshot::Protocol;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
-
-/// A request that is a login.
-pub(crate) struct HttpLogin {
-    /// Whom it names, as failures are counted; empty: that cannot be told.
-    pub(crate) users: Vec<String>,
-    /// The place of the identity whose form it is.
-    pub(crate) form: Option<usize>,
-    /// It has a token rather than a password.
-    pub(crate) is_token: bool,
-    /// Of the credential; 0 for a form.
-    pub(crate) digest: u64,
-}
 
 /// What a response says of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

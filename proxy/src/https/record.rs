@@ -3,8 +3,8 @@
 use crate::active::ListenerContext;
 use crate::guessing::Attempt;
 use crate::https::client::Client;
-use crate::https::login::HttpLogin;
 use crate::https::message::body::Seen;
+use crate::https::message::http_login::HttpLogin;
 use crate::https::message::named_by::NamedBy;
 use crate::https::message::pace::Patience;
 use crate::https::message::refusal::Refusal;

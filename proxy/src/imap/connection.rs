@@ -58,8 +58,8 @@ async fn begin(
 ) -> Option<Begun> {
     let Accepted { tcp, peer, local } = accepted;
     let id = server.ids.next();
-    let tried = Mutex::default();
-    let mut prelogin = PreLogin { server, at, id, client: peer, local, begun: Instant::now(), tried };
+    let (tried, waited) = (Mutex::default(), Mutex::default());
+    let mut prelogin = PreLogin { server, at, id, client: peer, local, begun: Instant::now(), tried, waited };
     let outcome = before_login(&mut prelogin, listener, tcp).await;
     let record = Record::new(prelogin.id, prelogin.protocol(), prelogin.client, prelogin.begun);
     let (server, patience) = (prelogin.server.clone(), prelogin.snapshot().limits.farewell);

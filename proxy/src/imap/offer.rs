@@ -21,7 +21,7 @@ pub(super) fn offer(
         Mechanism::XOAuth2 | Mechanism::OAuthBearer => {
             privacy == Privacy::Tls && shared.mechanisms.contains(mechanism)
         }
-        Mechanism::External => has_certificate && shared.mechanisms.contains(mechanism),
+        Mechanism::External => !asks_by_login && has_certificate && shared.mechanisms.contains(mechanism),
         // A conversation is with one host: it cannot be had with each until one knows the user.
         Mechanism::ScramSha1 | Mechanism::ScramSha256 => {
             !asks_by_login && shared.mechanisms.contains(mechanism)

@@ -70,7 +70,7 @@ pub(crate) async fn converse(
                 complete(&mut claim.credential, prelogin.snapshot(), stream.client_certificate());
                 let begun = Instant::now();
                 let handed = Box::pin(hand_over(prelogin, &claim, &mut preauth, &mut stream)).await?;
-                *until += begun.elapsed();
+                *until += begun.elapsed().saturating_sub(prelogin.take_waited());
                 let ended = match handed {
                     Handover::LoggedIn(logged_in) => {
                         let limits = &prelogin.snapshot().limits;
@@ -82,8 +82,10 @@ pub(crate) async fn converse(
                         continue;
                     }
                     Handover::Cancelled => {
-                        Preauth::cancel(&claim, &mut out);
-                        continue;
+                        let Step::Close(why) = preauth.cancel(&claim, &mut out) else { continue };
+                        send(prelogin, &mut stream, &mut out, *until).await?;
+                        lingering_close(stream, b"", prelogin.snapshot().limits.farewell).await;
+                        return Err(closed(why));
                     }
                     Handover::Outage => {
                         let reply = prelogin.snapshot().server.outage_reply;

@@ -26,7 +26,16 @@ async fn talk(world: &World, stream: DuplexStream) -> Result<Box<Joined>, Ended>
     let Ends { client, local } = world.ends(10993);
     let id = server.ids.next();
     let mut until = Instant::now() + Duration::from_secs(60);
-    let prelogin = PreLogin { server, at, id, client, local, begun: Instant::now(), tried: Mutex::default() };
+    let prelogin = PreLogin {
+        server,
+        at,
+        id,
+        client,
+        local,
+        begun: Instant::now(),
+        tried: Mutex::default(),
+        waited: Mutex::default(),
+    };
     let stream = ClientStream::Memory(stream);
     match converse(&prelogin, &listener, stream, Privacy::Tls, &mut until).await? {
         Next::Joined(joined) => Ok(joined),

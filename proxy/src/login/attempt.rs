@@ -15,11 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
-use usher_backends::connect::{self, Cause, Deadlines, LoginFault, LoginOutcome, OnBehalf, ShownCertificate};
+use usher_backends::connect::{
+    self, Cause, ConnectFault, Deadlines, LoginFault, LoginOutcome, OnBehalf, ShownCertificate,
+};
 use usher_backends::health::secret;
 use usher_backends::roster::{Host, Lease, Service, Unavailable, UnderWay};
-use usher_config::snapshot::{ClientAddress, LoginAs};
+use usher_config::snapshot::LoginAs;
 use usher_policy::ArchiveKey;
+use usher_policy::identity::Says;
 use usher_policy::route::{Decision, Permit};
 use usher_wire::imap::login::Fault;
 use usher_wire::imap::referral::Referral;
@@ -54,7 +57,8 @@ async fn home(case: &Case<'_>, key: &ArchiveKey) -> Result<(Permit, Arc<Host>), 
 /// login. Each is asked once for each login that a client tries.
 async fn ask_peers(case: &Case<'_>, key: &ArchiveKey) -> Result<(Permit, Arc<Host>), Try> {
     let Case { prelogin, claim, voice, .. } = case;
-    if voice.is_some() {
+    // A conversation is with one host, and of certificates only the host is told that is known to have the user.
+    if voice.is_some() || claim.credential.proof == Proof::Certificate {
         return Err(Try::Unknown);
     }
     let id = prelogin.id.to_string();
@@ -138,7 +142,10 @@ async fn follow(case: &Case<'_>, permit: &Permit, mut referral: Referral) -> Try
                 to = referral.host,
                 "a host refers to one that is not configured"
             );
-            return Try::Refused(Refusal::with(Code::AuthenticationFailed));
+            return match case.voice {
+                Some(_) => Try::RefusedAtFirst,
+                None => Try::Refused(Refusal::with(Code::AuthenticationFailed)),
+            };
         };
         if seen.iter().any(|seen| *seen == host.config.name) {
             tracing::error!(user = %permit.key(), ?seen, to = host.config.name, "hosts refer to each other");
@@ -189,44 +196,11 @@ async fn log_in(
 ) -> Try {
     let Case { prelogin, claim, session, .. } = case;
     let (server, host) = (&prelogin.server, lease.backend().clone());
-    let Some(target) = host.services.mail(Service::Imap) else { return Try::Out };
     let credential = match at_host(case, &host, permit.key()).await {
         Ok(credential) => credential,
         Err(without) => return without,
     };
-    let deadlines = Deadlines::from(&prelogin.snapshot().limits);
-    let id = prelogin.id.to_string();
-    let certificate = case.certificate.as_deref().filter(|_| credential.proof == Proof::Certificate);
-    let name = std::str::from_utf8(&credential.user).unwrap_or_default();
-    let on_behalf = OnBehalf {
-        source: prelogin.client,
-        destination: prelogin.local,
-        session: &id,
-        certificate: certificate.map(|der| ShownCertificate { version: case.tls, name, der }),
-    };
-    let tried = Instant::now();
-    let opened = connect::open(target, on_behalf, &deadlines, &server.observer).await;
-    server.health.note_session(&host.id, Service::Imap, opened.as_ref().map(|_| ()));
-    let Ok(ready) = opened else { return Try::Out };
-    let begun = Instant::now();
-    if case.voice.is_none() {
-        case.expose();
-    }
-    let answered = match &case.voice {
-        None => ready.log_in(target, &credential, &claim.client_id, Some(on_behalf), &deadlines).await,
-        Some(voice) => {
-            let relayed = Relayed {
-                known: &server.conversations,
-                voice,
-                host: &host.config.name,
-                mechanism: claim.mechanism,
-                client_first: claim.credential.password.reveal(),
-                begun: tried,
-            };
-            ready.converse(target, &credential, &claim.client_id, Some(on_behalf), &deadlines, &relayed).await
-        }
-    };
-    server.metrics.stage("login", begun.elapsed());
+    let Some(answered) = pass_on(case, &host, &credential).await else { return Try::Out };
     if let Some(gave_up) = case.voice.as_ref().and_then(Voice::gave_up) {
         return Try::GaveUp(gave_up);
     }
@@ -246,24 +220,92 @@ async fn log_in(
             Try::LoggedIn(logged_in, lease)
         }
         Ok(LoginOutcome::Refused { referral: Some(referral), .. }) if !has_spoken => Try::Referred(referral),
+        Ok(LoginOutcome::Refused { referral: Some(referral), .. }) => {
+            tracing::warn!(user = %permit.key(), host = host.config.name, to = referral.host, "a host refers to another one, too late");
+            Try::Hopeless
+        }
         Ok(LoginOutcome::Refused { code, alert, why, .. }) => {
             why.iter().for_each(|why| server.whys.note(&host.config.name, claim.mechanism, why));
-            let refusal = Refusal { code, alert, why };
             let is_first = case.voice.is_some() && !has_spoken;
-            if is_first { Try::RefusedAtFirst(refusal) } else { Try::Refused(refusal) }
+            if is_first { Try::RefusedAtFirst } else { Try::Refused(Refusal { code, alert, why }) }
         }
+        // What a host does not understand, a client has made up.
+        Err(LoginFault { fault: ConnectFault { cause: Cause::Protocol(Fault::Bad), .. }, .. })
+            if case.voice.is_some() =>
+        {
+            match has_spoken {
+                true => Try::Refused(Refusal::with(Code::AuthenticationFailed)),
+                false => Try::RefusedAtFirst,
+            }
+        }
+        Err(_) if case.voice.as_ref().is_some_and(Voice::is_rejected) => Try::RefusedAtFirst,
         // The client could not begin again with another connection.
         Err(_) if has_spoken => Try::Hopeless,
         Err(fault) => failed(prelogin, &host, &fault),
     }
 }
 
+/// Gives a host the credential, and what client and host say to each other; `None`: it cannot be reached.
+async fn pass_on(
+    case: &Case<'_>,
+    host: &Host,
+    credential: &Credential,
+) -> Option<Result<LoginOutcome, LoginFault>> {
+    let Case { prelogin, claim, .. } = case;
+    let server = &prelogin.server;
+    let target = host.services.mail(Service::Imap)?;
+    let deadlines = Deadlines::from(&prelogin.snapshot().limits);
+    let id = prelogin.id.to_string();
+    let certificate = case.certificate.as_deref().filter(|_| credential.proof == Proof::Certificate);
+    let name = std::str::from_utf8(&credential.user).unwrap_or_default();
+    let on_behalf = OnBehalf {
+        source: prelogin.client,
+        destination: prelogin.local,
+        session: &id,
+        certificate: certificate.map(|der| ShownCertificate { version: case.tls, name, der }),
+    };
+    let tried = Instant::now();
+    let opened = connect::open(target, on_behalf, &deadlines, &server.observer).await;
+    server.health.note_session(&host.id, Service::Imap, opened.as_ref().map(|_| ()));
+    let ready = opened.ok()?;
+    let begun = Instant::now();
+    if case.voice.is_none() {
+        case.expose();
+    }
+    let answered = match &case.voice {
+        None => ready.log_in(target, credential, &claim.client_id, Some(on_behalf), &deadlines).await,
+        Some(voice) => {
+            let relayed = Relayed {
+                known: &server.conversations,
+                voice,
+                host: &host.config.name,
+                mechanism: claim.mechanism,
+                client_first: claim.credential.password.reveal(),
+                begun: tried,
+                attempt: case.attempt.get(),
+            };
+            ready.converse(target, credential, &claim.client_id, Some(on_behalf), &deadlines, &relayed).await
+        }
+    };
+    server.metrics.stage("login", begun.elapsed());
+    Some(answered)
+}
+
 /// The credential for a host; `Err` is the result if there is none that it could take.
 async fn at_host<'c>(case: &Case<'c>, host: &Host, key: &ArchiveKey) -> Result<Cow<'c, Credential>, Try> {
     let Case { prelogin, claim, .. } = case;
-    // The name is signed as it is.
-    if case.voice.is_some() && host.config.login_as != LoginAs::Typed {
-        return Err(Try::Hopeless);
+    if case.voice.is_some() {
+        // The name is signed as it is.
+        if host.config.login_as != LoginAs::Typed {
+            return Err(Try::Hopeless);
+        }
+        // Whose salt it is would say whether the archive exists that somebody else is to open.
+        let domains = &prelogin.snapshot().domains;
+        let own = domains.named(&claim.credential.user, case.arrival());
+        let is_own = own.is_some_and(|own| own.says == Says::Own && own.key == *key);
+        if claim.credential.acts_for_another() || !is_own {
+            return Err(Try::Unknown);
+        }
     }
     let credential = credential_for(prelogin, host, claim, key);
     if credential.proof != Proof::Certificate {
@@ -272,10 +314,11 @@ async fn at_host<'c>(case: &Case<'c>, host: &Host, key: &ArchiveKey) -> Result<C
     if let Some(master) = &host.config.external {
         // Only the host could say who may act for whom.
         if credential.acts_for_another() {
-            return Err(Try::Refused(Refusal::with(Code::AuthorizationFailed)));
+            return Err(Try::Unknown);
         }
         let (file, origin) = (master.password_file.clone(), host.origin.clone());
-        let read = spawn_blocking(move || secret::read(&file, &origin, None)).await;
+        let secrets_dir = prelogin.snapshot().admin.secrets_dir.clone();
+        let read = spawn_blocking(move || secret::read(&file, &origin, secrets_dir.as_deref())).await;
         let password = match read {
             Ok(Ok(password)) => password,
             Ok(Err(error)) => {
@@ -290,7 +333,7 @@ async fn at_host<'c>(case: &Case<'c>, host: &Host, key: &ArchiveKey) -> Result<C
     }
     // Without it, the host would take usher's own certificate for the user's.
     let mail = host.services.mail(Service::Imap);
-    let is_told = mail.is_some_and(|mail| mail.endpoint.client_address == ClientAddress::ProxyV2);
+    let is_told = mail.is_some_and(|mail| mail.endpoint.tells_certificates());
     if is_told && case.certificate.is_some() { Ok(credential) } else { Err(Try::Hopeless) }
 }
 

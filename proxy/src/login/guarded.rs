@@ -18,7 +18,7 @@ pub(super) async fn guarded(case: &Case<'_>, begun: Instant) -> Try {
         Try::LoggedIn(..) => attempt.succeeded(None),
         // Nobody guesses tokens, and nothing was proven where the host does not talk: of those who are known, an old token
         // or another mechanism is no guess.
-        Try::RefusedAtFirst(_) if attempt.is_at_home() => attempt.rest(),
+        Try::RefusedAtFirst if attempt.is_at_home() => attempt.rest(),
         _ if case.claim.mechanism.tells_why() && attempt.is_at_home() => attempt.rest(),
         tried if tried.is_failed_proof() => attempt.failed().await,
         _ => attempt.rest(),

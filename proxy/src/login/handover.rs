@@ -7,13 +7,14 @@ use super::guarded::guarded;
 use super::inbox::Inbox;
 use super::token;
 use super::tried::{Refusal, Try};
-use super::voice::{self, GaveUp};
+use super::voice::{self, GaveUp, Voice};
 use crate::access::Visit;
 use crate::guessing::{Attempt, Place};
 use crate::log::login_refused;
 use crate::session::{About, By, Cause, Ended, Entry, Session};
 use crate::tls::ClientStream;
 use std::sync::OnceLock;
+use std::time::Duration;
 use tokio::time::Instant;
 use usher_backends::connect;
 use usher_backends::roster::{Host, Lease};
@@ -23,6 +24,9 @@ use usher_policy::access::Name;
 use usher_policy::identity::{Arrival, Domains, Named, Says};
 use usher_wire::imap::preauth::Claim;
 use usher_wire::imap::reply::Code;
+
+/// Longest time that a client may take to answer in a conversation: nobody has to be asked for anything.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A client whose login was accepted by its host.
 pub(crate) struct LoggedIn {
@@ -104,12 +108,14 @@ pub(crate) async fn hand_over(
             );
             Handover::LoggedIn(LoggedIn { session, lease, backend, place })
         }
-        Try::Refused(refusal) | Try::RefusedAtFirst(refusal) => refused(refusal),
+        Try::Refused(refusal) => refused(refusal),
         Try::GaveUp(GaveUp::Cancelled) => Handover::Cancelled,
         Try::GaveUp(GaveUp::Silent) => Handover::Ended(By::Usher, Cause::Idle),
         Try::HeldOff => Handover::Refused(Refusal::with(Code::HeldOff)),
         Try::Denied => refused(Refusal::with(Code::ContactAdmin)),
-        Try::Unknown | Try::DeniedCovertly => refused(Refusal::with(Code::AuthenticationFailed)),
+        Try::Unknown | Try::DeniedCovertly | Try::RefusedAtFirst => {
+            refused(Refusal::with(Code::AuthenticationFailed))
+        }
         Try::Ended(why) => {
             let (by, cause) = Cause::ordered(why);
             Handover::Ended(by, cause)
@@ -130,7 +136,7 @@ async fn sought(
 ) -> (Result<Try, Ended>, Option<Place>) {
     let snapshot = prelogin.snapshot();
     let (voice, ear) = match claim.mechanism.is_conversation() {
-        true => Some(voice::pair(snapshot.limits.backend_login)).unzip(),
+        true => Some(voice::pair(PATIENCE.min(snapshot.limits.backend_login))).unzip(),
         false => (None, None),
     };
     let certificate = stream.client_certificate().map(|shown| shown.clone().into_owned());
@@ -147,7 +153,7 @@ async fn sought(
     };
     let outcome = {
         let seeking = async {
-            match is_allowed(snapshot, key, claim) {
+            match is_allowed(snapshot, key, session.about.names.as_deref(), claim) {
                 true => guarded(&case, begun).await,
                 false => Try::Denied,
             }
@@ -155,6 +161,7 @@ async fn sought(
         tokio::pin!(seeking);
         attended(prelogin, session, stream, inbox, ear, seeking).await
     };
+    prelogin.note_waited(case.voice.as_ref().map(Voice::waited).unwrap_or_default());
     let attempt = case.attempt.get();
     if outcome.is_err() && attempt.is_some_and(Attempt::is_exposed) {
         // Whoever leaves before a refusal that a host delays has learnt what it says.
@@ -164,14 +171,17 @@ async fn sought(
     (outcome, place)
 }
 
-/// Whether users of this domain may log in like this.
-fn is_allowed(snapshot: &Snapshot, key: Option<&ArchiveKey>, claim: &Claim) -> bool {
-    let Some(ArchiveKey::Domain(domain)) = key.and_then(ArchiveKey::domain) else { return true };
-    let mut limited = snapshot.domain_mechanisms.iter();
+/// Whether everybody whom the login shows may log in like this.
+fn is_allowed(snapshot: &Snapshot, key: Option<&ArchiveKey>, names: Option<&[Name]>, claim: &Claim) -> bool {
+    let own = match key.and_then(ArchiveKey::domain) {
+        Some(ArchiveKey::Domain(domain)) => Some(domain),
+        _ => None,
+    };
+    let shown = names.into_iter().flatten().filter_map(|name| name.domain().map(str::to_owned));
+    let domains: Vec<String> = own.into_iter().chain(shown).collect();
     let rule_name = claim.mechanism.rule_name();
-    limited
-        .find(|limited| limited.domain == domain)
-        .is_none_or(|limited| limited.mechanisms.iter().any(|allowed| allowed.rule_name() == rule_name))
+    let mut limited = snapshot.domain_mechanisms.iter().filter(|limited| domains.contains(&limited.domain));
+    limited.all(|limited| limited.mechanisms.iter().any(|allowed| allowed.rule_name() == rule_name))
 }
 
 /// Everybody whom a claim shows; `None`: just the user whose archive it is.

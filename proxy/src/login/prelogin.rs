@@ -5,6 +5,7 @@ use crate::active::ListenerContext;
 use crate::id::Id;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::time::Instant;
 use usher_config::Snapshot;
 use usher_config::snapshot::Protocol;
@@ -22,6 +23,8 @@ pub(crate) struct PreLogin {
     pub(crate) begun: Instant,
     /// Whose login was tried last, and where.
     pub(crate) tried: Mutex<Option<Tried>>,
+    /// How long the last login has waited for the client itself.
+    pub(crate) waited: Mutex<Duration>,
 }
 
 /// A login that came to nothing.
@@ -46,6 +49,16 @@ impl PreLogin {
     pub(crate) fn note_tried(&self, user: &str, host: Option<Arc<str>>) {
         let tried = Tried { user: user.into(), host: host.unwrap_or_default() };
         *self.tried.lock().unwrap_or_else(PoisonError::into_inner) = Some(tried);
+    }
+
+    /// Notes how long a login has waited for the client itself.
+    pub(crate) fn note_waited(&self, waited: Duration) {
+        *self.waited.lock().unwrap_or_else(PoisonError::into_inner) = waited;
+    }
+
+    /// How long that was.
+    pub(crate) fn take_waited(&self) -> Duration {
+        std::mem::take(&mut self.waited.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whose login was tried last.

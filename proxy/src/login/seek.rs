@@ -8,6 +8,7 @@ use super::voice::{GaveUp, Voice};
 use crate::slot::Slot;
 use tokio::time::{Instant, sleep};
 use usher_wire::imap::reply::Code;
+use usher_wire::imap::sasl::Mechanism;
 
 /// Tries until there is a clear answer, or the login may not wait any longer.
 pub(super) async fn seek(case: &Case<'_>, begun: Instant) -> Try {
@@ -26,7 +27,7 @@ pub(super) async fn seek(case: &Case<'_>, begun: Instant) -> Try {
             unknown @ (Try::Unknown | Try::DeniedCovertly) => {
                 return refuse(case, unknown, tried, None).await;
             }
-            refused @ Try::RefusedAtFirst(_) => {
+            refused @ Try::RefusedAtFirst => {
                 let host = session.backend().map(|backend| backend.name);
                 return refuse(case, refused, tried, host.as_deref()).await;
             }
@@ -79,16 +80,21 @@ async fn refuse(case: &Case<'_>, refused: Try, begun: Instant, refused_by: Optio
         refusals(case).made_up(whose.as_bytes(), begun).await;
         return refused;
     };
-    let Some(answered) = make_up(case, voice, begun, refused_by).await else {
+    let Some((answered, host)) = make_up(case, voice, begun, refused_by).await else {
         return Try::GaveUp(voice.gave_up().unwrap_or(GaveUp::Cancelled));
     };
     case.expose();
-    case.prelogin.server.conversations.finals.made_up(whose.as_bytes(), answered).await;
+    let finals = &case.prelogin.server.conversations.finals;
+    match host {
+        Some(host) => finals.made_up_as([host], whose.as_bytes(), answered).await,
+        None => finals.made_up(whose.as_bytes(), answered).await,
+    }
     refused
 }
 
-/// How long refusals take: tokens take another time than passwords.
+/// How long refusals take: tokens and certificates take another time than passwords.
 fn refusals<'c>(case: &Case<'c>) -> &'c crate::refusals::Refusals {
     let server = &case.prelogin.server;
-    if case.claim.mechanism.tells_why() { &server.token_refusals } else { &server.refusals }
+    let is_password = !case.claim.mechanism.tells_why() && case.claim.mechanism != Mechanism::External;
+    if is_password { &server.refusals } else { &server.token_refusals }
 }

@@ -24,13 +24,27 @@ pub(crate) fn complete(
     certificate: Option<&CertificateDer<'_>>,
 ) {
     let named = match credential.proof {
-        Proof::Certificate => certificate.and_then(tls::named_in),
+        Proof::Certificate => {
+            let named = certificate.and_then(tls::named_in).and_then(|name| whole(&name, snapshot));
+            if named.is_none() {
+                credential.authorize_as.clear();
+            }
+            named
+        }
         Proof::XOAuth2 | Proof::OAuthBearer if credential.user.is_empty() => {
             named_in(credential.password.reveal(), snapshot)
         }
         _ => return,
     };
     credential.user = named.unwrap_or_default().into_bytes();
+}
+
+/// The user whom a certificate names, as the key of an archive: with its domain, and neither a master user nor anything else
+/// that depends on where somebody connects.
+fn whole(name: &str, snapshot: &Snapshot) -> Option<String> {
+    let named = snapshot.domains.named(name.as_bytes(), Arrival::default())?;
+    let is_whole = named.says == Says::Own && name.contains('@') && matches!(named.key, ArchiveKey::User(_));
+    is_whole.then(|| named.key.name().to_owned())
 }
 
 /// The user whom a token (RFC 7519) names, if it is of one of the issuers, and the user of that issuer's domain.

@@ -37,7 +37,7 @@ pub(super) enum Try {
     /// Too many have failed, or there are too many: it has not been tried.
     HeldOff,
     /// The host has refused a conversation before it began.
-    RefusedAtFirst(Refusal),
+    RefusedAtFirst,
     /// The client says no more.
     GaveUp(GaveUp),
     /// Somebody ends it.
@@ -54,7 +54,7 @@ impl Try {
     pub(super) fn result(&self) -> &'static str {
         match self {
             Self::LoggedIn(..) => "ok",
-            Self::Refused(_) | Self::RefusedAtFirst(_) => "refused",
+            Self::Refused(_) | Self::RefusedAtFirst => "refused",
             Self::GaveUp(_) => "aborted",
             Self::Unknown => "unknown-user",
             Self::Denied | Self::DeniedCovertly => "denied",
@@ -67,10 +67,8 @@ impl Try {
     /// Whether the client has not proven who it is, as far as anybody can tell.
     pub(super) fn is_failed_proof(&self) -> bool {
         match self {
-            Self::Refused(refusal) | Self::RefusedAtFirst(refusal) => {
-                refusal.code == Code::AuthenticationFailed
-            }
-            Self::Unknown | Self::DeniedCovertly => true,
+            Self::Refused(refusal) => refusal.code == Code::AuthenticationFailed,
+            Self::Unknown | Self::DeniedCovertly | Self::RefusedAtFirst => true,
             _ => false,
         }
     }

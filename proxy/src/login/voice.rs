@@ -34,6 +34,10 @@ struct Progress {
     has_spoken: bool,
     answered: Option<Instant>,
     gave_up: Option<GaveUp>,
+    /// How long the client has taken to answer.
+    waited: Duration,
+    /// What a host has said first is nothing that a client could answer.
+    is_rejected: bool,
 }
 
 /// The side of the client's connection.
@@ -59,7 +63,10 @@ impl Voice {
         self.progress().has_spoken = true;
         let mut answers = self.answers.lock().await;
         self.challenges.send(message).await.ok()?;
-        let gave_up = match timeout(self.patience, answers.recv()).await {
+        let asked = Instant::now();
+        let heard = timeout(self.patience, answers.recv()).await;
+        self.progress().waited += asked.elapsed();
+        let gave_up = match heard {
             Ok(Some(Answer::Said(answer))) => {
                 self.progress().answered = Some(Instant::now());
                 return Some(answer);
@@ -74,6 +81,21 @@ impl Voice {
     /// Whether the client has heard anything: it could not begin again with another host.
     pub(super) fn has_spoken(&self) -> bool {
         self.progress().has_spoken
+    }
+
+    /// How long the client has taken to answer.
+    pub(super) fn waited(&self) -> Duration {
+        self.progress().waited
+    }
+
+    /// Says nothing of what the host has said.
+    pub(super) fn reject(&self) {
+        self.progress().is_rejected = true;
+    }
+
+    /// Whether what the host has said was nothing to pass on.
+    pub(super) fn is_rejected(&self) -> bool {
+        self.progress().is_rejected
     }
 
     /// When the client has answered last.

@@ -58,6 +58,12 @@ impl Refusals {
         self.clock.tick_after(begun + took).await;
     }
 
+    /// The same as if it came from one of these hosts of which refusals are known, always the same one for the same name.
+    pub(crate) async fn made_up_as<const N: usize>(&self, hosts: [String; N], name: &[u8], begun: Instant) {
+        let took = self.recent().draw_of(&hosts, name);
+        self.clock.tick_after(begun + took).await;
+    }
+
     /// Saves what is known about the hosts for which `is_known` holds, if that has changed.
     pub(crate) fn keep(&self, is_known: impl Fn(&str) -> bool) {
         let Some(text) = self.recent().changed(is_known) else { return };

@@ -80,9 +80,16 @@ impl Recent {
 
     /// How long the refusal of a login under `name` takes, as if it came from a host.
     pub(super) fn draw(&mut self, name: &[u8]) -> Duration {
+        let hosts: Vec<String> = self.hosts.keys().cloned().collect();
+        self.draw_of(&hosts, name)
+    }
+
+    /// The same from one of these hosts.
+    pub(super) fn draw_of(&mut self, hosts: &[String], name: &[u8]) -> Duration {
         let chance = self.chance();
         let whose = xxh3_64(name);
-        let host = self.hosts.iter().max_by_key(|(host, _)| xxh3_64_with_seed(host.as_bytes(), whose));
+        let known = hosts.iter().filter_map(|host| self.hosts.get_key_value(host));
+        let host = known.max_by_key(|(host, _)| xxh3_64_with_seed(host.as_bytes(), whose));
         let Some((_, ring)) = host else { return first(chance) };
         let at = chance.checked_rem(ring.took.len() as u64).unwrap_or(0);
         let took = ring.took.get(at as usize).copied().unwrap_or_default();

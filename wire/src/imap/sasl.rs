@@ -127,7 +127,8 @@ impl Credential {
             Proof::Password => return None,
             Proof::XOAuth2 => (Mechanism::XOAuth2, oauth::xoauth2(&self.user, &self.password)?),
             Proof::OAuthBearer => (Mechanism::OAuthBearer, oauth::oauthbearer(&self.user, &self.password)?),
-            Proof::Certificate => (Mechanism::External, copy(&self.authorize_as)),
+            // Named in any case: a host that takes the certificate for somebody else's refuses it.
+            Proof::Certificate => (Mechanism::External, copy(self.acting_user())),
             Proof::ScramSha1 => (Mechanism::ScramSha1, copy(self.password.reveal())),
             Proof::ScramSha256 => (Mechanism::ScramSha256, copy(self.password.reveal())),
         };

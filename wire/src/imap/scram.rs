@@ -3,6 +3,10 @@
 
 use crate::secret::Secret;
 
+/// Longest message of a client, in bytes. Servers have limits of their own, and whoever exceeds one would learn who has a
+/// server.
+pub(crate) const CAP: usize = 1024;
+
 /// What of a client's first message decides where it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClientFirst {
@@ -17,6 +21,9 @@ pub(crate) struct ClientFirst {
 /// Parses a client's first message (RFC 5802 section 7). Channel binding ends at usher: a client that insists on it is
 /// refused, and so is one with a mandatory extension.
 pub(crate) fn parse_client_first(message: &[u8]) -> Option<ClientFirst> {
+    if message.len() > CAP {
+        return None;
+    }
     let mut parts = message.split(|b| *b == b',');
     let authorize_as = match (parts.next()?, parts.next()?) {
         (b"n" | b"y", b"") => Vec::new(),
@@ -79,6 +86,11 @@ pub struct ServerFirst<'m> {
 }
 
 impl<'m> ServerFirst<'m> {
+    /// The server's part of the nonce, after the client's `own`; `None` if it is not there or empty.
+    pub fn of_server(&self, own: &[u8]) -> Option<&'m [u8]> {
+        self.nonce.strip_prefix(own).filter(|rest| !rest.is_empty())
+    }
+
     /// Parses a server's first message; extensions are skipped.
     pub fn parse(message: &'m [u8]) -> Option<Self> {
         let mut parts = message.split(|b| *b == b',');

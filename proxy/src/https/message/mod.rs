@@ -6,6 +6,7 @@ pub(crate) mod cookies;
 pub(crate) mod date;
 pub(crate) mod fields;
 pub(crate) mod forwarding;
+pub(crate) mod http_login;
 pub(crate) mod interim;
 pub(crate) mod named_by;
 pub(crate) mod pace;

@@ -2,7 +2,7 @@
 
 use super::{Claim, Mode, Preauth, Step};
 use crate::imap::reply::{self, Code};
-use crate::imap::sasl;
+use crate::imap::{sasl, scram};
 use zeroize::Zeroizing;
 
 /// What a client says to a message of its host.
@@ -53,12 +53,14 @@ impl Preauth {
         if line.as_slice() == b"*" {
             return Some(Answer::GivenUp);
         }
-        Some(sasl::decode(&line).map_or(Answer::Broken, Answer::Said))
+        let said = sasl::decode(&line).filter(|said| said.len() <= scram::CAP);
+        Some(said.map_or(Answer::Broken, Answer::Said))
     }
 
-    /// Answers a claim whose client has given up, or has said what is no message.
-    pub fn cancel(claim: &Claim, out: &mut Vec<u8>) {
-        reply::line(Some(&claim.tag), "BAD Authentication cancelled.", out);
+    /// Answers a claim whose client has given up, or has said what is no message. Returns how to go on: not many may be
+    /// given up.
+    pub fn cancel(&mut self, claim: &Claim, out: &mut Vec<u8>) -> Step {
+        self.invalid(Some(&claim.tag), "Authentication cancelled.", out)
     }
 
     pub(super) fn refusing_step(

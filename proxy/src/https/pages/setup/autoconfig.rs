@@ -8,6 +8,9 @@ use std::fmt::Write;
 /// The configuration for whoever asks at `host`, and has named this `address`.
 pub(super) fn answer(known: &Known<'_>, host: &str, address: Option<&str>) -> String {
     let oauth = known.oauth(address);
+    let domain = oauth.map(|oauth| &*oauth.domain);
+    // A client that is told of no way takes none.
+    let takes_passwords = oauth.is_none() || known.is_allowed(domain, &super::PASSWORDS);
     let domains = known.snapshot.domains.names();
     let provider = domains.first().copied().unwrap_or(host);
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<clientConfig version=\"1.1\">");
@@ -22,12 +25,14 @@ pub(super) fn answer(known: &Known<'_>, host: &str, address: Option<&str>) -> St
     element(&mut out, "displayShortName", &known.setup.display_name);
     for server in &known.servers {
         out.push_str("<incomingServer type=\"imap\">");
-        way(&mut out, server.host, server.port, server.implicit_tls, oauth.is_some());
+        let ways = [("OAuth2", oauth.is_some()), ("password-cleartext", takes_passwords)];
+        way(&mut out, (server.host, server.port, server.implicit_tls), ways);
         out.push_str("</incomingServer>");
     }
     if let Some(smtp) = known.smtp() {
         out.push_str("<outgoingServer type=\"smtp\">");
-        way(&mut out, &smtp.host, smtp.port, smtp.implicit_tls, false);
+        let ways = [("OAuth2", false), ("password-cleartext", true)];
+        way(&mut out, (&smtp.host, smtp.port, smtp.implicit_tls), ways);
         out.push_str("</outgoingServer>");
     }
     out.push_str("</emailProvider>");
@@ -44,14 +49,13 @@ pub(super) fn answer(known: &Known<'_>, host: &str, address: Option<&str>) -> St
     out
 }
 
-fn way(out: &mut String, host: &str, port: u16, implicit_tls: bool, takes_tokens: bool) {
+/// A server, and how to log in there: clients take the first way that they can.
+fn way(out: &mut String, (host, port, implicit_tls): (&str, u16, bool), ways: [(&str, bool); 2]) {
     element(out, "hostname", host);
     element(out, "port", port);
     element(out, "socketType", if implicit_tls { "SSL" } else { "STARTTLS" });
-    // Clients take the first one that they can.
-    if takes_tokens {
-        element(out, "authentication", "OAuth2");
+    for (name, _) in ways.into_iter().filter(|(_, is_taken)| *is_taken) {
+        element(out, "authentication", name);
     }
-    element(out, "authentication", "password-cleartext");
     element(out, "username", "%EMAILADDRESS%");
 }

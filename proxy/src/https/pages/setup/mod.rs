@@ -16,13 +16,17 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use usher_config::Snapshot;
 use usher_config::https::{ClientSetup, Smtp};
-use usher_config::snapshot::{OAuth, Protocol};
+use usher_config::snapshot::{OAuth, Protocol, Serves};
 use usher_policy::ArchiveKey;
+use usher_wire::imap::sasl::Mechanism;
 
 /// Longest question in bytes.
 const CAP: usize = 64 * 1024;
 const XML: &str = "text/xml; charset=utf-8";
 const JSON: &str = "application/json";
+/// How clients log in with tokens, and with passwords.
+const TOKENS: [Mechanism; 2] = [Mechanism::XOAuth2, Mechanism::OAuthBearer];
+const PASSWORDS: [Mechanism; 2] = [Mechanism::SaslPlain, Mechanism::SaslLogin];
 
 /// What mail clients are told.
 struct Known<'s> {
@@ -67,7 +71,19 @@ impl<'s> Known<'s> {
             }
             None => known.first().filter(|_| known.len() == 1),
         };
-        issuer.filter(|_| self.takes_tokens)
+        issuer.filter(|issuer| self.takes_tokens && self.is_allowed(Some(&issuer.domain), &TOKENS))
+    }
+
+    /// Whether one of these mechanisms is allowed on every listener for IMAP, and for the users of this domain.
+    fn is_allowed(&self, domain: Option<&str>, ways: &[Mechanism]) -> bool {
+        let has = |allowed: &[Mechanism]| ways.iter().any(|way| allowed.contains(way));
+        let listeners = self.snapshot.listeners.iter().all(|listener| match &listener.serves {
+            Serves::Imap(imap) => imap.mechanisms.as_deref().is_none_or(has),
+            Serves::Https(_) | Serves::HttpRedirect(_) | Serves::Tcp(_) => true,
+        });
+        let mut limited = self.snapshot.domain_mechanisms.iter();
+        let of_domain = limited.find(|limited| domain == Some(&*limited.domain));
+        listeners && of_domain.is_none_or(|limited| has(&limited.mechanisms))
     }
 
     fn smtp(&self) -> Option<&Smtp> {

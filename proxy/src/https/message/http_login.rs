@@ -1,0 +1,13 @@
+//! A request that says who somebody is and proves it, or claims to.
+
+/// A request that is a login.
+pub(crate) struct HttpLogin {
+    /// Whom it names, as failures are counted; empty: that cannot be told.
+    pub(crate) users: Vec<String>,
+    /// The place of the identity whose form it is.
+    pub(crate) form: Option<usize>,
+    /// It has a token rather than a password.
+    pub(crate) is_token: bool,
+    /// Of the credential; 0 for a form.
+    pub(crate) digest: u64,
+}

@@ -1,6 +1,8 @@
 //! The clients of the contest: IMAP sessions, with TLS or without, many at once.
 
 use crate::stub::MESSAGE;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, NamedGroup};
@@ -74,6 +76,29 @@ impl Client {
     /// # Errors
     /// When the proxy or its backend does not do what it should.
     pub(crate) async fn log_in(address: SocketAddr, how: &How, user: &str) -> io::Result<Self> {
+        let mut client = Self::connect(address, how).await?;
+        client.command(&format!("a LOGIN {user} secret\r\n"), "a OK").await?;
+        Ok(client)
+    }
+
+    /// Logs in by SASL.
+    async fn authenticate(&mut self, by: By, user: &str) -> io::Result<()> {
+        match by {
+            By::Plain => {
+                let message = STANDARD.encode(format!("\0{user}\0secret"));
+                self.command(&format!("a AUTHENTICATE PLAIN {message}\r\n"), "a OK").await
+            }
+            By::Scram => {
+                let first = STANDARD.encode(format!("n,,n={user},r=rOprNGfwEbeRWgbNEkqO"));
+                self.command(&format!("a AUTHENTICATE SCRAM-SHA-256 {first}\r\n"), "+ ").await?;
+                let last = STANDARD.encode(format!("c=biws,r=x,p={}", STANDARD.encode([0; 32])));
+                self.command(&format!("{last}\r\n"), "+ ").await?;
+                self.command("\r\n", "a OK").await
+            }
+        }
+    }
+
+    async fn connect(address: SocketAddr, how: &How) -> io::Result<Self> {
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
         let stream = match how {
@@ -85,7 +110,6 @@ impl Client {
         };
         let mut client = Self { stream, unread: Vec::with_capacity(512) };
         client.until("* OK").await?;
-        client.command(&format!("a LOGIN {user} secret\r\n"), "a OK").await?;
         Ok(client)
     }
 
@@ -194,6 +218,31 @@ impl Client {
             }
         }
     }
+}
+
+/// By what a client logs in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// `AUTHENTICATE PLAIN`.
+    Plain,
+    /// `AUTHENTICATE SCRAM-SHA-256`, with a proof that nobody checks.
+    Scram,
+}
+
+/// Whole sessions without TLS, so many at a time.
+///
+/// # Errors
+/// The first session's that fails.
+pub(crate) async fn sessions_by(address: SocketAddr, by: By, at_once: usize, count: usize) -> io::Result<()> {
+    let each = async |from: usize| {
+        for number in (from..count).step_by(at_once) {
+            let mut client = Client::connect(address, &How::Plain).await?;
+            client.authenticate(by, &user(number)).await?;
+            client.log_out().await?;
+        }
+        Ok::<_, io::Error>(())
+    };
+    futures_util::future::try_join_all((0..at_once).map(each)).await.map(drop)
 }
 
 /// Users in the directory, all of whom log in.

@@ -12,6 +12,7 @@ mod https;
 mod idle;
 mod input;
 mod latency;
+mod mechanisms;
 mod micro;
 mod peers;
 mod refusals;
@@ -38,8 +39,9 @@ type Measure = fn(&mut Table) -> Outcome;
 const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench");
 
 /// Every subject by its name.
-const SUBJECTS: [(&str, Measure); 13] = [
+const SUBJECTS: [(&str, Measure); 14] = [
     ("sessions", sessions::measure),
+    ("mechanisms", mechanisms::measure),
     ("idle", idle::measure),
     ("bulk", bulk::measure),
     ("https", https::measure),

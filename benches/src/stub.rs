@@ -1,6 +1,8 @@
 //! The backends of the contest, in a process of their own so that their work is nobody's: an IMAP server that takes
 //! every login, and the HTTP service that tells nginx where a user is.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,7 +15,8 @@ pub(crate) const MESSAGE: usize = 1 << 20;
 /// The argument by which the program becomes the stub.
 pub(crate) const WORD: &str = "stub";
 
-const GREETING: &[u8] = b"* OK [CAPABILITY IMAP4rev1 SASL-IR LITERAL+ AUTH=PLAIN] ready\r\n";
+const GREETING: &[u8] =
+    b"* OK [CAPABILITY IMAP4rev1 SASL-IR LITERAL+ AUTH=PLAIN AUTH=SCRAM-SHA-256] ready\r\n";
 
 /// The running stub, which ends when this is dropped.
 pub(crate) struct Stub {
@@ -101,10 +104,19 @@ async fn converse(tcp: TcpStream) -> std::io::Result<()> {
         let command = words.next().unwrap_or_default().to_ascii_uppercase();
         let mut answer = String::new();
         match command.as_str() {
-            "CAPABILITY" => answer.push_str("* CAPABILITY IMAP4rev1 SASL-IR LITERAL+ AUTH=PLAIN\r\n"),
-            "AUTHENTICATE" if words.nth(1).is_none() => {
-                archive.tcp.write_all(b"+ \r\n").await?;
-                archive.line().await?;
+            "CAPABILITY" => {
+                answer.push_str("* CAPABILITY IMAP4rev1 SASL-IR LITERAL+ AUTH=PLAIN AUTH=SCRAM-SHA-256\r\n")
+            }
+            "AUTHENTICATE" => {
+                let (mechanism, mut initial) = (words.next(), words.next().map(str::to_owned));
+                if initial.is_none() {
+                    archive.tcp.write_all(b"+ \r\n").await?;
+                    initial = archive.line().await?;
+                }
+                if mechanism == Some("SCRAM-SHA-256") {
+                    archive.tell(&first_message(&initial.unwrap_or_default())).await?;
+                    archive.tell("v=cm1GNHBxVjhTN3N1QW9aV2phNGRKUmtGc0tRPQ==").await?;
+                }
             }
             "IDLE" => {
                 archive.tcp.write_all(b"+ idling\r\n").await?;
@@ -125,6 +137,14 @@ async fn converse(tcp: TcpStream) -> std::io::Result<()> {
             return Ok(());
         }
     }
+}
+
+/// What a server of SCRAM says first to a client's first message.
+fn first_message(client: &str) -> String {
+    let said = STANDARD.decode(client).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let nonce = said.rsplit_once("r=").map(|(_, nonce)| nonce.to_owned()).unwrap_or_default();
+    format!("r={nonce}3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92EQSXCQ==,i=4096")
 }
 
 struct Archive {
@@ -153,6 +173,12 @@ impl Archive {
             command = format!("{head}{}{rest}", String::from_utf8_lossy(&literal));
         }
         Ok(Some(command))
+    }
+
+    /// Says something that the client answers.
+    async fn tell(&mut self, message: &str) -> std::io::Result<()> {
+        self.tcp.write_all(format!("+ {}\r\n", STANDARD.encode(message)).as_bytes()).await?;
+        self.line().await.map(drop)
     }
 
     async fn line(&mut self) -> std::io::Result<Option<String>> {

@@ -152,6 +152,20 @@ mod tests {
     }
 
     #[test]
+    fn a_million_sources_in_64_mebibytes() {
+        let table = Table::new(1_000_000);
+        for of in 0..1_000_000 {
+            table.with(&mark(of), NOW, |record| record.fail(NOW, &RULES, 1));
+        }
+        let known = table.len();
+        assert!(known > 990_000, "{known}");
+        let octets: usize =
+            table.parts.iter().map(|part| part.lock().unwrap().capacity() * size_of::<Slot>()).sum();
+        let parts = table.parts.capacity() * size_of::<Mutex<Vec<Slot>>>();
+        assert!(octets + parts < 64 << 20, "{octets} {parts}");
+    }
+
+    #[test]
     fn who_has_done_nothing_takes_no_room() {
         let table = Table::new(16);
         assert_eq!(table.with(&mark(1), NOW, |record| record.failures(NOW, &RULES)), 0);

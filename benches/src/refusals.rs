@@ -18,6 +18,8 @@ use usher_tests::usher::{Setup, Usher};
 /// Refusals of each kind.
 const REFUSALS: usize = 10_000;
 const CLIENTS: usize = 4;
+/// The same of a Dovecot, which collects its refusals for half a second.
+const PATIENT_CLIENTS: usize = 64;
 
 const ANNA: &str = "anna@example.com";
 
@@ -44,7 +46,7 @@ pub(crate) fn measure(table: &mut Table) -> Outcome {
         "AUTH=SCRAM-SHA-256",
     );
     let other: Kind = ("names of another mechanism", |_| "otto@example.com".to_owned());
-    compare(table, usher.0.imaps(), "SCRAM", by_scram, &[UNKNOWN, other])?;
+    compare(table, usher.0.imaps(), ("SCRAM", by_scram, PATIENT_CLIENTS), &[UNKNOWN, other])?;
     drop(usher);
     let usher = with_dovecot(
         |name, address| {
@@ -54,7 +56,7 @@ pub(crate) fn measure(table: &mut Table) -> Outcome {
         },
         "AUTH=OAUTHBEARER",
     );
-    compare(table, usher.0.imaps(), "OAUTHBEARER", by_token, &[UNKNOWN])
+    compare(table, usher.0.imaps(), ("OAUTHBEARER", by_token, PATIENT_CLIENTS), &[UNKNOWN])
 }
 
 fn passwords(table: &mut Table) -> Outcome {
@@ -70,7 +72,7 @@ fn passwords(table: &mut Table) -> Outcome {
         .start();
     usher.user(&["set", "@gone.test", "--attribute", "left=2026"]);
     let denied: Kind = ("denied names", |at| format!("nobody{at}@gone.test"));
-    compare(table, usher.imaps(), "PLAIN", by_password, &[UNKNOWN, denied])
+    compare(table, usher.imaps(), ("PLAIN", by_password, CLIENTS), &[UNKNOWN, denied])
 }
 
 /// With a log of nothing but that it serves: the clients' network is one that is never held up, as in all tests.
@@ -127,14 +129,19 @@ fn timed(client: &mut Client, line: &str) -> f64 {
 }
 
 /// Compares wrong passwords of somebody with refusals of each other kind, answer by answer.
-fn compare(table: &mut Table, address: SocketAddr, mechanism: &str, how: Try, kinds: &[Kind]) -> Outcome {
+fn compare(
+    table: &mut Table,
+    address: SocketAddr,
+    (mechanism, how, clients): (&str, Try, usize),
+    kinds: &[Kind],
+) -> Outcome {
     let anna: Name = |_| ANNA.to_owned();
     let names: Vec<Name> = std::iter::once(anna).chain(kinds.iter().map(|(_, name)| *name)).collect();
     let client = |at| {
         let names = names.clone();
-        std::thread::spawn(move || refused(address, at, how, &names))
+        std::thread::spawn(move || refused(address, (at, clients), how, &names))
     };
-    let clients: Vec<_> = (0..CLIENTS).map(client).collect();
+    let clients: Vec<_> = (0..clients).map(client).collect();
     let mut times: Vec<Vec<Vec<f64>>> = vec![Vec::new(); names.len()];
     for client in clients {
         for (all, more) in times.iter_mut().zip(client.join().map_err(|_| "a client failed")?) {
@@ -178,12 +185,17 @@ fn tell(table: &mut Table, what: &str, known: &[f64], other: &[f64]) {
 }
 
 /// How long refusals take, in microseconds, by names and by answers.
-fn refused(address: SocketAddr, client: usize, how: Try, names: &[Name]) -> Vec<Vec<Vec<f64>>> {
+fn refused(
+    address: SocketAddr,
+    (client, clients): (usize, usize),
+    how: Try,
+    names: &[Name],
+) -> Vec<Vec<Vec<f64>>> {
     let mut stream = Client::tls(address);
     let mut times: Vec<Vec<Vec<f64>>> = vec![Vec::new(); names.len()];
     // By turns that nobody could foresee, and the same at every run.
     let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ client as u64;
-    for at in 0..REFUSALS / CLIENTS * names.len() {
+    for at in 0..REFUSALS / clients * names.len() {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;

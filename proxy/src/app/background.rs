@@ -58,10 +58,7 @@ async fn tidy_up(imap: Arc<login::Server>, https: Arc<https::Server>) {
 /// Saves what has been learnt of hosts.
 fn keep_what_is_learnt(imap: &login::Server, https: &https::Server) {
     let roster = https.fleet.roster();
-    let is_known = |host: &str| {
-        let name = host.split_once('/').map_or(host, |(name, _)| name);
-        roster.standings(name).next().is_some()
-    };
+    let is_known = |host: &str| roster.standings(host).next().is_some();
     let conversations = &imap.conversations;
     let of_imap = [&imap.refusals, &imap.token_refusals, &conversations.firsts, &conversations.finals];
     of_imap.into_iter().chain([&https.refusals]).for_each(|refusals| refusals.keep(is_known));

@@ -160,7 +160,7 @@ impl Guessing {
         let sessions = wanted(rules.sessions_per_user, rules.sessions_per_address);
         let refused = |by, retry| {
             if let Some(first) = marks.first()
-                && self.table.with(&first.mark, moment(), |record| record.is_news(moment(), MINUTE))
+                && self.table.with(&first.mark, moment(), |record| record.is_news(moment(), rules.ban_window))
             {
                 self.tell(who, by, retry);
             }

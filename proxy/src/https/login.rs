@@ -57,10 +57,14 @@ impl RequestRecord {
         refused.or((is_accepted && self.method() != Method::OPTIONS).then_some(Verdict::Accepted))
     }
 
-    /// Notes what the host called `host` has said of its login.
-    pub(crate) async fn judged(&mut self, verdict: Option<Verdict>, host: &str) {
+    /// Notes what the host called `host` has said of its login by answering with `status`.
+    pub(crate) async fn judged(&mut self, verdict: Option<Verdict>, status: StatusCode, host: &str) {
+        let guard = || xxh3_64_with_seed(self.path().as_bytes(), xxh3_64_with_seed(host.as_bytes(), 0));
+        if status == StatusCode::UNAUTHORIZED {
+            self.client.server.guessing.note_guard(guard());
+        }
         let Some(login) = &self.login else { return };
-        let guard = xxh3_64_with_seed(self.path().as_bytes(), xxh3_64_with_seed(host.as_bytes(), 0));
+        let guard = guard();
         match verdict {
             Some(Verdict::Accepted) => {
                 self.client.note_accepted(login.digest);
@@ -90,7 +94,10 @@ impl RequestRecord {
 
     fn who(&self, login: &HttpLogin) -> Who {
         let key = self.session.as_ref().map(|session| session.about.user.to_string()).unwrap_or_default();
-        Who { protocol: Protocol::Https, client: self.client.ends.client, key, users: login.users.clone() }
+        // Of one that repeats what was accepted before, the names have not been read again.
+        let is_repeated = login.digest != 0 && login.users.is_empty() && !key.is_empty();
+        let users = if is_repeated { vec![key.clone()] } else { login.users.clone() };
+        Who { protocol: Protocol::Https, client: self.client.ends.client, key, users }
     }
 }
 

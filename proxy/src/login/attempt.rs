@@ -3,7 +3,7 @@
 use super::PreLogin;
 use super::case::Case;
 use super::credential::credential_for;
-use super::scram::Relayed;
+use super::scram::{Relayed, in_time};
 use super::tried::{Refusal, Try};
 use super::voice::Voice;
 use crate::access::Visit;
@@ -200,7 +200,16 @@ async fn log_in(
         Ok(credential) => credential,
         Err(without) => return without,
     };
-    let Some(answered) = pass_on(case, &host, &credential).await else { return Try::Out };
+    let tried = Instant::now();
+    let answering = pass_on(case, &host, &credential, tried);
+    let answered = match &case.voice {
+        None => answering.await,
+        Some(voice) => match Box::pin(in_time(case, voice, &host.config.name, tried, answering)).await {
+            Ok(answered) => answered,
+            Err(tried) => return tried,
+        },
+    };
+    let Some(answered) = answered else { return Try::Out };
     if let Some(gave_up) = case.voice.as_ref().and_then(Voice::gave_up) {
         return Try::GaveUp(gave_up);
     }
@@ -250,6 +259,7 @@ async fn pass_on(
     case: &Case<'_>,
     host: &Host,
     credential: &Credential,
+    tried: Instant,
 ) -> Option<Result<LoginOutcome, LoginFault>> {
     let Case { prelogin, claim, .. } = case;
     let server = &prelogin.server;
@@ -264,7 +274,6 @@ async fn pass_on(
         session: &id,
         certificate: certificate.map(|der| ShownCertificate { version: case.tls, name, der }),
     };
-    let tried = Instant::now();
     let opened = connect::open(target, on_behalf, &deadlines, &server.observer).await;
     server.health.note_session(&host.id, Service::Imap, opened.as_ref().map(|_| ()));
     let ready = opened.ok()?;

@@ -113,7 +113,7 @@ pub(crate) async fn hand_over(
         Try::GaveUp(GaveUp::Silent) => Handover::Ended(By::Usher, Cause::Idle),
         Try::HeldOff => Handover::Refused(Refusal::with(Code::HeldOff)),
         Try::Denied => refused(Refusal::with(Code::ContactAdmin)),
-        Try::Unknown | Try::DeniedCovertly | Try::RefusedAtFirst => {
+        Try::Unknown | Try::DeniedCovertly | Try::RefusedAtFirst | Try::AnsweredFor => {
             refused(Refusal::with(Code::AuthenticationFailed))
         }
         Try::Ended(why) => {

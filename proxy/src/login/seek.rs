@@ -31,6 +31,7 @@ pub(super) async fn seek(case: &Case<'_>, begun: Instant) -> Try {
                 let host = session.backend().map(|backend| backend.name);
                 return refuse(case, refused, tried, host.as_deref()).await;
             }
+            Try::AnsweredFor => return Try::RefusedAtFirst,
             // Each of these counts as a failed login at the host, so the second is the last.
             Try::Unanswered if was_delivered => return Try::Hopeless,
             Try::Unanswered => was_delivered = true,
@@ -80,16 +81,10 @@ async fn refuse(case: &Case<'_>, refused: Try, begun: Instant, refused_by: Optio
         refusals(case).made_up(whose.as_bytes(), begun).await;
         return refused;
     };
-    let Some((answered, host)) = make_up(case, voice, begun, refused_by).await else {
-        return Try::GaveUp(voice.gave_up().unwrap_or(GaveUp::Cancelled));
-    };
-    case.expose();
-    let finals = &case.prelogin.server.conversations.finals;
-    match host {
-        Some(host) => finals.made_up_as([host], whose.as_bytes(), answered).await,
-        None => finals.made_up(whose.as_bytes(), answered).await,
+    match make_up(case, voice, begun, refused_by).await {
+        Some(()) => refused,
+        None => Try::GaveUp(voice.gave_up().unwrap_or(GaveUp::Cancelled)),
     }
-    refused
 }
 
 /// How long refusals take: tokens and certificates take another time than passwords.

@@ -274,7 +274,7 @@ mod tests {
                 let first = ServerFirst::parse(&made).unwrap();
                 let own = first.of_server(b"client").unwrap();
                 assert_eq!(own.len(), nonce.len());
-                assert_eq!(own.ends_with(b"="), nonce.ends_with('='), "{kind:?}");
+                assert!(kind != Letters::Base64 || own.ends_with(b"="));
                 assert!(own.iter().all(|b| kind.has(*b)), "{kind:?} {}", String::from_utf8_lossy(own));
                 assert_eq!((first.salt, first.iterations), (STANDARD.encode([7; 12]).as_bytes(), 5000));
                 letters.push_str(std::str::from_utf8(own).unwrap());

@@ -38,6 +38,8 @@ pub(super) enum Try {
     HeldOff,
     /// The host has refused a conversation before it began.
     RefusedAtFirst,
+    /// The same, and the client has been answered in the host's place.
+    AnsweredFor,
     /// The client says no more.
     GaveUp(GaveUp),
     /// Somebody ends it.
@@ -54,7 +56,7 @@ impl Try {
     pub(super) fn result(&self) -> &'static str {
         match self {
             Self::LoggedIn(..) => "ok",
-            Self::Refused(_) | Self::RefusedAtFirst => "refused",
+            Self::Refused(_) | Self::RefusedAtFirst | Self::AnsweredFor => "refused",
             Self::GaveUp(_) => "aborted",
             Self::Unknown => "unknown-user",
             Self::Denied | Self::DeniedCovertly => "denied",

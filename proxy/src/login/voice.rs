@@ -38,6 +38,11 @@ struct Progress {
     waited: Duration,
     /// What a host has said first is nothing that a client could answer.
     is_rejected: bool,
+    /// The host has begun.
+    has_begun: bool,
+    /// It was too late: somebody else has begun in its place.
+    is_late: bool,
+    is_held: bool,
 }
 
 /// The side of the client's connection.
@@ -96,6 +101,26 @@ impl Voice {
     /// Whether what the host has said was nothing to pass on.
     pub(super) fn is_rejected(&self) -> bool {
         self.progress().is_rejected
+    }
+
+    /// Notes that the host has begun. `false`: too late, since somebody else has begun in its place.
+    pub(super) fn begin(&self) -> bool {
+        let mut progress = self.progress();
+        progress.has_begun = true;
+        progress.is_late = progress.is_held;
+        !progress.is_held
+    }
+
+    /// Begins in the place of the host. `false`: it has begun itself.
+    pub(super) fn hold(&self) -> bool {
+        let mut progress = self.progress();
+        progress.is_held = !progress.has_begun;
+        progress.is_held
+    }
+
+    /// Whether the host has begun after somebody else had done so in its place.
+    pub(super) fn is_late(&self) -> bool {
+        self.progress().is_late
     }
 
     /// When the client has answered last.

@@ -1,8 +1,9 @@
 //! When a refusal is sent, so that its timing does not reveal its reason.
 //!
 //! A login under a name that nobody has is refused here, and one with a wrong password by its host. Both must look
-//! alike: a made-up refusal takes as long as a recent real one from a host, always the same host for the same name, and
-//! both are sent a random moment after a tick of one clock.
+//! alike: all refusals take longer than nearly all of the latest by the host that has the name or, of a name that nobody
+//! has, by always the same host; and they are sent a random moment after a tick of one clock. When the host itself refuses
+//! does not show: some collect their refusals, so that all of them come at the same moments.
 
 mod recent;
 mod tick;
@@ -29,19 +30,7 @@ impl Refusals {
     /// # Errors
     /// The system's, when it gives no thread.
     pub(crate) fn open(file: PathBuf) -> std::io::Result<Self> {
-        Self::with(Recent::default(), file)
-    }
-
-    /// The same where different kinds of answers must look alike: all of them take as long as all but the slowest.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub(crate) fn open_evened(file: PathBuf) -> std::io::Result<Self> {
-        Self::with(Recent::evened(), file)
-    }
-
-    fn with(mut recent: Recent, file: PathBuf) -> std::io::Result<Self> {
-        recent.read(&std::fs::read_to_string(&file).unwrap_or_default());
+        let recent = Recent::read(&std::fs::read_to_string(&file).unwrap_or_default());
         Ok(Self { recent: Mutex::new(recent), clock: Clock::start()?, file })
     }
 
@@ -58,9 +47,9 @@ impl Refusals {
         self.clock.tick_after(begun + took).await;
     }
 
-    /// The same as if it came from one of these hosts of which refusals are known, always the same one for the same name.
-    pub(crate) async fn made_up_as<const N: usize>(&self, hosts: [String; N], name: &[u8], begun: Instant) {
-        let took = self.recent().draw_of(&hosts, name);
+    /// The same as if it came from `host`.
+    pub(crate) async fn made_up_by(&self, host: &str, begun: Instant) {
+        let took = self.recent().draw_of(host);
         self.clock.tick_after(begun + took).await;
     }
 

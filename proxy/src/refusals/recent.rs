@@ -11,6 +11,10 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 const MOST: usize = 256;
 /// While a host has fewer refusals than this, they are delayed as long as made-up ones would be.
 const FEW: usize = 16;
+/// Which of the latest, in their order, is the slowest that counts: a single one that takes long does not slow all.
+const SLOWER: (usize, usize) = (49, 50);
+/// Microseconds by which refusals take longer than half as long again as that one.
+const MARGIN: u32 = 1000;
 /// Range of microseconds that made-up refusals take while no real ones are known.
 const FIRST: std::ops::Range<u64> = 150_000..250_000;
 
@@ -21,8 +25,6 @@ pub(super) struct Recent {
     /// How many numbers were drawn.
     drawn: u64,
     has_changed: bool,
-    /// All take as long as all but the slowest.
-    is_evened: bool,
 }
 
 /// The latest refusals of a host, in microseconds.
@@ -33,11 +35,12 @@ struct Ring {
 }
 
 impl Ring {
-    /// Time within which all but one in twenty came.
-    fn usual(&self) -> u32 {
+    /// A time within which nearly all came, and the next one most likely will.
+    fn bound(&self) -> u32 {
         let mut took = self.took.clone();
-        let at = (took.len() * 19 / 20).min(took.len().saturating_sub(1));
-        if took.is_empty() { 0 } else { *took.select_nth_unstable(at).1 }
+        let at = took.len() * SLOWER.0 / SLOWER.1;
+        let usual = if at < took.len() { *took.select_nth_unstable(at).1 } else { 0 };
+        usual.saturating_add(usual / 2).saturating_add(MARGIN)
     }
 
     fn put(&mut self, took: u32) {
@@ -50,18 +53,15 @@ impl Ring {
 }
 
 impl Recent {
-    /// Without refusals, all of which are to take as long as all but the slowest.
-    pub(super) fn evened() -> Self {
-        Self { is_evened: true, ..Self::default() }
-    }
-
     /// Parses what [`Self::changed`] has written, ignoring what cannot be parsed.
-    pub(super) fn read(&mut self, text: &str) {
+    pub(super) fn read(text: &str) -> Self {
+        let mut recent = Self::default();
         for line in text.lines() {
             let mut words = line.split(' ');
-            let ring = self.hosts.entry(words.next().unwrap_or_default().to_owned()).or_default();
+            let ring = recent.hosts.entry(words.next().unwrap_or_default().to_owned()).or_default();
             words.filter_map(|word| word.parse().ok()).for_each(|took| ring.put(took));
         }
+        recent
     }
 
     /// Records a refusal by `host`. Returns how long it must take at least.
@@ -73,28 +73,23 @@ impl Recent {
             None => self.hosts.entry(host.to_owned()).or_default(),
         };
         let is_new = ring.took.len() < FEW;
-        let usual = if self.is_evened { ring.usual() } else { 0 };
+        let bound = ring.bound();
         ring.put(micros(took));
-        if is_new { first(chance) } else { Duration::from_micros(u64::from(usual)) }
+        if is_new { first(chance) } else { Duration::from_micros(u64::from(bound)) }
     }
 
     /// How long the refusal of a login under `name` takes, as if it came from a host.
     pub(super) fn draw(&mut self, name: &[u8]) -> Duration {
-        let hosts: Vec<String> = self.hosts.keys().cloned().collect();
-        self.draw_of(&hosts, name)
+        let whose = xxh3_64(name);
+        let host = self.hosts.keys().max_by_key(|host| xxh3_64_with_seed(host.as_bytes(), whose)).cloned();
+        self.draw_of(host.as_deref().unwrap_or_default())
     }
 
-    /// The same from one of these hosts.
-    pub(super) fn draw_of(&mut self, hosts: &[String], name: &[u8]) -> Duration {
+    /// How long a refusal by `host` takes.
+    pub(super) fn draw_of(&mut self, host: &str) -> Duration {
         let chance = self.chance();
-        let whose = xxh3_64(name);
-        let known = hosts.iter().filter_map(|host| self.hosts.get_key_value(host));
-        let host = known.max_by_key(|(host, _)| xxh3_64_with_seed(host.as_bytes(), whose));
-        let Some((_, ring)) = host else { return first(chance) };
-        let at = chance.checked_rem(ring.took.len() as u64).unwrap_or(0);
-        let took = ring.took.get(at as usize).copied().unwrap_or_default();
-        let took = if self.is_evened { took.max(ring.usual()) } else { took };
-        let took = Duration::from_micros(u64::from(took));
+        let Some(ring) = self.hosts.get(host) else { return first(chance) };
+        let took = Duration::from_micros(u64::from(ring.bound()));
         if ring.took.len() < FEW { took.max(first(chance)) } else { took }
     }
 
@@ -136,41 +131,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn made_up_refusals_are_those_of_one_host() {
+    fn all_refusals_of_a_host_take_equally_long() {
         let mut recent = Recent::default();
         assert!((FIRST.start..FIRST.end).contains(&(recent.draw(b"x").as_micros() as u64)));
         for at in 0..1000 {
             // The first ones are delayed as long as made-up ones would be.
-            let held = recent.note("slow", Duration::from_millis(2000 + at));
-            assert_eq!(held.is_zero(), at >= FEW as u64);
-            recent.note("fast", Duration::from_micros(5000 + at));
+            let held = recent.note("slow", Duration::from_millis(2000));
+            assert_eq!(held.as_micros() < u128::from(FIRST.end), at < FEW as u64);
+            recent.note("fast", Duration::from_micros(if at % 100 == 0 { 900_000 } else { 5000 }));
         }
+        let bound = |took: u64| Duration::from_micros(took + took / 2 + u64::from(MARGIN));
+        // A few that were slow do not slow the others.
+        assert_eq!(recent.note("fast", Duration::from_micros(5000)), bound(5000));
+        assert_eq!((recent.draw_of("fast"), recent.draw_of("slow")), (bound(5000), bound(2_000_000)));
         let mut slow = 0;
         for name in 0..1000_u32 {
             let drawn = [(); 20].map(|()| recent.draw(&name.to_be_bytes()));
-            assert!(
-                drawn
-                    .iter()
-                    .all(|took| (*took > Duration::from_secs(1)) == (drawn[0] > Duration::from_secs(1)))
-            );
-            // Of the last ones only.
-            assert!(drawn.iter().all(|took| took.as_micros() % 1_000_000 >= 744 || took.as_secs() == 2));
+            assert!(drawn.iter().all(|took| *took == drawn[0]), "a name is on one host");
             slow += u32::from(drawn[0] > Duration::from_secs(1));
         }
         assert!((400..600).contains(&slow), "as many as hosts have: {slow}");
         let text = recent.changed(|host| host == "fast").unwrap();
         assert_eq!(recent.changed(|_| true), None);
-        let mut again = Recent::default();
-        again.read(&text);
-        assert!(again.draw(b"x") < Duration::from_millis(7) && !text.contains("slow"));
-    }
-    #[test]
-    fn evened_ones_take_as_long_as_all_but_the_slowest() {
-        let mut recent = Recent::evened();
-        for at in 0..100 {
-            recent.note("one", Duration::from_micros(1000 + at));
-        }
-        assert_eq!(recent.note("one", Duration::from_micros(1000)).as_micros(), 1095);
-        assert!((0..100).all(|_| recent.draw(b"x").as_micros() >= 1094));
+        let mut again = Recent::read(&text);
+        assert!(again.draw(b"x") == bound(5000) && !text.contains("slow"));
     }
 }

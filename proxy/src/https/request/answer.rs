@@ -61,9 +61,9 @@ impl Sent {
         version: Version,
     ) -> Outcome {
         let Self { upstream, host, timeout, cookies, switched } = *self;
-        let verdict = record.verdict(at, &upstream.response);
+        let (verdict, status) = (record.verdict(at, &upstream.response), upstream.response.status());
         if let Some(protocol) = switched {
-            record.judged(verdict, &upstream.target.name).await;
+            record.judged(verdict, status, &upstream.target.name).await;
             let client = record.client.clone();
             let (mut response, tunnel) = tunnel::switch(record, at, *upstream, &protocol);
             finish_head(&client, at, version, response.headers_mut(), &cookies);
@@ -75,7 +75,7 @@ impl Sent {
             let begun = record.seen.as_ref().map_or_else(Instant::now, |seen| seen.last_octet());
             record.client.server.refusals.real(&upstream.target.name, begun).await;
         }
-        record.judged(verdict, &upstream.target.name).await;
+        record.judged(verdict, status, &upstream.target.name).await;
         if verdict == Some(Verdict::Refused) {
             // It has been counted.
         } else if let Some(session) = &record.session {

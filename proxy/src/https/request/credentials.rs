@@ -40,6 +40,11 @@ pub(super) async fn login(
         return Ok(Some(HttpLogin { users, form: Some(place), is_token: false, digest: 0 }));
     }
     let Some(value) = valid.parts.headers.get(AUTHORIZATION) else { return Ok(None) };
+    // Of the whole: the same name with another password is another login.
+    let digest = xxh3_64(value.as_bytes()).max(1);
+    if client.has_accepted(digest) {
+        return Ok(Some(HttpLogin { users: Vec::new(), form: None, is_token: false, digest }));
+    }
     let (scheme, given) = scheme::split(value.as_bytes());
     let is_token = scheme.eq_ignore_ascii_case(b"bearer");
     let typed = if scheme.eq_ignore_ascii_case(b"basic") {
@@ -51,8 +56,9 @@ pub(super) async fn login(
         return Ok(None);
     };
     let users = typed.map_or_else(Vec::new, |typed| names_of(client, at, valid, &typed));
-    // Of the whole: the same name with another password is another login.
-    Ok(Some(HttpLogin { users, form: None, is_token, digest: xxh3_64(value.as_bytes()).max(1) }))
+    // Nobody guesses tokens, and one that names nobody is nobody's.
+    let is_nobodys = is_token && users.is_empty();
+    Ok((!is_nobodys).then_some(HttpLogin { users, form: None, is_token, digest }))
 }
 
 /// Whom a token names, if tokens name users here.
@@ -68,6 +74,9 @@ fn claimed(identities: &[Identity], token: &[u8]) -> Option<Vec<u8>> {
 
 /// Everybody whom a typed name shows, as failures are counted.
 fn names_of(client: &Client, at: &ListenerContext, valid: &Validated, typed: &[u8]) -> Vec<String> {
+    if typed.is_empty() {
+        return Vec::new();
+    }
     let arrival = Arrival { local: Some(client.ends.local.ip()), server_name: Some(&valid.asked.name) };
     at.active.snapshot.domains.counted(typed, arrival)
 }

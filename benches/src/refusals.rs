@@ -19,7 +19,7 @@ use usher_tests::usher::{Setup, Usher};
 const REFUSALS: usize = 10_000;
 const CLIENTS: usize = 4;
 /// The same of a Dovecot, which collects its refusals for half a second.
-const PATIENT_CLIENTS: usize = 64;
+const PATIENT_CLIENTS: usize = 200;
 
 const ANNA: &str = "anna@example.com";
 

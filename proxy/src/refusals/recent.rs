@@ -40,7 +40,7 @@ impl Ring {
         let mut took = self.took.clone();
         let at = took.len() * SLOWER.0 / SLOWER.1;
         let usual = if at < took.len() { *took.select_nth_unstable(at).1 } else { 0 };
-        usual.saturating_add(usual / 2).saturating_add(MARGIN)
+        stepped(usual.saturating_add(usual / 2).saturating_add(MARGIN))
     }
 
     fn put(&mut self, took: u32) {
@@ -122,6 +122,13 @@ impl Recent {
     }
 }
 
+/// The next of eight steps in each doubling: a bound that changed a little with every refusal would differ between kinds of
+/// them.
+fn stepped(micros: u32) -> u32 {
+    let step = (1 << micros.max(8).ilog2()) / 8;
+    micros.div_ceil(step).saturating_mul(step)
+}
+
 fn first(chance: u64) -> Duration {
     Duration::from_micros(FIRST.start + chance % (FIRST.end - FIRST.start))
 }
@@ -140,7 +147,8 @@ mod tests {
             assert_eq!(held.as_micros() < u128::from(FIRST.end), at < FEW as u64);
             recent.note("fast", Duration::from_micros(if at % 100 == 0 { 900_000 } else { 5000 }));
         }
-        let bound = |took: u64| Duration::from_micros(took + took / 2 + u64::from(MARGIN));
+        let bound = |took: u32| Duration::from_micros(u64::from(stepped(took + took / 2 + MARGIN)));
+        assert_eq!([1, 1000, 1024, 1025, 735_000].map(stepped), [1, 1024, 1024, 1152, 786_432]);
         // A few that were slow do not slow the others.
         assert_eq!(recent.note("fast", Duration::from_micros(5000)), bound(5000));
         assert_eq!((recent.draw_of("fast"), recent.draw_of("slow")), (bound(5000), bound(2_000_000)));

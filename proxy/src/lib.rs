@@ -38,6 +38,7 @@ mod slot;
 mod tcp;
 mod tls;
 mod unread;
+mod whole_file;
 mod workers;
 #[cfg(test)]
 mod world;

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use usher_backends::bans::{Ban, BanChange, Banned};
 use usher_backends::roster::now;
 use usher_config::snapshot;
-use usher_policy::guessing::{Rules, Turn};
+use usher_policy::guessing::{Mark, Rules, Turn};
 
 /// How often to ask again whether one of those that are under way has ended.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -19,6 +19,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub(crate) struct Attempt {
     guessing: Arc<Guessing>,
     who: Who,
+    /// What its success makes known; nothing where nobody is ever held up.
+    homes: Vec<Mark>,
     /// What its failure counts for.
     marks: Vec<Marked>,
     /// It is one of those that may yet fail.
@@ -34,15 +36,14 @@ impl Guessing {
     /// # Errors
     /// If it must not be tried at all.
     pub(crate) async fn admit(self: &Arc<Self>, who: Who, until: Instant) -> Result<Attempt, HeldOff> {
+        self.refuse_banned(&who)?;
         let attempt = self.unheld(who);
-        self.refuse_banned(&attempt.who)?;
         let rules = self.rules();
         let wait = loop {
             match attempt.begin(&rules)? {
-                Turn::After(wait) => break wait,
-                Turn::Refused(retry) => return Err(self.held_off("source", retry)),
-                Turn::Crowded if Instant::now() >= until => return Err(self.held_off("crowd", AGAIN)),
-                Turn::Crowded => sleep(AGAIN).await,
+                Some(wait) => break wait,
+                None if Instant::now() >= until => return Err(self.held_off("crowd", AGAIN)),
+                None => sleep(AGAIN).await,
             }
         };
         let place = self.take_place(
@@ -64,14 +65,24 @@ impl Guessing {
     /// A login that is not held up, because nothing would do so.
     pub(crate) fn unheld(self: &Arc<Self>, who: Who) -> Attempt {
         let rules = self.rules();
-        let marks = if rules.spares(who.client.ip()) { Vec::new() } else { self.marks(&rules, &who) };
+        let is_spared = rules.spares(who.client.ip());
+        let at_home = if is_spared { Vec::new() } else { who.at_home(&self.digester) };
+        let homes = at_home.iter().map(|marked| marked.mark).collect();
+        let marks = if is_spared { Vec::new() } else { self.marks(&rules, &who, at_home) };
         let (is_under_way, is_exposed) = (AtomicBool::new(false), AtomicBool::new(false));
-        Attempt { guessing: self.clone(), who, marks, is_under_way, is_exposed, place: Mutex::default() }
+        Attempt {
+            guessing: self.clone(),
+            who,
+            homes,
+            marks,
+            is_under_way,
+            is_exposed,
+            place: Mutex::default(),
+        }
     }
 
     /// What a failure counts for: of those who are known there, for themselves alone.
-    pub(super) fn marks(&self, rules: &snapshot::Guessing, who: &Who) -> Vec<Marked> {
-        let at_home = who.at_home(&self.digester);
+    pub(super) fn marks(&self, rules: &snapshot::Guessing, who: &Who, at_home: Vec<Marked>) -> Vec<Marked> {
         let is_known = |marked: &Marked| self.known.has(&marked.mark, rules.known_for);
         match !at_home.is_empty() && at_home.iter().all(is_known) {
             true => at_home,
@@ -89,8 +100,9 @@ pub(super) fn rules_of(rules: &snapshot::Guessing, marked: &Marked) -> Rules {
 }
 
 impl Attempt {
-    /// Asks each of its marks for a turn, takes it from all of them if all have one, and is under way from then on.
-    fn begin(&self, rules: &snapshot::Guessing) -> Result<Turn, HeldOff> {
+    /// Asks each of its marks for a turn, takes it from all of them if all have one, and is under way from then on. Returns
+    /// how long it has to wait; `None`: as many are under way as may fail.
+    fn begin(&self, rules: &snapshot::Guessing) -> Result<Option<Duration>, HeldOff> {
         let (guessing, now) = (&self.guessing, super::moment());
         // Those of a name do not wait for each other: whoever guesses it could fill a queue in front of its owner.
         let in_turn = |marked: &Marked| !matches!(marked.whose, Banned::User(_));
@@ -100,7 +112,7 @@ impl Attempt {
             let mut record = guessing.table.get(&marked.mark).unwrap_or_default();
             match record.turn(now, &of, marked.factor, under_way, in_turn(marked)) {
                 Turn::After(_) => {}
-                Turn::Crowded => return Ok(Turn::Crowded),
+                Turn::Crowded => return Ok(None),
                 Turn::Refused(retry) => {
                     // A ban has been told.
                     let is_news = record.banned_until(now).is_none()
@@ -121,7 +133,7 @@ impl Attempt {
             match turn {
                 Turn::After(wait) => longest = longest.max(wait),
                 // Somebody else was faster.
-                Turn::Crowded => return Ok(Turn::Crowded),
+                Turn::Crowded => return Ok(None),
                 Turn::Refused(retry) => return Err(guessing.held_off(marked.kind(), retry)),
             }
         }
@@ -129,7 +141,7 @@ impl Attempt {
             *guessing.under_way.entry(marked.mark).or_default() += 1;
         }
         self.is_under_way.store(true, Ordering::Relaxed);
-        Ok(Turn::After(longest))
+        Ok(Some(longest))
     }
 
     /// Whether it is of somebody who is known there.
@@ -171,9 +183,7 @@ impl Attempt {
     pub(crate) fn succeeded(&self, guard: Option<u64>) {
         self.rest();
         let rules = self.guessing.rules();
-        for marked in self.who.at_home(&self.guessing.digester) {
-            self.guessing.known.note(marked.mark, guard);
-        }
+        self.homes.iter().for_each(|mark| self.guessing.known.note(*mark, guard));
         if !self.is_at_home() {
             let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
             self.guessing.take_place_of_user(&rules, &self.who, &mut place);

@@ -1,9 +1,8 @@
 //! Who has lately logged in from where: they are not held up there for what others do.
 
+use crate::whole_file;
 use dashmap::DashMap;
 use quick_cache::sync::Cache;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -95,19 +94,10 @@ impl Known {
             octets.extend_from_slice(&at.to_be_bytes());
             octets.extend_from_slice(&guard.to_be_bytes());
         }
-        if let Err(error) = self.write(&octets) {
+        if let Err(error) = whole_file::replace(&self.file, &octets) {
             self.has_changed.store(true, Ordering::Relaxed);
             tracing::warn!(file = %self.file.display(), %error, "who has logged in from where cannot be saved");
         }
-    }
-
-    fn write(&self, octets: &[u8]) -> std::io::Result<()> {
-        let next = self.file.with_extension("next");
-        let mut options = std::fs::OpenOptions::new();
-        let mut out = options.write(true).create(true).truncate(true).mode(0o600).open(&next)?;
-        out.write_all(octets)?;
-        out.sync_all()?;
-        std::fs::rename(next, &self.file)
     }
 }
 

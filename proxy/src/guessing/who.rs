@@ -89,16 +89,12 @@ pub(super) fn is_at(digester: &Digester, home: &IpNet) -> impl Fn(&Mark) -> bool
 }
 
 impl Who {
-    /// Where they are, as those are remembered who have logged in from there.
-    pub(super) fn home(&self) -> IpNet {
-        home(self.client.ip())
-    }
-
     /// Everybody whom they name, at home.
     pub(super) fn at_home(&self, digester: &Digester) -> Vec<Marked> {
-        let home = self.home();
+        let home = home(self.client.ip());
+        let place = half_of_home(digester, &home);
         let at_home = |user: &String| Marked {
-            mark: whole(half_of_user(digester, user), half_of_home(digester, &home)),
+            mark: whole(half_of_user(digester, user), place),
             whose: Banned::UserAt(user.clone(), home),
             factor: 1,
         };

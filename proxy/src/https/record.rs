@@ -64,7 +64,7 @@ pub(crate) struct RequestRecord {
     /// The login that it is, if it is one.
     pub(crate) login: Option<HttpLogin>,
     /// That login, while it may fail.
-    pub(crate) attempt: Option<Attempt>,
+    pub(crate) attempt: Option<Box<Attempt>>,
     /// Somebody said who they are and was rejected.
     pub(crate) is_refused_login: bool,
     pub(crate) status: Option<StatusCode>,

@@ -1,5 +1,6 @@
 //! What hosts say first in a conversation looks like, so that usher can say the same where no host does.
 
+use crate::whole_file;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -231,8 +232,7 @@ impl Shapes {
             known.shapes.retain(|host, _| is_known(host));
             serde_json::to_string(&known.shapes).unwrap_or_default()
         };
-        let next = self.file.with_extension("next");
-        if let Err(error) = std::fs::write(&next, text).and_then(|()| std::fs::rename(&next, &self.file)) {
+        if let Err(error) = whole_file::replace(&self.file, text.as_bytes()) {
             tracing::debug!(file = %self.file.display(), %error, "what hosts say first cannot be saved");
         }
     }

@@ -1,5 +1,6 @@
 //! Why hosts refuse tokens, as they say it to clients: a refusal under a name that nobody has says the same.
 
+use crate::whole_file;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -63,8 +64,7 @@ impl Whys {
             known.said.retain(|host, _| is_known(host));
             serde_json::to_string(&known.said).unwrap_or_default()
         };
-        let next = self.file.with_extension("next");
-        if let Err(error) = std::fs::write(&next, text).and_then(|()| std::fs::rename(&next, &self.file)) {
+        if let Err(error) = whole_file::replace(&self.file, text.as_bytes()) {
             tracing::debug!(file = %self.file.display(), %error, "the hosts' reasons cannot be saved");
         }
     }

@@ -8,9 +8,9 @@
 mod recent;
 mod tick;
 
+use crate::whole_file;
 use recent::Recent;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tick::Clock;
@@ -57,7 +57,7 @@ impl Refusals {
     pub(crate) fn keep(&self, is_known: impl Fn(&str) -> bool) {
         let Some(text) = self.recent().changed(is_known) else { return };
         // Without the file, the next start is like the first; nothing is lost that anybody waits for.
-        if let Err(error) = write(&self.file, &text) {
+        if let Err(error) = whole_file::replace(&self.file, text.as_bytes()) {
             tracing::debug!(file = %self.file.display(), %error, "the times of refusals cannot be saved");
         }
     }
@@ -65,12 +65,6 @@ impl Refusals {
     fn recent(&self) -> MutexGuard<'_, Recent> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn write(file: &Path, text: &str) -> std::io::Result<()> {
-    let next = file.with_extension("next");
-    std::fs::File::create(&next)?.write_all(text.as_bytes())?;
-    std::fs::rename(next, file)
 }
 
 /// A time in whole microseconds, at most a minute.

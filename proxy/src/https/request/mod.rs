@@ -29,7 +29,6 @@ use super::response::ResponseBody;
 use super::upstream::Unreached;
 use super::upstream::tunnel::Tunnel;
 use crate::active::ListenerContext;
-use crate::guessing::Attempt;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use std::sync::Arc;
@@ -77,7 +76,7 @@ pub(crate) async fn exchange(
     };
     if served.is_err() {
         // No host has judged it, or it has been counted.
-        record.attempt.iter().for_each(Attempt::rest);
+        record.attempt.iter().for_each(|attempt| attempt.rest());
     }
     match served {
         Ok(Served::Own(response)) => answer::own(record, &at, version, response),

@@ -44,12 +44,8 @@ impl Dovecot {
     /// Starts one that lets in only those whom it has.
     pub fn with_users_of_its_own(name: &str, address: SocketAddr, mode: Mode) -> Self {
         Self::begin(name, address, mode, |dir, text| {
-            let list = dir.join("users");
-            std::fs::write(&list, "").unwrap();
-            let static_users = format!("passdb {{\n driver = static\n args = password={PASSWORD}\n}}\n");
-            let listed = format!("passdb {{\n driver = passwd-file\n args = {}\n}}\n", list.display());
             // A master user is let in for those whom it has.
-            let text = text.replace(&static_users, &listed);
+            let text = with_listed_users(dir, &text);
             text.replace("master = yes\n", "master = yes\n result_success = continue\n")
         })
     }
@@ -76,11 +72,7 @@ impl Dovecot {
     /// Starts one that talks by SCRAM too, and lets in only those whom it has.
     pub fn with_scram(name: &str, address: SocketAddr, mode: Mode) -> Self {
         Self::begin(name, address, mode, |dir, text| {
-            let list = dir.join("users");
-            std::fs::write(&list, "").unwrap();
-            let static_users = format!("passdb {{\n driver = static\n args = password={PASSWORD}\n}}\n");
-            let listed = format!("passdb {{\n driver = passwd-file\n args = {}\n}}\n", list.display());
-            let text = text.replace(&static_users, &listed);
+            let text = with_listed_users(dir, &text);
             // One process for many logins: otherwise most of their time is that of making one.
             let text = text.replace(" client_limit = 1000\n", " client_limit = 1000\n service_count = 0\n");
             text.replace(
@@ -203,6 +195,15 @@ impl Drop for Dovecot {
         let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM));
         let _ = self.child.wait();
     }
+}
+
+/// Its configuration with a list of users in place of everybody.
+fn with_listed_users(dir: &Path, text: &str) -> String {
+    let list = dir.join("users");
+    std::fs::write(&list, "").unwrap();
+    let everybody = format!("passdb {{\n driver = static\n args = password={PASSWORD}\n}}\n");
+    let listed = format!("passdb {{\n driver = passwd-file\n args = {}\n}}\n", list.display());
+    text.replace(&everybody, &listed)
 }
 
 /// Starts it in a process group of its own, and waits until it listens.

@@ -181,19 +181,26 @@ impl Record {
     }
 }
 
+/// Rules and a moment for tests.
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
+pub(super) mod examples {
+    use super::{Duration, Moment, Rules};
 
-    const RULES: Rules = Rules {
+    pub(crate) const RULES: Rules = Rules {
         delay: Duration::from_secs(1),
         max_delay: Duration::from_secs(15),
         ban_after: 20,
         window: Duration::from_secs(600),
         ban_for: Duration::from_secs(1800),
     };
-    const NOW: Moment = 1_800_000_000_000;
+    pub(crate) const NOW: Moment = 1_800_000_000_000;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::examples::{NOW, RULES};
+    use super::*;
+    use proptest::prelude::*;
 
     fn failed(times: u32) -> Record {
         let mut record = Record::default();

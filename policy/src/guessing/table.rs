@@ -106,17 +106,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guessing::Rules;
-    use std::time::Duration;
-
-    const RULES: Rules = Rules {
-        delay: Duration::from_secs(1),
-        max_delay: Duration::from_secs(15),
-        ban_after: 20,
-        window: Duration::from_secs(600),
-        ban_for: Duration::from_secs(1800),
-    };
-    const NOW: Moment = 1_800_000_000_000;
+    use crate::guessing::record::examples::{NOW, RULES};
 
     fn mark(of: u32) -> Mark {
         let mut mark = [9; 16];

@@ -6,6 +6,7 @@ use super::source::Mark;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Records that a mark may be among.
 const WAYS: usize = 16;
@@ -17,7 +18,7 @@ pub struct Table {
     /// Each is empty until it is used.
     parts: Vec<Mutex<Vec<Slot>>>,
     /// Nobody can choose marks that meet each other.
-    hasher: RandomState,
+    seed: u64,
     sets: usize,
 }
 
@@ -34,7 +35,7 @@ impl Table {
     pub fn new(records: usize) -> Self {
         let sets = (records.saturating_mul(15) / 8).div_ceil(WAYS).max(1);
         let parts = (0..sets.div_ceil(SETS)).map(|_| Mutex::default()).collect();
-        Self { parts, hasher: RandomState::new(), sets }
+        Self { parts, seed: RandomState::new().hash_one(records), sets }
     }
 
     /// Uses the record of `mark`; a new one takes the place of the one that is worth least. What is as new afterwards is
@@ -96,7 +97,7 @@ impl Table {
 
     /// The part that `mark` is in, and where in it.
     fn part(&self, mark: &Mark) -> (MutexGuard<'_, Vec<Slot>>, Range<usize>) {
-        let chosen = usize::try_from(self.hasher.hash_one(mark) % self.sets as u64).unwrap_or(0);
+        let chosen = usize::try_from(xxh3_64_with_seed(mark, self.seed) % self.sets as u64).unwrap_or(0);
         let from = chosen % SETS * WAYS;
         let part = &self.parts[chosen / SETS];
         (part.lock().unwrap_or_else(PoisonError::into_inner), from..from + WAYS)

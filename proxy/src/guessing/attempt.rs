@@ -38,20 +38,14 @@ impl Guessing {
     pub(crate) async fn admit(self: &Arc<Self>, who: Who, until: Instant) -> Result<Attempt, HeldOff> {
         self.refuse_banned(&who)?;
         let attempt = self.unheld(who);
-        let rules = self.rules();
         let wait = loop {
-            match attempt.begin(&rules)? {
+            match attempt.begin()? {
                 Some(wait) => break wait,
                 None if Instant::now() >= until => return Err(self.held_off("crowd", AGAIN)),
                 None => sleep(AGAIN).await,
             }
         };
-        let place = self.take_place(
-            &rules,
-            &attempt.who,
-            attempt.is_at_home(),
-            rules.spares(attempt.who.client.ip()),
-        )?;
+        let place = self.take_place(&attempt.who, attempt.is_at_home())?;
         *attempt.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
         if !wait.is_zero() {
             self.metrics.guess_delayed();
@@ -66,7 +60,7 @@ impl Guessing {
     pub(crate) fn unheld(self: &Arc<Self>, who: Who) -> Attempt {
         let rules = self.rules();
         let is_spared = rules.spares(who.client.ip());
-        let at_home = if is_spared { Vec::new() } else { who.at_home(&self.digester) };
+        let at_home = if is_spared { Vec::new() } else { who.at_home(&self.marker) };
         let homes = at_home.iter().map(|marked| marked.mark).collect();
         let marks = if is_spared { Vec::new() } else { self.marks(&rules, &who, at_home) };
         let (is_under_way, is_exposed) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -86,7 +80,7 @@ impl Guessing {
         let is_known = |marked: &Marked| self.known.has(&marked.mark, rules.known_for);
         match !at_home.is_empty() && at_home.iter().all(is_known) {
             true => at_home,
-            false => who.elsewhere(&self.digester),
+            false => who.elsewhere(&self.marker),
         }
     }
 }
@@ -102,12 +96,12 @@ pub(super) fn rules_of(rules: &snapshot::Guessing, marked: &Marked) -> Rules {
 impl Attempt {
     /// Asks each of its marks for a turn, takes it from all of them if all have one, and is under way from then on. Returns
     /// how long it has to wait; `None`: as many are under way as may fail.
-    fn begin(&self, rules: &snapshot::Guessing) -> Result<Option<Duration>, HeldOff> {
-        let (guessing, now) = (&self.guessing, super::moment());
+    fn begin(&self) -> Result<Option<Duration>, HeldOff> {
+        let (guessing, rules, now) = (&self.guessing, self.guessing.rules(), super::moment());
         // Those of a name do not wait for each other: whoever guesses it could fill a queue in front of its owner.
         let in_turn = |marked: &Marked| !matches!(marked.whose, Banned::User(_));
         for marked in &self.marks {
-            let of = rules_of(rules, marked);
+            let of = rules_of(&rules, marked);
             let under_way = guessing.under_way.get(&marked.mark).map_or(0, |count| *count);
             let mut record = guessing.table.get(&marked.mark).unwrap_or_default();
             match record.turn(now, &of, marked.factor, under_way, in_turn(marked)) {
@@ -126,7 +120,7 @@ impl Attempt {
         }
         let mut longest = Duration::ZERO;
         for marked in &self.marks {
-            let of = rules_of(rules, marked);
+            let of = rules_of(&rules, marked);
             let turn = guessing
                 .table
                 .with(&marked.mark, now, |record| record.turn(now, &of, marked.factor, 0, in_turn(marked)));
@@ -161,10 +155,10 @@ impl Attempt {
             return;
         }
         for marked in &self.marks {
-            if let Some(mut count) = self.guessing.under_way.get_mut(&marked.mark) {
+            self.guessing.under_way.remove_if_mut(&marked.mark, |_, count| {
                 *count = count.saturating_sub(1);
-            }
-            self.guessing.under_way.remove_if(&marked.mark, |_, count| *count == 0);
+                *count == 0
+            });
         }
     }
 
@@ -182,11 +176,10 @@ impl Attempt {
     /// it counts once the same has refused somebody.
     pub(crate) fn succeeded(&self, guard: Option<u64>) {
         self.rest();
-        let rules = self.guessing.rules();
         self.homes.iter().for_each(|mark| self.guessing.known.note(*mark, guard));
         if !self.is_at_home() {
             let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-            self.guessing.take_place_of_user(&rules, &self.who, &mut place);
+            self.guessing.take_place_of_user(&self.who, &mut place);
         }
     }
 

@@ -22,7 +22,7 @@ impl Guessing {
         match (&ban.by, ban.until) {
             (Some(_), _) | (None, None) => self.barred.put(ban),
             (None, Some(until)) => {
-                let Some(mark) = mark(&self.digester, &ban.whose) else { return };
+                let Some(mark) = mark(&self.marker, &ban.whose) else { return };
                 let seconds = u32::try_from(until).unwrap_or(u32::MAX);
                 self.table.with(&mark, super::moment(), |record| record.ban(seconds));
             }
@@ -79,15 +79,15 @@ impl Guessing {
     /// Forgets what has failed.
     fn forget(&self, whose: &Banned) {
         match whose {
-            Banned::User(user) => self.table.forget_if(is_of_user(&self.digester, user)),
+            Banned::User(user) => self.table.forget_if(is_of_user(&self.marker, user)),
             Banned::UserAt(..) => {
-                mark(&self.digester, whose).iter().for_each(|mark| self.table.forget(mark));
+                mark(&self.marker, whose).iter().for_each(|mark| self.table.forget(mark));
             }
             Banned::Source(network) => {
                 let is_alone = network.prefix_len() == network.max_prefix_len();
                 if is_alone {
                     Source::all_of(network.addr()).for_each(|source| self.table.forget(&source.mark()));
-                    self.table.forget_if(is_at(&self.digester, &home(network.addr())));
+                    self.table.forget_if(is_at(&self.marker, &home(network.addr())));
                 } else {
                     let is_inside = |source: Source| network.contains(&source.network);
                     self.table.forget_if(|mark| Source::marked(*mark).is_some_and(is_inside));

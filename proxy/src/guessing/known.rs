@@ -2,6 +2,7 @@
 
 use crate::whole_file;
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use quick_cache::sync::Cache;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +27,7 @@ struct Last {
 
 /// When somebody last logged in from somewhere, by digests of both.
 pub(super) struct Known {
-    last: DashMap<Mark, Last>,
+    last: DashMap<Mark, Last, RandomState>,
     /// What has refused somebody, and so lets in only those who have proven who they are.
     guards: Cache<u64, ()>,
     has_changed: AtomicBool,

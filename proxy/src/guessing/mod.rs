@@ -7,6 +7,7 @@ mod bans;
 mod barred;
 mod known;
 mod ledger;
+mod marker;
 mod places;
 mod standing;
 mod who;
@@ -16,16 +17,20 @@ pub(crate) use places::Place;
 pub(crate) use standing::Standing;
 pub(crate) use who::Who;
 
-use crate::active::CurrentConfig;
+use crate::active::{ActiveConfig, CurrentConfig};
 use crate::digester::Digester;
 use crate::metrics::Metrics;
+use arc_swap::Guard;
 use barred::{Barred, Until};
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use known::Known;
 use ledger::Ledger;
+use marker::Marker;
 use places::Places;
 use std::io;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -47,9 +52,10 @@ pub(crate) struct Guessing {
     config: Arc<CurrentConfig>,
     metrics: Arc<Metrics>,
     digester: Digester,
+    marker: Marker,
     table: Table,
     /// Logins that may yet fail.
-    under_way: DashMap<Mark, u32>,
+    under_way: DashMap<Mark, u32, RandomState>,
     known: Known,
     barred: Barred,
     ledger: Ledger,
@@ -87,9 +93,10 @@ impl Guessing {
         let guessing = Self {
             config,
             metrics,
+            marker: Marker::new(&digester),
             digester,
             table: Table::new(rules.sources as usize),
-            under_way: DashMap::new(),
+            under_way: DashMap::default(),
             known: Known::open(state_dir.join("known")),
             barred: Barred::default(),
             ledger: Ledger::start(bans)?,
@@ -99,8 +106,9 @@ impl Guessing {
         Ok(Arc::new(guessing))
     }
 
-    fn rules(&self) -> Arc<snapshot::Guessing> {
-        self.config.load().snapshot.guessing.clone()
+    /// The rules as they are now, for a moment: nothing that all logins share is written to.
+    fn rules(&self) -> impl Deref<Target = snapshot::Guessing> {
+        Current(self.config.load())
     }
 
     /// Makes digests that are the same on all nodes and after every start.
@@ -143,17 +151,13 @@ impl Guessing {
 
     /// Takes a place for a session, where sessions or logins are limited. Of users only `at_home`: elsewhere, others could
     /// take all of theirs.
-    fn take_place(
-        &self,
-        rules: &snapshot::Guessing,
-        who: &Who,
-        at_home: bool,
-        is_spared: bool,
-    ) -> Result<Option<Place>, HeldOff> {
-        if !has_limits(rules) {
+    fn take_place(&self, who: &Who, at_home: bool) -> Result<Option<Place>, HeldOff> {
+        let rules = self.rules();
+        if !has_limits(&rules) {
             return Ok(None);
         }
-        let marks = who.elsewhere(&self.digester);
+        let is_spared = rules.spares(who.client.ip());
+        let marks = who.elsewhere(&self.marker);
         let wanted =
             |user: Option<u32>, address: Option<u32>| most_of(&marks, user, address.filter(|_| !is_spared));
         let logins = wanted(rules.logins_per_minute_per_user, rules.logins_per_minute_per_address);
@@ -178,11 +182,12 @@ impl Guessing {
     }
 
     /// Takes the place of somebody who is known only now.
-    fn take_place_of_user(&self, rules: &snapshot::Guessing, who: &Who, place: &mut Option<Place>) {
-        if !has_limits(rules) {
+    fn take_place_of_user(&self, who: &Who, place: &mut Option<Place>) {
+        let rules = self.rules();
+        if !has_limits(&rules) {
             return;
         }
-        let marks = who.elsewhere(&self.digester);
+        let marks = who.elsewhere(&self.marker);
         let logins = most_of(&marks, rules.logins_per_minute_per_user, None);
         self.places.count(logins.iter().map(|(marked, _)| marked.mark), moment());
         let sessions = most_of(&marks, rules.sessions_per_user, None);
@@ -226,6 +231,17 @@ impl Guessing {
     /// How many sources and names are remembered.
     pub(crate) fn remembered(&self) -> usize {
         self.table.len()
+    }
+}
+
+/// The rules of a configuration that is in force.
+struct Current(Guard<Arc<ActiveConfig>>);
+
+impl Deref for Current {
+    type Target = snapshot::Guessing;
+
+    fn deref(&self) -> &snapshot::Guessing {
+        &self.0.snapshot.guessing
     }
 }
 

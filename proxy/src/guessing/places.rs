@@ -3,6 +3,7 @@
 use super::MINUTE;
 use super::who::Marked;
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use std::sync::Arc;
 use usher_policy::guessing::{Mark, Moment, Table};
 
@@ -11,7 +12,7 @@ const COUNTED: usize = 100_000;
 
 /// Sessions now, and logins of the last minute.
 pub(super) struct Places {
-    sessions: DashMap<Mark, u32>,
+    sessions: DashMap<Mark, u32, RandomState>,
     logins: Table,
 }
 
@@ -23,7 +24,7 @@ pub(crate) struct Place {
 
 impl Places {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { sessions: DashMap::new(), logins: Table::new(COUNTED) })
+        Arc::new(Self { sessions: DashMap::default(), logins: Table::new(COUNTED) })
     }
 
     /// Whether each may have another session.

@@ -35,7 +35,7 @@ impl Guessing {
             tell(false, format!("{canonical} is never held up: `never` of [guessing]"));
             return standing;
         }
-        let marks = self.marks(&rules, who, who.at_home(&self.digester));
+        let marks = self.marks(&rules, who, who.at_home(&self.marker));
         let now = moment();
         for marked in marks {
             if !has_address && marked.kind() != "user" {

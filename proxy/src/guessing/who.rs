@@ -1,6 +1,6 @@
 //! Who logs in, as failures are counted, and by which marks.
 
-use crate::digester::Digester;
+use super::marker::{Half, Marker};
 use ipnet::IpNet;
 use std::net::SocketAddr;
 use usher_backends::bans::Banned;
@@ -38,23 +38,7 @@ impl Marked {
     }
 }
 
-/// The half of a mark that is a user's.
-fn half_of_user(digester: &Digester, user: &str) -> [u8; 8] {
-    half(digester.digest(&[b"user", user.as_bytes()]))
-}
-
-/// The half of a mark that is a place's.
-fn half_of_home(digester: &Digester, home: &IpNet) -> [u8; 8] {
-    half(digester.digest(&[b"home", home.to_string().as_bytes()]))
-}
-
-fn half(digest: [u8; 32]) -> [u8; 8] {
-    let mut half = [0; 8];
-    half.copy_from_slice(&digest[..8]);
-    half
-}
-
-fn whole(first: [u8; 8], second: [u8; 8]) -> Mark {
+fn whole(first: Half, second: Half) -> Mark {
     let mut mark = Mark::default();
     mark[..8].copy_from_slice(&first);
     mark[8..].copy_from_slice(&second);
@@ -62,39 +46,37 @@ fn whole(first: [u8; 8], second: [u8; 8]) -> Mark {
 }
 
 /// The mark of somebody, of a place, or of both.
-pub(super) fn mark(digester: &Digester, whose: &Banned) -> Option<Mark> {
+pub(super) fn mark(marker: &Marker, whose: &Banned) -> Option<Mark> {
     match whose {
         Banned::Source(network) => {
             let mut sources = Source::all_of(network.addr());
             sources.find(|source| source.network == *network).map(|source| source.mark())
         }
         // No source's mark ends like this.
-        Banned::User(user) => Some(whole(half_of_user(digester, user), [0xff; 8])),
-        Banned::UserAt(user, network) => {
-            Some(whole(half_of_user(digester, user), half_of_home(digester, network)))
-        }
+        Banned::User(user) => Some(whole(marker.user(user), [0xff; 8])),
+        Banned::UserAt(user, network) => Some(whole(marker.user(user), marker.home(network))),
     }
 }
 
 /// Whether a mark is of `user`, somewhere or everywhere.
-pub(super) fn is_of_user(digester: &Digester, user: &str) -> impl Fn(&Mark) -> bool {
-    let half = half_of_user(digester, user);
+pub(super) fn is_of_user(marker: &Marker, user: &str) -> impl Fn(&Mark) -> bool {
+    let half = marker.user(user);
     move |mark| mark[..8] == half
 }
 
 /// Whether a mark is of somebody at `home`.
-pub(super) fn is_at(digester: &Digester, home: &IpNet) -> impl Fn(&Mark) -> bool {
-    let half = half_of_home(digester, home);
+pub(super) fn is_at(marker: &Marker, home: &IpNet) -> impl Fn(&Mark) -> bool {
+    let half = marker.home(home);
     move |mark| mark[8..] == half
 }
 
 impl Who {
     /// Everybody whom they name, at home.
-    pub(super) fn at_home(&self, digester: &Digester) -> Vec<Marked> {
+    pub(super) fn at_home(&self, marker: &Marker) -> Vec<Marked> {
         let home = home(self.client.ip());
-        let place = half_of_home(digester, &home);
+        let place = marker.home(&home);
         let at_home = |user: &String| Marked {
-            mark: whole(half_of_user(digester, user), place),
+            mark: whole(marker.user(user), place),
             whose: Banned::UserAt(user.clone(), home),
             factor: 1,
         };
@@ -102,14 +84,14 @@ impl Who {
     }
 
     /// Where they come from, and whom they name.
-    pub(super) fn elsewhere(&self, digester: &Digester) -> Vec<Marked> {
+    pub(super) fn elsewhere(&self, marker: &Marker) -> Vec<Marked> {
         let sources = Source::all_of(self.client.ip()).map(|source| Marked {
             mark: source.mark(),
             whose: Banned::Source(source.network),
             factor: source.factor,
         });
         let of_user = |user: &String| Marked {
-            mark: whole(half_of_user(digester, user), [0xff; 8]),
+            mark: whole(marker.user(user), [0xff; 8]),
             whose: Banned::User(user.clone()),
             factor: 1,
         };

@@ -80,7 +80,8 @@ async fn before_login(
     listener: Arc<ImapListener>,
     mut tcp: Unread,
 ) -> Result<Box<Joined>, Ended> {
-    let limits = prelogin.snapshot().limits.clone();
+    let active = prelogin.at.active.clone();
+    let limits = &active.snapshot.limits;
     let mut ends = Ends { client: prelogin.client, local: prelogin.local };
     read_proxy_header(&mut tcp, &prelogin.at, &mut ends).await?;
     (prelogin.client, prelogin.local) = (ends.client, ends.local);

@@ -29,13 +29,22 @@ pub(super) async fn guarded(case: &Case<'_>, begun: Instant) -> Try {
 /// Who logs in, as failures are counted.
 fn who(case: &Case<'_>) -> Who {
     let (prelogin, about) = (case.prelogin, &case.session.about);
+    let users = match about.names {
+        None if !about.user.is_empty() => vec![about.user.to_string()],
+        _ => counted(case),
+    };
+    Who { protocol: prelogin.protocol(), client: prelogin.client, key: about.user.to_string(), users }
+}
+
+/// Everybody whom the login shows, each once.
+fn counted(case: &Case<'_>) -> Vec<String> {
     let credential = &case.claim.credential;
-    let domains = &prelogin.snapshot().domains;
+    let domains = &case.prelogin.snapshot().domains;
     let mut users = domains.counted(credential.acting_user(), case.arrival());
     if credential.acts_for_another() {
         users.extend(domains.counted(&credential.user, case.arrival()));
         users.sort_unstable();
         users.dedup();
     }
-    Who { protocol: prelogin.protocol(), client: prelogin.client, key: about.user.to_string(), users }
+    users
 }

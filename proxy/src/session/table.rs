@@ -5,6 +5,7 @@ use super::order::Order;
 use crate::id::Id;
 use atomic_waker::AtomicWaker;
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -228,7 +229,7 @@ impl Session {
 /// All sessions of this process.
 pub(crate) struct Table {
     epoch: Instant,
-    sessions: DashMap<Id, Arc<Session>>,
+    sessions: DashMap<Id, Arc<Session>, RandomState>,
 }
 
 /// A session's place in the table. The session is removed when this is dropped, however it ends.
@@ -254,7 +255,7 @@ impl Drop for Entry {
 impl Table {
     /// An empty one.
     pub(crate) fn new() -> Self {
-        Self { epoch: Instant::now(), sessions: DashMap::new() }
+        Self { epoch: Instant::now(), sessions: DashMap::default() }
     }
 
     /// Enters a session.

@@ -203,11 +203,16 @@ impl State {
 
 impl Store for State {
     fn watch(&mut self, follower: Follower) -> Result<Vec<FleetChange>, StoreError> {
+        let kept = self.read()?;
+        self.follower = Some(follower);
+        Ok(kept)
+    }
+
+    fn read(&self) -> Result<Vec<FleetChange>, StoreError> {
         let operators =
             self.operator_holds()?.into_iter().map(|(name, hold)| FleetChange::Hold { name, hold });
         let keys = self.key_holds()?.into_iter().map(|(key, hold)| FleetChange::HoldKey { key, hold });
         let hosts = self.hosts()?.into_iter().map(FleetChange::PutHost);
-        self.follower = Some(follower);
         Ok(operators.chain(keys).chain(hosts).collect())
     }
 

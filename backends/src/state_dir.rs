@@ -39,6 +39,14 @@ pub enum StateDirError {
         /// The directory.
         dir: PathBuf,
     },
+    /// It is not the directory of the usher that is to be succeeded.
+    #[error(
+        "{dir}: [server] state_dir is another one than that of the usher that runs; that needs a restart"
+    )]
+    Another {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// The system reported an error.
     #[error("{path}: {source}")]
     Io {
@@ -53,9 +61,9 @@ fn whose(process: &Option<u32>) -> String {
     process.map_or_else(String::new, |process| format!(" (process {process})"))
 }
 
-/// Exclusive use of the directory for as long as this exists.
+/// Exclusive use of the directory for as long as this exists, here or at a successor that has been given it.
 pub struct StateDir {
-    _lock: File,
+    lock: File,
 }
 
 impl StateDir {
@@ -67,10 +75,41 @@ impl StateDir {
     pub fn take(dir: &Path, socket_inside: bool) -> Result<(Self, Vec<PathBuf>), StateDirError> {
         let tightened = prepare(dir, socket_inside)?;
         let path = dir.join(LOCK);
-        let io = |source| StateDirError::Io { path: path.clone(), source };
         let opened =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let mut lock = opened.map_err(|error| foreign(dir, &path, error))?;
+        let lock = opened.map_err(|error| foreign(dir, &path, error))?;
+        Self::locked(lock, dir).map(|reserved| (reserved, tightened))
+    }
+
+    /// The same with the lock of a predecessor, who has it for the same directory.
+    ///
+    /// # Errors
+    /// [`StateDirError`]: it is another directory's, or something in it cannot be written.
+    pub fn take_over(
+        dir: &Path,
+        socket_inside: bool,
+        lock: File,
+    ) -> Result<(Self, Vec<PathBuf>), StateDirError> {
+        let tightened = prepare(dir, socket_inside)?;
+        let path = dir.join(LOCK);
+        let io = |source| StateDirError::Io { path: path.clone(), source };
+        let (ours, theirs) = (fs::metadata(&path).map_err(io)?, lock.metadata().map_err(io)?);
+        if (ours.dev(), ours.ino()) != (theirs.dev(), theirs.ino()) {
+            return Err(StateDirError::Another { dir: dir.to_owned() });
+        }
+        Self::locked(lock, dir).map(|reserved| (reserved, tightened))
+    }
+
+    /// The lock, for a successor.
+    pub fn lock(&self) -> &File {
+        &self.lock
+    }
+
+    /// Reserves the directory by its lock file.
+    fn locked(mut lock: File, dir: &Path) -> Result<Self, StateDirError> {
+        let path = dir.join(LOCK);
+        let io = |source| StateDirError::Io { path: path.clone(), source };
+        // Where a predecessor has it, it is this file's already.
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -88,7 +127,7 @@ impl StateDir {
                 return Err(foreign(dir, &entry, error));
             }
         }
-        Ok((Self { _lock: lock }, tightened))
+        Ok(Self { lock })
     }
 }
 

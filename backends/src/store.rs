@@ -95,6 +95,12 @@ pub trait Store: Send {
     /// When what is kept cannot be read.
     fn watch(&mut self, follower: Follower) -> Result<Vec<FleetChange>, StoreError>;
 
+    /// What is kept now, as the changes that would lead to it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn read(&self) -> Result<Vec<FleetChange>, StoreError>;
+
     /// Appends a change. Once this returns, it has been saved and the follower has been called.
     ///
     /// # Errors

@@ -46,8 +46,8 @@ impl World {
         let config = Config::load(&file).unwrap();
         let read = config.certificates(None).unwrap();
         let key = config.snapshot.domains.written("anna@example.com").unwrap();
-        let ticketer = tls::ticket_keys().unwrap();
-        let parts = build(config.snapshot, read, Workers::start().unwrap(), &ticketer).unwrap();
+        let ticketer = Arc::new(tls::Tickets::new().unwrap());
+        let parts = build(config.snapshot, read, Workers::start().unwrap(), &ticketer, None).unwrap();
         parts.directory.set(&key, "ih.test", "test").unwrap();
         Self { parts, archive, ip, _dir: dir }
     }

@@ -3,7 +3,7 @@
 use super::{Faults, is_host_name};
 use crate::fault::Fault;
 use crate::raw::{Located, Section};
-use crate::snapshot::{OutageReply, Server};
+use crate::snapshot::{OldSessions, OutageReply, Server};
 use std::time::Duration;
 
 pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Option<Server> {
@@ -22,6 +22,8 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Option<Serve
     let stop_delay = section.optional("stop_delay", faults);
     let words = [("bye", OutageReply::Bye), ("no-bye", OutageReply::NoBye), ("no", OutageReply::No)];
     let outage_reply = section.word("outage_reply", &words, faults);
+    let words = [("drain", OldSessions::Drain), ("keep", OldSessions::Keep)];
+    let old_sessions = section.word("old_sessions", &words, faults);
     section.finish(faults);
     Some(Server {
         name: name?.value,
@@ -30,5 +32,6 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Option<Serve
         login_wait: login_wait.map_or(Duration::from_secs(15), |d| d.value),
         stop_delay: stop_delay.map_or(Duration::ZERO, |delay| delay.value),
         outage_reply: outage_reply.unwrap_or(OutageReply::NoBye),
+        old_sessions: old_sessions.unwrap_or(OldSessions::Drain),
     })
 }

@@ -25,7 +25,7 @@ pub use limits::Limits;
 pub use listener::{
     HttpsListener, ImapListener, Listener, Offered, Protocol, RedirectListener, Serves, TcpListener,
 };
-pub use server::{Admin, LogFormat, OutageReply, Server};
+pub use server::{Admin, LogFormat, OldSessions, OutageReply, Server};
 pub use usher_policy::pick::Balance;
 
 use crate::https::{ClientCa, ClientSetup, Https};

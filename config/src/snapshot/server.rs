@@ -25,6 +25,18 @@ pub struct Server {
     /// before they connect.
     #[serde(with = "shown::duration")]
     pub stop_delay: Duration,
+    /// What becomes of sessions when another process takes over; those that are left are ended after `drain_deadline`.
+    pub old_sessions: OldSessions,
+}
+
+/// What becomes of the sessions of a process that another one succeeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OldSessions {
+    /// Quiet ones are told goodbye one after the other.
+    Drain,
+    /// They go on until they end.
+    Keep,
 }
 
 /// What a client is told when its home host is out of service.

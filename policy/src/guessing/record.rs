@@ -68,6 +68,29 @@ fn hundredths(moment: Moment) -> u32 {
 }
 
 impl Record {
+    /// It in a form for another process on the same machine.
+    pub fn to_octets(self) -> [u8; 16] {
+        let mut octets = [0; 16];
+        octets[..4].copy_from_slice(&self.since.to_be_bytes());
+        octets[4..8].copy_from_slice(&self.until.to_be_bytes());
+        octets[8..12].copy_from_slice(&self.last.to_be_bytes());
+        octets[12..14].copy_from_slice(&self.failures.to_be_bytes());
+        octets[14..].copy_from_slice(&self.former.to_be_bytes());
+        octets
+    }
+
+    /// The one that this form is of.
+    pub fn of_octets(octets: [u8; 16]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = octets;
+        Self {
+            since: u32::from_be_bytes([a, b, c, d]),
+            until: u32::from_be_bytes([e, f, g, h]),
+            last: u32::from_be_bytes([i, j, k, l]),
+            failures: u16::from_be_bytes([m, n]),
+            former: u16::from_be_bytes([o, p]),
+        }
+    }
+
     /// Failures within the window before `now`: those of the window before the present one count by how much of it that
     /// covers.
     pub fn failures(&self, now: Moment, rules: &Rules) -> u32 {

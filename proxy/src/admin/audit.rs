@@ -50,12 +50,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Author {
                 format!("{} (uid {uid})", name.chars().take(NAME_CAP).collect::<String>())
             }
             (Some(Caller::Socket { uid, .. }), None) => format!("uid {uid}"),
+            // As they have been called there.
+            (Some(Caller::Successor), name) => name.unwrap_or_default().to_owned(),
             (_, Some(name)) => format!("token ({})", name.chars().take(NAME_CAP).collect::<String>()),
             (_, None) => "token".to_owned(),
         };
         let address = match caller {
             Some(Caller::Tcp { peer, .. }) => Some(peer.ip()),
-            Some(Caller::Socket { .. }) | None => None,
+            Some(Caller::Socket { .. } | Caller::Successor) | None => None,
         };
         Ok(Self { name, address, from: caller.map(ToString::to_string).unwrap_or_default() })
     }

@@ -3,10 +3,12 @@
 use super::Context;
 use super::State;
 use super::error::Refusal;
-use super::model::{Backend, Drain, Hold, Holds, KeyHold, ServiceView, Status};
-use crate::drain::Progress;
+use super::model::{Backend, Drain, FormerProcess, Hold, Holds, KeyHold, ServiceView, Status};
+use crate::drain::{Phase, Progress};
+use crate::takeover::Answer;
 use axum::Json;
 use axum::extract::Path;
+use axum::http::Method;
 use std::collections::HashMap;
 use usher_backends::roster::{BackendId, HostOrigin, Roster, Service, Standing};
 use usher_config::snapshot::{HttpEndpoint, Pin, Protocol};
@@ -14,32 +16,74 @@ use usher_config::snapshot::{HttpEndpoint, Pin, Protocol};
 /// usher as a whole.
 #[utoipa::path(get, path = "/v1/status", operation_id = "getStatus", responses((status = 200, description = "Done.", body = Status)))]
 pub(super) async fn status(context: State) -> Json<Status> {
+    let (backends, former) = everywhere(&context).await;
     let context = &context;
     let roster = context.fleet.roster();
+    let elsewhere = |count: fn(&FormerProcess) -> usize| former.iter().map(count).sum::<usize>();
     Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         name: context.config.load().snapshot.server.name.clone(),
         uptime_seconds: context.begun.elapsed().as_secs(),
         stopping: context.shutdown.has_begun(),
-        connections: context.admission.connections.count(),
-        sessions: context.sessions.len(),
+        connections: context.admission.connections.count()
+            + u32::try_from(elsewhere(|former| former.connections as usize)).unwrap_or(u32::MAX),
+        sessions: context.sessions.len() + elsewhere(|former| former.sessions),
         held_logins: context.held_logins.count(),
         checker_suspected: context.health.suspects_itself(),
-        backends: all(context, &roster),
+        backends,
         moving: moving(&roster),
+        process: std::process::id(),
+        drain: context.drains.progress("").map(drain),
+        former,
     })
+}
+
+/// All backends, with their sessions in all processes; and the processes that this one has succeeded.
+async fn everywhere(context: &Context) -> (Vec<Backend>, Vec<FormerProcess>) {
+    let said = context.ask_formers::<Status>(Method::GET, "/v1/status", "").await;
+    let mut backends = all(context, &context.fleet.roster());
+    let mut formers = Vec::new();
+    for Answer { process, said } in said {
+        let Status { version, connections, sessions, drain, backends: theirs, .. } = said;
+        for backend in &mut backends {
+            let is_it = |other: &&Backend| other.name == backend.name && other.array == backend.array;
+            if let Some(former) = theirs.iter().find(is_it) {
+                add(backend, former);
+            }
+        }
+        formers.push(FormerProcess { process, version, connections, sessions, drain });
+    }
+    (backends, formers)
+}
+
+/// Adds the sessions that another process has with a backend.
+fn add(backend: &mut Backend, former: &Backend) {
+    backend.sessions += former.sessions;
+    for view in &mut backend.services {
+        let same = former.services.iter().find(|other| other.service == view.service);
+        if let (Some(sessions), Some(others)) = (&mut view.sessions, same.and_then(|same| same.sessions)) {
+            *sessions += others;
+        }
+    }
+    if let (Some(drain), Some(others)) = (&mut backend.drain, &former.drain) {
+        drain.left += others.left;
+        drain.began_with += others.began_with;
+        if drain.phase == Phase::Done.name() {
+            drain.phase.clone_from(&others.phase);
+        }
+    }
 }
 
 /// All instance hosts and array members.
 #[utoipa::path(get, path = "/v1/hosts", operation_id = "listHosts", responses((status = 200, description = "Done.", body = Vec<Backend>)))]
 pub(super) async fn hosts(context: State) -> Json<Vec<Backend>> {
-    Json(all(&context, &context.fleet.roster()))
+    Json(everywhere(&context).await.0)
 }
 
 /// The backends called `name`: a machine may be a host and a member of several arrays.
 #[utoipa::path(get, path = "/v1/hosts/{name}", operation_id = "getHost", responses((status = 200, description = "Done.", body = Vec<Backend>), (status = 404, description = "Not found.")))]
 pub(super) async fn host(context: State, Path(name): Path<String>) -> Result<Json<Vec<Backend>>, Refusal> {
-    let mut found = all(&context, &context.fleet.roster());
+    let (mut found, _) = everywhere(&context).await;
     found.retain(|backend| backend.name.eq_ignore_ascii_case(&name));
     match found.is_empty() {
         true => Err(Refusal::unknown(format!("there is no host or member {name:?}"))),

@@ -64,14 +64,27 @@ async fn hold(
     let deadline = deadline_seconds.map_or(configured, Duration::from_secs);
     let name = name.to_ascii_lowercase();
     let handle = tokio::runtime::Handle::current();
-    blocking(move || {
-        context.fleet.hold(&name, kind, &author.name, &why)?;
-        author.did(kind.name(), &name, &format!("{why} (within {} s)", deadline.as_secs()));
-        let _entered = handle.enter();
-        drain::begin(&context.drainer, &name, kind, deadline);
-        Ok(StatusCode::ACCEPTED)
+    let told = Reason { why: why.clone(), deadline_seconds: Some(deadline.as_secs()) };
+    let (path, by) = (path_of(&name, kind.name()), author.name.clone());
+    let done = blocking({
+        let context = context.clone();
+        move || {
+            context.fleet.hold(&name, kind, &author.name, &why)?;
+            author.did(kind.name(), &name, &format!("{why} (within {} s)", deadline.as_secs()));
+            let _entered = handle.enter();
+            drain::begin(&context.drainer, &name, kind, deadline);
+            Ok(StatusCode::ACCEPTED)
+        }
     })
-    .await
+    .await?;
+    context.tell_formers(&path, &told, &by).await;
+    Ok(done)
+}
+
+/// Where what is to happen with the machine called `name` is ordered.
+fn path_of(name: &str, what: &str) -> String {
+    let name = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
+    format!("/v1/hosts/{name}/{what}")
 }
 
 /// Removes drain, stop and boot holds.
@@ -84,13 +97,19 @@ pub(super) async fn start(
 ) -> Result<Json<Started>, Refusal> {
     let context = context.0.clone();
     let name = name.to_ascii_lowercase();
-    blocking(move || {
-        let held = context.fleet.start(&name)?;
-        context.drains.cancel(&name);
-        author.did("start", &name, "");
-        Ok(Json(Started { still_held_by: held.into_iter().map(str::to_owned).collect() }))
+    let (path, by) = (path_of(&name, "start"), author.name.clone());
+    let started = blocking({
+        let context = context.clone();
+        move || {
+            let held = context.fleet.start(&name)?;
+            context.drains.cancel(&name);
+            author.did("start", &name, "");
+            Ok(Json(Started { still_held_by: held.into_iter().map(str::to_owned).collect() }))
+        }
     })
-    .await
+    .await?;
+    context.tell_formers(&path, &(), &by).await;
+    Ok(started)
 }
 
 /// Reloads the configuration file, and waits for the result.
@@ -101,7 +120,8 @@ pub(super) async fn reload(
     JsonBody(ReloadOrder { from, force }): JsonBody<ReloadOrder>,
 ) -> Result<(StatusCode, Json<Reloaded>), Refusal> {
     let from = from.or(author.address).map(|from| from.to_canonical());
-    let reloads = context.reloads.clone();
+    let reloads = context.orders.reloads.clone();
+    let by = author.name.clone();
     // Continues and is recorded even if whoever asked does not wait.
     let asking = tokio::spawn(async move {
         let (request, result) = Request::new();
@@ -113,6 +133,9 @@ pub(super) async fn reload(
     let reloaded = asking.await.ok().flatten();
     let reloaded =
         reloaded.ok_or_else(|| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "usher is stopping"))?;
+    if reloaded.applied {
+        context.tell_formers("/v1/reload", &ReloadOrder { from: None, force: true }, &by).await;
+    }
     let status = if reloaded.applied { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     Ok((status, Json(reloaded)))
 }

@@ -29,6 +29,8 @@ pub(crate) enum Caller {
         /// Its id.
         pid: i32,
     },
+    /// The process that has succeeded this one.
+    Successor,
     /// Somebody over TCP.
     Tcp {
         /// Their address.
@@ -42,6 +44,7 @@ impl std::fmt::Display for Caller {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Socket { uid, pid } => write!(f, "socket uid={uid} pid={pid}"),
+            Self::Successor => f.write_str("successor"),
             Self::Tcp { peer, .. } => peer.fmt(f),
         }
     }
@@ -84,7 +87,7 @@ impl Token {
 /// Lets a request through, or says why not.
 pub(super) async fn guard(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
     match judge(&context, &request) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => admit(&context, request, next).await,
         Err(refusal) => {
             if let Some(caller) = request.extensions().get::<Caller>() {
                 tracing::warn!(target: AUDIT, %caller, path = request.uri().path(), "admin request refused");
@@ -99,6 +102,29 @@ pub(super) async fn guard(State(context): State<Arc<Context>>, request: Request,
             response
         }
     }
+}
+
+/// Lets a request through that may be made. Nothing changes while a successor takes over, and afterwards only where it
+/// wants so.
+async fn admit(context: &Context, request: Request, next: Next) -> Response {
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    // These wait for whoever holds up the others.
+    let is_order = matches!(request.uri().path(), "/v1/reload" | "/v1/upgrade");
+    if !changes || is_order {
+        return next.run(request).await;
+    }
+    let is_successor = matches!(request.extensions().get::<Caller>(), Some(Caller::Successor));
+    let changing = context.orders.changes.read().await;
+    if context.shutdown.is_retired() && !is_successor {
+        let error = "another process has just taken over; ask again";
+        return Refusal::new(StatusCode::MISDIRECTED_REQUEST, error).into_response();
+    }
+    let response = next.run(request).await;
+    drop(changing);
+    if response.status().is_success() && !context.shutdown.is_retired() {
+        context.formers.look().await;
+    }
+    response
 }
 
 struct Judged {
@@ -119,7 +145,7 @@ fn judge(context: &Context, request: &Request) -> Result<(), Judged> {
     }
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     match request.extensions().get::<Caller>() {
-        Some(Caller::Socket { .. }) => {}
+        Some(Caller::Socket { .. } | Caller::Successor) => {}
         // What load balancers ask is no secret.
         Some(Caller::Tcp { .. }) if matches!(request.uri().path(), "/livez" | "/readyz") => {}
         Some(Caller::Tcp { peer, local }) => {

@@ -23,16 +23,19 @@ mod rules;
 mod scrape;
 mod server;
 mod sessions;
+mod upgrade;
 
 pub(crate) use audit::OPERATOR;
 pub(crate) use error::Problem;
-pub(crate) use server::{Admin, AdminError};
+pub(crate) use server::{Admin, AdminError, Inherited};
 
 use crate::active::CurrentConfig;
+use crate::app::Parts;
 use crate::drain::{Drainer, Drains};
+use crate::enforce::Enforcer;
 use crate::guessing::Guessing;
 use crate::https;
-use crate::listen::{Acceptor, Admission};
+use crate::listen::Admission;
 use crate::memory::MemoryPressure;
 use crate::metrics::Metrics;
 use crate::moves::Mover;
@@ -40,13 +43,19 @@ use crate::reload;
 use crate::route;
 use crate::session::Table;
 use crate::shutdown::Shutdown;
+use crate::takeover::{self, Answer, Formers, Program};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::Method;
 use axum::middleware;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use guard::Token;
+use hyper::body::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{RwLock, mpsc};
 use tokio::time::Instant;
 use usher_backends::directory::Directory;
 use usher_backends::health::Health;
@@ -75,26 +84,33 @@ pub(crate) struct Context {
     drainer: Arc<Drainer>,
     drains: Arc<Drains>,
     mover: Arc<Mover>,
-    reloads: mpsc::Sender<reload::Request>,
+    enforcer: Arc<Enforcer>,
+    formers: Arc<Formers>,
+    orders: Orders,
     token: Option<Token>,
     begun: Instant,
 }
 
+/// How what is ordered here reaches whoever does it.
+#[derive(Clone)]
+pub(crate) struct Orders {
+    pub(crate) reloads: mpsc::Sender<reload::Request>,
+    pub(crate) upgrades: mpsc::Sender<takeover::Request>,
+    /// Whoever changes something holds it for reading, and whoever hands over for writing.
+    pub(crate) changes: Arc<RwLock<()>>,
+    /// What a successor would run.
+    pub(crate) program: Arc<Program>,
+}
+
 impl Context {
-    /// Collects what handlers need from `acceptor` and `drainer`.
-    fn new(
-        acceptor: &Acceptor,
-        drainer: Arc<Drainer>,
-        directory: Arc<Directory>,
-        mover: Arc<Mover>,
-        reloads: mpsc::Sender<reload::Request>,
-        token: Option<Token>,
-    ) -> Self {
+    /// Collects what handlers need from `parts`.
+    fn new(parts: &Parts, orders: Orders, token: Option<Token>) -> Self {
+        let Parts { acceptor, drainer, directory, mover, enforcer, formers, .. } = parts;
         let (imap, https) = (&acceptor.imap, acceptor.https.clone());
         Self {
             config: acceptor.config.clone(),
             guessing: imap.guessing.clone(),
-            directory,
+            directory: directory.clone(),
             router: imap.router.clone(),
             fleet: imap.fleet.clone(),
             health: imap.health.clone(),
@@ -106,11 +122,33 @@ impl Context {
             held_logins: imap.held_logins.clone(),
             https,
             drains: drainer.drains.clone(),
-            drainer,
-            mover,
-            reloads,
+            drainer: drainer.clone(),
+            mover: mover.clone(),
+            enforcer: enforcer.clone(),
+            formers: formers.clone(),
+            orders,
             token,
             begun: Instant::now(),
+        }
+    }
+}
+
+impl Context {
+    /// Asks the processes that this one has succeeded. One that has been succeeded itself asks nobody.
+    async fn ask_formers<T: DeserializeOwned>(&self, method: Method, path: &str, by: &str) -> Vec<Answer<T>> {
+        match self.shutdown.is_retired() {
+            true => Vec::new(),
+            false => self.formers.ask(method, path, &Bytes::new(), by).await,
+        }
+    }
+}
+
+impl Context {
+    /// Tells the processes that this one has succeeded what it was told itself.
+    async fn tell_formers(&self, path: &str, body: &impl Serialize, by: &str) {
+        if !self.shutdown.is_retired() {
+            let body = serde_json::to_vec(body).unwrap_or_default().into();
+            let _: Vec<Answer<Value>> = self.formers.ask(Method::POST, path, &body, by).await;
         }
     }
 }
@@ -126,6 +164,8 @@ fn router(context: Arc<Context>) -> Router {
         .route("/v1/status", get(backends::status))
         .route("/v1/config", get(pages::config))
         .route("/v1/reload", post(change::reload))
+        .route("/v1/upgrade", post(upgrade::upgrade))
+        .route("/v1/look", post(upgrade::look))
         .route("/v1/hosts", get(backends::hosts).post(hosts::add))
         .route("/v1/hosts/{name}", get(backends::host).patch(hosts::set).delete(hosts::remove))
         .route("/v1/hosts/{name}/drain", post(change::drain))
@@ -142,6 +182,7 @@ fn router(context: Arc<Context>) -> Router {
         .route("/v1/moves/{key}", get(moves::show).post(moves::begin).delete(moves::undo))
         .route("/v1/moves/{key}/renew", post(moves::renew))
         .route("/v1/moves/{key}/finish", post(moves::finish))
+        .route("/v1/moves/{key}/sessions", delete(moves::end_sessions))
         .route("/v1/rules", get(rules::list))
         .route("/v1/rules/test", post(rules::test).layer(DefaultBodyLimit::max(NEXT_CAP)))
         .route("/v1/rules/replay", post(rules::replay).layer(DefaultBodyLimit::max(NEXT_CAP)))

@@ -36,6 +36,46 @@ pub(crate) struct Status {
     pub(crate) backends: Vec<Backend>,
     /// Keys whose logins wait.
     pub(crate) moving: Vec<KeyHold>,
+    /// The number of its process.
+    pub(crate) process: u32,
+    /// How far usher's own end has come.
+    pub(crate) drain: Option<Drain>,
+    /// Those that it has succeeded, whose sessions are counted above too.
+    pub(crate) former: Vec<FormerProcess>,
+}
+
+/// A process that has been succeeded and still has sessions.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct FormerProcess {
+    /// Its number.
+    pub(crate) process: u32,
+    /// Its version.
+    pub(crate) version: String,
+    /// Connections that are open there.
+    pub(crate) connections: u32,
+    /// Sessions there.
+    pub(crate) sessions: usize,
+    /// How far it has come with ending them.
+    pub(crate) drain: Option<Drain>,
+}
+
+/// Who is to take over, and when.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct UpgradeOrder {
+    /// How long the new process may take to be ready.
+    pub(crate) wait_seconds: Option<u64>,
+    /// Only if the program on the disk is another one.
+    pub(crate) if_changed: bool,
+}
+
+/// Who has taken over.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Upgraded {
+    /// The number of the new process; none: nobody.
+    pub(crate) process: Option<u32>,
+    /// Why nobody has, if somebody should.
+    pub(crate) why: Option<String>,
 }
 
 /// An instance host, or a member of an array.

@@ -5,7 +5,7 @@ use super::change::blocking;
 use super::directory::key;
 use super::error::Refusal;
 use super::json_body::JsonBody;
-use super::model::{BulkMove, BulkMoveOrder, MoveOrder, MoveState, MoveTest, Moves};
+use super::model::{BulkMove, BulkMoveOrder, Count, MoveOrder, MoveState, MoveTest, Moves};
 use super::{Context, State};
 use crate::moves::{Bulk, BulkOrder, LoginTest, Move, Order};
 use axum::Json;
@@ -68,6 +68,14 @@ pub(super) async fn begin(
 pub(super) async fn renew(context: State, Path(typed): Path<String>) -> Result<StatusCode, Refusal> {
     context.mover.renew(&key(&context, &typed)?)?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends the sessions of a key that another process moves; whoever asks has held its logins.
+#[utoipa::path(delete, path = "/v1/moves/{key}/sessions", operation_id = "endSessionsOfMove", responses((status = 200, description = "They have ended.", body = Count), (status = 404, description = "Not found."), (status = 409, description = "Some go on; `error` says how many.")))]
+pub(super) async fn end_sessions(context: State, Path(typed): Path<String>) -> Result<Json<Count>, Refusal> {
+    let key = key(&context, &typed)?;
+    let count = context.mover.end_sessions_here(&key).await?;
+    Ok(Json(Count { count }))
 }
 
 /// Finishes a move that was prepared, or undoes it if the new host is not fit or the test login fails there.

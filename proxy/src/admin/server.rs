@@ -1,23 +1,22 @@
 //! The sockets of the API.
 
 use super::guard::{Caller, Token, TokenError};
-use super::{Context, router};
-use crate::drain::Drainer;
-use crate::listen::Acceptor;
-use crate::moves::Mover;
-use crate::reload;
+use super::{Context, Orders, router};
+use crate::app::Parts;
+use crate::takeover::private_socket;
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc};
-use usher_backends::directory::Directory;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 /// Concurrent connections, over TCP and over the socket each.
 const CONNECTIONS: usize = 256;
@@ -53,45 +52,133 @@ pub(crate) enum AdminError {
     Token(#[source] TokenError),
 }
 
-/// The API while it is being served; its socket is removed when this is dropped.
+/// The API while it is being served; its sockets are removed when this is dropped, unless a successor has them.
 pub(crate) struct Admin {
-    socket: PathBuf,
+    socket: (PathBuf, Arc<UnixListener>),
+    listen: Option<(SocketAddr, Arc<TcpListener>)>,
+    router: Router,
+    serving: Mutex<Vec<JoinHandle<()>>>,
+    /// Where a successor asks.
+    private: PathBuf,
+    privately: Mutex<Option<JoinHandle<()>>>,
+    has_retired: AtomicBool,
+}
+
+/// The sockets of a predecessor, and where they are.
+pub(crate) struct Inherited {
+    pub(crate) socket: (PathBuf, std::os::unix::net::UnixListener),
+    pub(crate) listen: Option<(SocketAddr, std::net::TcpListener)>,
 }
 
 impl Drop for Admin {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.socket);
+        if !self.has_retired.load(Ordering::Acquire) {
+            let _ = std::fs::remove_file(&self.socket.0);
+        }
+        if lock(&self.privately).is_some() {
+            let _ = std::fs::remove_file(&self.private);
+        }
     }
 }
 
 impl Admin {
-    /// Serves the API until the runtime ends.
+    /// Serves the API until the runtime ends, at the sockets that are `inherited` where they are the configured ones.
     ///
     /// # Errors
     /// [`AdminError`].
     pub(crate) fn serve(
-        acceptor: &Acceptor,
-        drainer: Arc<Drainer>,
-        directory: Arc<Directory>,
-        mover: Arc<Mover>,
-        reloads: mpsc::Sender<reload::Request>,
+        parts: &Parts,
+        orders: Orders,
+        inherited: Option<Inherited>,
     ) -> Result<Self, AdminError> {
-        let config = acceptor.config.load().snapshot.admin.clone();
+        let (config, state_dir) = {
+            let snapshot = &parts.acceptor.config.load().snapshot;
+            (snapshot.admin.clone(), snapshot.server.state_dir.clone())
+        };
         let token = config.token_file.as_deref().map(Token::read).transpose().map_err(AdminError::Token)?;
-        let socket = bind_socket(&config.socket)?;
-        let context = Context::new(acceptor, drainer, directory, mover, reloads, token);
-        let router = router(Arc::new(context));
-        if let Some(address) = config.listen {
-            let failed = |source| AdminError::Listen { address, source };
-            let listener = std::net::TcpListener::bind(address).map_err(failed)?;
-            listener.set_nonblocking(true).map_err(failed)?;
-            let listener = TcpListener::from_std(listener).map_err(failed)?;
+        let (socket, listen) = inherited.map(|inherited| (inherited.socket, inherited.listen)).unzip();
+        let socket = match socket.filter(|(path, _)| *path == config.socket) {
+            Some((path, socket)) => adopt(socket).map_err(|source| AdminError::Socket { path, source })?,
+            None => bind_socket(&config.socket)?,
+        };
+        let listen = match (config.listen, listen.flatten()) {
+            (Some(address), Some((there, listener))) if there == address => Some((address, Ok(listener))),
+            (Some(address), _) => Some((address, std::net::TcpListener::bind(address))),
+            (None, _) => None,
+        };
+        let listen = listen.map(|(address, listener)| {
+            let listener = listener.and_then(|listener| {
+                listener.set_nonblocking(true)?;
+                TcpListener::from_std(listener)
+            });
+            let listener = listener.map_err(|source| AdminError::Listen { address, source })?;
+            Ok((address, Arc::new(listener)))
+        });
+        let listen = listen.transpose()?;
+        let router = router(Arc::new(Context::new(parts, orders, token)));
+        let socket = Arc::new(socket);
+        let mut serving = vec![tokio::spawn(serve_socket(socket.clone(), router.clone(), who))];
+        if let Some((address, listener)) = &listen {
             tracing::info!(%address, "admin API");
-            tokio::spawn(serve_tcp(listener, router.clone()));
+            serving.push(tokio::spawn(serve_tcp(listener.clone(), router.clone())));
         }
-        tokio::spawn(serve_socket(socket, router));
-        Ok(Self { socket: config.socket })
+        Ok(Self {
+            socket: (config.socket, socket),
+            listen,
+            router,
+            serving: Mutex::new(serving),
+            private: private_socket(&state_dir, std::process::id()),
+            privately: Mutex::default(),
+            has_retired: AtomicBool::new(false),
+        })
     }
+
+    /// The socket, and where it is, for a successor.
+    pub(crate) fn socket(&self) -> (PathBuf, Arc<UnixListener>) {
+        self.socket.clone()
+    }
+
+    /// The TCP socket, and where it is.
+    pub(crate) fn listen(&self) -> Option<(SocketAddr, Arc<TcpListener>)> {
+        self.listen.clone()
+    }
+
+    /// Serves a successor at a socket of this process's own.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn open_private(&self) -> std::io::Result<()> {
+        let _ = std::fs::remove_file(&self.private);
+        let socket = UnixListener::bind(&self.private)?;
+        std::fs::set_permissions(&self.private, std::fs::Permissions::from_mode(0o600))?;
+        let serving =
+            tokio::spawn(serve_socket(Arc::new(socket), self.router.clone(), |_| Caller::Successor));
+        *lock(&self.privately) = Some(serving);
+        Ok(())
+    }
+
+    /// There is no successor after all.
+    pub(crate) fn close_private(&self) {
+        if let Some(serving) = lock(&self.privately).take() {
+            serving.abort();
+            let _ = std::fs::remove_file(&self.private);
+        }
+    }
+
+    /// Leaves the sockets to a successor. Whoever has been answered halfway is answered.
+    pub(crate) fn retire(&self) {
+        self.has_retired.store(true, Ordering::Release);
+        lock(&self.serving).drain(..).for_each(|serving| serving.abort());
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn adopt(socket: std::os::unix::net::UnixListener) -> std::io::Result<UnixListener> {
+    socket.set_nonblocking(true)?;
+    UnixListener::from_std(socket)
 }
 
 /// Binds the socket for its owner and group alone. A leftover of a previous process is removed, unless somebody answers
@@ -117,7 +204,7 @@ fn bind_socket(path: &Path) -> Result<UnixListener, AdminError> {
     Ok(listener)
 }
 
-async fn serve_socket(listener: UnixListener, router: Router) {
+async fn serve_socket(listener: Arc<UnixListener>, router: Router, who: fn(&UnixStream) -> Caller) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
@@ -140,7 +227,7 @@ fn who(stream: &UnixStream) -> Caller {
     Caller::Socket { uid, pid }
 }
 
-async fn serve_tcp(listener: TcpListener, router: Router) {
+async fn serve_tcp(listener: Arc<TcpListener>, router: Router) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };

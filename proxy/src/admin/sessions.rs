@@ -7,8 +7,10 @@ use super::model::{Count, Session as View, Sessions};
 use crate::drain;
 use crate::id::Id;
 use crate::session::{Doing, Session};
+use crate::takeover::Answer;
 use axum::Json;
 use axum::extract::Query;
+use axum::http::Method;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -32,6 +34,15 @@ pub(super) struct Filter {
 }
 
 impl Filter {
+    /// It as a query, for another process.
+    fn query(&self) -> String {
+        let (limit, all) = (self.limit.map(|limit| limit.to_string()), self.all.map(|all| all.to_string()));
+        let pairs =
+            [("user", &self.user), ("host", &self.host), ("id", &self.id), ("limit", &limit), ("all", &all)];
+        let given = pairs.iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(given).finish()
+    }
+
     /// Whether a session is meant.
     fn includes(&self, session: &Session) -> bool {
         self.user.as_ref().is_none_or(|user| **user == *session.about.user)
@@ -70,10 +81,18 @@ fn normalised(context: &State, mut filter: Filter) -> Result<Filter, Refusal> {
 pub(super) async fn list(context: State, Query(filter): Query<Filter>) -> Result<Json<Sessions>, Refusal> {
     let filter = normalised(&context, filter)?;
     let mut found = context.sessions.select(|session| filter.includes(session));
-    let matching = found.len();
+    let (mut matching, most) = (found.len(), filter.limit.unwrap_or(PAGE));
     found.sort_by_key(|session| session.about.id);
-    found.truncate(filter.limit.unwrap_or(PAGE));
-    Ok(Json(Sessions { matching, sessions: found.iter().map(|session| view(session)).collect() }))
+    found.truncate(most);
+    let mut sessions: Vec<_> = found.iter().map(|session| view(session)).collect();
+    let path = format!("/v1/sessions?{}", filter.query());
+    for Answer { said, .. } in context.ask_formers::<Sessions>(Method::GET, &path, "").await {
+        matching += said.matching;
+        sessions.extend(said.sessions);
+    }
+    sessions.sort_by(|one, other| one.id.cmp(&other.id));
+    sessions.truncate(most);
+    Ok(Json(Sessions { matching, sessions }))
 }
 
 /// Ends the sessions that match, with a goodbye between two responses where possible.
@@ -94,10 +113,14 @@ pub(super) async fn kick(
     let on = filter.to_string();
     // Whoever waits for a host that is held does not have a session yet that could be ended.
     let all = filter.all == Some(true);
-    let count = drain::kick(&context.sessions, move |session| {
+    let path = format!("/v1/sessions?{}", filter.query());
+    let mut count = drain::kick(&context.sessions, move |session| {
         filter.includes(session) && (all || session.doing() != Doing::Connecting)
     });
     author.did("kick", &on, "");
+    for Answer { said, .. } in context.ask_formers::<Count>(Method::DELETE, &path, &author.name).await {
+        count += said.count;
+    }
     Ok(Json(Count { count }))
 }
 

@@ -2,14 +2,12 @@
 
 use super::sweep::sweep;
 use crate::enforce::{self, Enforcer};
-use crate::guessing::Guessing;
-use crate::https;
 use crate::listen::Acceptor;
-use crate::login;
 use crate::moves::Mover;
-use crate::remembered;
+use crate::service_manager;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::RwLock;
 use usher_backends::directory::Directory;
 
 /// Interval at which metrics are tidied up.
@@ -31,32 +29,39 @@ pub(super) fn start(
     directory: Arc<Directory>,
     enforcer: Arc<Enforcer>,
     mover: Arc<Mover>,
+    changes: Arc<RwLock<()>>,
 ) {
     let (router, sessions) = (acceptor.imap.router.clone(), acceptor.imap.sessions.clone());
     tokio::spawn(enforce::follow(enforcer.clone(), acceptor.config.clone(), router, sessions));
     tokio::spawn(sweep(acceptor.config.clone(), acceptor.https.clone(), acceptor.memory.clone()));
-    tokio::spawn(keep_guesses(acceptor.imap.guessing.clone()));
-    tokio::spawn(remembered::keep(acceptor.imap.router.remembered.clone(), SAVE));
-    tokio::spawn(undo_abandoned(mover));
+    tokio::spawn(keep_logins(acceptor.clone()));
+    tokio::spawn(undo_abandoned(acceptor.clone(), mover, changes));
+    tokio::spawn(service_manager::follow_watchdog(acceptor.workers.clone()));
     tokio::spawn(watch_memory(acceptor.clone()));
-    tokio::spawn(tidy_up(acceptor.imap.clone(), acceptor.https.clone()));
+    tokio::spawn(tidy_up(acceptor.clone()));
     tokio::spawn(follow_directory(directory, enforcer));
 }
 
-async fn tidy_up(imap: Arc<login::Server>, https: Arc<https::Server>) {
+async fn tidy_up(acceptor: Arc<Acceptor>) {
     loop {
         tokio::time::sleep(TIDY).await;
+        let https = &acceptor.https;
         https.metrics.tidy_up();
         let active = https.config.load();
         https.web.pools().iter().for_each(|pool| pool.sweep(active.snapshot.limits.http_backend_idle));
+        if acceptor.shutdown.is_retired() {
+            // The files are a successor's.
+            continue;
+        }
         https.web.cookies.rotate(active.snapshot.https.cookie_age);
-        let (imap, https) = (imap.clone(), https.clone());
-        let _ = tokio::task::spawn_blocking(move || keep_what_is_learnt(&imap, &https)).await;
+        let acceptor = acceptor.clone();
+        let _ = tokio::task::spawn_blocking(move || keep_what_is_learnt(&acceptor)).await;
     }
 }
 
 /// Saves what has been learnt of hosts.
-fn keep_what_is_learnt(imap: &login::Server, https: &https::Server) {
+fn keep_what_is_learnt(acceptor: &Acceptor) {
+    let (imap, https) = (&acceptor.imap, &acceptor.https);
     let roster = https.fleet.roster();
     let is_known = |host: &str| roster.standings(host).next().is_some();
     let conversations = &imap.conversations;
@@ -67,18 +72,37 @@ fn keep_what_is_learnt(imap: &login::Server, https: &https::Server) {
 }
 
 /// Saves who has logged in from where, and forgets bans that are over.
-async fn keep_guesses(guessing: Arc<Guessing>) {
+async fn keep_logins(acceptor: Arc<Acceptor>) {
     loop {
         tokio::time::sleep(SAVE).await;
-        let guessing = guessing.clone();
-        let _ = tokio::task::spawn_blocking(move || guessing.tidy_up()).await;
+        if acceptor.shutdown.is_retired() {
+            return;
+        }
+        let acceptor = acceptor.clone();
+        let _ = tokio::task::spawn_blocking(move || keep_who_has_come(&acceptor)).await;
     }
 }
 
+fn keep_who_has_come(acceptor: &Acceptor) {
+    acceptor.imap.router.remembered.save();
+    acceptor.imap.guessing.tidy_up();
+}
+
+/// Saves everything that the next process reads.
+pub(crate) fn keep(acceptor: &Acceptor) {
+    keep_what_is_learnt(acceptor);
+    keep_who_has_come(acceptor);
+}
+
 /// Undoes the moves that nobody finishes.
-async fn undo_abandoned(mover: Arc<Mover>) {
+async fn undo_abandoned(acceptor: Arc<Acceptor>, mover: Arc<Mover>, changes: Arc<RwLock<()>>) {
     loop {
         tokio::time::sleep(ABANDONED).await;
+        // Those that are handed over are a successor's.
+        let _changing = changes.read().await;
+        if acceptor.shutdown.is_retired() {
+            return;
+        }
         let mover = mover.clone();
         let _ = tokio::task::spawn_blocking(move || mover.undo_abandoned()).await;
     }

@@ -21,9 +21,10 @@ use crate::remembered::Remembered;
 use crate::route::Router;
 use crate::session::Table;
 use crate::shutdown::Shutdown;
+use crate::takeover::Formers;
 use crate::tcp;
+use crate::tls::Tickets;
 use crate::workers::Workers;
-use rustls::server::ProducesTickets;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -46,6 +47,7 @@ pub(crate) struct Parts {
     pub(crate) directory: Arc<Directory>,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) health: Arc<Health>,
+    pub(crate) formers: Arc<Formers>,
 }
 
 /// Builds everything from `snapshot` and what was `read` from the files that it names.
@@ -53,7 +55,9 @@ pub(crate) fn build(
     snapshot: Snapshot,
     read: Read,
     workers: Workers,
-    ticketer: &Arc<dyn ProducesTickets>,
+    ticketer: &Arc<Tickets>,
+    // By a process that this one succeeds.
+    stopped: Option<Vec<String>>,
 ) -> Result<Parts, RunError> {
     let state_dir = snapshot.server.state_dir.clone();
     let directory = Arc::new(Directory::remembering(&state_dir, snapshot.limits.remembered_placements)?);
@@ -64,7 +68,8 @@ pub(crate) fn build(
     let identity = Identity::load_or_make(&state_dir, &snapshot.server.name)?;
     let store = State::open(&state_dir)?;
     let bans = store.bans();
-    let fleet = Fleet::open(Box::new(store), &snapshot.hosts, &snapshot.arrays, identity, observer.clone())?;
+    let (hosts, arrays) = (&snapshot.hosts, &snapshot.arrays);
+    let fleet = Fleet::open(Box::new(store), hosts, arrays, identity, observer.clone(), stopped)?;
     let (fleet, deadlines) = (Arc::new(fleet), Deadlines::from(&snapshot.limits));
     let secrets_dir = snapshot.admin.secrets_dir.clone();
     let health = Health::new(fleet.clone(), observer.clone(), deadlines, secrets_dir, apart()?);
@@ -108,7 +113,8 @@ pub(crate) fn build(
         workers: workers.clone(),
     });
     let tcp = Arc::new(tcp(&imap));
-    let mover = Mover::new(&imap, config.clone(), directory.clone());
+    let formers = Arc::new(Formers::new(&state_dir));
+    let mover = Mover::new(&imap, config.clone(), directory.clone(), formers.clone());
     let drainer = Arc::new(Drainer {
         config: config.clone(),
         fleet: fleet.clone(),
@@ -126,6 +132,7 @@ pub(crate) fn build(
         directory,
         fleet,
         health,
+        formers,
     })
 }
 

@@ -27,8 +27,8 @@ pub(crate) enum RunError {
     #[error(transparent)]
     Tls(#[from] TlsSetupError),
     /// There are no keys for TLS tickets.
-    #[error("TLS tickets: {0}")]
-    Tickets(#[from] rustls::Error),
+    #[error("TLS tickets: the system gives no randomness")]
+    Tickets,
     /// `state_dir` cannot be used.
     #[error(transparent)]
     StateDir(#[from] StateDirError),

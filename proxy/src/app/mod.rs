@@ -1,115 +1,194 @@
 //! The process: from a configuration to the end of the last connection.
 
 mod background;
+mod begin;
 mod build;
 mod descriptors;
 mod error;
 mod report;
 mod sweep;
 
+pub(crate) use background::keep;
 pub(crate) use error::RunError;
 
 pub(crate) use self::build::{Parts, build};
-use crate::admin::Admin;
-use crate::drain;
-use crate::listen::SocketSource;
-use crate::listen::{self, Bound, Sockets};
+use crate::admin::Inherited;
+use crate::drain::{self, Drainer};
+use crate::listen::{Acceptor, Bound, SocketSource, Sockets};
 use crate::load::{Config, secrets_are_readable};
-use crate::reload::{self, Content, Reloader};
-use crate::tls;
+use crate::reload::{self, Content};
+use crate::service_manager;
+use crate::takeover::{self, Inheritance, Program, Successor};
+use crate::tls::Tickets;
 use crate::workers::Workers;
-use rustls::server::ProducesTickets;
+use begin::{Begun, begin};
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use usher_backends::state_dir::StateDir;
 
-/// Reloads that may be queued; senders of further ones have to wait.
-const RELOADS: usize = 16;
+/// How long sessions may take to end where others wait to be served by the next process.
+const SOON: Duration = Duration::from_secs(1);
 
-/// Where the configuration is, and how it is followed.
-struct Following {
+/// What a process has before it serves.
+struct Prepared {
+    /// Where the configuration is.
     path: PathBuf,
     /// What was read, if changes to it are to be followed.
     watched: Option<Content>,
-    ticketer: Arc<dyn ProducesTickets>,
+    tickets: Arc<Tickets>,
+    bound: Vec<Bound>,
+    state_dir: StateDir,
+    program: Program,
+    admin: Option<Inherited>,
 }
 
-/// Serves until it is told to stop; with `watched`, changed files cause a reload.
+/// What a predecessor leaves, as far as it is not files.
+struct Left {
+    source: SocketSource,
+    lock: Option<File>,
+    admin: Option<Inherited>,
+    tickets: Option<Tickets>,
+    /// What has been stopped since its start.
+    stopped: Option<Vec<String>>,
+}
+
+/// Serves until it is told to stop; with `watched`, changed files cause a reload. With `successor`, what another process
+/// leaves is taken over.
 ///
 /// # Errors
 /// [`RunError`], before anything is served.
-pub(crate) fn run(config: Config, watched: bool) -> Result<(), RunError> {
+pub(crate) fn run(config: Config, watched: bool, mut successor: Option<Successor>) -> Result<(), RunError> {
+    let ran = prepare(config, watched, &mut successor);
+    let (parts, prepared) = ran.inspect_err(|error| fail(successor.as_ref(), error))?;
+    // For everything but connections: the admin API, reloads and background tasks.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(Box::pin(serve(parts, prepared, successor)))?;
+    end(runtime);
+    Ok(())
+}
+
+fn fail(successor: Option<&Successor>, error: &RunError) {
+    successor.into_iter().for_each(|successor| successor.failed(&error.to_string()));
+}
+
+fn prepare(
+    config: Config,
+    watched: bool,
+    successor: &mut Option<Successor>,
+) -> Result<(Parts, Prepared), RunError> {
+    let program = Program::of_this_process();
     // Before the certificates are read, so that changes from here on are noticed.
     let watched = watched.then(|| reload::content(config.text().as_bytes(), &config.snapshot));
     let read = config.certificates(None)?;
-    let admin = &config.snapshot.admin.socket;
-    let state_dir = config.snapshot.server.state_dir.clone();
+    let left = match successor {
+        Some(successor) => inherit(successor.inherit()?)?,
+        None => Left {
+            source: SocketSource::of(service_manager::sockets())?,
+            lock: None,
+            admin: None,
+            tickets: None,
+            stopped: None,
+        },
+    };
+    let dir = config.snapshot.server.state_dir.clone();
+    let socket_inside = config.snapshot.admin.socket.parent() == Some(&dir);
     // Before anything there is read, and until the end.
-    let (_alone, tightened) = StateDir::take(&state_dir, admin.parent() == Some(&state_dir))?;
+    let (state_dir, tightened) = match left.lock {
+        Some(lock) => StateDir::take_over(&dir, socket_inside, lock)?,
+        None => StateDir::take(&dir, socket_inside)?,
+    };
     for path in tightened {
         tracing::warn!(path = %path.display(), "was accessible to other users of this machine; its permissions have been tightened");
     }
     descriptors::raise_limit(config.snapshot.limits.connections);
     let workers = Workers::start()?;
-    let bound = config.sockets(&[], workers.count(), &SocketSource::Bind)?;
-    let following = Following { path: config.path().to_owned(), watched, ticketer: tls::ticket_keys()? };
+    let bound = config.sockets(&[], workers.count(), &left.source)?;
+    for address in left.source.unwanted() {
+        tracing::warn!(%address, "nothing listens here any longer: the configuration has no such listener");
+    }
+    let tickets = left.tickets.or_else(Tickets::new).ok_or(RunError::Tickets)?;
     secrets_are_readable(&config.snapshot)?;
-    let parts = build(config.snapshot, read, workers, &following.ticketer)?;
-    // For everything but connections: the admin API, reloads and background tasks.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(Box::pin(serve(parts, bound, following)))?;
-    end(runtime);
+    let path = config.path().to_owned();
+    let tickets = Arc::new(tickets);
+    let parts = build(config.snapshot, read, workers, &tickets, left.stopped)?;
+    let admin = left.admin;
+    Ok((parts, Prepared { path, watched, tickets, bound, state_dir, program, admin }))
+}
+
+fn inherit(inheritance: Inheritance) -> Result<Left, RunError> {
+    let Inheritance { lock, admin_socket, admin_listen, listeners, ticket_keys, stopped } = inheritance;
+    Ok(Left {
+        source: SocketSource::of(listeners)?,
+        lock: Some(lock),
+        admin: Some(Inherited { socket: admin_socket, listen: admin_listen }),
+        tickets: Tickets::continuing(&ticket_keys),
+        stopped: Some(stopped),
+    })
+}
+
+async fn serve(parts: Parts, prepared: Prepared, mut successor: Option<Successor>) -> Result<(), RunError> {
+    let mut signals = Signals::new()?;
+    let (hangups, upgrades) = (signal(SignalKind::hangup())?, signal(SignalKind::user_defined2())?);
+    let begun = begin(&parts, prepared, &mut successor).await;
+    let Begun { orders, reloading, watched, path, .. } =
+        begun.inspect_err(|error| fail(successor.as_ref(), error))?;
+    let Parts { enforcer, acceptor, drainer, mover, directory, .. } = parts;
+    tokio::spawn(reload::follow_hangups(hangups, orders.reloads.clone()));
+    tokio::spawn(takeover::follow_signal(upgrades, orders.upgrades.clone()));
+    if let Some(loaded) = watched {
+        tokio::spawn(reload::follow_files(acceptor.config.clone(), path, loaded, orders.reloads.clone()));
+    }
+    background::start(&acceptor, directory, enforcer, mover, orders.changes.clone());
+    drop(orders);
+    service_manager::ready();
+    successor.iter().for_each(Successor::serving);
+    drop(successor);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
+    let retired = acceptor.shutdown.clone();
+    tokio::select! {
+        asked = signals.next() => if let Asked::AtOnce = asked { return Ok(()) },
+        () = retired.retired() => {
+            tokio::select! {
+                () = drain::retire(&drainer) => {}
+                asked = signals.next() => if let Asked::AtOnce = asked { return Ok(()) },
+            }
+        }
+    }
+    if acceptor.shutdown.is_retired() {
+        // Those who are left are told now.
+        acceptor.shutdown.begin();
+        tokio::select! {
+            () = drain::stop(&drainer, Some(SOON)) => tracing::info!("nobody is left here"),
+            _ = signals.next() => tracing::warn!(sessions = drainer.sessions.len(), "stopped at once"),
+        }
+        return Ok(());
+    }
+    stop(&acceptor, &drainer, reloading, &mut signals).await;
     Ok(())
 }
 
-async fn serve(parts: Parts, bound: Vec<Bound>, following: Following) -> Result<(), RunError> {
-    let Parts { enforcer, acceptor, drainer, mover, directory, fleet, health } = parts;
-    // Before anybody is let in.
-    if let Err(error) = mover.recover() {
-        tracing::error!(%error, "moves that were under way cannot be finished or undone; their logins wait");
-    }
-    let mut signals = Signals::new()?;
-    let hangups = signal(SignalKind::hangup())?;
-    let (reloads, requests) = mpsc::channel(RELOADS);
-    // Before anybody can be served, so that whoever sees usher serving can query it.
-    let _socket =
-        Admin::serve(&acceptor, drainer.clone(), directory.clone(), mover.clone(), reloads.clone())?;
-    let mut sockets = Sockets::default();
-    let listeners = acceptor.config.load().snapshot.listeners.clone();
-    sockets.follow(&acceptor, listen::watch(&acceptor.workers, bound)?, &listeners).await;
-    let Following { path, watched, ticketer } = following;
-    let followed = path.clone();
-    let reloader = Reloader {
-        acceptor: acceptor.clone(),
-        directory: directory.clone(),
-        enforcer: enforcer.clone(),
-        fleet,
-        health,
-        path,
-        ticketer,
-        sockets,
-    };
-    let reloading = tokio::spawn(reloader.serve(requests));
-    tokio::spawn(reload::follow_hangups(hangups, reloads.clone()));
-    if let Some(loaded) = watched {
-        tokio::spawn(reload::follow_files(acceptor.config.clone(), followed, loaded, reloads));
-    }
-    background::start(&acceptor, directory, enforcer, mover);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
-    if let Asked::AtOnce = signals.next().await {
-        return Ok(());
-    }
+/// Ends everything here, because usher is told to stop.
+async fn stop(
+    acceptor: &Acceptor,
+    drainer: &Arc<Drainer>,
+    reloading: JoinHandle<Sockets>,
+    signals: &mut Signals,
+) {
     // Those who ask before they connect are told first.
     acceptor.shutdown.announce();
+    service_manager::stopping();
+    // Whoever comes meanwhile waits for the next process, if the service manager has the listeners.
+    let deadline = service_manager::is_there().then_some(SOON);
     let delay = acceptor.config.load().snapshot.server.stop_delay;
     if !delay.is_zero() {
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
-            asked = signals.next() => if let Asked::AtOnce = asked { return Ok(()) },
+            asked = signals.next() => if let Asked::AtOnce = asked { return },
         }
     }
     // Clients before login are told, and the listening sockets are closed.
@@ -118,17 +197,13 @@ async fn serve(parts: Parts, bound: Vec<Bound>, following: Following) -> Result<
         if let Ok(sockets) = reloading.await {
             sockets.closed().await;
         }
-        drain::stop(&drainer).await;
-    };
-    let stopped = async {
-        stopped.await;
+        drain::stop(drainer, deadline).await;
         acceptor.imap.router.remembered.save();
     };
     tokio::select! {
         () = stopped => tracing::info!("stopped"),
         _ = signals.next() => tracing::warn!(sessions = drainer.sessions.len(), "stopped at once"),
     }
-    Ok(())
 }
 
 /// The signals that ask usher to stop.

@@ -2,11 +2,11 @@
 
 use super::{ConfigArgument, Exit};
 use crate::admin::model::Backend;
+use crate::unix_http::{self, AskError};
 use clap::Args;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,12 +14,14 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use usher_wire::printable::printable;
 
 /// Time for an answer: changes wait for the disk, reloads for certificates and sockets.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often to ask again whoever serves.
+const AGAIN: usize = 3;
 
 /// How usher is reached.
 #[derive(Args)]
@@ -142,6 +144,21 @@ impl Api {
         self.json(method, path, body)
     }
 
+    /// The same where an answer with the status `also` is of the same kind.
+    pub(super) fn send_or<T: DeserializeOwned>(
+        &self,
+        also: StatusCode,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, ApiError> {
+        let (status, bytes) = self.ask(method, path, body)?;
+        if status != also {
+            accepted(status, &bytes)?;
+        }
+        serde_json::from_slice(&bytes).map_err(|error| ApiError::Failed(error.to_string()))
+    }
+
     /// Requests something to be shown to people, and sends `body` with it.
     pub(super) fn send_and_show<T: DeserializeOwned>(
         &self,
@@ -215,18 +232,18 @@ impl Api {
         let body = Full::new(Bytes::from(body.unwrap_or_default()));
         let request = request.body(body).map_err(|error| failed(&error))?;
         let asking = async {
-            let stream = UnixStream::connect(&self.socket)
-                .await
-                .map_err(|source| ApiError::Unreachable { path: self.socket.clone(), source })?;
-            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-                .await
-                .map_err(|error| failed(&error))?;
-            let connection = tokio::spawn(connection);
-            let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
-            let status = response.status();
-            let body = response.into_body().collect().await.map_err(|error| failed(&error))?.to_bytes();
-            connection.abort();
-            Ok((status, body))
+            let mut answered = unix_http::ask(&self.socket, request.clone()).await;
+            // Another process has taken over in this moment.
+            for _ in 0..AGAIN {
+                if !matches!(answered, Ok((StatusCode::MISDIRECTED_REQUEST, _))) {
+                    break;
+                }
+                answered = unix_http::ask(&self.socket, request.clone()).await;
+            }
+            answered.map_err(|error| match error {
+                AskError::Unreachable(source) => ApiError::Unreachable { path: self.socket.clone(), source },
+                AskError::Failed(error) => failed(&error),
+            })
         };
         let late = |_| ApiError::Failed("usher does not answer".to_owned());
         self.runtime.block_on(async { tokio::time::timeout(PATIENCE, asking).await.map_err(late)? })

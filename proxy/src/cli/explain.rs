@@ -2,8 +2,8 @@
 
 use super::api::{Reach, painted, print_json, query};
 use super::table::{date, span};
-use super::{Exit, complain, print};
-use crate::admin::model::{Explanation, ReloadOrder};
+use super::{Exit, complain, print, upgrade};
+use crate::admin::model::{Explanation, ReloadOrder, UpgradeOrder, Upgraded};
 use crate::reload::Reloaded;
 use clap::Args;
 use hyper::Method;
@@ -44,6 +44,9 @@ pub(super) struct ReloadArguments {
     /// Even if the access rules lock you out.
     #[arg(long)]
     force: bool,
+    /// If the program on the disk is another one, start that instead, and let it take over.
+    #[arg(long)]
+    upgrade: bool,
 }
 
 pub(super) fn explain(arguments: &Arguments) -> Exit {
@@ -102,6 +105,14 @@ fn text(told: &Explanation, service: &str) -> String {
 }
 
 pub(super) fn reload(arguments: &ReloadArguments) -> Exit {
+    if arguments.upgrade {
+        let order = UpgradeOrder { wait_seconds: None, if_changed: true };
+        match arguments.reach.api().and_then(|api| upgrade::ask(&api, &order)) {
+            Ok(Upgraded { process: None, why: None }) => {}
+            Ok(upgraded) => return upgrade::tell(&upgraded),
+            Err(error) => return error.tell(),
+        }
+    }
     let order = ReloadOrder { from: arguments.from.or_else(ssh_client), force: arguments.force };
     let asked = arguments.reach.api().and_then(|api| api.send(Method::POST, "/v1/reload", Some(&order)));
     let Reloaded { applied, faults, needs_restart, warnings } = match asked {

@@ -20,6 +20,7 @@ mod sessions;
 mod status;
 mod table;
 mod top;
+mod upgrade;
 mod user;
 
 use crate::load::{Config, ConfigError};
@@ -78,6 +79,8 @@ enum Command {
     Rules(rules::Arguments),
     /// Reload the configuration, and wait for the result.
     Reload(explain::ReloadArguments),
+    /// Start the program anew, which takes over without refusing anybody: another version, or this one once more.
+    Upgrade(upgrade::Arguments),
     /// Watch the fleet live.
     Top(top::Arguments),
     /// Look at a server's certificate, and register the server with its pin.
@@ -140,6 +143,7 @@ pub fn main() -> ExitCode {
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Rules(arguments) => rules::rules(&arguments),
         Command::Reload(arguments) => explain::reload(&arguments),
+        Command::Upgrade(arguments) => upgrade::upgrade(&arguments),
         Command::Top(arguments) => top::top(&arguments),
         Command::Pair(arguments) => pair::pair(&arguments),
         Command::Dns(argument) => dns::dns(&argument),

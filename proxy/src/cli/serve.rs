@@ -2,7 +2,9 @@
 
 use super::{ConfigArgument, Exit, complain, tell};
 use crate::app::{self, RunError};
+use crate::load::Config;
 use crate::log;
+use crate::takeover::Successor;
 use clap::Args;
 
 #[derive(Args)]
@@ -15,12 +17,16 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn serve(arguments: &Arguments) -> Exit {
-    let config = match arguments.config.load() {
+    let successor = Successor::of_environment();
+    let config = match Config::load(&arguments.config.config) {
         Ok(config) => config,
-        Err(exit) => return exit,
+        Err(error) => {
+            successor.iter().for_each(|successor| successor.failed(&error.to_string()));
+            return tell(&error);
+        }
     };
     log::init(config.snapshot.log);
-    match app::run(config, arguments.watch) {
+    match app::run(config, arguments.watch, successor) {
         Ok(()) => Exit::Done,
         Err(RunError::Config(error)) => tell(&error),
         Err(error) => {

@@ -55,6 +55,18 @@ pub(super) fn headline(status: &Status) -> String {
             "most hosts time out at once: the last good state is kept; check this machine's network\n",
         );
     }
+    for former in &status.former {
+        let left = former.drain.as_ref().map(|drain| drain.deadline_seconds - drain.passed_seconds);
+        let _ = writeln!(
+            text,
+            "of these, {} connections and {} sessions are with the former process {} ({}), which ends within {}",
+            former.connections,
+            former.sessions,
+            former.process,
+            former.version,
+            span(left.unwrap_or_default().max(0.0) as u64)
+        );
+    }
     for hold in &status.moving {
         let _ = writeln!(text, "{} is held by {}: {}", hold.key, hold.by, hold.why);
     }

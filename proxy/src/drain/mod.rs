@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use usher_backends::roster::{Fleet, HoldKind};
+use usher_config::snapshot::OldSessions;
 
 /// Interval at which the remaining sessions are checked.
 const LOOK: Duration = Duration::from_millis(50);
@@ -93,12 +94,14 @@ pub(crate) fn begin(drainer: &Arc<Drainer>, name: &str, kind: HoldKind, deadline
     });
 }
 
-/// Stops usher: waits for connections before login, which end by themselves, and ends the sessions.
-pub(crate) async fn stop(drainer: &Arc<Drainer>) {
-    let (deadline, farewell) = {
+/// Stops usher: waits for connections before login, which end by themselves, and ends the sessions: within its
+/// `deadline`, if there is one.
+pub(crate) async fn stop(drainer: &Arc<Drainer>, deadline: Option<Duration>) {
+    let (configured, farewell) = {
         let active = drainer.config.load();
         (active.snapshot.server.drain_deadline, active.snapshot.limits.farewell)
     };
+    let deadline = deadline.unwrap_or(configured);
     let until = Instant::now() + farewell + LOOK * 4;
     while drainer.admission.before_login.count() > 0 && Instant::now() < until {
         sleep(LOOK).await;
@@ -111,7 +114,33 @@ pub(crate) async fn stop(drainer: &Arc<Drainer>) {
     );
     take_down(drainer, &Whose::All, Why::Stopping, &drain).await;
     // What the last responses have left in buffers is still being sent.
-    let until = Instant::now() + farewell + GRACE;
+    rest(drainer).await;
+}
+
+/// Ends what is left here once a successor has the listeners: sessions as it is configured, and connections before login
+/// when they have become sessions. Whoever is idle on HTTP/1.1 is told by the next answer.
+pub(crate) async fn retire(drainer: &Arc<Drainer>) {
+    let (deadline, old_sessions) = {
+        let server = &drainer.config.load().snapshot.server;
+        (server.drain_deadline, server.old_sessions)
+    };
+    let drain = drainer.drains.begin("", HoldKind::Drain, Whose::All.left(drainer), deadline);
+    let until = drain.begun() + deadline;
+    tracing::info!(sessions = drain.progress().left, ?old_sessions, "another process has taken over");
+    let is_empty = || drainer.admission.connections.count() == 0;
+    while !is_empty() && Instant::now() < until {
+        if old_sessions == OldSessions::Drain {
+            take_down(drainer, &Whose::All, Why::Stopping, &drain).await;
+        }
+        drain.note(Whose::All.left(drainer));
+        sleep(LOOK).await;
+    }
+    take_down(drainer, &Whose::All, Why::Stopping, &drain).await;
+}
+
+/// Waits for those who have been told that usher stops.
+pub(crate) async fn rest(drainer: &Drainer) {
+    let until = Instant::now() + drainer.config.load().snapshot.limits.farewell + GRACE;
     while drainer.admission.connections.count() > 0 && Instant::now() < until {
         sleep(LOOK).await;
     }
@@ -121,7 +150,7 @@ pub(crate) async fn stop(drainer: &Arc<Drainer>) {
 /// operator has changed their mind.
 async fn take_down(drainer: &Drainer, whose: &Whose, why: Why, drain: &Drain) {
     let limits = drainer.config.load().snapshot.limits.clone();
-    let begun = Instant::now();
+    let begun = drain.begun();
     let deadline = begun + drain.deadline();
     let window = limits.goodbye_window.min(drain.deadline());
     let grace = if why == Why::Stopped { limits.farewell } else { GRACE };

@@ -72,6 +72,10 @@ impl Drain {
         &self.name
     }
 
+    pub(crate) fn begun(&self) -> Instant {
+        self.begun
+    }
+
     pub(crate) fn deadline(&self) -> Duration {
         self.deadline
     }

@@ -29,6 +29,15 @@ impl Guessing {
         }
     }
 
+    /// Puts into force what another process has written to the disk. What it has ended there holds here until it is over.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn look(&self) -> Result<(), StoreError> {
+        self.bans()?.iter().for_each(|ban| self.apply(ban));
+        Ok(())
+    }
+
     /// Bans somebody, on the disk too.
     ///
     /// # Errors

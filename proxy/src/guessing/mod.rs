@@ -228,6 +228,16 @@ impl Guessing {
         self.ledger.note(BanChange::Expire(now()));
     }
 
+    /// What has failed, for a successor.
+    pub(crate) fn counted(&self) -> Vec<u8> {
+        self.table.to_octets()
+    }
+
+    /// Goes on with what a predecessor has counted.
+    pub(crate) fn go_on_with(&self, counted: &[u8]) {
+        self.table.go_on_with(counted, moment());
+    }
+
     /// How many sources and names are remembered.
     pub(crate) fn remembered(&self) -> usize {
         self.table.len()

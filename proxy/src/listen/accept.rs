@@ -28,7 +28,7 @@ const ALARM_EVERY: Duration = Duration::from_secs(10);
 pub(crate) async fn accept(
     acceptor: Arc<Acceptor>,
     address: SocketAddr,
-    socket: TcpListener,
+    socket: Arc<TcpListener>,
     mut closed: watch::Receiver<bool>,
 ) {
     let mut reserve = Reserve::take();
@@ -40,7 +40,7 @@ pub(crate) async fn accept(
     loop {
         let accepted = tokio::select! {
             biased;
-            () = acceptor.shutdown.stopped() => return,
+            () = acceptor.shutdown.retired() => return,
             _ = closed.wait_for(|closed| *closed) => return,
             accepted = socket.accept() => accepted,
         };

@@ -1,10 +1,12 @@
 //! The sockets that are open, and how they follow the configuration.
 
 use super::acceptor::Acceptor;
+use super::source::Provided;
 use super::{SocketSource, accept};
+use crate::service_manager;
 use crate::workers::Workers;
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -15,7 +17,7 @@ use usher_config::snapshot::{Limits, Listener};
 pub(crate) struct Bound {
     address: SocketAddr,
     protocol: &'static str,
-    sockets: Vec<TcpListener>,
+    provided: Provided,
 }
 
 /// Every address of a listener.
@@ -39,8 +41,8 @@ pub(crate) fn open_missing(
     for address in addresses(listener).filter(|address| !open.contains(address)) {
         let is_one_of_many = listener.ports().len() > 1;
         let count = if is_one_of_many { 1 } else { workers };
-        let sockets = source.open(address, count, limits).map_err(|error| (address, error))?;
-        bound.push(Bound { address, protocol: listener.protocol().name(), sockets });
+        let provided = source.open(address, count, limits).map_err(|error| (address, error))?;
+        bound.push(Bound { address, protocol: listener.protocol().name(), provided });
     }
     Ok(())
 }
@@ -50,7 +52,8 @@ pub(crate) struct Watched {
     address: SocketAddr,
     protocol: &'static str,
     /// Each with its worker's number.
-    sockets: Vec<(usize, tokio::net::TcpListener)>,
+    sockets: Vec<(usize, Arc<tokio::net::TcpListener>)>,
+    are_new: bool,
 }
 
 /// Registers the bound sockets with the workers.
@@ -58,21 +61,29 @@ pub(crate) struct Watched {
 /// # Errors
 /// The system's; all of them are closed again.
 pub(crate) fn watch(workers: &Workers, bound: Vec<Bound>) -> std::io::Result<Vec<Watched>> {
-    let watched = bound.into_iter().map(|Bound { address, protocol, sockets }| {
+    let watched = bound.into_iter().map(|Bound { address, protocol, provided }| {
         // Ports of a range, which have one socket each, are spread over the workers.
         let first = usize::from(address.port());
-        let sockets = sockets.into_iter().enumerate().map(|(at, socket)| {
+        let sockets = provided.sockets.into_iter().enumerate().map(|(at, socket)| {
             let at = (first + at) % workers.count();
-            Ok((at, workers.watch(at, socket)?))
+            Ok((at, Arc::new(workers.watch(at, socket)?)))
         });
-        Ok(Watched { address, protocol, sockets: sockets.collect::<std::io::Result<_>>()? })
+        let sockets = sockets.collect::<std::io::Result<_>>()?;
+        Ok(Watched { address, protocol, sockets, are_new: provided.are_new })
     });
     watched.collect()
 }
 
 /// The sockets that accept.
 #[derive(Default)]
-pub(crate) struct Sockets(BTreeMap<SocketAddr, (watch::Sender<bool>, Vec<JoinHandle<()>>)>);
+pub(crate) struct Sockets(BTreeMap<SocketAddr, Open>);
+
+/// Those of one address.
+struct Open {
+    close: watch::Sender<bool>,
+    accepting: Vec<JoinHandle<()>>,
+    sockets: Vec<Arc<tokio::net::TcpListener>>,
+}
 
 impl Sockets {
     /// The addresses that are open.
@@ -87,20 +98,26 @@ impl Sockets {
         watched: Vec<Watched>,
         listeners: &[Listener],
     ) {
-        for Watched { address, protocol, sockets } in watched {
+        for Watched { address, protocol, sockets, are_new } in watched {
             tracing::info!(%address, protocol, "listening");
             let (close, closed) = watch::channel(false);
-            let accepting = sockets.into_iter().map(|(at, socket)| {
-                acceptor.workers.on(at, accept(acceptor.clone(), address, socket, closed.clone()))
+            let accepting = sockets.iter().map(|(at, socket)| {
+                acceptor.workers.on(*at, accept(acceptor.clone(), address, socket.clone(), closed.clone()))
             });
             let accepting = accepting.collect();
-            self.0.insert(address, (close, accepting));
+            let sockets: Vec<_> = sockets.into_iter().map(|(_, socket)| socket).collect();
+            if are_new {
+                service_manager::keep(address, &sockets);
+            }
+            self.0.insert(address, Open { close, accepting, sockets });
         }
         let wanted: Vec<_> = listeners.iter().flat_map(addresses).collect();
         let gone: Vec<_> = self.0.keys().filter(|address| !wanted.contains(address)).copied().collect();
         for address in gone {
-            if let Some((close, accepting)) = self.0.remove(&address) {
+            if let Some(Open { close, accepting, sockets }) = self.0.remove(&address) {
                 close.send_replace(true);
+                drop(sockets);
+                service_manager::forget(address);
                 // Closed when this returns: the next reload may want the address again.
                 all_ended(accepting).await;
                 tracing::info!(%address, "no longer listening");
@@ -108,9 +125,15 @@ impl Sockets {
         }
     }
 
-    /// Waits until none of them accepts any more.
+    /// All of them by their addresses.
+    pub(crate) fn open(&self) -> impl Iterator<Item = (SocketAddr, &[Arc<tokio::net::TcpListener>])> {
+        self.0.iter().map(|(address, open)| (*address, open.sockets.as_slice()))
+    }
+
+    /// Waits until none of them accepts any more, and closes them here.
     pub(crate) async fn closed(self) {
-        for (_, accepting) in self.0.into_values() {
+        for Open { accepting, sockets, .. } in self.0.into_values() {
+            drop(sockets);
             all_ended(accepting).await;
         }
     }

@@ -1,22 +1,52 @@
 //! Where listening sockets come from.
 
 use socket2::{Domain, Protocol, Socket, Type};
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::{Mutex, PoisonError};
 use usher_backends::connect::keep_alive;
 use usher_config::snapshot::Limits;
 
 /// Connections that the system queues until they are accepted.
 const BACKLOG: i32 = 4096;
 
-/// Provides the sockets of an address, which are already listening.
-pub(crate) enum SocketSource {
-    /// The system, which is asked for the address.
-    Bind,
+/// Provides the sockets of an address, which are already listening: those that others have left or, where there are none,
+/// new ones.
+#[derive(Default)]
+pub(crate) struct SocketSource {
+    left: Mutex<BTreeMap<SocketAddr, Vec<TcpListener>>>,
+}
+
+/// The sockets of one address.
+pub(super) struct Provided {
+    pub(super) sockets: Vec<TcpListener>,
+    /// Nobody else has them.
+    pub(super) are_new: bool,
 }
 
 impl SocketSource {
-    /// `count` sockets with the options that `limits` give; the system spreads connections over them. `[::]` accepts
-    /// IPv4 as well.
+    /// A source of sockets that a predecessor or the service manager has left.
+    ///
+    /// # Errors
+    /// The system's, when one does not tell its address.
+    pub(crate) fn of(left: Vec<TcpListener>) -> std::io::Result<Self> {
+        let mut by_address: BTreeMap<SocketAddr, Vec<TcpListener>> = BTreeMap::new();
+        for socket in left {
+            socket.set_nonblocking(true)?;
+            // The service manager may have given it room for fewer connections.
+            rustix::net::listen(&socket, BACKLOG)?;
+            by_address.entry(socket.local_addr()?).or_default().push(socket);
+        }
+        Ok(Self { left: Mutex::new(by_address) })
+    }
+
+    /// The addresses of those that nobody has asked for.
+    pub(crate) fn unwanted(&self) -> Vec<SocketAddr> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
+    /// At least `count` sockets with the options that `limits` give; the system spreads connections over them. `[::]`
+    /// accepts IPv4 as well.
     ///
     /// # Errors
     /// Those of the system: the address is in use or not one of this machine's, or this user may not use the port.
@@ -25,11 +55,22 @@ impl SocketSource {
         address: SocketAddr,
         count: usize,
         limits: &Limits,
-    ) -> std::io::Result<Vec<TcpListener>> {
-        match self {
-            Self::Bind => bind(address, count, limits),
+    ) -> std::io::Result<Provided> {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner).remove(&address);
+        match left {
+            Some(sockets) => Ok(Provided { sockets: for_each_worker(sockets, count)?, are_new: false }),
+            None => Ok(Provided { sockets: bind(address, count, limits)?, are_new: true }),
         }
     }
+}
+
+/// Where there are fewer than workers, several accept from the same. None may be missing: each has connections of its own
+/// waiting.
+fn for_each_worker(mut sockets: Vec<TcpListener>, count: usize) -> std::io::Result<Vec<TcpListener>> {
+    for at in sockets.len()..count {
+        sockets.push(sockets[at % sockets.len()].try_clone()?);
+    }
+    Ok(sockets)
 }
 
 fn bind(address: SocketAddr, count: usize, limits: &Limits) -> std::io::Result<Vec<TcpListener>> {

@@ -10,9 +10,8 @@ use crate::active::ActiveConfig;
 use crate::countries::{Countries, CountriesError};
 use crate::listen::{self, Bound, SocketSource};
 use crate::rule_book::RuleBook;
-use crate::tls::{self, CertificateError, CertificateSource, Certificates, Loaded, Verifiers};
+use crate::tls::{self, CertificateError, CertificateSource, Certificates, Loaded, Tickets, Verifiers};
 use error::Faulty;
-use rustls::server::ProducesTickets;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -204,7 +203,7 @@ pub(crate) enum TlsSetupError {
 pub(crate) fn activate(
     snapshot: Snapshot,
     read: Read,
-    ticketer: &Arc<dyn ProducesTickets>,
+    ticketer: &Arc<Tickets>,
 ) -> Result<ActiveConfig, TlsSetupError> {
     let Read { mut certificates, clients, profiles, countries } = read;
     if certificates.is_empty() {

@@ -1,6 +1,7 @@
 //! Moves many keys from one host to another.
 
 use super::{MoveError, Mover, Order};
+use crate::takeover::BulkUnderWay;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -35,6 +36,9 @@ pub(crate) struct Bulk {
     pub(crate) total: usize,
     moved: AtomicUsize,
     failed: AtomicUsize,
+    matching: Option<String>,
+    rate: u32,
+    by: String,
     is_stopped: AtomicBool,
     is_over: AtomicBool,
     failures: Mutex<Vec<String>>,
@@ -49,6 +53,12 @@ impl Bulk {
     /// Whether nothing is moved any more.
     pub(crate) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Acquire)
+    }
+
+    /// What is left to be moved, for another process.
+    pub(super) fn rest(&self) -> BulkUnderWay {
+        let (from, to, by) = (self.from.clone(), self.to.clone(), self.by.clone());
+        BulkUnderWay { from, to, matching: self.matching.clone(), rate: self.rate, by }
     }
 
     /// Moves no more than what is under way.
@@ -113,6 +123,9 @@ impl Mover {
             total: keys.len(),
             moved: AtomicUsize::new(0),
             failed: AtomicUsize::new(0),
+            matching: order.matching.as_ref().map(|matching| matching.as_str().to_owned()),
+            rate: order.rate,
+            by: order.by.clone(),
             is_stopped: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             failures: Mutex::default(),

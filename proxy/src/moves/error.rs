@@ -23,6 +23,8 @@ pub(crate) enum MoveError {
     Unfit { host: String, service: &'static str, state: &'static str },
     #[error("{sessions} sessions do not end")]
     Sessions { sessions: usize },
+    #[error("process {process}, which this one has succeeded, does not end its sessions")]
+    Former { process: u32 },
     #[error("somebody else has put {key} on {}", .host.as_deref().unwrap_or("no host"))]
     Elsewhere { key: ArchiveKey, host: Option<String> },
     #[error("the test login at {host} fails: {why}")]

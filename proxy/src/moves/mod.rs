@@ -9,6 +9,7 @@ mod login;
 mod progress;
 mod recover;
 mod sessions;
+mod succession;
 
 pub(crate) use bulk::{Bulk, BulkOrder};
 pub(crate) use error::MoveError;
@@ -19,6 +20,7 @@ use crate::active::CurrentConfig;
 use crate::login::Server;
 use crate::route::Router;
 use crate::session::Table;
+use crate::takeover::Formers;
 use progress::Moves;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -38,6 +40,7 @@ pub(crate) struct Mover {
     fleet: Arc<Fleet>,
     router: Arc<Router>,
     sessions: Arc<Table>,
+    formers: Arc<Formers>,
     moves: Moves,
     bulk: Mutex<Option<Arc<Bulk>>>,
 }
@@ -52,11 +55,16 @@ pub(crate) struct Order {
 
 impl Mover {
     /// One for what `server` serves.
-    pub(crate) fn new(server: &Server, config: Arc<CurrentConfig>, directory: Arc<Directory>) -> Self {
+    pub(crate) fn new(
+        server: &Server,
+        config: Arc<CurrentConfig>,
+        directory: Arc<Directory>,
+        formers: Arc<Formers>,
+    ) -> Self {
         let (router, fleet, sessions) =
             (server.router.clone(), server.fleet.clone(), server.sessions.clone());
         let (moves, bulk) = Default::default();
-        Self { config, directory, fleet, router, sessions, moves, bulk }
+        Self { config, directory, fleet, router, sessions, formers, moves, bulk }
     }
 
     /// Holds the logins of a key and ends its sessions. What was begun must be finished or undone.
@@ -77,7 +85,7 @@ impl Mover {
         self.moves.begin(key, &from, to);
         self.directory.forget(key);
         tracing::info!(key = %key, from, to, by, "moving");
-        match self.end_sessions(key, &from).await {
+        match self.end_sessions_everywhere(key, &from).await {
             Ok(ended) => {
                 self.moves.note_ended(key, ended);
                 Ok(())
@@ -117,6 +125,7 @@ impl Mover {
         self.router.note_move();
         self.directory.forget(key);
         self.fleet.release_key(key)?;
+        self.formers.look().await;
         self.moves.end(key, Phase::Done, "");
         tracing::info!(key = %key, from = ends.from, to = ends.to, "moved");
         Ok(())

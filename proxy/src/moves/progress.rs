@@ -1,5 +1,6 @@
 //! What becomes of moves, for those who watch.
 
+use crate::takeover::MoveUnderWay;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
@@ -103,6 +104,18 @@ impl Moves {
         let known = self.known();
         let late = known.under_way.iter().filter(|(_, (_, until))| until.is_some_and(|until| until < now));
         late.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Those whose movers are to finish them.
+    pub(super) fn held(&self) -> Vec<MoveUnderWay> {
+        let known = self.known();
+        let held = known.under_way.values().filter(|(one, _)| one.phase == Phase::Held);
+        let told = held.map(|(one, until)| MoveUnderWay {
+            key: one.key.to_string(),
+            ended: one.ended,
+            is_awaited: until.is_some(),
+        });
+        told.collect()
     }
 
     pub(super) fn all(&self) -> Vec<Move> {

@@ -1,8 +1,10 @@
 //! Ends the sessions of a key that is held.
 
 use super::{Mover, error::MoveError};
+use crate::admin::model::Count;
 use crate::drain;
 use crate::session::{Doing, Session, Why};
+use hyper::Method;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -17,6 +19,33 @@ const LOOK: Duration = Duration::from_millis(10);
 const LAST: Duration = Duration::from_secs(20);
 
 impl Mover {
+    /// Ends the sessions of `key` on the host `from`, in the processes that this one has succeeded too. Returns how many
+    /// there were.
+    pub(super) async fn end_sessions_everywhere(
+        &self,
+        key: &ArchiveKey,
+        from: &str,
+    ) -> Result<usize, MoveError> {
+        // Those have to know of the hold before they look.
+        self.formers.look().await;
+        let ended = self.end_sessions(key, from).await?;
+        let shown = key.to_string();
+        let shown = percent_encoding::utf8_percent_encode(&shown, percent_encoding::NON_ALPHANUMERIC);
+        let path = format!("/v1/moves/{shown}/sessions");
+        let ends = self.formers.ask_all::<Count>(Method::DELETE, &path).await;
+        let ends = ends.map_err(|process| MoveError::Former { process })?;
+        Ok(ended + ends.into_iter().map(|ends| ends.count).sum::<usize>())
+    }
+
+    /// Ends those of this process, for the one that has succeeded it and moves the key.
+    ///
+    /// # Errors
+    /// [`MoveError`]: the key is not held, or sessions go on.
+    pub(crate) async fn end_sessions_here(&self, key: &ArchiveKey) -> Result<usize, MoveError> {
+        let ends = self.ends(key)?;
+        self.end_sessions(key, &ends.from).await
+    }
+
     /// Ends the sessions of `key` on the host `from`. Logins that wait for their host go on waiting. Returns how many
     /// sessions there were.
     pub(super) async fn end_sessions(&self, key: &ArchiveKey, from: &str) -> Result<usize, MoveError> {

@@ -11,12 +11,14 @@ use crate::active::ActiveConfig;
 use crate::enforce::Enforcer;
 use crate::listen::{self, Acceptor, Bound, SocketSource, Sockets};
 use crate::load::{self, Config, secrets_are_readable};
+use crate::takeover::{self, Predecessor, Upgraded};
+use crate::tls::Tickets;
 use error::ReloadError;
-use rustls::server::ProducesTickets;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use usher_backends::connect::Deadlines;
 use usher_backends::directory::Directory;
@@ -64,8 +66,9 @@ pub(crate) struct Reloader {
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) health: Arc<Health>,
     pub(crate) path: PathBuf,
-    pub(crate) ticketer: Arc<dyn ProducesTickets>,
+    pub(crate) tickets: Arc<Tickets>,
     pub(crate) sockets: Sockets,
+    pub(crate) predecessor: Predecessor,
 }
 
 /// A configuration that is ready to be put in place.
@@ -77,12 +80,21 @@ struct Ready {
 }
 
 impl Reloader {
-    /// Serves requests until usher stops; requests that arrive during a reload share the next one. Returns the sockets.
-    pub(crate) async fn serve(mut self, mut requests: mpsc::Receiver<Request>) -> Sockets {
+    /// Serves requests until usher stops; those that arrive during a reload share the next one. Returns the sockets.
+    pub(crate) async fn serve(
+        mut self,
+        mut requests: mpsc::Receiver<Request>,
+        mut upgrades: mpsc::Receiver<takeover::Request>,
+    ) -> Sockets {
         loop {
             let first = tokio::select! {
                 biased;
                 () = self.acceptor.shutdown.stopped() => return self.sockets,
+                Some(upgrade) = upgrades.recv() => {
+                    let upgraded = Box::pin(self.upgrade(upgrade.patience, &requests)).await;
+                    let _ = upgrade.answer.send(upgraded);
+                    continue;
+                }
                 first = requests.recv() => first,
             };
             let Some(first) = first else { return self.sockets };
@@ -98,13 +110,31 @@ impl Reloader {
         }
     }
 
+    /// Lets a successor take over.
+    async fn upgrade(&mut self, patience: Option<Duration>, reloads: &mpsc::Receiver<Request>) -> Upgraded {
+        if self.acceptor.shutdown.is_retired() {
+            return Err("another process has taken over already".to_owned());
+        }
+        let handed = self.predecessor.hand_over(&self.sockets, patience, || !reloads.is_empty()).await;
+        match &handed {
+            Ok(process) => {
+                tracing::info!(process, "another process has taken over");
+                std::mem::take(&mut self.sockets).closed().await;
+            }
+            Err(error) => tracing::error!(%error, "no other process takes over: this one goes on serving"),
+        }
+        handed.map_err(|error| error.to_string())
+    }
+
     /// Reloads, unless that would lock out somebody at one of the addresses `from`.
     async fn reload(&mut self, from: Vec<IpAddr>) -> Reloaded {
         let (acceptor, fleet) = (self.acceptor.clone(), self.fleet.clone());
-        let (path, ticketer) = (self.path.clone(), self.ticketer.clone());
-        let open = self.sockets.addresses();
-        let preparing =
-            tokio::task::spawn_blocking(move || prepare(&acceptor, &fleet, &path, &open, &ticketer, &from));
+        let (path, tickets) = (self.path.clone(), self.tickets.clone());
+        // A successor has all of them.
+        let open = (!acceptor.shutdown.is_retired()).then(|| self.sockets.addresses());
+        let preparing = tokio::task::spawn_blocking(move || {
+            prepare(&acceptor, &fleet, &path, open.as_deref(), &tickets, &from)
+        });
         let prepared = preparing.await.unwrap_or_else(|error| Err(error.into()));
         let swapped = match prepared {
             Ok(_) if self.acceptor.shutdown.has_begun() => Err(ReloadError::Stopping),
@@ -162,23 +192,25 @@ fn prepare(
     acceptor: &Acceptor,
     fleet: &Fleet,
     path: &Path,
-    open: &[SocketAddr],
-    ticketer: &Arc<dyn ProducesTickets>,
+    // `None`: it listens nowhere any longer.
+    open: Option<&[SocketAddr]>,
+    tickets: &Arc<Tickets>,
     from: &[IpAddr],
 ) -> Result<Ready, ReloadError> {
     let running = acceptor.config.load_full();
     let config = Config::load(path)?;
     let read = config.certificates(Some(&running.tls.ends))?;
-    let bound = config.sockets(open, acceptor.workers.count(), &SocketSource::Bind)?;
+    let source = SocketSource::default();
+    let bound = open.map(|open| config.sockets(open, acceptor.workers.count(), &source)).transpose()?;
     let mut snapshot = config.snapshot;
     secrets_are_readable(&snapshot)?;
     let needs_restart = snapshot.keep_what_needs_a_restart(&running.snapshot);
     let fleet = fleet.prepare(&snapshot.hosts, &snapshot.arrays)?;
-    let active = load::activate(snapshot, read, ticketer)?;
+    let active = load::activate(snapshot, read, tickets)?;
     for address in from {
         not_locked_out(*address, &running, &active)?;
     }
-    Ok(Ready { active, fleet, bound, needs_restart })
+    Ok(Ready { active, fleet, bound: bound.unwrap_or_default(), needs_restart })
 }
 
 /// A port such as clients have.

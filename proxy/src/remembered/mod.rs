@@ -14,7 +14,6 @@ use digest::Names;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use usher_backends::roster::now;
 use usher_config::snapshot::Access;
 
@@ -147,14 +146,5 @@ impl Kept {
             left -= usize::from(goes);
             !goes
         });
-    }
-}
-
-/// Saves what is remembered every `interval`, for as long as the program runs.
-pub(crate) async fn keep(remembered: Arc<Remembered>, interval: Duration) {
-    loop {
-        tokio::time::sleep(interval).await;
-        let remembered = remembered.clone();
-        let _ = tokio::task::spawn_blocking(move || remembered.save()).await;
     }
 }

@@ -5,16 +5,18 @@ mod handshake;
 mod secured;
 mod source;
 mod stream;
+mod tickets;
 
 pub(crate) use certificates::{CertificateError, Certificates, Loaded, client_verifier, named_in};
 pub(crate) use handshake::{HandshakeFault, accept};
 pub(crate) use source::CertificateSource;
 pub(crate) use stream::ClientStream;
+pub(crate) use tickets::Tickets;
 
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,15 +58,6 @@ impl ServerConfigs {
 /// Who verifies certificates of clients, by the files of those who sign them.
 pub(crate) type Verifiers = HashMap<PathBuf, Arc<dyn ClientCertVerifier>>;
 
-/// The ticket keys: one set for the life of the process, so that a reload does not invalidate clients' sessions. They
-/// rotate every six hours and are kept in memory only.
-///
-/// # Errors
-/// rustls', when the system gives no randomness.
-pub(crate) fn ticket_keys() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
-    Ticketer::new()
-}
-
 /// Builds the configurations: TLS 1.2 and 1.3, ALPN `imap` or `h2` and `http/1.1`, and tickets under `ticketer`. With
 /// `clients`, HTTPS asks clients for a certificate, and so does IMAP with each of `verifiers`. Then there are no tickets: a
 /// resumed session would not be asked again, even if trust has changed by then.
@@ -74,7 +67,7 @@ pub(crate) fn ticket_keys() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
 pub(crate) fn server_configs(
     certificates: &Arc<Certificates>,
     ends: Vec<(String, i64)>,
-    ticketer: &Arc<dyn ProducesTickets>,
+    ticketer: &Arc<Tickets>,
     clients: Option<&Arc<dyn ClientCertVerifier>>,
     verifiers: &Verifiers,
 ) -> Result<ServerConfigs, rustls::Error> {

@@ -67,7 +67,8 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Makes the first roster from the file's hosts and arrays, and from what the store keeps.
+    /// Makes the first roster from the file's hosts and arrays, and from what the store keeps. `stopped`: what has been
+    /// stopped since the start of a process that this one succeeds; without it, `initial_state` applies.
     ///
     /// # Errors
     /// When the store cannot be read, or no TLS can be made towards a host.
@@ -77,6 +78,7 @@ impl Fleet {
         arrays: &[Array],
         identity: Identity,
         observer: Arc<dyn Observer>,
+        stopped: Option<Vec<String>>,
     ) -> Result<Self, FleetError> {
         let publisher = Arc::new(Publisher::new(identity, observer));
         let follower = publisher.clone();
@@ -85,7 +87,14 @@ impl Fleet {
         let fleet = Self { publisher, store: Mutex::new(store) };
         let prepared = fleet.prepare(hosts, arrays)?;
         fleet.put_in_place(prepared);
-        fleet.restore()?;
+        match stopped {
+            None => fleet.restore()?,
+            Some(stopped) => {
+                let mut builder = fleet.publisher.builder();
+                builder.boot.extend(stopped);
+                builder.publish(&fleet.publisher.roster);
+            }
+        }
         Ok(fleet)
     }
 
@@ -97,6 +106,24 @@ impl Fleet {
     /// The current roster.
     pub fn roster(&self) -> Guard<Arc<Roster>> {
         self.publisher.roster.load()
+    }
+
+    /// What has been stopped since the start, because `initial_state` says so.
+    pub fn stopped_since_start(&self) -> Vec<String> {
+        self.publisher.builder().boot.iter().cloned().collect()
+    }
+
+    /// Reads again what the store keeps: another process has changed it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn look(&self) -> Result<(), FleetError> {
+        let store = self.store();
+        let kept = store.read()?;
+        let gone = self.publisher.missing_from(&kept);
+        self.publisher.follow(gone.into_iter().chain(self.publisher.news_of(kept)));
+        drop(store);
+        Ok(())
     }
 
     /// Applies `initial_state` after a restart.

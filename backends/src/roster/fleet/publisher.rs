@@ -9,6 +9,7 @@ use crate::connect::tls::TlsError;
 use crate::roster::Roster;
 use crate::store::{AddedHost, FleetChange};
 use arc_swap::ArcSwap;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use usher_config::Fault;
@@ -53,6 +54,39 @@ impl Publisher {
             self.apply(&mut builder, change);
         }
         builder.publish(&self.roster);
+    }
+
+    /// What has to be undone, as `kept` has it no longer.
+    pub(super) fn missing_from(&self, kept: &[FleetChange]) -> Vec<FleetChange> {
+        let (mut holds, mut keys, mut hosts) = (HashSet::new(), HashSet::new(), HashSet::new());
+        for change in kept {
+            match change {
+                FleetChange::Hold { name, .. } => drop(holds.insert(name.as_str())),
+                FleetChange::HoldKey { key, .. } => drop(keys.insert(key)),
+                FleetChange::PutHost(host) => drop(hosts.insert(host.name.as_str())),
+                FleetChange::Release { .. }
+                | FleetChange::ReleaseKey { .. }
+                | FleetChange::RemoveHost { .. } => {}
+            }
+        }
+        let builder = self.builder();
+        let released = builder.operator.keys().filter(|name| !holds.contains(name.as_str()));
+        let released = released.map(|name| FleetChange::Release { name: name.clone() });
+        let moved = builder.moving.keys().filter(|key| !keys.contains(key));
+        let moved = moved.map(|key| FleetChange::ReleaseKey { key: key.clone() });
+        let removed = builder.definitions.keys().filter(|name| !hosts.contains(name.as_str()));
+        let removed = removed.map(|name| FleetChange::RemoveHost { name: name.clone(), released: false });
+        released.chain(moved).chain(removed).collect()
+    }
+
+    /// What of `kept` is new: hosts that are as they were keep what they have.
+    pub(super) fn news_of(&self, kept: Vec<FleetChange>) -> Vec<FleetChange> {
+        let builder = self.builder();
+        let is_known = |change: &FleetChange| match change {
+            FleetChange::PutHost(host) => builder.definitions.get(&host.name) == Some(&host.definition),
+            _ => false,
+        };
+        kept.into_iter().filter(|change| !is_known(change)).collect()
     }
 
     fn apply(&self, builder: &mut RosterBuilder, change: FleetChange) {

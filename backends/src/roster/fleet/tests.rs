@@ -34,7 +34,7 @@ fn store(dir: &Path) -> Box<dyn Store> {
 
 fn fleet(dir: &Path) -> Fleet {
     let identity = Identity::load_or_make(dir, "mail.test").unwrap();
-    Fleet::open(store(dir), &[host("a"), host("b")], &[], identity, Arc::new(Deaf)).unwrap()
+    Fleet::open(store(dir), &[host("a"), host("b")], &[], identity, Arc::new(Deaf), None).unwrap()
 }
 
 fn lease(fleet: &Fleet, name: &str) -> Result<crate::roster::Lease<Host>, Unavailable> {
@@ -117,7 +117,7 @@ fn a_removed_host_leaves_its_machine_held() {
         members = [{ name = \"late\", tcp = { address = \"127.0.0.1\" } }]";
     let arrays = usher_config::load(text).unwrap().arrays;
     let identity = Identity::load_or_make(dir.path(), "mail.test").unwrap();
-    let fleet = Fleet::open(store(dir.path()), &[], &arrays, identity, Arc::new(Deaf)).unwrap();
+    let fleet = Fleet::open(store(dir.path()), &[], &arrays, identity, Arc::new(Deaf), None).unwrap();
     fleet.put_host("late", definition("late"), "x", false).unwrap();
     fleet.hold("late", HoldKind::Stop, "x", "y").unwrap();
     assert_eq!(fleet.roster().standings("late").filter(|(_, standing)| standing.holds.stopped()).count(), 2);
@@ -164,6 +164,9 @@ fn the_roster_follows_the_log() {
             let hold = OperatorHold { kind: HoldKind::Drain, since: 0, by: "x".into(), why: "y".into() };
             Ok(vec![FleetChange::Hold { name: "a".into(), hold }])
         }
+        fn read(&self) -> Result<Vec<FleetChange>, StoreError> {
+            Ok(Vec::new())
+        }
         fn append(&mut self, _: FleetChange) -> Result<(), StoreError> {
             Err(StoreError::Full)
         }
@@ -172,7 +175,7 @@ fn the_roster_follows_the_log() {
     let identity = Identity::load_or_make(dir.path(), "mail.test").unwrap();
     let elsewhere = Elsewhere::default();
     let store = Box::new(Shared(elsewhere.clone()));
-    let fleet = Fleet::open(store, &[host("a")], &[], identity, Arc::new(Deaf)).unwrap();
+    let fleet = Fleet::open(store, &[host("a")], &[], identity, Arc::new(Deaf), None).unwrap();
     assert!(matches!(lease(&fleet, "a"), Err(Unavailable::Draining)));
     assert!(matches!(fleet.start("a"), Err(FleetError::Store(StoreError::Full))));
     assert!(matches!(lease(&fleet, "a"), Err(Unavailable::Draining)), "nothing has changed");
@@ -182,4 +185,27 @@ fn the_roster_follows_the_log() {
     }
     assert!(lease(&fleet, "a").is_ok());
     assert!(lease(&fleet, "late").is_ok());
+}
+
+/// Two processes have the same file: what one changes, the other has once it looks.
+#[test]
+fn what_another_process_changes_is_seen_at_a_look() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (fleet(dir.path()), fleet(dir.path()));
+    let key = ArchiveKey::User("anna@example.com".into());
+    one.hold("a", HoldKind::Drain, "x", "y").unwrap();
+    one.begin_move(&key, MoveEnds { from: "a".into(), to: "b".into() }, "x").unwrap();
+    one.put_host("late", definition("late"), "x", false).unwrap();
+    assert!(lease(&other, "a").is_ok());
+    other.look().unwrap();
+    assert!(matches!(lease(&other, "a"), Err(Unavailable::Draining)));
+    assert!(other.roster().moving(&key, None).is_some());
+    assert!(lease(&other, "late").is_ok());
+    one.start("a").unwrap();
+    one.release_key(&key).unwrap();
+    one.remove_host("late").unwrap();
+    other.look().unwrap();
+    assert!(lease(&other, "a").is_ok());
+    assert!(other.roster().moving(&key, None).is_none());
+    assert!(lease(&other, "late").is_err());
 }

@@ -146,7 +146,7 @@ async fn respond(
 ) -> After {
     let (parts, body) = response.into_parts();
     body.patience().inspect(|patience| connection.allow(*patience));
-    let may_persist = !client.server.shutdown.has_begun();
+    let may_persist = !client.server.shutdown.is_retired();
     let (mut coding, is_persistent) = encode_head(&parts, &body, asked, may_persist, connection.out());
     drop(parts);
     let mut body = Some(body);

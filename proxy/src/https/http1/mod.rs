@@ -26,6 +26,8 @@ pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
     // A connection that lasts keeps no configuration.
     drop(at);
     let server = client.server.clone();
+    // One that is idle may be sent a request in this moment: it is left to be told by its next answer, as long as that
+    // is possible.
     let mut stopped = pin!(server.shutdown.stopped());
     let mut is_stopping = false;
     loop {

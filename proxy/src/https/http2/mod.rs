@@ -29,12 +29,12 @@ pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
     let mut connection = Connection::new(stream, &limits);
     let server = client.server.clone();
     let idler = server.web.idlers.enter();
-    let mut stopped = pin!(server.shutdown.stopped());
+    let mut retired = pin!(server.shutdown.retired());
     let mut is_leaving = false;
     loop {
         let mut unwanted = pin!(idler.unwanted());
         let next = poll_fn(|cx| {
-            if !is_leaving && stopped.as_mut().poll(cx).is_ready() {
+            if !is_leaving && retired.as_mut().poll(cx).is_ready() {
                 is_leaving = true;
                 connection.leave();
             }

@@ -1,4 +1,4 @@
-use super::super::{server_configs, ticket_keys};
+use super::super::{Tickets, server_configs};
 use super::*;
 use crate::tls::{CertificateSource, Certificates};
 use rustls::pki_types::ServerName;
@@ -25,7 +25,8 @@ async fn house(version: &'static SupportedProtocolVersion) -> House {
     roots.add(rustls::pki_types::CertificateDer::from_pem_file(&loaded.chain).unwrap()).unwrap();
     let certificates = Arc::new(Certificates::new(vec![loaded]));
     let configs =
-        server_configs(&certificates, Vec::new(), &ticket_keys().unwrap(), None, &HashMap::new()).unwrap();
+        server_configs(&certificates, Vec::new(), &Arc::new(Tickets::new().unwrap()), None, &HashMap::new())
+            .unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let client = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])

@@ -1,0 +1,81 @@
+//! From what is prepared to what serves.
+
+use super::{Parts, Prepared, RunError};
+use crate::admin::{Admin, Orders};
+use crate::listen::{self, Sockets};
+use crate::reload::{self, Content, Reloader};
+use crate::takeover::{Predecessor, Successor, Unfinished};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use tokio::sync::{RwLock, mpsc};
+use tokio::task::JoinHandle;
+
+/// Reloads and upgrades that may be queued; senders of further ones have to wait.
+const QUEUED: usize = 16;
+
+/// What serves now.
+pub(super) struct Begun {
+    pub(super) orders: Orders,
+    /// Reloads, until usher stops.
+    pub(super) reloading: JoinHandle<Sockets>,
+    pub(super) watched: Option<Content>,
+    pub(super) path: PathBuf,
+}
+
+/// Lets everybody in: clients at the listeners, operators at the admin API.
+pub(super) async fn begin(
+    parts: &Parts,
+    prepared: Prepared,
+    successor: &mut Option<Successor>,
+) -> Result<Begun, RunError> {
+    let Parts { enforcer, acceptor, mover, directory, fleet, health, .. } = parts;
+    let Prepared { path, watched, tickets, bound, state_dir, program, admin } = prepared;
+    let bound = listen::watch(&acceptor.workers, bound)?;
+    let unfinished = match successor {
+        Some(successor) => successor.ready()?,
+        None => Unfinished::default(),
+    };
+    acceptor.imap.guessing.go_on_with(&unfinished.guesses);
+    // Before anybody is let in.
+    if let Err(error) = mover.recover(&unfinished.moves) {
+        tracing::error!(%error, "moves that were under way cannot be finished or undone; their logins wait");
+    }
+    let (reloads, requests) = mpsc::channel(QUEUED);
+    let (upgrades, successions) = mpsc::channel(QUEUED);
+    let changes = Arc::new(RwLock::default());
+    let program = Arc::new(program);
+    let orders = Orders { reloads, upgrades, changes: changes.clone(), program: program.clone() };
+    // Before anybody can be served, so that whoever sees usher serving can query it.
+    let admin = Arc::new(Admin::serve(parts, orders.clone(), admin)?);
+    let mut sockets = Sockets::default();
+    let listeners = acceptor.config.load().snapshot.listeners.clone();
+    sockets.follow(acceptor, bound, &listeners).await;
+    if unfinished.reload {
+        // Its result is logged.
+        let _ = orders.reloads.try_send(reload::Request::new().0);
+    }
+    unfinished.bulk.into_iter().for_each(|bulk| mover.go_on(bulk));
+    let predecessor = Predecessor {
+        program,
+        acceptor: acceptor.clone(),
+        admin,
+        mover: mover.clone(),
+        fleet: fleet.clone(),
+        tickets: tickets.clone(),
+        changes,
+        state_dir: Mutex::new(Some(state_dir)),
+    };
+    let reloader = Reloader {
+        acceptor: acceptor.clone(),
+        directory: directory.clone(),
+        enforcer: enforcer.clone(),
+        fleet: fleet.clone(),
+        health: health.clone(),
+        path: path.clone(),
+        tickets,
+        sockets,
+        predecessor,
+    };
+    let reloading = tokio::spawn(reloader.serve(requests, successions));
+    Ok(Begun { orders, reloading, watched, path })
+}

@@ -1,0 +1,225 @@
+//! The process that is succeeded.
+
+use super::channel::{Channel, Parcel};
+use super::error::NotTakenOver;
+use super::program::Program;
+use super::words::{Estate, FromPredecessor, FromSuccessor, Rest};
+use crate::admin::Admin;
+use crate::app::keep;
+use crate::guessing::Guessing;
+use crate::listen::{Acceptor, Sockets};
+use crate::moves::Mover;
+use crate::tls::Tickets;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::Child;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::Signal;
+use tokio::sync::{RwLock, mpsc, oneshot};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use usher_backends::roster::Fleet;
+use usher_backends::state_dir::StateDir;
+
+/// How long a successor may take to be ready, unless whoever wants it says otherwise.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Somebody who wants a successor and waits for it.
+pub(crate) struct Request {
+    /// How long it may take to be ready.
+    pub(crate) patience: Option<Duration>,
+    pub(crate) answer: oneshot::Sender<Upgraded>,
+}
+
+/// The number of the process that has taken over, or why none has.
+pub(crate) type Upgraded = Result<u32, String>;
+
+/// What is handed over.
+pub(crate) struct Predecessor {
+    pub(crate) program: Arc<Program>,
+    pub(crate) acceptor: Arc<Acceptor>,
+    pub(crate) admin: Arc<Admin>,
+    pub(crate) mover: Arc<Mover>,
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) tickets: Arc<Tickets>,
+    /// Whoever changes something holds it for reading.
+    pub(crate) changes: Arc<RwLock<()>>,
+    pub(crate) state_dir: Mutex<Option<StateDir>>,
+}
+
+/// A process that has been started, until it serves.
+struct Started {
+    child: Arc<Mutex<Child>>,
+    channel: Channel,
+    patience: Duration,
+}
+
+impl Predecessor {
+    /// Starts a successor and leaves it everything, once it is ready. `wants_reload`: whether somebody wants the
+    /// configuration to be read again.
+    ///
+    /// # Errors
+    /// [`NotTakenOver`]; then all is as before.
+    pub(crate) async fn hand_over(
+        &self,
+        sockets: &Sockets,
+        patience: Option<Duration>,
+        wants_reload: impl Fn() -> bool,
+    ) -> Result<u32, NotTakenOver> {
+        let patience = patience.unwrap_or(PATIENCE);
+        if std::process::id() == 1 {
+            return Err(NotTakenOver::First);
+        }
+        // Nothing changes while it is handed over.
+        let changes =
+            timeout(patience, self.changes.write()).await.map_err(|_| NotTakenOver::Busy(patience))?;
+        let bulk = self.mover.pause().await;
+        let handed = tokio::select! {
+            handed = self.hand_over_paused(sockets, patience, bulk.clone(), wants_reload) => handed,
+            () = self.acceptor.shutdown.stopped() => Err(NotTakenOver::Stopping),
+        };
+        if handed.is_err() {
+            self.admin.close_private();
+            bulk.into_iter().for_each(|bulk| self.mover.go_on(bulk));
+        } else {
+            // Nothing that is held here keeps the next one from starting.
+            drop(self.state_dir.lock().unwrap_or_else(PoisonError::into_inner).take());
+            self.admin.retire();
+            self.acceptor.shutdown.retire();
+        }
+        drop(changes);
+        handed
+    }
+
+    async fn hand_over_paused(
+        &self,
+        sockets: &Sockets,
+        patience: Duration,
+        bulk: Option<super::BulkUnderWay>,
+        wants_reload: impl Fn() -> bool,
+    ) -> Result<u32, NotTakenOver> {
+        let acceptor = self.acceptor.clone();
+        spawn_blocking(move || keep(&acceptor)).await.map_err(io::Error::other)?;
+        self.admin.open_private()?;
+        let started = self.start(patience)?;
+        let process = started.id();
+        let kill = KillUnlessServing(Some(started.child.clone()));
+        let started = self.introduce(started, sockets).await?;
+        let moves = self.mover.under_way();
+        let rest = Rest { reload: wants_reload(), moves, bulk };
+        let guessing = self.acceptor.imap.guessing.clone();
+        spawn_blocking(move || started.finish(&rest, &guessing)).await.map_err(io::Error::other)??;
+        kill.serves();
+        Ok(process)
+    }
+
+    fn start(&self, patience: Duration) -> Result<Started, NotTakenOver> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let child = self.program.start(OwnedFd::from(theirs));
+        let child = child
+            .map_err(|source| NotTakenOver::Start { program: self.program.path().to_owned(), source })?;
+        tracing::info!(process = child.id(), program = %self.program.path().display(), "a successor is started");
+        Ok(Started { child: Arc::new(Mutex::new(child)), channel: Channel::new(ours, patience), patience })
+    }
+
+    /// Gives the successor what it needs to be ready, and waits until it is.
+    async fn introduce(&self, started: Started, sockets: &Sockets) -> Result<Started, NotTakenOver> {
+        let lock = {
+            let state_dir = self.state_dir.lock().unwrap_or_else(PoisonError::into_inner);
+            let lock = state_dir.as_ref().map(|state_dir| state_dir.lock().try_clone());
+            lock.ok_or(NotTakenOver::Stopping)??
+        };
+        let (admin, keys) = (self.admin.clone(), self.tickets.keys());
+        let stopped = self.fleet.stopped_since_start();
+        let listeners: Vec<Arc<TcpListener>> =
+            sockets.open().flat_map(|(_, sockets)| sockets.iter().cloned()).collect();
+        spawn_blocking(move || {
+            let (socket, listen) = (admin.socket(), admin.listen());
+            let mut files = vec![lock.as_fd(), socket.1.as_fd()];
+            let admin_listen = listen.as_ref().map(|(address, socket)| {
+                files.push(socket.as_fd());
+                *address
+            });
+            files.extend(listeners.iter().map(|listener| listener.as_fd()));
+            let estate = Estate { admin_socket: socket.0, admin_listen, stopped };
+            let sent = started.channel.send(&FromPredecessor::Estate(estate), &keys, &files);
+            // One that has ended has said why before.
+            let answer = started.channel.receive();
+            match answer {
+                Ok(Parcel { message: FromSuccessor::Ready, .. }) if sent.is_ok() => Ok(started),
+                answer => Err(started.fault(answer)),
+            }
+        })
+        .await
+        .map_err(io::Error::other)?
+    }
+}
+
+impl Started {
+    fn id(&self) -> u32 {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).id()
+    }
+
+    /// Gives the successor leave to serve, and waits until it does.
+    fn finish(mut self, rest: &Rest, guessing: &Guessing) -> Result<(), NotTakenOver> {
+        self.channel.wait_for(self.patience);
+        let sent = self.channel.send(&FromPredecessor::Rest(rest.clone()), &guessing.counted(), &[]);
+        match self.channel.receive() {
+            Ok(Parcel { message: FromSuccessor::Serving, .. }) if sent.is_ok() => Ok(()),
+            answer => Err(self.fault(answer)),
+        }
+    }
+
+    /// Why there is no successor.
+    fn fault(&self, answer: io::Result<Parcel<FromSuccessor>>) -> NotTakenOver {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Ok(Parcel { message: FromSuccessor::Failed(why), .. }) => NotTakenOver::Failed(why),
+            Err(error) if error.kind() == ErrorKind::TimedOut => NotTakenOver::Late(self.patience),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                let _ = child.kill();
+                child.wait().map_or_else(NotTakenOver::System, NotTakenOver::Ended)
+            }
+            Err(error) => NotTakenOver::System(error),
+            Ok(_) => NotTakenOver::System(ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+/// Kills a successor that nobody waits for any more.
+struct KillUnlessServing(Option<Arc<Mutex<Child>>>);
+
+impl KillUnlessServing {
+    /// It serves: this process only waits for its end, if that comes first.
+    fn serves(mut self) {
+        let Some(child) = self.0.take() else { return };
+        let reap = move || drop(child.lock().unwrap_or_else(PoisonError::into_inner).wait());
+        let _ = std::thread::Builder::new().name("successor".to_owned()).spawn(reap);
+    }
+}
+
+impl Drop for KillUnlessServing {
+    fn drop(&mut self) {
+        let Some(child) = self.0.take() else { return };
+        let end = move || {
+            let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = child.kill();
+            let _ = child.wait();
+        };
+        // Whoever asks it at this moment holds the lock.
+        let _ = std::thread::Builder::new().name("successor".to_owned()).spawn(end);
+    }
+}
+
+/// Looks for a successor at each signal; the result is logged.
+pub(crate) async fn follow_signal(mut signals: Signal, requests: mpsc::Sender<Request>) {
+    while signals.recv().await.is_some() {
+        let (answer, _) = oneshot::channel();
+        if requests.send(Request { patience: None, answer }).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! One request over a Unix socket.
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use std::io;
+use std::path::Path;
+use tokio::net::UnixStream;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AskError {
+    /// Nobody can be reached there.
+    #[error("{0}")]
+    Unreachable(#[source] io::Error),
+    /// Whoever is there does not answer properly.
+    #[error("{0}")]
+    Failed(#[from] hyper::Error),
+}
+
+/// Asks whoever listens at `socket`.
+///
+/// # Errors
+/// [`AskError`].
+pub(crate) async fn ask(
+    socket: &Path,
+    request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, Bytes), AskError> {
+    let stream = UnixStream::connect(socket).await.map_err(AskError::Unreachable)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
+    connection.abort();
+    Ok((status, body))
+}

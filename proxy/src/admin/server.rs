@@ -22,6 +22,8 @@ use tokio::task::JoinHandle;
 const CONNECTIONS: usize = 256;
 /// Time for the headers of a request.
 const HEADERS: Duration = Duration::from_secs(10);
+/// Time for answers before the process ends.
+const SETTLING: Duration = Duration::from_secs(5);
 /// Wait after a system error before the next attempt.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
@@ -57,6 +59,8 @@ pub(crate) struct Admin {
     socket: (PathBuf, Arc<UnixListener>),
     listen: Option<(SocketAddr, Arc<TcpListener>)>,
     router: Router,
+    /// Requests that are being answered.
+    places: Arc<Semaphore>,
     serving: Mutex<Vec<JoinHandle<()>>>,
     /// Where a successor asks.
     private: PathBuf,
@@ -116,8 +120,9 @@ impl Admin {
         });
         let listen = listen.transpose()?;
         let router = router(Arc::new(Context::new(parts, orders, token)));
-        let socket = Arc::new(socket);
-        let mut serving = vec![tokio::spawn(serve_socket(socket.clone(), router.clone(), who))];
+        let (socket, places) = (Arc::new(socket), Arc::new(Semaphore::new(CONNECTIONS)));
+        let by_socket = serve_socket(socket.clone(), places.clone(), router.clone(), who);
+        let mut serving = vec![tokio::spawn(by_socket)];
         if let Some((address, listener)) = &listen {
             tracing::info!(%address, "admin API");
             serving.push(tokio::spawn(serve_tcp(listener.clone(), router.clone())));
@@ -126,6 +131,7 @@ impl Admin {
             socket: (config.socket, socket),
             listen,
             router,
+            places,
             serving: Mutex::new(serving),
             private: private_socket(&state_dir, std::process::id()),
             privately: Mutex::default(),
@@ -151,8 +157,12 @@ impl Admin {
         let _ = std::fs::remove_file(&self.private);
         let socket = UnixListener::bind(&self.private)?;
         std::fs::set_permissions(&self.private, std::fs::Permissions::from_mode(0o600))?;
-        let serving =
-            tokio::spawn(serve_socket(Arc::new(socket), self.router.clone(), |_| Caller::Successor));
+        let serving = tokio::spawn(serve_socket(
+            Arc::new(socket),
+            Arc::new(Semaphore::new(CONNECTIONS)),
+            self.router.clone(),
+            |_| Caller::Successor,
+        ));
         *lock(&self.privately) = Some(serving);
         Ok(())
     }
@@ -163,6 +173,12 @@ impl Admin {
             serving.abort();
             let _ = std::fs::remove_file(&self.private);
         }
+    }
+
+    /// Waits a moment for those who are still being answered.
+    pub(crate) async fn settled(&self) {
+        let all = self.places.acquire_many(CONNECTIONS as u32);
+        let _ = tokio::time::timeout(SETTLING, all).await;
     }
 
     /// Leaves the sockets to a successor. Whoever has been answered halfway is answered.
@@ -204,8 +220,12 @@ fn bind_socket(path: &Path) -> Result<UnixListener, AdminError> {
     Ok(listener)
 }
 
-async fn serve_socket(listener: Arc<UnixListener>, router: Router, who: fn(&UnixStream) -> Caller) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+async fn serve_socket(
+    listener: Arc<UnixListener>,
+    places: Arc<Semaphore>,
+    router: Router,
+    who: fn(&UnixStream) -> Caller,
+) {
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {

@@ -16,6 +16,7 @@ const QUEUED: usize = 16;
 /// What serves now.
 pub(super) struct Begun {
     pub(super) orders: Orders,
+    pub(super) admin: Arc<Admin>,
     /// Reloads, until usher stops.
     pub(super) reloading: JoinHandle<Sockets>,
     pub(super) watched: Option<Content>,
@@ -58,7 +59,7 @@ pub(super) async fn begin(
     let predecessor = Predecessor {
         program,
         acceptor: acceptor.clone(),
-        admin,
+        admin: admin.clone(),
         mover: mover.clone(),
         fleet: fleet.clone(),
         tickets: tickets.clone(),
@@ -77,5 +78,5 @@ pub(super) async fn begin(
         predecessor,
     };
     let reloading = tokio::spawn(reloader.serve(requests, successions));
-    Ok(Begun { orders, reloading, watched, path })
+    Ok(Begun { orders, admin, reloading, watched, path })
 }

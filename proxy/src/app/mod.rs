@@ -135,7 +135,7 @@ async fn serve(parts: Parts, prepared: Prepared, mut successor: Option<Successor
     let mut signals = Signals::new()?;
     let (hangups, upgrades) = (signal(SignalKind::hangup())?, signal(SignalKind::user_defined2())?);
     let begun = begin(&parts, prepared, &mut successor).await;
-    let Begun { orders, reloading, watched, path, .. } =
+    let Begun { orders, admin, reloading, watched, path } =
         begun.inspect_err(|error| fail(successor.as_ref(), error))?;
     let Parts { enforcer, acceptor, drainer, mover, directory, .. } = parts;
     tokio::spawn(reload::follow_hangups(hangups, orders.reloads.clone()));
@@ -166,6 +166,7 @@ async fn serve(parts: Parts, prepared: Prepared, mut successor: Option<Successor
             () = drain::stop(&drainer, Some(SOON)) => tracing::info!("nobody is left here"),
             _ = signals.next() => tracing::warn!(sessions = drainer.sessions.len(), "stopped at once"),
         }
+        admin.settled().await;
         return Ok(());
     }
     stop(&acceptor, &drainer, reloading, &mut signals).await;

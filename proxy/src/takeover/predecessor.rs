@@ -1,6 +1,6 @@
 //! The process that is succeeded.
 
-use super::channel::{Channel, Parcel};
+use super::channel::{Channel, Parcel, is_gone};
 use super::error::NotTakenOver;
 use super::program::Program;
 use super::words::{Estate, FromPredecessor, FromSuccessor, Rest};
@@ -179,7 +179,7 @@ impl Started {
         match answer {
             Ok(Parcel { message: FromSuccessor::Failed(why), .. }) => NotTakenOver::Failed(why),
             Err(error) if error.kind() == ErrorKind::TimedOut => NotTakenOver::Late(self.patience),
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            Err(error) if is_gone(&error) => {
                 let _ = child.kill();
                 child.wait().map_or_else(NotTakenOver::System, NotTakenOver::Ended)
             }

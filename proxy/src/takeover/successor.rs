@@ -1,7 +1,7 @@
 //! The process that takes over.
 
 use super::SUCCEEDS;
-use super::channel::{Channel, Parcel};
+use super::channel::{Channel, Parcel, is_gone};
 use super::words::{BulkUnderWay, Estate, FromPredecessor, FromSuccessor, MoveUnderWay, Rest};
 use rustix::stdio;
 use std::fs::File;
@@ -106,8 +106,4 @@ impl Successor {
     pub(crate) fn failed(&self, why: &str) {
         let _ = self.channel.send(&FromSuccessor::Failed(why.to_owned()), &[], &[]);
     }
-}
-
-fn is_gone(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
 }

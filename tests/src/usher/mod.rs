@@ -31,6 +31,8 @@ pub struct Usher {
     child: Child,
     config: PathBuf,
     log: Lines,
+    /// Those that have taken over from it, the latest last.
+    successors: Vec<u32>,
 }
 
 impl Usher {
@@ -51,6 +53,42 @@ impl Usher {
         self.child = self.setup.spawn(&self.config, &[]);
         self.listen_to();
         self.wait_for_logs("serving version", before + 1);
+    }
+
+    /// Lets the program take over from the process that serves, and returns what it says.
+    pub fn upgrade(&mut self) -> Output {
+        let output = self.cli(&["upgrade", "--wait", "20"]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let process: Option<u32> =
+            said.strip_prefix("process ").and_then(|rest| rest.split(' ').next()?.parse().ok());
+        self.successors.extend(process);
+        output
+    }
+
+    /// A process that has taken over without being asked here.
+    pub fn note_successor(&mut self, process: u32) {
+        self.successors.push(process);
+    }
+
+    /// The same where it must succeed.
+    pub fn upgraded(&mut self) {
+        let output = self.upgrade();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Lets something else be the program from now on: a script.
+    pub fn replace_program(&self, script: &str) {
+        let program = self.setup.program();
+        let next = program.with_extension("next");
+        std::fs::write(&next, script).unwrap();
+        std::fs::set_permissions(&next, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::rename(next, program).unwrap();
+    }
+
+    /// Lets usher be the program again.
+    pub fn restore_program(&self) {
+        std::fs::remove_file(self.setup.program()).unwrap();
+        self.setup.program();
     }
 
     /// Kills it, as a crash would.
@@ -182,9 +220,9 @@ impl Usher {
         command(&[&["user", "--config", config], words].concat())
     }
 
-    /// The process's id.
+    /// The id of the process that serves.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.successors.last().copied().unwrap_or_else(|| self.child.id())
     }
 
     /// Sends a signal.
@@ -215,6 +253,11 @@ impl Usher {
 
 impl Drop for Usher {
     fn drop(&mut self) {
+        for successor in &self.successors {
+            let pid = i32::try_from(*successor).ok().and_then(Pid::from_raw);
+            // Most have ended by themselves.
+            let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {

@@ -165,16 +165,30 @@ impl Setup {
     /// Starts usher with these arguments beyond the configuration.
     pub fn start_with(self, arguments: &[&str]) -> Usher {
         let config = self.write();
-        let mut usher =
-            Usher { child: self.spawn(&config, arguments), setup: self, config, log: Lines::default() };
+        let mut usher = Usher {
+            child: self.spawn(&config, arguments),
+            setup: self,
+            config,
+            log: Lines::default(),
+            successors: Vec::new(),
+        };
         usher.listen_to();
         usher.wait_for_log("serving");
         usher
     }
 
+    /// The program that usher is started as: a link, which a test may let lead elsewhere.
+    pub fn program(&self) -> PathBuf {
+        let link = self.dir.path().join("usher");
+        if !link.is_symlink() && !link.exists() {
+            std::os::unix::fs::symlink(binary(), &link).unwrap();
+        }
+        link
+    }
+
     pub(super) fn spawn(&self, config: &Path, arguments: &[&str]) -> Child {
         let mut words = self.wrapper.clone();
-        words.push(binary().to_str().unwrap().to_owned());
+        words.push(self.program().to_str().unwrap().to_owned());
         Command::new(&words[0])
             .args(&words[1..])
             .args(["serve", "--config"])

@@ -8,6 +8,9 @@ use std::io;
 use std::path::Path;
 use tokio::net::UnixStream;
 
+/// The header in which whoever asks says for whom.
+pub(crate) const OPERATOR: &str = "x-usher-operator";
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AskError {

@@ -2,8 +2,9 @@
 
 use crate::accepted::{Connected, Ends};
 use crate::active::ListenerContext;
-use crate::app::{Parts, build};
+use crate::app::build;
 use crate::load::Config;
+use crate::parts::Parts;
 use crate::slot::Slot;
 use crate::tls;
 use crate::workers::Workers;

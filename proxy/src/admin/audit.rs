@@ -2,6 +2,7 @@
 
 use super::guard::Caller;
 use crate::log::AUDIT;
+use crate::unix_http::OPERATOR;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use std::convert::Infallible;
@@ -9,9 +10,6 @@ use std::net::IpAddr;
 
 /// Longest name that is recorded, in characters.
 const NAME_CAP: usize = 64;
-
-/// The header in which the command line says who runs it.
-pub(crate) const OPERATOR: &str = "x-usher-operator";
 
 /// Who makes a change.
 pub(super) struct Author {

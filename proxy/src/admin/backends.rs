@@ -5,7 +5,7 @@ use super::State;
 use super::error::Refusal;
 use super::model::{Backend, Drain, FormerProcess, Hold, Holds, KeyHold, ServiceView, Status};
 use crate::drain::{Phase, Progress};
-use crate::takeover::Answer;
+use crate::succession::Answer;
 use axum::Json;
 use axum::extract::Path;
 use axum::http::Method;

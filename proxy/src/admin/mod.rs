@@ -25,12 +25,10 @@ mod server;
 mod sessions;
 mod upgrade;
 
-pub(crate) use audit::OPERATOR;
 pub(crate) use error::Problem;
 pub(crate) use server::{Admin, AdminError, Inherited};
 
 use crate::active::CurrentConfig;
-use crate::app::Parts;
 use crate::drain::{Drainer, Drains};
 use crate::enforce::Enforcer;
 use crate::guessing::Guessing;
@@ -39,11 +37,12 @@ use crate::listen::Admission;
 use crate::memory::MemoryPressure;
 use crate::metrics::Metrics;
 use crate::moves::Mover;
+use crate::parts::Parts;
 use crate::reload;
 use crate::route;
 use crate::session::Table;
 use crate::shutdown::Shutdown;
-use crate::takeover::{self, Answer, Formers, Program};
+use crate::succession::{self, Answer, Formers, Program};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
@@ -95,7 +94,7 @@ pub(crate) struct Context {
 #[derive(Clone)]
 pub(crate) struct Orders {
     pub(crate) reloads: mpsc::Sender<reload::Request>,
-    pub(crate) upgrades: mpsc::Sender<takeover::Request>,
+    pub(crate) upgrades: mpsc::Sender<succession::Request>,
     /// Whoever changes something holds it for reading, and whoever hands over for writing.
     pub(crate) changes: Arc<RwLock<()>>,
     /// What a successor would run.

@@ -2,8 +2,8 @@
 
 use super::guard::{Caller, Token, TokenError};
 use super::{Context, Orders, router};
-use crate::app::Parts;
-use crate::takeover::private_socket;
+use crate::parts::Parts;
+use crate::succession::private_socket;
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;

@@ -7,7 +7,7 @@ use super::model::{Count, Session as View, Sessions};
 use crate::drain;
 use crate::id::Id;
 use crate::session::{Doing, Session};
-use crate::takeover::Answer;
+use crate::succession::Answer;
 use axum::Json;
 use axum::extract::Query;
 use axum::http::Method;

@@ -6,7 +6,7 @@ use super::change::blocking;
 use super::error::Refusal;
 use super::json_body::JsonBody;
 use super::model::{UpgradeOrder, Upgraded};
-use crate::takeover::Request;
+use crate::succession::Request;
 use axum::Json;
 use axum::http::StatusCode;
 use std::time::Duration;

@@ -2,6 +2,7 @@
 
 use super::sweep::sweep;
 use crate::enforce::{self, Enforcer};
+use crate::kept::{keep_what_is_learnt, keep_who_has_come};
 use crate::listen::Acceptor;
 use crate::moves::Mover;
 use crate::service_manager;
@@ -59,18 +60,6 @@ async fn tidy_up(acceptor: Arc<Acceptor>) {
     }
 }
 
-/// Saves what has been learnt of hosts.
-fn keep_what_is_learnt(acceptor: &Acceptor) {
-    let (imap, https) = (&acceptor.imap, &acceptor.https);
-    let roster = https.fleet.roster();
-    let is_known = |host: &str| roster.standings(host).next().is_some();
-    let conversations = &imap.conversations;
-    let of_imap = [&imap.refusals, &imap.token_refusals, &conversations.firsts, &conversations.finals];
-    of_imap.into_iter().chain([&https.refusals]).for_each(|refusals| refusals.keep(is_known));
-    conversations.shapes.keep(is_known);
-    imap.whys.keep(is_known);
-}
-
 /// Saves who has logged in from where, and forgets bans that are over.
 async fn keep_logins(acceptor: Arc<Acceptor>) {
     loop {
@@ -81,17 +70,6 @@ async fn keep_logins(acceptor: Arc<Acceptor>) {
         let acceptor = acceptor.clone();
         let _ = tokio::task::spawn_blocking(move || keep_who_has_come(&acceptor)).await;
     }
-}
-
-fn keep_who_has_come(acceptor: &Acceptor) {
-    acceptor.imap.router.remembered.save();
-    acceptor.imap.guessing.tidy_up();
-}
-
-/// Saves everything that the next process reads.
-pub(crate) fn keep(acceptor: &Acceptor) {
-    keep_what_is_learnt(acceptor);
-    keep_who_has_come(acceptor);
 }
 
 /// Undoes the moves that nobody finishes.

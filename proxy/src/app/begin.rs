@@ -1,10 +1,11 @@
 //! From what is prepared to what serves.
 
-use super::{Parts, Prepared, RunError};
+use super::{Prepared, RunError};
 use crate::admin::{Admin, Orders};
 use crate::listen::{self, Sockets};
+use crate::parts::Parts;
 use crate::reload::{self, Content, Reloader};
-use crate::takeover::{Predecessor, Successor, Unfinished};
+use crate::takeover::{Predecessor, Successor, Unfinished, attend};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{RwLock, mpsc};
@@ -75,8 +76,7 @@ pub(super) async fn begin(
         path: path.clone(),
         tickets,
         sockets,
-        predecessor,
     };
-    let reloading = tokio::spawn(reloader.serve(requests, successions));
+    let reloading = tokio::spawn(attend(reloader, predecessor, requests, successions));
     Ok(Begun { orders, admin, reloading, watched, path })
 }

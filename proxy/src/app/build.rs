@@ -5,7 +5,6 @@ use super::report::Reporter;
 use crate::access::Access;
 use crate::active::CurrentConfig;
 use crate::drain::{Drainer, Drains};
-use crate::enforce::Enforcer;
 use crate::guessing::Guessing;
 use crate::https::{self, Web};
 use crate::id::Ids;
@@ -15,13 +14,14 @@ use crate::login;
 use crate::memory::MemoryPressure;
 use crate::metrics::Metrics;
 use crate::moves::Mover;
+use crate::parts::Parts;
 use crate::peers::Peers;
 use crate::refusals::Refusals;
 use crate::remembered::Remembered;
 use crate::route::Router;
 use crate::session::Table;
 use crate::shutdown::Shutdown;
-use crate::takeover::Formers;
+use crate::succession::Formers;
 use crate::tcp;
 use crate::tls::Tickets;
 use crate::workers::Workers;
@@ -37,18 +37,6 @@ use usher_backends::health::Health;
 use usher_backends::roster::{AdmissionCounter, Fleet, now};
 use usher_backends::state::State;
 use usher_config::Snapshot;
-
-/// What runs.
-pub(crate) struct Parts {
-    pub(crate) enforcer: Arc<Enforcer>,
-    pub(crate) acceptor: Arc<Acceptor>,
-    pub(crate) drainer: Arc<Drainer>,
-    pub(crate) mover: Arc<Mover>,
-    pub(crate) directory: Arc<Directory>,
-    pub(crate) fleet: Arc<Fleet>,
-    pub(crate) health: Arc<Health>,
-    pub(crate) formers: Arc<Formers>,
-}
 
 /// Builds everything from `snapshot` and what was `read` from the files that it names.
 pub(crate) fn build(
@@ -66,14 +54,8 @@ pub(crate) fn build(
     let metrics = Arc::new(Metrics::new()?);
     let observer: Arc<dyn Observer> = Arc::new(Reporter(metrics.clone()));
     let identity = Identity::load_or_make(&state_dir, &snapshot.server.name)?;
-    let store = State::open(&state_dir)?;
-    let bans = store.bans();
-    let (hosts, arrays) = (&snapshot.hosts, &snapshot.arrays);
-    let fleet = Fleet::open(Box::new(store), hosts, arrays, identity, observer.clone(), stopped)?;
-    let (fleet, deadlines) = (Arc::new(fleet), Deadlines::from(&snapshot.limits));
-    let secrets_dir = snapshot.admin.secrets_dir.clone();
-    let health = Health::new(fleet.clone(), observer.clone(), deadlines, secrets_dir, apart()?);
-    health.reconcile(deadlines);
+    let (fleet, bans) = fleet(&snapshot, identity, &observer, stopped)?;
+    let health = health(&snapshot, &fleet, &observer)?;
     let config = Arc::new(CurrentConfig::new(load::activate(snapshot, read, ticketer)?));
     let (sessions, ids) = (Arc::new(Table::new()), Arc::new(Ids::default()));
     let (shutdown, memory) = (Arc::new(Shutdown::default()), Arc::new(MemoryPressure::default()));
@@ -134,6 +116,33 @@ pub(crate) fn build(
         health,
         formers,
     })
+}
+
+/// The hosts and arrays, and who is banned.
+fn fleet(
+    snapshot: &Snapshot,
+    identity: Identity,
+    observer: &Arc<dyn Observer>,
+    stopped: Option<Vec<String>>,
+) -> Result<(Arc<Fleet>, Bans), RunError> {
+    let store = State::open(&snapshot.server.state_dir)?;
+    let bans = store.bans();
+    let (hosts, arrays) = (&snapshot.hosts, &snapshot.arrays);
+    let fleet = Fleet::open(Box::new(store), hosts, arrays, identity, observer.clone(), stopped)?;
+    Ok((Arc::new(fleet), bans))
+}
+
+/// What watches them.
+fn health(
+    snapshot: &Snapshot,
+    fleet: &Arc<Fleet>,
+    observer: &Arc<dyn Observer>,
+) -> std::io::Result<Arc<Health>> {
+    let deadlines = Deadlines::from(&snapshot.limits);
+    let secrets_dir = snapshot.admin.secrets_dir.clone();
+    let health = Health::new(fleet.clone(), observer.clone(), deadlines, secrets_dir, apart()?);
+    health.reconcile(deadlines);
+    Ok(health)
 }
 
 /// What plain TCP needs of what serves logins.

@@ -8,17 +8,18 @@ mod error;
 mod report;
 mod sweep;
 
-pub(crate) use background::keep;
 pub(crate) use error::RunError;
 
-pub(crate) use self::build::{Parts, build};
+pub(crate) use self::build::build;
 use crate::admin::Inherited;
 use crate::drain::{self, Drainer};
 use crate::listen::{Acceptor, Bound, SocketSource, Sockets};
 use crate::load::{Config, secrets_are_readable};
+use crate::parts::Parts;
 use crate::reload::{self, Content};
 use crate::service_manager;
-use crate::takeover::{self, Inheritance, Program, Successor};
+use crate::succession::{self, Program};
+use crate::takeover::{Inheritance, Successor};
 use crate::tls::Tickets;
 use crate::workers::Workers;
 use begin::{Begun, begin};
@@ -139,7 +140,7 @@ async fn serve(parts: Parts, prepared: Prepared, mut successor: Option<Successor
         begun.inspect_err(|error| fail(successor.as_ref(), error))?;
     let Parts { enforcer, acceptor, drainer, mover, directory, .. } = parts;
     tokio::spawn(reload::follow_hangups(hangups, orders.reloads.clone()));
-    tokio::spawn(takeover::follow_signal(upgrades, orders.upgrades.clone()));
+    tokio::spawn(succession::follow_signal(upgrades, orders.upgrades.clone()));
     if let Some(loaded) = watched {
         tokio::spawn(reload::follow_files(acceptor.config.clone(), path, loaded, orders.reloads.clone()));
     }

@@ -2,7 +2,7 @@
 
 use super::{ConfigArgument, Exit};
 use crate::admin::model::Backend;
-use crate::unix_http::{self, AskError};
+use crate::unix_http::{self, AskError, OPERATOR};
 use clap::Args;
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -225,7 +225,7 @@ impl Api {
             .method(method)
             .uri(path)
             .header("host", "localhost")
-            .header(crate::admin::OPERATOR, super::who());
+            .header(OPERATOR, super::who());
         if body.is_some() {
             request = request.header("content-type", "application/json");
         }

@@ -1,7 +1,7 @@
 //! Moves many keys from one host to another.
 
 use super::{MoveError, Mover, Order};
-use crate::takeover::BulkUnderWay;
+use crate::succession::BulkUnderWay;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

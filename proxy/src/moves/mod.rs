@@ -20,7 +20,7 @@ use crate::active::CurrentConfig;
 use crate::login::Server;
 use crate::route::Router;
 use crate::session::Table;
-use crate::takeover::Formers;
+use crate::succession::Formers;
 use progress::Moves;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! What becomes of moves, for those who watch.
 
-use crate::takeover::MoveUnderWay;
+use crate::succession::MoveUnderWay;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;

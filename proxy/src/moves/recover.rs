@@ -1,7 +1,7 @@
 //! What a crash has left behind.
 
 use super::{Mover, PATIENCE, error::MoveError};
-use crate::takeover::MoveUnderWay;
+use crate::succession::MoveUnderWay;
 use tokio::time::Instant;
 use usher_policy::ArchiveKey;
 

@@ -1,10 +1,10 @@
 //! Ends the sessions of a key that is held.
 
 use super::{Mover, error::MoveError};
-use crate::admin::model::Count;
 use crate::drain;
 use crate::session::{Doing, Session, Why};
 use hyper::Method;
+use serde::Deserialize;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -12,6 +12,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use usher_config::snapshot::Protocol;
 use usher_policy::ArchiveKey;
+
+/// What a former process says of the sessions that it has ended.
+#[derive(Deserialize)]
+struct Ended {
+    count: usize,
+}
 
 /// Interval at which the remaining sessions are checked.
 const LOOK: Duration = Duration::from_millis(10);
@@ -32,7 +38,7 @@ impl Mover {
         let shown = key.to_string();
         let shown = percent_encoding::utf8_percent_encode(&shown, percent_encoding::NON_ALPHANUMERIC);
         let path = format!("/v1/moves/{shown}/sessions");
-        let ends = self.formers.ask_all::<Count>(Method::DELETE, &path).await;
+        let ends = self.formers.ask_all::<Ended>(Method::DELETE, &path).await;
         let ends = ends.map_err(|process| MoveError::Former { process })?;
         Ok(ended + ends.into_iter().map(|ends| ends.count).sum::<usize>())
     }

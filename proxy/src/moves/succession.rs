@@ -1,7 +1,7 @@
 //! Moves that go on in another process.
 
 use super::{BulkOrder, Mover};
-use crate::takeover::{BulkUnderWay, MoveUnderWay};
+use crate::succession::{BulkUnderWay, MoveUnderWay};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};

@@ -11,14 +11,12 @@ use crate::active::ActiveConfig;
 use crate::enforce::Enforcer;
 use crate::listen::{self, Acceptor, Bound, SocketSource, Sockets};
 use crate::load::{self, Config, secrets_are_readable};
-use crate::takeover::{self, Predecessor, Upgraded};
 use crate::tls::Tickets;
 use error::ReloadError;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use usher_backends::connect::Deadlines;
 use usher_backends::directory::Directory;
@@ -68,7 +66,6 @@ pub(crate) struct Reloader {
     pub(crate) path: PathBuf,
     pub(crate) tickets: Arc<Tickets>,
     pub(crate) sockets: Sockets,
-    pub(crate) predecessor: Predecessor,
 }
 
 /// A configuration that is ready to be put in place.
@@ -80,50 +77,17 @@ struct Ready {
 }
 
 impl Reloader {
-    /// Serves requests until usher stops; those that arrive during a reload share the next one. Returns the sockets.
-    pub(crate) async fn serve(
-        mut self,
-        mut requests: mpsc::Receiver<Request>,
-        mut upgrades: mpsc::Receiver<takeover::Request>,
-    ) -> Sockets {
-        loop {
-            let first = tokio::select! {
-                biased;
-                () = self.acceptor.shutdown.stopped() => return self.sockets,
-                Some(upgrade) = upgrades.recv() => {
-                    let upgraded = Box::pin(self.upgrade(upgrade.patience, &requests)).await;
-                    let _ = upgrade.answer.send(upgraded);
-                    continue;
-                }
-                first = requests.recv() => first,
-            };
-            let Some(first) = first else { return self.sockets };
-            let mut waiting = vec![first];
-            while let Ok(other) = requests.try_recv() {
-                waiting.push(other);
-            }
-            let from = waiting.iter().filter(|request| !request.force).filter_map(|request| request.from);
-            let reloaded = Box::pin(self.reload(from.collect())).await;
-            for request in waiting {
-                let _ = request.answer.send(reloaded.clone());
-            }
+    /// Serves `first` and those that have come meanwhile.
+    pub(crate) async fn answer(&mut self, first: Request, requests: &mut mpsc::Receiver<Request>) {
+        let mut waiting = vec![first];
+        while let Ok(other) = requests.try_recv() {
+            waiting.push(other);
         }
-    }
-
-    /// Lets a successor take over.
-    async fn upgrade(&mut self, patience: Option<Duration>, reloads: &mpsc::Receiver<Request>) -> Upgraded {
-        if self.acceptor.shutdown.is_retired() {
-            return Err("another process has taken over already".to_owned());
+        let from = waiting.iter().filter(|request| !request.force).filter_map(|request| request.from);
+        let reloaded = Box::pin(self.reload(from.collect())).await;
+        for request in waiting {
+            let _ = request.answer.send(reloaded.clone());
         }
-        let handed = self.predecessor.hand_over(&self.sockets, patience, || !reloads.is_empty()).await;
-        match &handed {
-            Ok(process) => {
-                tracing::info!(process, "another process has taken over");
-                std::mem::take(&mut self.sockets).closed().await;
-            }
-            Err(error) => tracing::error!(%error, "no other process takes over: this one goes on serving"),
-        }
-        handed.map_err(|error| error.to_string())
     }
 
     /// Reloads, unless that would lock out somebody at one of the addresses `from`.

@@ -2,19 +2,13 @@
 //! and the admin socket go from the predecessor to its successor. Those who are connected stay with the predecessor, which
 //! can still be asked about them.
 
+mod attend;
 mod channel;
 mod error;
-mod formers;
 mod predecessor;
-mod program;
 mod successor;
 mod words;
 
-pub(crate) use formers::{Answer, Formers, private_socket};
-pub(crate) use predecessor::{Predecessor, Request, Upgraded, follow_signal};
-pub(crate) use program::Program;
+pub(crate) use attend::attend;
+pub(crate) use predecessor::Predecessor;
 pub(crate) use successor::{Inheritance, Successor, Unfinished};
-pub(crate) use words::{BulkUnderWay, MoveUnderWay};
-
-/// The variable that tells a process that its standard input leads to a predecessor.
-const SUCCEEDS: &str = "USHER_SUCCEEDS";

@@ -2,13 +2,13 @@
 
 use super::channel::{Channel, Parcel, is_gone};
 use super::error::NotTakenOver;
-use super::program::Program;
 use super::words::{Estate, FromPredecessor, FromSuccessor, Rest};
 use crate::admin::Admin;
-use crate::app::keep;
 use crate::guessing::Guessing;
+use crate::kept::keep;
 use crate::listen::{Acceptor, Sockets};
 use crate::moves::Mover;
+use crate::succession::{BulkUnderWay, Program};
 use crate::tls::Tickets;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,8 +17,7 @@ use std::process::Child;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::Signal;
-use tokio::sync::{RwLock, mpsc, oneshot};
+use tokio::sync::RwLock;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use usher_backends::roster::Fleet;
@@ -26,16 +25,6 @@ use usher_backends::state_dir::StateDir;
 
 /// How long a successor may take to be ready, unless whoever wants it says otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Somebody who wants a successor and waits for it.
-pub(crate) struct Request {
-    /// How long it may take to be ready.
-    pub(crate) patience: Option<Duration>,
-    pub(crate) answer: oneshot::Sender<Upgraded>,
-}
-
-/// The number of the process that has taken over, or why none has.
-pub(crate) type Upgraded = Result<u32, String>;
 
 /// What is handed over.
 pub(crate) struct Predecessor {
@@ -98,7 +87,7 @@ impl Predecessor {
         &self,
         sockets: &Sockets,
         patience: Duration,
-        bulk: Option<super::BulkUnderWay>,
+        bulk: Option<BulkUnderWay>,
         wants_reload: impl Fn() -> bool,
     ) -> Result<u32, NotTakenOver> {
         let acceptor = self.acceptor.clone();
@@ -211,15 +200,5 @@ impl Drop for KillUnlessServing {
         };
         // Whoever asks it at this moment holds the lock.
         let _ = std::thread::Builder::new().name("successor".to_owned()).spawn(end);
-    }
-}
-
-/// Looks for a successor at each signal; the result is logged.
-pub(crate) async fn follow_signal(mut signals: Signal, requests: mpsc::Sender<Request>) {
-    while signals.recv().await.is_some() {
-        let (answer, _) = oneshot::channel();
-        if requests.send(Request { patience: None, answer }).await.is_err() {
-            return;
-        }
     }
 }

@@ -1,8 +1,8 @@
 //! The process that takes over.
 
-use super::SUCCEEDS;
 use super::channel::{Channel, Parcel, is_gone};
-use super::words::{BulkUnderWay, Estate, FromPredecessor, FromSuccessor, MoveUnderWay, Rest};
+use super::words::{Estate, FromPredecessor, FromSuccessor, Rest};
+use crate::succession::{BulkUnderWay, MoveUnderWay, SUCCEEDS};
 use rustix::stdio;
 use std::fs::File;
 use std::io::{self, ErrorKind};

@@ -1,8 +1,7 @@
 //! The processes that have been succeeded and still have sessions. Each listens at a socket of its own in the state
 //! directory, where whoever serves now can ask it.
 
-use crate::admin::OPERATOR;
-use crate::unix_http::{self, AskError};
+use crate::unix_http::{self, AskError, OPERATOR};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::{Method, Request};

@@ -1,6 +1,5 @@
 //! Which program a successor runs.
 
-use super::SUCCEEDS;
 use crate::service_manager;
 use std::ffi::OsString;
 use std::fs::Metadata;
@@ -8,6 +7,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+
+/// The variable that tells a process that its standard input leads to a predecessor.
+pub(crate) const SUCCEEDS: &str = "USHER_SUCCEEDS";
 
 /// The program that this process was started as, and its arguments.
 pub(crate) struct Program {
@@ -37,7 +39,10 @@ impl Program {
     }
 
     /// Starts it with `channel` to this process.
-    pub(super) fn start(&self, channel: OwnedFd) -> std::io::Result<Child> {
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn start(&self, channel: OwnedFd) -> std::io::Result<Child> {
         let mut command = Command::new(&self.path);
         command.args(&self.arguments).env(SUCCEEDS, "1").stdin(channel);
         for variable in service_manager::OF_ONE_PROCESS {

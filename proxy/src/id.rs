@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Generates ids that are unique across restarts.
+/// Generates ids that are unique across restarts, and among processes that succeed each other: no process can use as many as
+/// there are between two of them.
 pub(crate) struct Ids(AtomicU64);
 
 impl Default for Ids {
     fn default() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        Self(AtomicU64::new(since << 28))
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        Self(AtomicU64::new(since << 18))
     }
 }
 

@@ -383,6 +383,9 @@ fn both_processes_are_seen() {
     let id = all.iter().find(|session| session["client"] == *of).unwrap()["id"].as_str().unwrap().to_owned();
     usher.did(&["kick", "--id", &id]);
     assert_eq!(clients.remove(0).rest().0.trim_end(), GONE);
+    for client in &mut clients {
+        assert!(client.command("b NOOP").last().unwrap().starts_with("b OK"));
+    }
     usher.did(&["drain", "ih.test", "--why", "disks", "--deadline", "1s", "--wait"]);
     for client in &mut clients {
         assert_eq!(client.rest().0.trim_end(), GONE);
@@ -440,7 +443,7 @@ fn signals_in_the_middle() {
     // A new configuration comes while the new process starts, and is in force there.
     let gate = usher.setup.dir.path().join("gate");
     usher.replace_program(&format!(
-        "#!/bin/sh\nuntil [ -e '{}' ]; do sleep 0.05; done\nexec '{real}' \"$@\"\n",
+        "#!/bin/bash\nuntil [ -e '{}' ]; do sleep 0.05; done\nexec -a \"$0\" '{real}' \"$@\"\n",
         gate.display()
     ));
     let config = usher.config().display().to_string();

@@ -33,7 +33,7 @@ use tokio::task::JoinHandle;
 use usher_backends::state_dir::StateDir;
 
 /// How long sessions may take to end where others wait to be served by the next process.
-const SOON: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_millis(700);
 
 /// What a process has before it serves.
 struct Prepared {

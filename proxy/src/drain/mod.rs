@@ -86,7 +86,8 @@ pub(crate) fn begin(drainer: &Arc<Drainer>, name: &str, kind: HoldKind, deadline
     let why = if kind == HoldKind::Stop { Why::Stopped } else { Why::Drained };
     let drainer = drainer.clone();
     tokio::spawn(async move {
-        take_down(&drainer, &whose, why, &drain).await;
+        let grace = if why == Why::Stopped { drainer.config.load().snapshot.limits.farewell } else { GRACE };
+        take_down(&drainer, &whose, why, &drain, grace).await;
         let left = whose.left(&drainer);
         if drain.finish(left) {
             tracing::info!(host = drain.name(), sessions = left, "drained");
@@ -94,15 +95,16 @@ pub(crate) fn begin(drainer: &Arc<Drainer>, name: &str, kind: HoldKind, deadline
     });
 }
 
-/// Stops usher: waits for connections before login, which end by themselves, and ends the sessions: within its
-/// `deadline`, if there is one.
+/// Stops usher: waits for connections before login, which end by themselves, and ends the sessions: within the
+/// `deadline`, if there is one, after which those that are in the middle of something get no longer than that again.
 pub(crate) async fn stop(drainer: &Arc<Drainer>, deadline: Option<Duration>) {
     let (configured, farewell) = {
         let active = drainer.config.load();
         (active.snapshot.server.drain_deadline, active.snapshot.limits.farewell)
     };
+    let patience = deadline.unwrap_or(GRACE);
     let deadline = deadline.unwrap_or(configured);
-    let until = Instant::now() + farewell + LOOK * 4;
+    let until = Instant::now() + farewell.min(patience) + LOOK * 4;
     while drainer.admission.before_login.count() > 0 && Instant::now() < until {
         sleep(LOOK).await;
     }
@@ -112,9 +114,9 @@ pub(crate) async fn stop(drainer: &Arc<Drainer>, deadline: Option<Duration>) {
         seconds = deadline.as_secs_f64(),
         "stopping: waiting for sessions"
     );
-    take_down(drainer, &Whose::All, Why::Stopping, &drain).await;
+    take_down(drainer, &Whose::All, Why::Stopping, &drain, patience).await;
     // What the last responses have left in buffers is still being sent.
-    rest(drainer).await;
+    rest(drainer, patience).await;
 }
 
 /// Ends what is left here once a successor has the listeners: sessions as it is configured, and connections before login
@@ -130,37 +132,37 @@ pub(crate) async fn retire(drainer: &Arc<Drainer>) {
     let is_empty = || drainer.admission.connections.count() == 0;
     while !is_empty() && Instant::now() < until {
         if old_sessions == OldSessions::Drain {
-            take_down(drainer, &Whose::All, Why::Stopping, &drain).await;
+            take_down(drainer, &Whose::All, Why::Stopping, &drain, GRACE).await;
         }
         drain.note(Whose::All.left(drainer));
         sleep(LOOK).await;
     }
-    take_down(drainer, &Whose::All, Why::Stopping, &drain).await;
+    take_down(drainer, &Whose::All, Why::Stopping, &drain, GRACE).await;
 }
 
 /// Waits for those who have been told that usher stops.
-pub(crate) async fn rest(drainer: &Drainer) {
-    let until = Instant::now() + drainer.config.load().snapshot.limits.farewell + GRACE;
+async fn rest(drainer: &Drainer, patience: Duration) {
+    let until = Instant::now() + drainer.config.load().snapshot.limits.farewell.min(patience) + patience;
     while drainer.admission.connections.count() > 0 && Instant::now() < until {
         sleep(LOOK).await;
     }
 }
 
-/// Ends the sessions of `whose`. Returns once none is left, or all have been told to end and have had time to, or an
+/// Ends the sessions of `whose`; those that are in the middle of something after the deadline get `grace`. Returns once none is left, or all have been told to end and have had time to, or an
 /// operator has changed their mind.
-async fn take_down(drainer: &Drainer, whose: &Whose, why: Why, drain: &Drain) {
+async fn take_down(drainer: &Drainer, whose: &Whose, why: Why, drain: &Drain, grace: Duration) {
     let limits = drainer.config.load().snapshot.limits.clone();
     let begun = drain.begun();
     let deadline = begun + drain.deadline();
     let window = limits.goodbye_window.min(drain.deadline());
-    let grace = if why == Why::Stopped { limits.farewell } else { GRACE };
-    let last = deadline + grace + limits.farewell;
+    let (last, gone) =
+        (deadline + grace + limits.farewell.min(grace), (limits.farewell + GRACE).min(2 * grace));
     let mut told = 0_u32;
     while !drain.is_over() && whose.is_meant(drainer) {
         let left = whose.left(drainer);
         drain.note(left);
         let now = Instant::now();
-        if left == 0 || now >= last + limits.farewell + GRACE {
+        if left == 0 || now >= last + gone {
             return;
         }
         // A login that waits for a drained host has a deadline of its own.

@@ -25,6 +25,7 @@ impl Context {
         let kept = self.https.web.pools().iter().map(Pool::len).sum::<usize>();
         page.set(names::KEPT, &[], kept as f64);
         page.set(names::HELD, &[], f64::from(self.held_logins.count()));
+        page.set(names::FORMER, &[], self.formers.count() as f64);
         page.set(names::PRESSURE, &[], f64::from(self.memory.level()));
         page.set(names::STOPPING, &[], on(self.shutdown.has_begun()));
         page.set(names::SUSPECTED, &[], on(self.health.suspects_itself()));

@@ -193,6 +193,11 @@ async fn stop(
             asked = signals.next() => if let Asked::AtOnce = asked { return },
         }
     }
+    if deadline.is_some() {
+        // Nobody is accepted from here on, and whoever has been is let in before the sessions end.
+        acceptor.shutdown.retire();
+        drain::let_in(drainer, SOON).await;
+    }
     // Clients before login are told, and the listening sockets are closed.
     acceptor.shutdown.begin();
     let stopped = async {

@@ -104,10 +104,7 @@ pub(crate) async fn stop(drainer: &Arc<Drainer>, deadline: Option<Duration>) {
     };
     let patience = deadline.unwrap_or(GRACE);
     let deadline = deadline.unwrap_or(configured);
-    let until = Instant::now() + farewell.min(patience) + LOOK * 4;
-    while drainer.admission.before_login.count() > 0 && Instant::now() < until {
-        sleep(LOOK).await;
-    }
+    let_in(drainer, farewell.min(patience) + LOOK * 4).await;
     let drain = drainer.drains.begin("", HoldKind::Drain, Whose::All.left(drainer), deadline);
     tracing::info!(
         sessions = drain.progress().left,
@@ -138,6 +135,14 @@ pub(crate) async fn retire(drainer: &Arc<Drainer>) {
         sleep(LOOK).await;
     }
     take_down(drainer, &Whose::All, Why::Stopping, &drain, GRACE).await;
+}
+
+/// Waits until nobody is before login any more, or `patience` is over.
+pub(crate) async fn let_in(drainer: &Drainer, patience: Duration) {
+    let until = Instant::now() + patience;
+    while drainer.admission.before_login.count() > 0 && Instant::now() < until {
+        sleep(LOOK).await;
+    }
 }
 
 /// Waits for those who have been told that usher stops.

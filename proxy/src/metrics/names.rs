@@ -29,6 +29,7 @@ pub(crate) const REFUSED: &str = "usher_http_refused_total";
 pub(crate) const RETRIES: &str = "usher_http_retries_total";
 pub(crate) const KEPT: &str = "usher_http_backend_connections_idle";
 pub(crate) const HELD: &str = "usher_held_logins";
+pub(crate) const FORMER: &str = "usher_former_processes";
 pub(crate) const HANDSHAKES: &str = "usher_tls_handshakes_total";
 pub(crate) const CERTIFICATE: &str = "usher_tls_certificate_expiry_timestamp_seconds";
 pub(crate) const LOOKUPS: &str = "usher_directory_lookups_total";
@@ -82,6 +83,7 @@ pub(crate) const ALL: &[(&str, Kind, &str)] = &[
     (RETRIES, Kind::Counter, "HTTP requests that were sent a second time."),
     (KEPT, Kind::Gauge, "Idle connections to backends, kept for the next HTTP request."),
     (HELD, Kind::Gauge, "Logins that wait for a host that is out."),
+    (FORMER, Kind::Gauge, "Processes that this one has succeeded and that still have sessions."),
     (HANDSHAKES, Kind::Counter, "TLS handshakes with clients by version and kind: full, resumed or failed."),
     (CERTIFICATE, Kind::Gauge, "When usher's own certificates expire, by file."),
     (LOOKUPS, Kind::Counter, "Directory look-ups by source and result."),

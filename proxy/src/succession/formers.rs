@@ -36,6 +36,11 @@ impl Formers {
         Self { state_dir: state_dir.to_owned() }
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.all().len()
+    }
+
     /// Their numbers and sockets.
     fn all(&self) -> Vec<(u32, PathBuf)> {
         let Ok(entries) = std::fs::read_dir(&self.state_dir) else { return Vec::new() };

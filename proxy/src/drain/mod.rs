@@ -153,8 +153,8 @@ async fn rest(drainer: &Drainer, patience: Duration) {
     }
 }
 
-/// Ends the sessions of `whose`; those that are in the middle of something after the deadline get `grace`. Returns once none is left, or all have been told to end and have had time to, or an
-/// operator has changed their mind.
+/// Ends the sessions of `whose`; those that are in the middle of something after the deadline get `grace`. Returns once none
+/// is left, or all have been told to end and have had time to, or an operator has changed their mind.
 async fn take_down(drainer: &Drainer, whose: &Whose, why: Why, drain: &Drain, grace: Duration) {
     let limits = drainer.config.load().snapshot.limits.clone();
     let begun = drain.begun();

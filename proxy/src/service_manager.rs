@@ -1,6 +1,7 @@
 //! What the service manager is told, and what it keeps for the next process: by systemd's protocol, and nothing where
 //! nobody has asked for it.
 
+use crate::shutdown::Shutdown;
 use crate::workers::Workers;
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
@@ -71,10 +72,11 @@ fn name(address: SocketAddr) -> String {
     format!("usher-{address}").replace(':', "_")
 }
 
-/// Tells it that usher is alive, twice as often as it wants to hear it, and only while every worker answers.
-pub(crate) async fn follow_watchdog(workers: Workers) {
+/// Tells it that usher is alive, twice as often as it wants to hear it, and only while every worker answers. Of a process that
+/// has been succeeded, nobody wants to know.
+pub(crate) async fn follow_watchdog(workers: Workers, shutdown: Arc<Shutdown>) {
     let Some(every) = sd_notify::watchdog_enabled() else { return };
-    loop {
+    while !shutdown.is_retired() {
         tokio::time::sleep(every / 2).await;
         if all_answer(&workers, every / 4).await {
             tell(&[NotifyState::Watchdog]);

@@ -14,14 +14,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_rustls::TlsConnector;
 use usher_tests::archive::{Archive, Options};
 use usher_tests::client::{Client, config, config_with_alpn};
 use usher_tests::http::{basic, get};
 use usher_tests::runtime::archive;
 use usher_tests::swarm::Swimmer;
-use usher_tests::usher::{Setup, Usher};
+use usher_tests::usher::{DEADLINE, Setup, Usher};
 use usher_tests::web::Web;
 
 const GONE: &str = "* BYE [UNAVAILABLE] Connection is closing, please reconnect.";
@@ -223,6 +223,10 @@ fn nobody_is_refused_in(usher: &mut Usher, count: usize, crowd: usize, each: usi
     usher.wait_until("/v1/status", |status| status["former"] == json!([]));
     // The latest has served; one more has served nobody, like the first.
     usher.upgraded();
+    let until = Instant::now() + DEADLINE;
+    while descriptors(usher.pid()) != at_first && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let (now, resident) = (descriptors(usher.pid()), usher.resident());
     println!("{served} served; descriptors {at_first} and {now}, memory {memory} and {resident}");
     assert_eq!(now, at_first);

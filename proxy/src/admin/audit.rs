@@ -18,6 +18,8 @@ pub(super) struct Author {
     /// Their address, if they have come over TCP.
     pub(super) address: Option<IpAddr>,
     from: String,
+    /// It is the process that has succeeded this one, which has written the change already.
+    pub(super) is_successor: bool,
 }
 
 impl Author {
@@ -53,10 +55,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Author {
             (_, Some(name)) => format!("token ({})", name.chars().take(NAME_CAP).collect::<String>()),
             (_, None) => "token".to_owned(),
         };
+        let is_successor = matches!(caller, Some(Caller::Successor));
         let address = match caller {
             Some(Caller::Tcp { peer, .. }) => Some(peer.ip()),
             Some(Caller::Socket { .. } | Caller::Successor) | None => None,
         };
-        Ok(Self { name, address, from: caller.map(ToString::to_string).unwrap_or_default() })
+        Ok(Self { name, address, from: caller.map(ToString::to_string).unwrap_or_default(), is_successor })
     }
 }

@@ -12,7 +12,7 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use std::sync::Arc;
 use std::time::Duration;
-use usher_backends::roster::HoldKind;
+use usher_backends::roster::{HoldKind, Standing};
 
 /// Longest deadline of a drain, in seconds.
 const LONGEST: u64 = 365 * 24 * 60 * 60;
@@ -69,7 +69,16 @@ async fn hold(
     let done = blocking({
         let context = context.clone();
         move || {
-            context.fleet.hold(&name, kind, &author.name, &why)?;
+            if author.is_successor {
+                context.fleet.look()?;
+                let is_held = |standing: &Standing| standing.holds.operator.is_some();
+                if !context.fleet.roster().standings(&name).any(|(_, standing)| is_held(standing)) {
+                    // It has been started again meanwhile.
+                    return Ok(StatusCode::ACCEPTED);
+                }
+            } else {
+                context.fleet.hold(&name, kind, &author.name, &why)?;
+            }
             author.did(kind.name(), &name, &format!("{why} (within {} s)", deadline.as_secs()));
             let _entered = handle.enter();
             drain::begin(&context.drainer, &name, kind, deadline);
@@ -101,7 +110,10 @@ pub(super) async fn start(
     let started = blocking({
         let context = context.clone();
         move || {
-            let held = context.fleet.start(&name)?;
+            let held = match author.is_successor {
+                true => context.fleet.look().map(|()| Vec::new())?,
+                false => context.fleet.start(&name)?,
+            };
             context.drains.cancel(&name);
             author.did("start", &name, "");
             Ok(Json(Started { still_held_by: held.into_iter().map(str::to_owned).collect() }))
@@ -121,7 +133,6 @@ pub(super) async fn reload(
 ) -> Result<(StatusCode, Json<Reloaded>), Refusal> {
     let from = from.or(author.address).map(|from| from.to_canonical());
     let reloads = context.orders.reloads.clone();
-    let by = author.name.clone();
     // Continues and is recorded even if whoever asked does not wait.
     let asking = tokio::spawn(async move {
         let (request, result) = Request::new();
@@ -133,9 +144,6 @@ pub(super) async fn reload(
     let reloaded = asking.await.ok().flatten();
     let reloaded =
         reloaded.ok_or_else(|| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "usher is stopping"))?;
-    if reloaded.applied {
-        context.tell_formers("/v1/reload", &ReloadOrder { from: None, force: true }, &by).await;
-    }
     let status = if reloaded.applied { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     Ok((status, Json(reloaded)))
 }

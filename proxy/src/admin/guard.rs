@@ -51,6 +51,7 @@ impl std::fmt::Display for Caller {
 }
 
 /// A digest of the token: comparing digests takes the same time wherever two tokens differ.
+#[derive(Clone)]
 pub(crate) struct Token(Digest);
 
 /// Why there is no token.
@@ -121,7 +122,8 @@ async fn admit(context: &Context, request: Request, next: Next) -> Response {
     }
     let response = next.run(request).await;
     drop(changing);
-    if response.status().is_success() && !context.shutdown.is_retired() {
+    // A move that fails has held something for a while.
+    if !context.shutdown.is_retired() {
         context.formers.look().await;
     }
     response

@@ -26,7 +26,7 @@ mod sessions;
 mod upgrade;
 
 pub(crate) use error::Problem;
-pub(crate) use server::{Admin, AdminError, Inherited};
+pub(crate) use server::{Admin, AdminError, Doors, Inherited};
 
 use crate::active::CurrentConfig;
 use crate::drain::{Drainer, Drains};

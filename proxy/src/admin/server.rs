@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use usher_config::snapshot;
 
 /// Concurrent connections, over TCP and over the socket each.
 const CONNECTIONS: usize = 256;
@@ -56,8 +57,9 @@ pub(crate) enum AdminError {
 
 /// The API while it is being served; its sockets are removed when this is dropped, unless a successor has them.
 pub(crate) struct Admin {
-    socket: (PathBuf, Arc<UnixListener>),
-    listen: Option<(SocketAddr, Arc<TcpListener>)>,
+    path: PathBuf,
+    /// Gone once a successor has them: whoever comes must not wait in the queue of a process that does not answer.
+    doors: Mutex<Option<Doors>>,
     router: Router,
     /// Requests that are being answered.
     places: Arc<Semaphore>,
@@ -66,6 +68,14 @@ pub(crate) struct Admin {
     private: PathBuf,
     privately: Mutex<Option<JoinHandle<()>>>,
     has_retired: AtomicBool,
+}
+
+/// Where the API is served.
+#[derive(Clone)]
+pub(crate) struct Doors {
+    pub(crate) socket: Arc<UnixListener>,
+    pub(crate) listen: Option<(SocketAddr, Arc<TcpListener>)>,
+    token: Option<Token>,
 }
 
 /// The sockets of a predecessor, and where they are.
@@ -77,7 +87,7 @@ pub(crate) struct Inherited {
 impl Drop for Admin {
     fn drop(&mut self) {
         if !self.has_retired.load(Ordering::Acquire) {
-            let _ = std::fs::remove_file(&self.socket.0);
+            let _ = std::fs::remove_file(&self.path);
         }
         if lock(&self.privately).is_some() {
             let _ = std::fs::remove_file(&self.private);
@@ -85,20 +95,12 @@ impl Drop for Admin {
     }
 }
 
-impl Admin {
-    /// Serves the API until the runtime ends, at the sockets that are `inherited` where they are the configured ones.
+impl Doors {
+    /// Opens them: what is `inherited` where that is what is configured. Nothing that may fail is left to [`Admin::serve`].
     ///
     /// # Errors
     /// [`AdminError`].
-    pub(crate) fn serve(
-        parts: &Parts,
-        orders: Orders,
-        inherited: Option<Inherited>,
-    ) -> Result<Self, AdminError> {
-        let (config, state_dir) = {
-            let snapshot = &parts.acceptor.config.load().snapshot;
-            (snapshot.admin.clone(), snapshot.server.state_dir.clone())
-        };
+    pub(crate) fn open(config: &snapshot::Admin, inherited: Option<Inherited>) -> Result<Self, AdminError> {
         let token = config.token_file.as_deref().map(Token::read).transpose().map_err(AdminError::Token)?;
         let (socket, listen) = inherited.map(|inherited| (inherited.socket, inherited.listen)).unzip();
         let socket = match socket.filter(|(path, _)| *path == config.socket) {
@@ -118,35 +120,45 @@ impl Admin {
             let listener = listener.map_err(|source| AdminError::Listen { address, source })?;
             Ok((address, Arc::new(listener)))
         });
-        let listen = listen.transpose()?;
-        let router = router(Arc::new(Context::new(parts, orders, token)));
-        let (socket, places) = (Arc::new(socket), Arc::new(Semaphore::new(CONNECTIONS)));
-        let by_socket = serve_socket(socket.clone(), places.clone(), router.clone(), who);
+        Ok(Self { socket: Arc::new(socket), listen: listen.transpose()?, token })
+    }
+}
+
+impl Admin {
+    /// Serves the API until the runtime ends.
+    pub(crate) fn serve(parts: &Parts, orders: Orders, doors: Doors) -> Self {
+        let (path, state_dir) = {
+            let snapshot = &parts.acceptor.config.load().snapshot;
+            (snapshot.admin.socket.clone(), snapshot.server.state_dir.clone())
+        };
+        let router = router(Arc::new(Context::new(parts, orders, doors.token.clone())));
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let by_socket = serve_socket(doors.socket.clone(), places.clone(), router.clone(), who);
         let mut serving = vec![tokio::spawn(by_socket)];
-        if let Some((address, listener)) = &listen {
+        if let Some((address, listener)) = &doors.listen {
             tracing::info!(%address, "admin API");
             serving.push(tokio::spawn(serve_tcp(listener.clone(), router.clone())));
         }
-        Ok(Self {
-            socket: (config.socket, socket),
-            listen,
+        Self {
+            path,
+            doors: Mutex::new(Some(doors)),
             router,
             places,
             serving: Mutex::new(serving),
             private: private_socket(&state_dir, std::process::id()),
             privately: Mutex::default(),
             has_retired: AtomicBool::new(false),
-        })
+        }
     }
 
-    /// The socket, and where it is, for a successor.
-    pub(crate) fn socket(&self) -> (PathBuf, Arc<UnixListener>) {
-        self.socket.clone()
+    /// Where the API is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// The TCP socket, and where it is.
-    pub(crate) fn listen(&self) -> Option<(SocketAddr, Arc<TcpListener>)> {
-        self.listen.clone()
+    /// The sockets, for a successor; `None`: one has them.
+    pub(crate) fn doors(&self) -> Option<Doors> {
+        lock(&self.doors).clone()
     }
 
     /// Serves a successor at a socket of this process's own.
@@ -185,6 +197,7 @@ impl Admin {
     pub(crate) fn retire(&self) {
         self.has_retired.store(true, Ordering::Release);
         lock(&self.serving).drain(..).for_each(|serving| serving.abort());
+        lock(&self.doors).take();
     }
 }
 

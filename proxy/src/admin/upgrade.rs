@@ -51,6 +51,8 @@ pub(super) async fn upgrade(
 pub(super) async fn look(context: State) -> Result<StatusCode, Refusal> {
     let context = context.0.clone();
     blocking(move || {
+        // Whoever is on the way to a host by what was read before asks again.
+        context.router.note_move();
         context.fleet.look()?;
         context.guessing.look().map_err(|error| Refusal::internal(&error))?;
         // A directory that cannot be read is reported where logins need it.

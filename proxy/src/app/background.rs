@@ -6,6 +6,7 @@ use crate::kept::{keep_what_is_learnt, keep_who_has_come};
 use crate::listen::Acceptor;
 use crate::moves::Mover;
 use crate::service_manager;
+use crate::succession::Formers;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::RwLock;
@@ -30,14 +31,15 @@ pub(super) fn start(
     directory: Arc<Directory>,
     enforcer: Arc<Enforcer>,
     mover: Arc<Mover>,
+    formers: Arc<Formers>,
     changes: Arc<RwLock<()>>,
 ) {
     let (router, sessions) = (acceptor.imap.router.clone(), acceptor.imap.sessions.clone());
     tokio::spawn(enforce::follow(enforcer.clone(), acceptor.config.clone(), router, sessions));
     tokio::spawn(sweep(acceptor.config.clone(), acceptor.https.clone(), acceptor.memory.clone()));
     tokio::spawn(keep_logins(acceptor.clone()));
-    tokio::spawn(undo_abandoned(acceptor.clone(), mover, changes));
-    tokio::spawn(service_manager::follow_watchdog(acceptor.workers.clone()));
+    tokio::spawn(undo_abandoned(acceptor.clone(), mover, formers, changes));
+    tokio::spawn(service_manager::follow_watchdog(acceptor.workers.clone(), acceptor.shutdown.clone()));
     tokio::spawn(watch_memory(acceptor.clone()));
     tokio::spawn(tidy_up(acceptor.clone()));
     tokio::spawn(follow_directory(directory, enforcer));
@@ -73,7 +75,12 @@ async fn keep_logins(acceptor: Arc<Acceptor>) {
 }
 
 /// Undoes the moves that nobody finishes.
-async fn undo_abandoned(acceptor: Arc<Acceptor>, mover: Arc<Mover>, changes: Arc<RwLock<()>>) {
+async fn undo_abandoned(
+    acceptor: Arc<Acceptor>,
+    mover: Arc<Mover>,
+    formers: Arc<Formers>,
+    changes: Arc<RwLock<()>>,
+) {
     loop {
         tokio::time::sleep(ABANDONED).await;
         // Those that are handed over are a successor's.
@@ -82,7 +89,9 @@ async fn undo_abandoned(acceptor: Arc<Acceptor>, mover: Arc<Mover>, changes: Arc
             return;
         }
         let mover = mover.clone();
-        let _ = tokio::task::spawn_blocking(move || mover.undo_abandoned()).await;
+        if let Ok(true) = tokio::task::spawn_blocking(move || mover.undo_abandoned()).await {
+            formers.look().await;
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! From what is prepared to what serves.
 
 use super::{Prepared, RunError};
-use crate::admin::{Admin, Orders};
+use crate::admin::{Admin, Doors, Orders};
 use crate::listen::{self, Sockets};
 use crate::parts::Parts;
 use crate::reload::{self, Content, Reloader};
+use crate::succession::BulkUnderWay;
 use crate::takeover::{Predecessor, Successor, Unfinished, attend};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{RwLock, mpsc};
@@ -22,6 +24,10 @@ pub(super) struct Begun {
     pub(super) reloading: JoinHandle<Sockets>,
     pub(super) watched: Option<Content>,
     pub(super) path: PathBuf,
+    /// What is still to be moved, once this process is the one that serves.
+    pub(super) bulk: Option<BulkUnderWay>,
+    /// Where a predecessor or the service manager listened, and nobody does any longer.
+    pub(super) unwanted: Vec<SocketAddr>,
 }
 
 /// Lets everybody in: clients at the listeners, operators at the admin API.
@@ -31,8 +37,10 @@ pub(super) async fn begin(
     successor: &mut Option<Successor>,
 ) -> Result<Begun, RunError> {
     let Parts { enforcer, acceptor, mover, directory, fleet, health, .. } = parts;
-    let Prepared { path, watched, tickets, bound, state_dir, program, admin } = prepared;
+    let Prepared { path, watched, tickets, bound, state_dir, program, admin, unwanted } = prepared;
     let bound = listen::watch(&acceptor.workers, bound)?;
+    let doors = Doors::open(&acceptor.config.load().snapshot.admin, admin)?;
+    // From here on, nothing fails.
     let unfinished = match successor {
         Some(successor) => successor.ready()?,
         None => Unfinished::default(),
@@ -42,13 +50,15 @@ pub(super) async fn begin(
     if let Err(error) = mover.recover(&unfinished.moves) {
         tracing::error!(%error, "moves that were under way cannot be finished or undone; their logins wait");
     }
+    let formers = parts.formers.clone();
+    tokio::spawn(async move { formers.look().await });
     let (reloads, requests) = mpsc::channel(QUEUED);
     let (upgrades, successions) = mpsc::channel(QUEUED);
     let changes = Arc::new(RwLock::default());
     let program = Arc::new(program);
     let orders = Orders { reloads, upgrades, changes: changes.clone(), program: program.clone() };
     // Before anybody can be served, so that whoever sees usher serving can query it.
-    let admin = Arc::new(Admin::serve(parts, orders.clone(), admin)?);
+    let admin = Arc::new(Admin::serve(parts, orders.clone(), doors));
     let mut sockets = Sockets::default();
     let listeners = acceptor.config.load().snapshot.listeners.clone();
     sockets.follow(acceptor, bound, &listeners).await;
@@ -56,7 +66,6 @@ pub(super) async fn begin(
         // Its result is logged.
         let _ = orders.reloads.try_send(reload::Request::new().0);
     }
-    unfinished.bulk.into_iter().for_each(|bulk| mover.go_on(bulk));
     let predecessor = Predecessor {
         program,
         acceptor: acceptor.clone(),
@@ -76,7 +85,8 @@ pub(super) async fn begin(
         path: path.clone(),
         tickets,
         sockets,
+        formers: parts.formers.clone(),
     };
     let reloading = tokio::spawn(attend(reloader, predecessor, requests, successions));
-    Ok(Begun { orders, admin, reloading, watched, path })
+    Ok(Begun { orders, admin, reloading, watched, path, bulk: unfinished.bulk, unwanted })
 }

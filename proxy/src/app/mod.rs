@@ -24,6 +24,7 @@ use crate::tls::Tickets;
 use crate::workers::Workers;
 use begin::{Begun, begin};
 use std::fs::File;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +47,8 @@ struct Prepared {
     state_dir: StateDir,
     program: Program,
     admin: Option<Inherited>,
+    /// Where somebody else listened, and nobody does any longer.
+    unwanted: Vec<SocketAddr>,
 }
 
 /// What a predecessor leaves, as far as it is not files.
@@ -109,7 +112,8 @@ fn prepare(
     descriptors::raise_limit(config.snapshot.limits.connections);
     let workers = Workers::start()?;
     let bound = config.sockets(&[], workers.count(), &left.source)?;
-    for address in left.source.unwanted() {
+    let unwanted = left.source.unwanted();
+    for address in &unwanted {
         tracing::warn!(%address, "nothing listens here any longer: the configuration has no such listener");
     }
     let tickets = left.tickets.or_else(Tickets::new).ok_or(RunError::Tickets)?;
@@ -118,7 +122,7 @@ fn prepare(
     let tickets = Arc::new(tickets);
     let parts = build(config.snapshot, read, workers, &tickets, left.stopped)?;
     let admin = left.admin;
-    Ok((parts, Prepared { path, watched, tickets, bound, state_dir, program, admin }))
+    Ok((parts, Prepared { path, watched, tickets, bound, state_dir, program, admin, unwanted }))
 }
 
 fn inherit(inheritance: Inheritance) -> Result<Left, RunError> {
@@ -136,19 +140,21 @@ async fn serve(parts: Parts, prepared: Prepared, mut successor: Option<Successor
     let mut signals = Signals::new()?;
     let (hangups, upgrades) = (signal(SignalKind::hangup())?, signal(SignalKind::user_defined2())?);
     let begun = begin(&parts, prepared, &mut successor).await;
-    let Begun { orders, admin, reloading, watched, path } =
+    let Begun { orders, admin, reloading, watched, path, bulk, unwanted } =
         begun.inspect_err(|error| fail(successor.as_ref(), error))?;
-    let Parts { enforcer, acceptor, drainer, mover, directory, .. } = parts;
+    let Parts { enforcer, acceptor, drainer, mover, directory, formers, .. } = parts;
     tokio::spawn(reload::follow_hangups(hangups, orders.reloads.clone()));
     tokio::spawn(succession::follow_signal(upgrades, orders.upgrades.clone()));
     if let Some(loaded) = watched {
         tokio::spawn(reload::follow_files(acceptor.config.clone(), path, loaded, orders.reloads.clone()));
     }
-    background::start(&acceptor, directory, enforcer, mover, orders.changes.clone());
+    background::start(&acceptor, directory, enforcer, mover.clone(), formers, orders.changes.clone());
     drop(orders);
     service_manager::ready();
     successor.iter().for_each(Successor::serving);
     drop(successor);
+    unwanted.into_iter().for_each(service_manager::forget);
+    bulk.into_iter().for_each(|bulk| mover.go_on(bulk));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
     let retired = acceptor.shutdown.clone();
     tokio::select! {
@@ -193,6 +199,7 @@ async fn stop(
             asked = signals.next() => if let Asked::AtOnce = asked { return },
         }
     }
+    let has_successor = acceptor.shutdown.is_retired();
     if deadline.is_some() {
         // Nobody is accepted from here on, and whoever has been is let in before the sessions end.
         acceptor.shutdown.retire();
@@ -205,7 +212,9 @@ async fn stop(
             sockets.closed().await;
         }
         drain::stop(drainer, deadline).await;
-        acceptor.imap.router.remembered.save();
+        if !has_successor {
+            acceptor.imap.router.remembered.save();
+        }
     };
     tokio::select! {
         () = stopped => tracing::info!("stopped"),

@@ -71,6 +71,8 @@ impl ApiError {
 pub(super) struct Api {
     socket: PathBuf,
     runtime: Runtime,
+    /// Time for an answer.
+    patience: Duration,
 }
 
 impl Reach {
@@ -95,7 +97,7 @@ impl Reach {
             .enable_all()
             .build()
             .map_err(|error| ApiError::Failed(error.to_string()))?;
-        Ok(Api { socket, runtime })
+        Ok(Api { socket, runtime, patience: PATIENCE })
     }
 
     /// What determines the socket: the option, or the configuration file.
@@ -117,6 +119,11 @@ pub(super) fn query(pairs: &[(&str, Option<&str>)]) -> String {
 }
 
 impl Api {
+    /// The same with another time for an answer.
+    pub(super) fn waiting(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
     /// Waits for something other than the API.
     pub(super) fn wait_for<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
@@ -246,7 +253,7 @@ impl Api {
             })
         };
         let late = |_| ApiError::Failed("usher does not answer".to_owned());
-        self.runtime.block_on(async { tokio::time::timeout(PATIENCE, asking).await.map_err(late)? })
+        self.runtime.block_on(async { tokio::time::timeout(self.patience, asking).await.map_err(late)? })
     }
 }
 

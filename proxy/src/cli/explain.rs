@@ -107,7 +107,7 @@ fn text(told: &Explanation, service: &str) -> String {
 pub(super) fn reload(arguments: &ReloadArguments) -> Exit {
     if arguments.upgrade {
         let order = UpgradeOrder { wait_seconds: None, if_changed: true };
-        match arguments.reach.api().and_then(|api| upgrade::ask(&api, &order)) {
+        match arguments.reach.api().and_then(|api| upgrade::ask(api, &order)) {
             Ok(Upgraded { process: None, why: None }) => {}
             Ok(upgraded) => return upgrade::tell(&upgraded),
             Err(error) => return error.tell(),

@@ -5,6 +5,12 @@ use super::{Exit, complain, print};
 use crate::admin::model::{UpgradeOrder, Upgraded};
 use clap::Args;
 use hyper::{Method, StatusCode};
+use std::time::Duration;
+
+/// How long the new process may take, unless it is said.
+const STARTING: Duration = Duration::from_secs(30);
+/// Time for changes under way.
+const CHANGES: Duration = Duration::from_secs(60);
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -17,15 +23,17 @@ pub(super) struct Arguments {
 
 pub(super) fn upgrade(arguments: &Arguments) -> Exit {
     let order = UpgradeOrder { wait_seconds: arguments.wait, if_changed: false };
-    match arguments.reach.api().and_then(|api| ask(&api, &order)) {
+    match arguments.reach.api().and_then(|api| ask(api, &order)) {
         Ok(upgraded) => tell(&upgraded),
         Err(error) => error.tell(),
     }
 }
 
 /// Lets another process take over.
-pub(super) fn ask(api: &Api, order: &UpgradeOrder) -> Result<Upgraded, ApiError> {
-    api.send_or(StatusCode::CONFLICT, Method::POST, "/v1/upgrade", Some(order))
+pub(super) fn ask(api: Api, order: &UpgradeOrder) -> Result<Upgraded, ApiError> {
+    // Whatever changes has to come to an end first, and two answers are waited for.
+    let patience = order.wait_seconds.map_or(STARTING, Duration::from_secs) * 3 + CHANGES;
+    api.waiting(patience).send_or(StatusCode::CONFLICT, Method::POST, "/v1/upgrade", Some(order))
 }
 
 /// Says what has come of it.

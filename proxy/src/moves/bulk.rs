@@ -61,9 +61,9 @@ impl Bulk {
         BulkUnderWay { from, to, matching: self.matching.clone(), rate: self.rate, by }
     }
 
-    /// Moves no more than what is under way.
-    pub(crate) fn stop(&self) {
-        self.is_stopped.store(true, Ordering::Relaxed);
+    /// Moves no more than what is under way. Returns whether it was stopped before.
+    pub(crate) fn stop(&self) -> bool {
+        self.is_stopped.swap(true, Ordering::Relaxed)
     }
 
     /// What could not be moved and why, the first of them.

@@ -92,6 +92,7 @@ impl Mover {
             }
             Err(error) => {
                 self.undo(key, &error.to_string())?;
+                self.formers.look().await;
                 Err(error)
             }
         }
@@ -120,6 +121,7 @@ impl Mover {
         };
         if let Err(error) = flipped {
             self.give_back(key, &ends, &error.to_string())?;
+            self.formers.look().await;
             return Err(error);
         }
         self.router.note_move();
@@ -179,13 +181,16 @@ impl Mover {
         Ok(())
     }
 
-    /// Undoes the moves that nobody finishes.
-    pub(crate) fn undo_abandoned(&self) {
-        for key in self.moves.abandoned(Instant::now()) {
+    /// Undoes the moves that nobody finishes. Returns whether there are any.
+    pub(crate) fn undo_abandoned(&self) -> bool {
+        let abandoned = self.moves.abandoned(Instant::now());
+        let are_some = !abandoned.is_empty();
+        for key in abandoned {
             if let Err(error) = self.undo(&key, "whoever has begun it is gone") {
                 tracing::error!(key = %key, %error, "a move cannot be undone");
             }
         }
+        are_some
     }
 
     /// The moves under way, and the latest that are over.

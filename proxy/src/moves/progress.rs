@@ -106,6 +106,13 @@ impl Moves {
         late.map(|(key, _)| key.clone()).collect()
     }
 
+    /// Waits until `until` for whoever has begun one and is waited for.
+    pub(super) fn wait_anew(&self, until: Instant) {
+        for (_, deadline) in self.known().under_way.values_mut() {
+            deadline.iter_mut().for_each(|deadline| *deadline = until);
+        }
+    }
+
     /// Those whose movers are to finish them.
     pub(super) fn held(&self) -> Vec<MoveUnderWay> {
         let known = self.known();

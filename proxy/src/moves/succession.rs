@@ -1,6 +1,6 @@
 //! Moves that go on in another process.
 
-use super::{BulkOrder, Mover};
+use super::{Bulk, BulkOrder, Mover, PATIENCE};
 use crate::succession::{BulkUnderWay, MoveUnderWay};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +12,40 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Longest time for the keys that are just being moved.
 const LAST: Duration = Duration::from_secs(25);
 
+/// Keys are still being moved.
+pub(crate) struct StillMoving;
+
+/// Whether nothing is moved any more before `patience` is over.
+async fn over(bulk: &Bulk, patience: Duration) -> bool {
+    let until = Instant::now() + patience;
+    while !bulk.is_over() && Instant::now() < until {
+        sleep(LOOK).await;
+    }
+    bulk.is_over()
+}
+
 impl Mover {
-    /// Lets a move of many keys rest. Returns what is left of it.
-    pub(crate) async fn pause(&self) -> Option<BulkUnderWay> {
-        let bulk = self.bulk().filter(|bulk| !bulk.is_over())?;
-        bulk.stop();
-        let until = Instant::now() + LAST;
-        while !bulk.is_over() && Instant::now() < until {
-            sleep(LOOK).await;
+    /// Lets a move of many keys rest. Returns what is left of it, unless an operator has stopped it.
+    ///
+    /// # Errors
+    /// Keys are still being moved; it goes on once they have been.
+    pub(crate) async fn pause(self: &Arc<Self>) -> Result<Option<BulkUnderWay>, StillMoving> {
+        let Some(bulk) = self.bulk().filter(|bulk| !bulk.is_over()) else { return Ok(None) };
+        let rest = (!bulk.stop()).then(|| bulk.rest());
+        if over(&bulk, LAST).await {
+            return Ok(rest);
         }
-        Some(bulk.rest())
+        let mover = self.clone();
+        tokio::spawn(async move {
+            while !over(&bulk, LAST).await {}
+            rest.into_iter().for_each(|rest| mover.go_on(rest));
+        });
+        Err(StillMoving)
+    }
+
+    /// Gives everybody who has begun a move time to say that they are still there.
+    pub(crate) fn wait_anew(&self) {
+        self.moves.wait_anew(Instant::now() + PATIENCE);
     }
 
     /// Goes on with a move of many keys.

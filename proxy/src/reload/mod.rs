@@ -11,6 +11,7 @@ use crate::active::ActiveConfig;
 use crate::enforce::Enforcer;
 use crate::listen::{self, Acceptor, Bound, SocketSource, Sockets};
 use crate::load::{self, Config, secrets_are_readable};
+use crate::succession::Formers;
 use crate::tls::Tickets;
 use error::ReloadError;
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,7 @@ pub(crate) struct Reloader {
     pub(crate) path: PathBuf,
     pub(crate) tickets: Arc<Tickets>,
     pub(crate) sockets: Sockets,
+    pub(crate) formers: Arc<Formers>,
 }
 
 /// A configuration that is ready to be put in place.
@@ -85,6 +87,10 @@ impl Reloader {
         }
         let from = waiting.iter().filter(|request| !request.force).filter_map(|request| request.from);
         let reloaded = Box::pin(self.reload(from.collect())).await;
+        if reloaded.applied && !self.acceptor.shutdown.is_retired() {
+            let formers = self.formers.clone();
+            tokio::spawn(async move { formers.reload().await });
+        }
         for request in waiting {
             let _ = request.answer.send(reloaded.clone());
         }

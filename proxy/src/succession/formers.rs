@@ -6,6 +6,7 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::{Method, Request};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -113,6 +114,12 @@ impl Formers {
             Some(process) => Err(process),
             None => Ok(answers.into_iter().map(|answer| answer.said).collect()),
         }
+    }
+
+    /// Lets each read the configuration again.
+    pub(crate) async fn reload(&self) {
+        let order = Bytes::from_static(br#"{"from":null,"force":true}"#);
+        let _: Vec<Answer<Value>> = self.ask(Method::POST, "/v1/reload", &order, "").await;
     }
 
     /// Lets each look at what is on the disk now.

@@ -2,9 +2,14 @@
 //! other, because both are about the listening sockets.
 
 use super::Predecessor;
+use crate::admin::Admin;
 use crate::listen::Sockets;
-use crate::reload::{self, Reloader};
-use crate::succession::{Request, Upgraded};
+use crate::reload::{self, Reloaded, Reloader};
+use crate::succession::{self, Upgraded};
+use crate::unix_http;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::Bytes;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -13,15 +18,15 @@ pub(crate) async fn attend(
     mut reloader: Reloader,
     predecessor: Predecessor,
     mut reloads: mpsc::Receiver<reload::Request>,
-    mut upgrades: mpsc::Receiver<Request>,
+    mut upgrades: mpsc::Receiver<succession::Request>,
 ) -> Sockets {
     let shutdown = reloader.acceptor.shutdown.clone();
     loop {
         tokio::select! {
             biased;
             () = shutdown.stopped() => return reloader.sockets,
-            Some(Request { patience, answer }) = upgrades.recv() => {
-                let upgraded = Box::pin(upgrade(&mut reloader, &predecessor, patience, &reloads)).await;
+            Some(succession::Request { patience, answer }) = upgrades.recv() => {
+                let upgraded = Box::pin(upgrade(&mut reloader, &predecessor, patience, &mut reloads)).await;
                 let _ = answer.send(upgraded);
             }
             Some(first) = reloads.recv() => reloader.answer(first, &mut reloads).await,
@@ -35,7 +40,7 @@ async fn upgrade(
     reloader: &mut Reloader,
     predecessor: &Predecessor,
     patience: Option<Duration>,
-    reloads: &mpsc::Receiver<reload::Request>,
+    reloads: &mut mpsc::Receiver<reload::Request>,
 ) -> Upgraded {
     if reloader.acceptor.shutdown.is_retired() {
         return Err("another process has taken over already".to_owned());
@@ -45,8 +50,32 @@ async fn upgrade(
         Ok(process) => {
             tracing::info!(process, "another process has taken over");
             std::mem::take(&mut reloader.sockets).closed().await;
+            pass_on(reloads, &predecessor.admin).await;
         }
         Err(error) => tracing::error!(%error, "no other process takes over: this one goes on serving"),
     }
     handed.map_err(|error| error.to_string())
+}
+
+/// Lets the successor read the configuration again, if somebody has wanted that of this process since it was told what it needs.
+async fn pass_on(reloads: &mut mpsc::Receiver<reload::Request>, admin: &Admin) {
+    let mut waiting = Vec::new();
+    while let Ok(request) = reloads.try_recv() {
+        waiting.push(request);
+    }
+    if waiting.is_empty() {
+        return;
+    }
+    let body = Full::new(Bytes::from_static(br#"{"from":null,"force":false}"#));
+    let order =
+        Request::post("/v1/reload").header("host", "localhost").header("content-type", "application/json");
+    let Ok(order) = order.body(body) else { return };
+    let answered = unix_http::ask(admin.path(), order).await;
+    let reloaded = answered.ok().and_then(|(_, said)| serde_json::from_slice::<Reloaded>(&said).ok());
+    for request in waiting {
+        // Without one, whoever asked hears that usher is stopping.
+        if let Some(reloaded) = &reloaded {
+            let _ = request.answer.send(reloaded.clone());
+        }
+    }
 }

@@ -18,7 +18,7 @@ const FILES: usize = 64;
 /// Longest message, in octets.
 const MESSAGE: u32 = 64 << 20;
 /// Most octets beside it.
-const OCTETS: u32 = 256 << 20;
+pub(super) const MOST_OCTETS: usize = 1 << 30;
 /// Most files: what a process may have open.
 const MOST_FILES: u32 = 1 << 20;
 
@@ -98,7 +98,7 @@ impl Channel {
         socket.read_exact(&mut head).map_err(late)?;
         let length = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let (message, octets, files) = (length(0), length(4), length(8));
-        if message > MESSAGE || octets > OCTETS || files > MOST_FILES {
+        if message > MESSAGE || octets as usize > MOST_OCTETS || files > MOST_FILES {
             return Err(ErrorKind::InvalidData.into());
         }
         let mut message = vec![0; message as usize];

@@ -1,6 +1,6 @@
 //! The process that is succeeded.
 
-use super::channel::{Channel, Parcel, is_gone};
+use super::channel::{Channel, MOST_OCTETS, Parcel, is_gone};
 use super::error::NotTakenOver;
 use super::words::{Estate, FromPredecessor, FromSuccessor, Rest};
 use crate::admin::Admin;
@@ -8,6 +8,7 @@ use crate::guessing::Guessing;
 use crate::kept::keep;
 use crate::listen::{Acceptor, Sockets};
 use crate::moves::Mover;
+use crate::service_manager;
 use crate::succession::{BulkUnderWay, Program};
 use crate::tls::Tickets;
 use std::io::{self, ErrorKind};
@@ -62,17 +63,34 @@ impl Predecessor {
         if std::process::id() == 1 {
             return Err(NotTakenOver::First);
         }
-        // Nothing changes while it is handed over.
-        let changes =
-            timeout(patience, self.changes.write()).await.map_err(|_| NotTakenOver::Busy(patience))?;
-        let bulk = self.mover.pause().await;
         let handed = tokio::select! {
-            handed = self.hand_over_paused(sockets, patience, bulk.clone(), wants_reload) => handed,
+            handed = self.hand_over_in_peace(sockets, patience, wants_reload) => handed,
             () = self.acceptor.shutdown.stopped() => Err(NotTakenOver::Stopping),
         };
         if handed.is_err() {
             self.admin.close_private();
-            bulk.into_iter().for_each(|bulk| self.mover.go_on(bulk));
+        }
+        handed
+    }
+
+    /// Nothing changes while it is handed over.
+    async fn hand_over_in_peace(
+        &self,
+        sockets: &Sockets,
+        patience: Duration,
+        wants_reload: impl Fn() -> bool,
+    ) -> Result<u32, NotTakenOver> {
+        let busy = |_| NotTakenOver::Busy(patience);
+        let changes = timeout(patience, self.changes.write()).await;
+        // Whoever moves a key could not say that they are still there.
+        self.mover.wait_anew();
+        let changes = changes.map_err(busy)?;
+        let bulk = self.mover.pause().await.map_err(|_| NotTakenOver::Busy(patience));
+        self.mover.wait_anew();
+        let bulk = bulk?;
+        let handed = self.hand_over_paused(sockets, patience, bulk.clone(), wants_reload).await;
+        if handed.is_err() {
+            self.go_on(bulk).await;
         } else {
             // Nothing that is held here keeps the next one from starting.
             drop(self.state_dir.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -81,6 +99,18 @@ impl Predecessor {
         }
         drop(changes);
         handed
+    }
+
+    /// Goes on as if there had been no successor: one that was nearly there may have changed something.
+    async fn go_on(&self, bulk: Option<BulkUnderWay>) {
+        let (fleet, guessing) = (self.fleet.clone(), self.acceptor.imap.guessing.clone());
+        let looking = spawn_blocking(move || (fleet.look().is_ok(), guessing.look().is_ok())).await;
+        if !matches!(looking, Ok((true, true))) {
+            tracing::error!("what a failed successor may have changed cannot be read");
+        }
+        service_manager::ready();
+        self.mover.wait_anew();
+        bulk.into_iter().for_each(|bulk| self.mover.go_on(bulk));
     }
 
     async fn hand_over_paused(
@@ -125,15 +155,15 @@ impl Predecessor {
         let stopped = self.fleet.stopped_since_start();
         let listeners: Vec<Arc<TcpListener>> =
             sockets.open().flat_map(|(_, sockets)| sockets.iter().cloned()).collect();
+        let doors = admin.doors().ok_or(NotTakenOver::Stopping)?;
         spawn_blocking(move || {
-            let (socket, listen) = (admin.socket(), admin.listen());
-            let mut files = vec![lock.as_fd(), socket.1.as_fd()];
-            let admin_listen = listen.as_ref().map(|(address, socket)| {
+            let mut files = vec![lock.as_fd(), doors.socket.as_fd()];
+            let admin_listen = doors.listen.as_ref().map(|(address, socket)| {
                 files.push(socket.as_fd());
                 *address
             });
             files.extend(listeners.iter().map(|listener| listener.as_fd()));
-            let estate = Estate { admin_socket: socket.0, admin_listen, stopped };
+            let estate = Estate { admin_socket: admin.path().to_owned(), admin_listen, stopped };
             let sent = started.channel.send(&FromPredecessor::Estate(estate), &keys, &files);
             // One that has ended has said why before.
             let answer = started.channel.receive();
@@ -155,7 +185,9 @@ impl Started {
     /// Gives the successor leave to serve, and waits until it does.
     fn finish(mut self, rest: &Rest, guessing: &Guessing) -> Result<(), NotTakenOver> {
         self.channel.wait_for(self.patience);
-        let sent = self.channel.send(&FromPredecessor::Rest(rest.clone()), &guessing.counted(), &[]);
+        let mut counted = guessing.counted();
+        counted.truncate(MOST_OCTETS);
+        let sent = self.channel.send(&FromPredecessor::Rest(rest.clone()), &counted, &[]);
         match self.channel.receive() {
             Ok(Parcel { message: FromSuccessor::Serving, .. }) if sent.is_ok() => Ok(()),
             answer => Err(self.fault(answer)),
@@ -193,12 +225,9 @@ impl KillUnlessServing {
 impl Drop for KillUnlessServing {
     fn drop(&mut self) {
         let Some(child) = self.0.take() else { return };
-        let end = move || {
-            let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ = child.kill();
-            let _ = child.wait();
-        };
-        // Whoever asks it at this moment holds the lock.
-        let _ = std::thread::Builder::new().name("successor".to_owned()).spawn(end);
+        // It is gone when this returns: nothing that it does comes after what is done next here.
+        let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }

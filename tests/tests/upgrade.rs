@@ -315,7 +315,7 @@ fn what_cannot_serve_changes_nothing() {
 }
 
 #[test]
-fn tickets_and_cookies_and_guesses_go_on() {
+fn tickets_and_guesses_go_on() {
     let guessing = "[guessing]\nban_after = 6\ndelay = \"10ms\"\nmax_delay = \"10ms\"\n";
     let (mut usher, _home, _web) = house(|setup| setup.section(guessing));
     let config = config();

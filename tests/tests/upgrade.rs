@@ -429,6 +429,23 @@ fn moves_go_on() {
     assert_eq!(hosts, ["two.test"]);
 }
 
+/// A login that waits for its host goes on waiting where it is, and is served when the host comes back.
+#[test]
+fn held_logins_go_on() {
+    let setup = Setup::new().server("login_wait = \"20s\"\ndrain_deadline = \"20s\"");
+    let at = setup.at(10143);
+    let mut usher = setup.host("ih.test", at, "tls = \"none\"", "").users(&[(USER, "ih.test")]).start();
+    let mut client = Client::tls(usher.imaps());
+    client.send(format!("a LOGIN {USER} secret\r\n"));
+    usher.wait_until("/v1/status", |status| status["held_logins"] == 1);
+    usher.upgraded();
+    assert_eq!(usher.shows("/v1/status")["former"][0]["connections"], 1);
+    let home = archive(Options::named("ih.test"), at);
+    home.add_user(USER, "secret");
+    assert!(client.answer("a").last().unwrap().starts_with("a OK"));
+    assert!(client.command("b NOOP").last().unwrap().starts_with("b OK"));
+}
+
 #[test]
 fn signals_in_the_middle() {
     let (mut usher, _home, _web) = house(|setup| setup);

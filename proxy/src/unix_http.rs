@@ -2,7 +2,7 @@
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
-use hyper::{Request, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::io;
 use std::path::Path;
@@ -20,6 +20,21 @@ pub(crate) enum AskError {
     /// Whoever is there does not answer properly.
     #[error("{0}")]
     Failed(#[from] hyper::Error),
+}
+
+/// A request with a body of JSON, for `operator`.
+///
+/// # Errors
+/// If one of them cannot be written.
+pub(crate) fn request(
+    method: Method,
+    path: &str,
+    operator: &str,
+    body: impl Into<Bytes>,
+) -> Result<Request<Full<Bytes>>, http::Error> {
+    let request = Request::builder().method(method).uri(path).header("host", "localhost");
+    let request = request.header("content-type", "application/json").header(OPERATOR, operator);
+    request.body(Full::new(body.into()))
 }
 
 /// Asks whoever listens at `socket`.

@@ -201,6 +201,7 @@ fn descriptors(pid: u32) -> usize {
 /// Upgrades while clients come and others are idle: each of those is told goodbye.
 fn nobody_is_refused_in(usher: &mut Usher, count: usize, crowd: usize, each: usize, idle: usize) {
     usher.upgraded();
+    usher.wait_until("/v1/status", |status| status["former"] == json!([]));
     let (at_first, memory) = (descriptors(usher.pid()), usher.resident());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let waiting: Vec<_> = (0..idle)

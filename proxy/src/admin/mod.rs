@@ -140,9 +140,7 @@ impl Context {
             false => self.formers.ask(method, path, &Bytes::new(), by).await,
         }
     }
-}
 
-impl Context {
     /// Tells the processes that this one has succeeded what it was told itself.
     async fn tell_formers(&self, path: &str, body: &impl Serialize, by: &str) {
         if !self.shutdown.is_retired() {

@@ -2,11 +2,10 @@
 
 use super::{ConfigArgument, Exit};
 use crate::admin::model::Backend;
-use crate::unix_http::{self, AskError, OPERATOR};
+use crate::unix_http::{self, AskError};
 use clap::Args;
-use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -228,16 +227,8 @@ impl Api {
     ) -> Result<(StatusCode, Bytes), ApiError> {
         let failed = |error: &dyn std::fmt::Display| ApiError::Failed(error.to_string());
         let body = body.map(serde_json::to_vec).transpose().map_err(|error| failed(&error))?;
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "localhost")
-            .header(OPERATOR, super::who());
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
-        }
-        let body = Full::new(Bytes::from(body.unwrap_or_default()));
-        let request = request.body(body).map_err(|error| failed(&error))?;
+        let request = unix_http::request(method, path, &super::who(), body.unwrap_or_default());
+        let request = request.map_err(|error| failed(&error))?;
         let asking = async {
             let mut answered = unix_http::ask(&self.socket, request.clone()).await;
             // Another process has taken over in this moment.

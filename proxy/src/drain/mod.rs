@@ -125,7 +125,7 @@ pub(crate) async fn retire(drainer: &Arc<Drainer>) {
     };
     let drain = drainer.drains.begin("", HoldKind::Drain, Whose::All.left(drainer), deadline);
     let until = drain.begun() + deadline;
-    tracing::info!(sessions = drain.progress().left, ?old_sessions, "another process has taken over");
+    tracing::info!(sessions = drain.progress().left, ?old_sessions, "waiting for those who are left here");
     let is_empty = || drainer.admission.connections.count() == 0;
     while !is_empty() && Instant::now() < until {
         if old_sessions == OldSessions::Drain {

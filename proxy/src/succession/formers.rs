@@ -1,10 +1,9 @@
 //! The processes that have been succeeded and still have sessions. Each listens at a socket of its own in the state
 //! directory, where whoever serves now can ask it.
 
-use crate::unix_http::{self, AskError, OPERATOR};
-use http_body_util::Full;
+use crate::unix_http::{self, AskError};
+use hyper::Method;
 use hyper::body::Bytes;
-use hyper::{Method, Request};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::io::ErrorKind;
@@ -64,13 +63,7 @@ impl Formers {
         operator: &str,
     ) -> Vec<Answer<T>> {
         let asking = self.all().into_iter().map(|(process, socket)| {
-            let request = Request::builder()
-                .method(method.clone())
-                .uri(path)
-                .header("host", "localhost")
-                .header("content-type", "application/json")
-                .header(OPERATOR, operator)
-                .body(Full::new(body.clone()));
+            let request = unix_http::request(method.clone(), path, operator, body.clone());
             async move {
                 let answering = tokio::time::timeout(PATIENCE, unix_http::ask(&socket, request.ok()?));
                 let answered = answering.await.map_err(|_| "no answer in time".to_owned());

@@ -3,13 +3,12 @@
 
 use super::Predecessor;
 use crate::admin::Admin;
+use crate::admin::model::ReloadOrder;
 use crate::listen::Sockets;
 use crate::reload::{self, Reloaded, Reloader};
 use crate::succession::{self, Upgraded};
 use crate::unix_http;
-use http_body_util::Full;
-use hyper::Request;
-use hyper::body::Bytes;
+use hyper::Method;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -66,10 +65,8 @@ async fn pass_on(reloads: &mut mpsc::Receiver<reload::Request>, admin: &Admin) {
     if waiting.is_empty() {
         return;
     }
-    let body = Full::new(Bytes::from_static(br#"{"from":null,"force":false}"#));
-    let order =
-        Request::post("/v1/reload").header("host", "localhost").header("content-type", "application/json");
-    let Ok(order) = order.body(body) else { return };
+    let order = serde_json::to_vec(&ReloadOrder::default()).unwrap_or_default();
+    let Ok(order) = unix_http::request(Method::POST, "/v1/reload", "", order) else { return };
     let answered = unix_http::ask(admin.path(), order).await;
     let reloaded = answered.ok().and_then(|(_, said)| serde_json::from_slice::<Reloaded>(&said).ok());
     for request in waiting {

@@ -25,6 +25,8 @@ use usher_tests::usher::{DEADLINE, Setup, Usher};
 use usher_tests::web::Web;
 
 const GONE: &str = "* BYE [UNAVAILABLE] Connection is closing, please reconnect.";
+/// Descriptors that a process has for a moment, such as those of a reader of the directory.
+const BRIEFLY: usize = 2;
 const USER: &str = "anna@example.com";
 
 /// usher in front of an archive, where Anna is, by IMAP and HTTPS.
@@ -225,12 +227,12 @@ fn nobody_is_refused_in(usher: &mut Usher, count: usize, crowd: usize, each: usi
     // The latest has served; one more has served nobody, like the first.
     usher.upgraded();
     let until = Instant::now() + DEADLINE;
-    while descriptors(usher.pid()) != at_first && Instant::now() < until {
+    while descriptors(usher.pid()) > at_first + BRIEFLY && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(10));
     }
     let (now, resident) = (descriptors(usher.pid()), usher.resident());
     println!("{served} served; descriptors {at_first} and {now}, memory {memory} and {resident}");
-    assert_eq!(now, at_first);
+    assert!(now <= at_first + BRIEFLY, "{at_first} descriptors at first, {now} now");
     assert!(resident < memory + (8 << 20), "{memory} octets at first, {resident} now");
 }
 

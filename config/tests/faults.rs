@@ -74,6 +74,23 @@ fn one_fault_each() {
         ),
         ("[[instance_host]]\nname = \"x\"", "no `imap`"),
         ("[[certificate]]\nchain = \"x\"", "no `key`"),
+        ("[acme]\naccept_terms = true", "no `directory`"),
+        (
+            "[acme]\ndirectory = \"http://ca.test/dir\"\naccept_terms = true",
+            "not the address of an ACME directory",
+        ),
+        ("[acme]\ndirectory = \"https://ca.test/dir\"", "terms"),
+        ("[acme]\ndirectory = \"https://ca.test/dir\"\naccept_terms = false", "terms"),
+        ("[acme]\ndirectory = \"https://ca.test/dir\"\naccept_terms = true", "no listener speaks"),
+        (
+            "[acme]\ndirectory = \"https://ca.test/dir\"\naccept_terms = true\nnames = [\"*.a.com\"]",
+            "no certificate can be had for",
+        ),
+        ("[acme]\ndirectory = \"https://ca.test/dir\"\naccept_terms = true\nnames = []", "is empty"),
+        (
+            "[acme]\ndirectory = \"https://ca.test/dir\"\naccept_terms = true\ncontact = [\"a@b.com\"]",
+            "somebody to write to",
+        ),
         ("[[listener]]\nprotocol = \"tcp\"\naddress = \"[::]:135\"", "no `array`"),
         ("[[listener]]\nprotocol = \"tcp\"\naddress = \"[::]:135\"\narray = \"rpc\"", "no [[array]]"),
         ("[[listener]]\nprotocol = \"imap\"\naddress = \"[::]:5-6\"", "range"),

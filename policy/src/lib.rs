@@ -9,6 +9,7 @@ mod fold;
 pub mod guessing;
 pub mod identity;
 pub mod pick;
+pub mod renewal;
 pub mod route;
 pub mod service;
 pub mod verdict;

@@ -4,6 +4,7 @@
 
 mod accepted;
 mod access;
+mod acme;
 mod active;
 mod admin;
 mod app;

@@ -1,5 +1,6 @@
 //! What usher consists of while it runs.
 
+use crate::acme::Keeper;
 use crate::drain::Drainer;
 use crate::enforce::Enforcer;
 use crate::listen::Acceptor;
@@ -20,4 +21,5 @@ pub(crate) struct Parts {
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) health: Arc<Health>,
     pub(crate) formers: Arc<Formers>,
+    pub(crate) keeper: Arc<Keeper>,
 }

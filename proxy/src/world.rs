@@ -47,8 +47,8 @@ impl World {
         let config = Config::load(&file).unwrap();
         let read = config.certificates(None).unwrap();
         let key = config.snapshot.domains.written("anna@example.com").unwrap();
-        let ticketer = Arc::new(tls::Tickets::new().unwrap());
-        let parts = build(config.snapshot, read, Workers::start().unwrap(), &ticketer, None).unwrap();
+        let lasting = tls::Lasting::new(tls::Tickets::new().unwrap());
+        let parts = build(config.snapshot, read, Workers::start().unwrap(), &lasting, None).unwrap();
         parts.directory.set(&key, "ih.test", "test").unwrap();
         Self { parts, archive, ip, _dir: dir }
     }

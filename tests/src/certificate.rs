@@ -48,6 +48,19 @@ impl Certificate {
         })
     }
 
+    /// One that has been valid for `age` and ends after `left`.
+    pub fn aged(names: &[&str], age: std::time::Duration, left: std::time::Duration) -> Arc<Self> {
+        Self::with(names, |params| {
+            params.not_before = (std::time::SystemTime::now() - age).into();
+            params.not_after = (std::time::SystemTime::now() + left).into();
+        })
+    }
+
+    /// The key, PEM.
+    pub fn key_pem(&self) -> String {
+        self.key.serialize_pem()
+    }
+
     /// The SHA-1 thumbprint, in hexadecimal.
     pub fn thumbprint(&self) -> String {
         use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};

@@ -7,6 +7,7 @@
 pub mod address;
 pub mod apache;
 pub mod archive;
+pub mod authority;
 pub mod browser;
 pub mod certificate;
 pub mod client;

@@ -126,13 +126,22 @@ pub(super) fn anyone() -> Result<Arc<ClientConfig>, ConnectFault> {
 }
 
 fn by_roots(host: &str, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
+    let no_roots = |why| TlsError::NoRoots { host: host.to_owned(), why };
+    let roots = system_roots().map_err(no_roots)?;
+    let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
+    built.map_err(|error| no_roots(error.to_string()))
+}
+
+/// Whom the system trusts.
+///
+/// # Errors
+/// When it trusts nobody.
+pub fn system_roots() -> Result<RootCertStore, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().map_err(|error| {
-        let why = found.errors.first().map_or_else(|| error.to_string(), ToString::to_string);
-        TlsError::NoRoots { host: host.to_owned(), why }
-    })
+    let why = || found.errors.first().map_or("the system has no roots".to_owned(), ToString::to_string);
+    if roots.is_empty() { Err(why()) } else { Ok(roots) }
 }
 
 /// Accepts only the pinned certificates. The handshake's signature is still verified: whoever presents the certificate

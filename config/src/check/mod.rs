@@ -1,6 +1,7 @@
 //! Turns tables into checked values, one file per section, and reports all faults at once.
 
 mod access;
+mod acme;
 mod admin;
 mod array;
 mod certificate;
@@ -41,6 +42,7 @@ pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
     let listeners = listener::check(&mut file, &mut faults);
     admin::tell_if_taken(&admin, &listeners, &mut faults);
     let certificates = certificate::check(&mut file, &mut faults);
+    let acme = acme::check(&mut file, &listeners, &mut faults);
     let hosts = host::check(&mut file, &mut faults);
     let arrays = array::check(&mut file, &listeners, &mut faults);
     let limits = limits::check(&mut file, &mut faults);
@@ -60,6 +62,7 @@ pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
             log,
             listeners,
             certificates,
+            acme,
             hosts,
             arrays,
             https,

@@ -4,6 +4,7 @@
 //! and never holds a secret itself.
 
 mod access;
+pub(crate) mod acme;
 mod backends;
 mod directory;
 mod domain;
@@ -14,6 +15,7 @@ mod server;
 
 pub use crate::certificate::Certificate;
 pub use access::Access;
+pub use acme::{Acme, AcmeFile, ExternalAccount};
 pub use backends::{
     Affinity, Array, BackendTls, ClientAddress, ClientCertificate, HttpEndpoint, HttpVersion, InitialState,
     InstanceHost, LoginAs, MailEndpoint, MasterUser, Member, Pin, TcpEndpoint,
@@ -46,6 +48,8 @@ pub struct Snapshot {
     pub listeners: Vec<Listener>,
     /// `[[certificate]]`; the first is the default. If there are none, usher uses a self-signed one.
     pub certificates: Vec<Certificate>,
+    /// `[acme]`; `None`: certificates are those of files alone.
+    pub acme: Option<Acme>,
     /// `[[instance_host]]`.
     pub hosts: Vec<InstanceHost>,
     /// `[[array]]`.

@@ -232,6 +232,14 @@ impl Domains {
         self.known.is_empty() || self.known.contains_key(&fold(domain))
     }
 
+    /// The names asked for with SNI that have a default domain.
+    pub fn server_names(&self) -> impl Iterator<Item = &str> {
+        self.defaults.keys().filter_map(|way| match way {
+            DefaultFor::ServerName(name) => Some(name.as_str()),
+            DefaultFor::Any | DefaultFor::Local(_) => None,
+        })
+    }
+
     /// All domains and their aliases, in order.
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.known.keys().map(String::as_str).collect();

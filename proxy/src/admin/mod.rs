@@ -8,6 +8,7 @@
 mod audit;
 mod backends;
 mod bans;
+mod certificates;
 mod change;
 mod directory;
 mod error;
@@ -28,6 +29,7 @@ mod upgrade;
 pub(crate) use error::Problem;
 pub(crate) use server::{Admin, AdminError, Doors, Inherited};
 
+use crate::acme::Keeper;
 use crate::active::CurrentConfig;
 use crate::drain::{Drainer, Drains};
 use crate::enforce::Enforcer;
@@ -85,6 +87,7 @@ pub(crate) struct Context {
     mover: Arc<Mover>,
     enforcer: Arc<Enforcer>,
     formers: Arc<Formers>,
+    keeper: Arc<Keeper>,
     orders: Orders,
     token: Option<Token>,
     begun: Instant,
@@ -104,7 +107,7 @@ pub(crate) struct Orders {
 impl Context {
     /// Collects what handlers need from `parts`.
     fn new(parts: &Parts, orders: Orders, token: Option<Token>) -> Self {
-        let Parts { acceptor, drainer, directory, mover, enforcer, formers, .. } = parts;
+        let Parts { acceptor, drainer, directory, mover, enforcer, formers, keeper, .. } = parts;
         let (imap, https) = (&acceptor.imap, acceptor.https.clone());
         Self {
             config: acceptor.config.clone(),
@@ -125,6 +128,7 @@ impl Context {
             mover: mover.clone(),
             enforcer: enforcer.clone(),
             formers: formers.clone(),
+            keeper: keeper.clone(),
             orders,
             token,
             begun: Instant::now(),
@@ -184,6 +188,7 @@ fn router(context: Arc<Context>) -> Router {
         .route("/v1/rules/test", post(rules::test).layer(DefaultBodyLimit::max(NEXT_CAP)))
         .route("/v1/rules/replay", post(rules::replay).layer(DefaultBodyLimit::max(NEXT_CAP)))
         .route("/v1/bans", get(bans::list).post(bans::ban).delete(bans::unban))
+        .route("/v1/certificates", get(certificates::list))
         .route("/v1/explain", get(explain::explain))
         .layer(DefaultBodyLimit::max(BODY_CAP))
         .layer(middleware::from_fn_with_state(context.clone(), guard::guard))

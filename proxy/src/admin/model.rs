@@ -1,11 +1,13 @@
 //! What the API says, as values: written here, read by the command line.
 
 mod bans;
+mod certificates;
 mod moves;
 mod rules;
 mod upgrade;
 
 pub(crate) use bans::*;
+pub(crate) use certificates::*;
 pub(crate) use moves::*;
 pub(crate) use rules::*;
 pub(crate) use upgrade::*;

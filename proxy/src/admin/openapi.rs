@@ -1,7 +1,9 @@
 //! The API's own description.
 
 use super::model::*;
-use super::{backends, bans, change, directory, error, explain, hosts, moves, pages, rules, sessions};
+use super::{
+    backends, bans, certificates, change, directory, error, explain, hosts, moves, pages, rules, sessions,
+};
 use crate::reload::Reloaded;
 use axum::Json;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
@@ -51,6 +53,7 @@ use utoipa::{Modify, OpenApi};
         bans::list,
         bans::ban,
         bans::unban,
+        certificates::list,
         explain::explain,
     ),
     modifiers(&Everywhere),

@@ -30,8 +30,12 @@ impl Context {
         page.set(names::STOPPING, &[], on(self.shutdown.has_begun()));
         page.set(names::SUSPECTED, &[], on(self.health.suspects_itself()));
         page.set(names::STALE, &[], on(self.metrics.is_directory_stale()));
-        for (chain, ends) in &self.config.load().tls.ends {
+        let active = self.config.load();
+        for (chain, ends) in active.tls.ends.iter().chain(&self.keeper.acquired.ends()) {
             page.set(names::CERTIFICATE, &[("chain", chain)], *ends as f64);
+        }
+        if active.snapshot.acme.is_some() {
+            page.set(names::FAILING, &[], self.keeper.states.failing() as f64);
         }
         for (name, progress) in self.drains.all() {
             page.set(names::DRAIN_LEFT, &[("host", &name)], f64::from(progress.left));

@@ -1,6 +1,7 @@
 //! Background tasks that run while connections are served.
 
 use super::sweep::sweep;
+use crate::acme::{self, Keeper};
 use crate::enforce::{self, Enforcer};
 use crate::kept::{keep_what_is_learnt, keep_who_has_come};
 use crate::listen::Acceptor;
@@ -33,6 +34,7 @@ pub(super) fn start(
     mover: Arc<Mover>,
     formers: Arc<Formers>,
     changes: Arc<RwLock<()>>,
+    keeper: Arc<Keeper>,
 ) {
     let (router, sessions) = (acceptor.imap.router.clone(), acceptor.imap.sessions.clone());
     tokio::spawn(enforce::follow(enforcer.clone(), acceptor.config.clone(), router, sessions));
@@ -43,6 +45,7 @@ pub(super) fn start(
     tokio::spawn(watch_memory(acceptor.clone()));
     tokio::spawn(tidy_up(acceptor.clone()));
     tokio::spawn(follow_directory(directory, enforcer));
+    tokio::spawn(acme::keep(keeper));
 }
 
 async fn tidy_up(acceptor: Arc<Acceptor>) {

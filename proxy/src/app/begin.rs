@@ -37,7 +37,7 @@ pub(super) async fn begin(
     successor: &mut Option<Successor>,
 ) -> Result<Begun, RunError> {
     let Parts { enforcer, acceptor, mover, directory, fleet, health, .. } = parts;
-    let Prepared { path, watched, tickets, bound, state_dir, program, admin, unwanted } = prepared;
+    let Prepared { path, watched, lasting, bound, state_dir, program, admin, unwanted } = prepared;
     let bound = listen::watch(&acceptor.workers, bound)?;
     let doors = Doors::open(&acceptor.config.load().snapshot.admin, admin)?;
     // From here on, nothing fails.
@@ -72,7 +72,7 @@ pub(super) async fn begin(
         admin: admin.clone(),
         mover: mover.clone(),
         fleet: fleet.clone(),
-        tickets: tickets.clone(),
+        tickets: lasting.tickets.clone(),
         changes,
         state_dir: Mutex::new(Some(state_dir)),
     };
@@ -83,7 +83,7 @@ pub(super) async fn begin(
         fleet: fleet.clone(),
         health: health.clone(),
         path: path.clone(),
-        tickets,
+        lasting,
         sockets,
         formers: parts.formers.clone(),
     };

@@ -3,6 +3,7 @@
 use super::error::RunError;
 use super::report::Reporter;
 use crate::access::Access;
+use crate::acme::Keeper;
 use crate::active::CurrentConfig;
 use crate::drain::{Drainer, Drains};
 use crate::guessing::Guessing;
@@ -23,7 +24,7 @@ use crate::session::Table;
 use crate::shutdown::Shutdown;
 use crate::succession::Formers;
 use crate::tcp;
-use crate::tls::Tickets;
+use crate::tls::Lasting;
 use crate::workers::Workers;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ pub(crate) fn build(
     snapshot: Snapshot,
     read: Read,
     workers: Workers,
-    ticketer: &Arc<Tickets>,
+    lasting: &Lasting,
     // By a process that this one succeeds.
     stopped: Option<Vec<String>>,
 ) -> Result<Parts, RunError> {
@@ -56,7 +57,7 @@ pub(crate) fn build(
     let identity = Identity::load_or_make(&state_dir, &snapshot.server.name)?;
     let (fleet, bans) = fleet(&snapshot, identity, &observer, stopped)?;
     let health = health(&snapshot, &fleet, &observer)?;
-    let config = Arc::new(CurrentConfig::new(load::activate(snapshot, read, ticketer)?));
+    let config = Arc::new(CurrentConfig::new(load::activate(snapshot, read, lasting)?));
     let (sessions, ids) = (Arc::new(Table::new()), Arc::new(Ids::default()));
     let (shutdown, memory) = (Arc::new(Shutdown::default()), Arc::new(MemoryPressure::default()));
     let admission = Admission::default();
@@ -104,6 +105,7 @@ pub(crate) fn build(
         admission: admission.clone(),
         drains: Arc::new(Drains::default()),
     });
+    let keeper = Keeper::new(config.clone(), lasting.acquired.clone(), metrics.clone(), shutdown.clone());
     let acceptor =
         Arc::new(Acceptor { config, metrics, memory, workers, shutdown, admission, imap, https, tcp });
     Ok(Parts {
@@ -115,6 +117,7 @@ pub(crate) fn build(
         fleet,
         health,
         formers,
+        keeper: Arc::new(keeper),
     })
 }
 

@@ -11,6 +11,7 @@ mod sweep;
 pub(crate) use error::RunError;
 
 pub(crate) use self::build::build;
+use crate::acme;
 use crate::admin::Inherited;
 use crate::drain::{self, Drainer};
 use crate::listen::{Acceptor, Bound, SocketSource, Sockets};
@@ -20,7 +21,7 @@ use crate::reload::{self, Content};
 use crate::service_manager;
 use crate::succession::{self, Program};
 use crate::takeover::{Inheritance, Successor};
-use crate::tls::Tickets;
+use crate::tls::{Lasting, Tickets};
 use crate::workers::Workers;
 use begin::{Begun, begin};
 use std::fs::File;
@@ -42,7 +43,7 @@ struct Prepared {
     path: PathBuf,
     /// What was read, if changes to it are to be followed.
     watched: Option<Content>,
-    tickets: Arc<Tickets>,
+    lasting: Lasting,
     bound: Vec<Bound>,
     state_dir: StateDir,
     program: Program,
@@ -119,10 +120,11 @@ fn prepare(
     let tickets = left.tickets.or_else(Tickets::new).ok_or(RunError::Tickets)?;
     secrets_are_readable(&config.snapshot)?;
     let path = config.path().to_owned();
-    let tickets = Arc::new(tickets);
-    let parts = build(config.snapshot, read, workers, &tickets, left.stopped)?;
+    let lasting = Lasting::new(tickets);
+    acme::restore(&config.snapshot, &lasting.acquired);
+    let parts = build(config.snapshot, read, workers, &lasting, left.stopped)?;
     let admin = left.admin;
-    Ok((parts, Prepared { path, watched, tickets, bound, state_dir, program, admin, unwanted }))
+    Ok((parts, Prepared { path, watched, lasting, bound, state_dir, program, admin, unwanted }))
 }
 
 fn inherit(inheritance: Inheritance) -> Result<Left, RunError> {
@@ -142,13 +144,13 @@ async fn serve(parts: Parts, prepared: Prepared, mut successor: Option<Successor
     let begun = begin(&parts, prepared, &mut successor).await;
     let Begun { orders, admin, reloading, watched, path, bulk, unwanted } =
         begun.inspect_err(|error| fail(successor.as_ref(), error))?;
-    let Parts { enforcer, acceptor, drainer, mover, directory, formers, .. } = parts;
+    let Parts { enforcer, acceptor, drainer, mover, directory, formers, keeper, .. } = parts;
     tokio::spawn(reload::follow_hangups(hangups, orders.reloads.clone()));
     tokio::spawn(succession::follow_signal(upgrades, orders.upgrades.clone()));
     if let Some(loaded) = watched {
         tokio::spawn(reload::follow_files(acceptor.config.clone(), path, loaded, orders.reloads.clone()));
     }
-    background::start(&acceptor, directory, enforcer, mover.clone(), formers, orders.changes.clone());
+    background::start(&acceptor, directory, enforcer, mover.clone(), formers, orders.changes.clone(), keeper);
     drop(orders);
     service_manager::ready();
     successor.iter().for_each(Successor::serving);

@@ -5,6 +5,7 @@
 
 mod api;
 mod bans;
+mod certificates;
 mod check;
 mod dns;
 mod drain;
@@ -73,6 +74,8 @@ enum Command {
     Unban(bans::UnbanArguments),
     /// List the bans of operators, and those that failed logins have brought.
     Bans(bans::ListArguments),
+    /// List the certificates that clients are shown, and what became of those that are ordered
+    Certificates(certificates::Arguments),
     /// Explain why a login goes where it goes.
     Explain(explain::Arguments),
     /// Show the access rules, and try them.
@@ -140,6 +143,7 @@ pub fn main() -> ExitCode {
         Command::Ban(arguments) => bans::ban(&arguments),
         Command::Unban(arguments) => bans::unban(&arguments),
         Command::Bans(arguments) => bans::list(&arguments),
+        Command::Certificates(arguments) => certificates::list(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Rules(arguments) => rules::rules(&arguments),
         Command::Reload(arguments) => explain::reload(&arguments),

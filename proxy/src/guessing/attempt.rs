@@ -100,35 +100,27 @@ impl Attempt {
         let (guessing, rules, now) = (&self.guessing, self.guessing.rules(), super::moment());
         // Those of a name do not wait for each other: whoever guesses it could fill a queue in front of its owner.
         let in_turn = |marked: &Marked| !matches!(marked.whose, Banned::User(_));
-        for marked in &self.marks {
+        let under_way = |marked: &Marked| guessing.under_way.get(&marked.mark).map_or(0, |count| *count);
+        let is_alone = self.marks.len() == 1;
+        // Nobody takes a turn from one mark where another one has none. One alone is asked when it gives it.
+        for marked in self.marks.iter().filter(|_| !is_alone) {
             let of = rules_of(&rules, marked);
-            let under_way = guessing.under_way.get(&marked.mark).map_or(0, |count| *count);
             let mut record = guessing.table.get(&marked.mark).unwrap_or_default();
-            match record.turn(now, &of, marked.factor, under_way, in_turn(marked)) {
-                Turn::After(_) => {}
-                Turn::Crowded => return Ok(None),
-                Turn::Refused(retry) => {
-                    // A ban has been told.
-                    let is_news = record.banned_until(now).is_none()
-                        && guessing.table.with(&marked.mark, now, |record| record.is_news(now, of.window));
-                    if is_news {
-                        guessing.tell(&self.who, &marked.whose.to_string(), retry);
-                    }
-                    return Err(guessing.held_off(marked.kind(), retry));
-                }
+            let turn = record.turn(now, &of, marked.factor, under_way(marked), in_turn(marked));
+            if self.wait(&rules, marked, turn)?.is_none() {
+                return Ok(None);
             }
         }
         let mut longest = Duration::ZERO;
         for marked in &self.marks {
             let of = rules_of(&rules, marked);
-            let turn = guessing
-                .table
-                .with(&marked.mark, now, |record| record.turn(now, &of, marked.factor, 0, in_turn(marked)));
-            match turn {
-                Turn::After(wait) => longest = longest.max(wait),
-                // Somebody else was faster.
-                Turn::Crowded => return Ok(None),
-                Turn::Refused(retry) => return Err(guessing.held_off(marked.kind(), retry)),
+            let under_way = if is_alone { under_way(marked) } else { 0 };
+            let turn = guessing.table.with(&marked.mark, now, |record| {
+                record.turn(now, &of, marked.factor, under_way, in_turn(marked))
+            });
+            match self.wait(&rules, marked, turn)? {
+                Some(wait) => longest = longest.max(wait),
+                None => return Ok(None),
             }
         }
         for marked in &self.marks {
@@ -136,6 +128,32 @@ impl Attempt {
         }
         self.is_under_way.store(true, Ordering::Relaxed);
         Ok(Some(longest))
+    }
+
+    /// How long it has to wait for one of its marks; `None`: as many are under way as may fail.
+    fn wait(
+        &self,
+        rules: &snapshot::Guessing,
+        marked: &Marked,
+        turn: Turn,
+    ) -> Result<Option<Duration>, HeldOff> {
+        let guessing = &self.guessing;
+        match turn {
+            Turn::After(wait) => Ok(Some(wait)),
+            Turn::Crowded => Ok(None),
+            Turn::Refused(retry) => {
+                let now = super::moment();
+                let window = rules_of(rules, marked).window;
+                // A ban has been told.
+                let is_news = guessing.table.with(&marked.mark, now, |record| {
+                    record.banned_until(now).is_none() && record.is_news(now, window)
+                });
+                if is_news {
+                    guessing.tell(&self.who, &marked.whose.to_string(), retry);
+                }
+                Err(guessing.held_off(marked.kind(), retry))
+            }
+        }
     }
 
     /// Whether it is of somebody who is known there.

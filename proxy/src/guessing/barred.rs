@@ -57,13 +57,16 @@ impl Barred {
         })
     }
 
-    /// Until when logins of `user` are banned, if that is so.
-    pub(super) fn user(&self, user: &str) -> Option<Until> {
+    /// Until when logins of one of `users` are banned, if that is so.
+    pub(super) fn any_user<'u, U>(&self, users: impl FnOnce() -> U) -> Option<Until>
+    where
+        U: Iterator<Item = &'u str>,
+    {
         let lists = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if lists.users.is_empty() {
             return None;
         }
-        lists.users.get(user).and_then(|until| in_force(*until))
+        users().find_map(|user| lists.users.get(user).and_then(|until| in_force(*until)))
     }
 
     /// All that are in force.

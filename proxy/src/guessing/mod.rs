@@ -144,9 +144,10 @@ impl Guessing {
 
     /// Until when a user is banned, by a name, by the key of the archive or with its whole domain.
     fn barred_user(&self, key: &str, users: &[String]) -> Option<Until> {
-        let domain = key.rfind('@').map(|at| &key[at..]);
-        let mut all = users.iter().map(String::as_str).chain([key]).chain(domain);
-        all.find_map(|user| self.barred.user(user))
+        self.barred.any_user(|| {
+            let domain = key.rfind('@').map(|at| &key[at..]);
+            users.iter().map(String::as_str).chain([key]).chain(domain)
+        })
     }
 
     /// Takes a place for a session, where sessions or logins are limited. Of users only `at_home`: elsewhere, others could

@@ -118,7 +118,7 @@ impl Client {
         }
         let digest = xxh3_64_with_seed(session.about.user.as_bytes(), by as u64).max(1);
         if self.noted.swap(digest, Ordering::Relaxed) != digest {
-            self.server.router.remembered.note(&Visit::of(session), false);
+            self.server.router.remembered.note(Visit::of(session), false);
         }
     }
 

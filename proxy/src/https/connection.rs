@@ -1,6 +1,6 @@
 //! One client connection, from being accepted until its protocol has been negotiated.
 
-use crate::accepted::{Accepted, Ends, Slots, read_proxy_header};
+use crate::accepted::{Accepted, Ends, Slots, lingering_close, read_proxy_header};
 use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::server::Server;
@@ -28,6 +28,10 @@ pub(crate) async fn serve(
     drop(listener);
     drop(slots.before_login);
     match made {
+        // It has been given by the handshake.
+        Ok(stream) if stream.is_for_proof() => {
+            lingering_close(stream, b"", at.active.snapshot.limits.farewell).await;
+        }
         Ok(stream) => {
             let is_two = stream.is_http2();
             let client = Client::new(server, at, ends, &stream, slots.connection);

@@ -9,7 +9,7 @@ use http::header::{HOST, LOCATION};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Response, StatusCode};
-use http_body_util::Empty;
+use http_body_util::Full;
 use std::future::poll_fn;
 use usher_wire::http::authority::Authority;
 use usher_wire::http1::Scheme;
@@ -36,19 +36,38 @@ pub(crate) async fn serve(server: &Server, at: &ListenerContext, redirect_to: u1
         },
     };
     let (head, body) = response.into_parts();
-    encode_head(&head, &body, asked, false, connection.out());
+    encode_head(&head, &Full::new(body.clone()), asked, false, connection.out());
+    if !asked.is_head {
+        connection.out().extend_from_slice(&body);
+    }
     if poll_fn(|cx| connection.poll_flush(cx)).await.is_ok() {
         connection.close().await;
     }
 }
 
-fn plain(status: StatusCode) -> Response<Empty<Bytes>> {
-    let mut response = Response::new(Empty::new());
+/// Where authorities ask for the proof that a name is usher's (RFC 8555 section 8.3).
+const PROOFS: &str = "/.well-known/acme-challenge/";
+
+/// What an authority is answered that asks for a proof; `None`: there is nothing to prove.
+fn proof(at: &ListenerContext, parts: &Parts) -> Option<Bytes> {
+    let token = parts.uri.path().strip_prefix(PROOFS).filter(|_| parts.method == Method::GET)?;
+    at.active.tls.acquired.answer_to(token).map(Bytes::from)
+}
+
+fn plain(status: StatusCode) -> Response<Bytes> {
+    with_body(status, Bytes::new())
+}
+
+fn with_body(status: StatusCode, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response
 }
 
-fn answer(at: &ListenerContext, redirect_to: u16, parts: &Parts) -> Response<Empty<Bytes>> {
+fn answer(at: &ListenerContext, redirect_to: u16, parts: &Parts) -> Response<Bytes> {
+    if let Some(proof) = proof(at, parts) {
+        return with_body(StatusCode::OK, proof);
+    }
     let Some(location) = location(at, redirect_to, parts) else { return plain(StatusCode::BAD_REQUEST) };
     // Old clients know this status; the other one preserves method and body.
     let mut response = plain(match parts.method {

@@ -18,6 +18,9 @@ use usher_wire::imap::reply::{self, Code};
 /// Bytes of answers that are collected before they are sent.
 const GATHER: usize = 8 * 1024;
 
+/// Bytes that a greeting seldom has more of.
+const GREETING: usize = 256;
+
 /// What the conversation led to.
 pub(crate) enum Next {
     /// The client wants TLS.
@@ -36,7 +39,7 @@ pub(crate) async fn converse(
     until: &mut Instant,
 ) -> Result<Next, Ended> {
     let offer = offer(prelogin, listener, privacy, stream.client_certificate().is_some());
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(GREETING);
     // After STARTTLS there is no second greeting (RFC 9051 section 6.2.1).
     if matches!(stream, ClientStream::Plain(_)) || listener.plaintext_from.is_none() {
         greet(privacy, &offer, &prelogin.snapshot().server.name, &mut out);

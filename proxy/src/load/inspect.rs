@@ -4,6 +4,7 @@ use crate::countries::Countries;
 use crate::load::secrets_are_readable;
 use crate::tls::{self, CertificateSource};
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use usher_backends::roster::now;
 use usher_config::named::names;
 use usher_config::snapshot::Certificate;
@@ -69,6 +70,7 @@ pub(crate) fn inspect(text: &str, snapshot: Option<&Snapshot>) -> Findings {
     }
     if let Some(snapshot) = snapshot {
         look_at_ranges(snapshot, &mut found);
+        found.faults.extend(super::unusable_of_acme(snapshot.acme.as_ref()));
         if let Err(unreadable) = secrets_are_readable(snapshot) {
             found.faults.push(Fault::new(
                 0..0,
@@ -108,7 +110,7 @@ fn look_at_names(certificates: &[Certificate], name: Option<&str>, found: &mut F
     let (Some(first), Some(name)) = (certificates.first(), name) else { return };
     let loaded: Vec<_> =
         certificates.iter().filter_map(|it| CertificateSource::Files(it).load().ok()).collect();
-    if !loaded.is_empty() && !tls::Certificates::new(loaded).has(&name.to_ascii_lowercase()) {
+    if !loaded.is_empty() && !tls::Certificates::new(loaded, Arc::default()).has(&name.to_ascii_lowercase()) {
         let what = format!("no certificate is valid for {name:?}, the [server] name");
         found.warnings.push(Fault::new(
             first.span.clone(),

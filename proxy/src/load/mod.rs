@@ -10,7 +10,9 @@ use crate::active::ActiveConfig;
 use crate::countries::{Countries, CountriesError};
 use crate::listen::{self, Bound, SocketSource};
 use crate::rule_book::RuleBook;
-use crate::tls::{self, CertificateError, CertificateSource, Certificates, Loaded, Tickets, Verifiers};
+use crate::tls::{
+    self, Acquired, CertificateError, CertificateSource, Certificates, Lasting, Loaded, Verifiers,
+};
 use error::Faulty;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -20,7 +22,7 @@ use usher_backends::health::secret;
 use usher_backends::roster::HostOrigin;
 use usher_config::health::ImapProbe;
 use usher_config::named::Named;
-use usher_config::snapshot::Certificate;
+use usher_config::snapshot::{Acme, AcmeFile, Certificate};
 use usher_config::{Fault, Snapshot};
 
 /// What was read from the files that a configuration names.
@@ -104,6 +106,7 @@ impl Config {
         let countries = self.snapshot.access.countries.as_ref().and_then(|file| {
             Countries::read(&file.path).map_err(|error| faults.push(no_countries(file, &error))).ok()
         });
+        faults.extend(unusable_of_acme(self.snapshot.acme.as_ref()));
         let read = Read { certificates: loaded, clients, profiles, countries };
         if faults.is_empty() { Ok(read) } else { Err(self.faulty(faults)) }
     }
@@ -170,6 +173,19 @@ fn unusable(span: &Range<usize>, error: &CertificateError) -> Fault {
     Fault::new(span.clone(), error.to_string(), instead)
 }
 
+/// What is wrong with the files that `[acme]` names.
+fn unusable_of_acme(acme: Option<&Acme>) -> Vec<Fault> {
+    let Some(acme) = acme else { return Vec::new() };
+    let ca = acme.ca.as_ref().and_then(|ca| Some((ca, tls::read_roots(&ca.path).err()?.to_string())));
+    let account = acme.external_account.as_ref().map(|account| &account.key_file);
+    let unreadable = |file: &Path| Some(format!("{}: {}", file.display(), std::fs::read(file).err()?));
+    let key = account.and_then(|file| Some((file, unreadable(&file.path)?)));
+    let fault = |(file, what): (&AcmeFile, String)| {
+        Fault::new(file.span.clone(), what, "name a file that usher may read")
+    };
+    ca.into_iter().chain(key).map(fault).collect()
+}
+
 fn no_countries(file: &Named, error: &CountriesError) -> Fault {
     Fault::new(file.span.clone(), error.to_string(), "name a file in MaxMind's format that usher may read")
 }
@@ -203,24 +219,36 @@ pub(crate) enum TlsSetupError {
 pub(crate) fn activate(
     snapshot: Snapshot,
     read: Read,
-    ticketer: &Arc<Tickets>,
+    lasting: &Lasting,
 ) -> Result<ActiveConfig, TlsSetupError> {
-    let Read { mut certificates, clients, profiles, countries } = read;
-    if certificates.is_empty() {
+    let Read { certificates, clients, profiles, countries } = read;
+    let acquired = lasting.acquired.clone();
+    let end = |one: &Loaded| (one.chain.display().to_string(), one.not_after);
+    let (ends, certificates) = if certificates.is_empty() {
         let (state_dir, name) = (&snapshot.server.state_dir, &snapshot.server.name);
         let made = CertificateSource::SelfSigned { state_dir, name }.load()?;
-        tracing::warn!(
-            chain = %made.chain.display(),
-            "no [[certificate]] is configured: serving a self-signed one, which mail clients will warn about"
-        );
-        certificates.push(made);
-    }
-    let ends = certificates.iter().map(|one| (one.chain.display().to_string(), one.not_after)).collect();
-    let certificates = Arc::new(Certificates::new(certificates));
+        tell_of_self_made(&snapshot, &made, &acquired);
+        (vec![end(&made)], Certificates::self_made(name, &made, acquired))
+    } else {
+        (certificates.iter().map(end).collect(), Certificates::new(certificates, acquired))
+    };
+    let certificates = Arc::new(certificates);
     let of_https = snapshot.https.client_ca.as_ref().and_then(|ca| clients.get(&ca.file));
-    let tls = tls::server_configs(&certificates, ends, ticketer, of_https, &clients)?;
+    let tls = tls::server_configs(&certificates, ends, &lasting.tickets, of_https, &clients)?;
     let access = Arc::new(RuleBook::new(snapshot.access.rules.clone(), countries));
     Ok(ActiveConfig { snapshot, tls, profiles: profiles.map(|profiles| profiles.key), access })
+}
+
+fn tell_of_self_made(snapshot: &Snapshot, made: &Loaded, acquired: &Acquired) {
+    let chain = made.chain.display();
+    if snapshot.acme.is_none() {
+        tracing::warn!(
+            %chain,
+            "no [[certificate]] is configured: serving a self-signed one, which mail clients will warn about"
+        );
+    } else if acquired.get(&snapshot.server.name.to_ascii_lowercase()).is_none() {
+        tracing::info!(%chain, "serving a self-signed certificate until the ordered ones are there");
+    }
 }
 
 /// Checks in advance that the password files of probes and master users can be read; they are read again each time.

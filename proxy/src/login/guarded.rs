@@ -30,10 +30,10 @@ pub(super) async fn guarded(case: &Case<'_>, begun: Instant) -> Try {
 fn who(case: &Case<'_>) -> Who {
     let (prelogin, about) = (case.prelogin, &case.session.about);
     let users = match about.names {
-        None if !about.user.is_empty() => vec![about.user.to_string()],
+        None if !about.user.is_empty() => vec![(*about.user).to_owned()],
         _ => counted(case),
     };
-    Who { protocol: prelogin.protocol(), client: prelogin.client, key: about.user.to_string(), users }
+    Who { protocol: prelogin.protocol(), client: prelogin.client, key: (*about.user).to_owned(), users }
 }
 
 /// Everybody whom the login shows, each once.

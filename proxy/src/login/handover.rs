@@ -96,7 +96,7 @@ pub(crate) async fn hand_over(
     };
     Ok(match outcome? {
         Try::LoggedIn(backend, lease) => {
-            prelogin.server.router.remembered.note(&Visit::of(&session), false);
+            prelogin.server.router.remembered.note(Visit::of(&session), false);
             tracing::info!(
                 client = %prelogin.client,
                 session = %prelogin.id,

@@ -203,6 +203,11 @@ impl Metrics {
         self.count_words(names::DENIED, [("protocol", protocol.name()), ("by", by)]);
     }
 
+    /// An order of a certificate; `Err`: at which stage it has failed, a word of a closed set.
+    pub(crate) fn acme_order(&self, result: Result<(), &'static str>) {
+        self.count_words(names::ORDERS, [("result", result.err().unwrap_or("ok"))]);
+    }
+
     /// A failed login that counts as a guess.
     pub(crate) fn guess_failed(&self, protocol: Protocol) {
         self.count_words(names::GUESSES, [("protocol", protocol.name())]);

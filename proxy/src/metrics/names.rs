@@ -32,6 +32,8 @@ pub(crate) const HELD: &str = "usher_held_logins";
 pub(crate) const FORMER: &str = "usher_former_processes";
 pub(crate) const HANDSHAKES: &str = "usher_tls_handshakes_total";
 pub(crate) const CERTIFICATE: &str = "usher_tls_certificate_expiry_timestamp_seconds";
+pub(crate) const ORDERS: &str = "usher_acme_orders_total";
+pub(crate) const FAILING: &str = "usher_acme_failing_names";
 pub(crate) const LOOKUPS: &str = "usher_directory_lookups_total";
 pub(crate) const LOOKUP_TIME: &str = "usher_directory_lookup_duration_seconds";
 pub(crate) const STALE_ENTRIES: &str = "usher_directory_stale_entries_total";
@@ -86,6 +88,8 @@ pub(crate) const ALL: &[(&str, Kind, &str)] = &[
     (FORMER, Kind::Gauge, "Processes that this one has succeeded and that still have sessions."),
     (HANDSHAKES, Kind::Counter, "TLS handshakes with clients by version and kind: full, resumed or failed."),
     (CERTIFICATE, Kind::Gauge, "When usher's own certificates expire, by file."),
+    (ORDERS, Kind::Counter, "Orders of certificates, by result: ok, or the stage that failed."),
+    (FAILING, Kind::Gauge, "Names whose last order of a certificate has failed."),
     (LOOKUPS, Kind::Counter, "Directory look-ups by source and result."),
     (LOOKUP_TIME, Kind::Histogram, "Duration of directory look-ups by source."),
     (STALE_ENTRIES, Kind::Counter, "Logins whose home host referred to another one that let the user in."),

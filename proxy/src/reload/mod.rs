@@ -12,7 +12,7 @@ use crate::enforce::Enforcer;
 use crate::listen::{self, Acceptor, Bound, SocketSource, Sockets};
 use crate::load::{self, Config, secrets_are_readable};
 use crate::succession::Formers;
-use crate::tls::Tickets;
+use crate::tls::Lasting;
 use error::ReloadError;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
@@ -65,7 +65,7 @@ pub(crate) struct Reloader {
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) health: Arc<Health>,
     pub(crate) path: PathBuf,
-    pub(crate) tickets: Arc<Tickets>,
+    pub(crate) lasting: Lasting,
     pub(crate) sockets: Sockets,
     pub(crate) formers: Arc<Formers>,
 }
@@ -99,11 +99,11 @@ impl Reloader {
     /// Reloads, unless that would lock out somebody at one of the addresses `from`.
     async fn reload(&mut self, from: Vec<IpAddr>) -> Reloaded {
         let (acceptor, fleet) = (self.acceptor.clone(), self.fleet.clone());
-        let (path, tickets) = (self.path.clone(), self.tickets.clone());
+        let (path, lasting) = (self.path.clone(), self.lasting.clone());
         // A successor has all of them.
         let open = (!acceptor.shutdown.is_retired()).then(|| self.sockets.addresses());
         let preparing = tokio::task::spawn_blocking(move || {
-            prepare(&acceptor, &fleet, &path, open.as_deref(), &tickets, &from)
+            prepare(&acceptor, &fleet, &path, open.as_deref(), &lasting, &from)
         });
         let prepared = preparing.await.unwrap_or_else(|error| Err(error.into()));
         let swapped = match prepared {
@@ -164,7 +164,7 @@ fn prepare(
     path: &Path,
     // `None`: it listens nowhere any longer.
     open: Option<&[SocketAddr]>,
-    tickets: &Arc<Tickets>,
+    lasting: &Lasting,
     from: &[IpAddr],
 ) -> Result<Ready, ReloadError> {
     let running = acceptor.config.load_full();
@@ -176,7 +176,7 @@ fn prepare(
     secrets_are_readable(&snapshot)?;
     let needs_restart = snapshot.keep_what_needs_a_restart(&running.snapshot);
     let fleet = fleet.prepare(&snapshot.hosts, &snapshot.arrays)?;
-    let active = load::activate(snapshot, read, tickets)?;
+    let active = load::activate(snapshot, read, lasting)?;
     for address in from {
         not_locked_out(*address, &running, &active)?;
     }

@@ -1,9 +1,8 @@
 //! Remembered logins on disk: a line of JSON each.
 
-use super::Last;
 use super::login::Login;
+use super::{Last, Logins};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
@@ -27,8 +26,8 @@ struct Line {
 }
 
 /// What `file` has, as far as it can be read.
-pub(super) fn read(file: &Path) -> HashMap<Login, Last> {
-    let Ok(opened) = std::fs::File::open(file) else { return HashMap::new() };
+pub(super) fn read(file: &Path) -> Logins {
+    let Ok(opened) = std::fs::File::open(file) else { return Logins::default() };
     let lines = BufReader::new(opened).lines().map_while(Result::ok);
     lines.filter_map(|line| login(serde_json::from_str(&line).ok()?)).collect()
 }

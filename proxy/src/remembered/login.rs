@@ -1,5 +1,6 @@
 //! A login as it is remembered.
 
+use super::digest::Names;
 use crate::access::Visit;
 use std::net::{IpAddr, SocketAddr};
 use usher_config::snapshot::Protocol;
@@ -18,11 +19,14 @@ pub(crate) struct Login {
 }
 
 impl Login {
-    /// That of a visit, with its names as `written` writes them.
-    pub(super) fn of(visit: &Visit, written: impl Fn(&Name) -> Name, is_digested: bool) -> Self {
+    /// That of a visit, with digests of its names if there is a `digester`.
+    pub(super) fn of(visit: Visit, digester: Option<&Names>) -> Self {
         Self {
-            names: visit.names.iter().map(written).collect(),
-            is_digested,
+            names: match digester {
+                Some(digester) => visit.names.iter().map(|name| digester.name(name)).collect(),
+                None => visit.names,
+            },
+            is_digested: digester.is_some(),
             address: visit.client.ip(),
             protocol: visit.protocol.name(),
             mechanism: visit.mechanism.unwrap_or_default(),

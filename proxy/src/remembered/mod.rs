@@ -11,6 +11,7 @@ pub(crate) use replay::{Changed, replay};
 use crate::access::Visit;
 use crate::active::CurrentConfig;
 use digest::Names;
+use foldhash::quality::RandomState;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,10 +27,13 @@ pub(crate) struct Remembered {
     file: PathBuf,
 }
 
+/// Those who can log in do not attack by names that meet each other: a fast hash will do.
+type Logins = HashMap<Login, Last, RandomState>;
+
 /// Logins, and when each was the last of its kind.
 #[derive(Default)]
 struct Kept {
-    logins: HashMap<Login, Last>,
+    logins: Logins,
     has_changed: bool,
     /// How many denials have come since the last time that something was forgotten.
     denied: usize,
@@ -58,21 +62,20 @@ impl Remembered {
     }
 
     /// Remembers that somebody has logged in, or was `denied` it.
-    pub(crate) fn note(&self, visit: &Visit, denied: bool) {
+    pub(crate) fn note(&self, visit: Visit, denied: bool) {
         let active = self.config.load();
         let access = &active.snapshot.access;
         if access.remember.is_zero() || visit.names.is_empty() {
             return;
         }
-        let digester = access.hash.then_some(&self.digester);
-        let login =
-            Login::of(visit, |name| digester.map_or_else(|| name.clone(), |it| it.name(name)), access.hash);
+        let port = visit.client.port();
+        let login = Login::of(visit, access.hash.then_some(&self.digester));
         let mut kept = self.kept();
         kept.has_changed = true;
         let last = kept.logins.entry(login).or_insert(Last { at: 0, port: 0, count: 0, denied });
         // Those who have been let in once are no strangers.
         let denied = denied && last.denied;
-        *last = Last { at: now(), port: visit.client.port(), count: last.count + 1, denied };
+        *last = Last { at: now(), port, count: last.count + 1, denied };
         kept.denied += usize::from(denied);
         if kept.logins.len() > access.remembered_logins as usize
             || kept.denied > access.remembered_logins as usize / 5

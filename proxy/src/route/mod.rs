@@ -62,7 +62,7 @@ impl Router {
     ) -> Decision {
         let hearing = self.access.hear(visit);
         if let Some(hearing) = hearing.as_ref().filter(|hearing| self.access.denies_name(hearing)) {
-            self.remembered.note(hearing.visit(), true);
+            self.remembered.note(hearing.visit().clone(), true);
             return Decision::Denied;
         }
         let begun = Instant::now();
@@ -82,7 +82,7 @@ impl Router {
         });
         match (&decision, &answer) {
             (Decision::Concealed(_), _) => {
-                hearing.iter().for_each(|hearing| self.remembered.note(hearing.visit(), true));
+                hearing.iter().for_each(|hearing| self.remembered.note(hearing.visit().clone(), true));
             }
             (Decision::Outage(Outage::Undecided), Answer::Failed(error)) => {
                 tracing::error!(%error, "the directory cannot be read");

@@ -1,5 +1,7 @@
 //! Certificates: read, checked, and chosen by the name that a client asks for (SNI).
 
+use super::acquired::Acquired;
+use super::proof::asks_for_proof;
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
@@ -12,8 +14,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use usher_backends::connect::identity::SelfMadeError;
+use usher_policy::renewal::Validity;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use zeroize::Zeroizing;
 
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -51,16 +55,42 @@ pub(crate) struct Loaded {
     pub(crate) not_before: i64,
 }
 
+impl Loaded {
+    /// Of a key and its chain in one text, PEM; `path` is what it is called in messages.
+    ///
+    /// # Errors
+    /// When it contains no PEM, or the two do not belong together.
+    pub(crate) fn of_pem(pem: &[u8], path: &Path) -> Result<Self, CertificateError> {
+        of_pems((pem, path), (pem, path))
+    }
+
+    /// Whether it is good for `name`, which is in lower case.
+    pub(crate) fn is_for(&self, name: &str) -> bool {
+        self.names.iter().any(|known| known == name)
+    }
+
+    /// From when to when it is valid.
+    pub(crate) fn validity(&self) -> Validity {
+        Validity { not_before: self.not_before, not_after: self.not_after }
+    }
+}
+
 /// All certificates.
 #[derive(Debug)]
 pub(crate) struct Certificates {
+    /// The first of the operator's.
     default: Option<Arc<CertifiedKey>>,
+    /// The operator's.
     by_name: HashMap<String, Arc<CertifiedKey>>,
+    /// Those that usher has ordered.
+    acquired: Arc<Acquired>,
+    /// Where there is no other: one that usher has made itself, and its name.
+    self_made: Option<(String, Arc<CertifiedKey>)>,
 }
 
 impl Certificates {
-    /// The first certificate is the default; a name that two of them have belongs to the first.
-    pub(crate) fn new(loaded: Vec<Loaded>) -> Self {
+    /// Of the `loaded` ones, the first is the default; a name that two of them have belongs to the first.
+    pub(crate) fn new(loaded: Vec<Loaded>, acquired: Arc<Acquired>) -> Self {
         let default = loaded.first().map(|first| first.key.clone());
         let mut by_name = HashMap::new();
         for loaded in loaded {
@@ -68,7 +98,13 @@ impl Certificates {
                 by_name.entry(name).or_insert_with(|| loaded.key.clone());
             }
         }
-        Self { default, by_name }
+        Self { default, by_name, acquired, self_made: None }
+    }
+
+    /// One that usher has `made` itself for `name`, and those that it has ordered.
+    pub(crate) fn self_made(name: &str, made: &Loaded, acquired: Arc<Acquired>) -> Self {
+        let self_made = Some((name.to_ascii_lowercase(), made.key.clone()));
+        Self { self_made, ..Self::new(Vec::new(), acquired) }
     }
 
     /// Chooses among them; if `strict`, none for a name that no certificate has.
@@ -81,11 +117,32 @@ impl Certificates {
         self.find(name).is_some()
     }
 
-    fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
+    /// Those that usher has ordered.
+    pub(super) fn acquired(&self) -> &Arc<Acquired> {
+        &self.acquired
+    }
+
+    /// Whether one of the operator's is.
+    pub(crate) fn has_in_files(&self, name: &str) -> bool {
+        self.in_files(name).is_some()
+    }
+
+    fn in_files(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
         let exact = self.by_name.get(name);
         // A wildcard matches only the leftmost label (RFC 9525 section 6.3).
         exact
             .or_else(|| name.split_once('.').and_then(|(_, parent)| self.by_name.get(&format!("*.{parent}"))))
+    }
+
+    fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        let self_made = || self.self_made.as_ref().filter(|(own, _)| own == name).map(|(_, key)| key.clone());
+        self.in_files(name).cloned().or_else(|| self.acquired.key(name)).or_else(self_made)
+    }
+
+    /// That of clients that ask for no name, or for an unknown one.
+    fn default(&self) -> Option<Arc<CertifiedKey>> {
+        let own = || self.self_made.as_ref().and_then(|(own, _)| self.find(own));
+        self.default.clone().or_else(own)
     }
 }
 
@@ -109,14 +166,17 @@ pub(super) fn take_asked_name() -> Option<Box<str>> {
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         ASKED_NAME.set(hello.server_name().map(Into::into));
-        let found = match hello.server_name() {
-            Some(name) => self.certificates.find(&name.to_ascii_lowercase()),
-            None => self.certificates.default.as_ref(),
-        };
-        match found {
-            Some(key) => Some(key.clone()),
-            None if self.strict => None,
-            None => self.certificates.default.clone(),
+        let name = hello.server_name().map(str::to_ascii_lowercase);
+        if asks_for_proof(&hello) {
+            return name.and_then(|name| self.certificates.acquired.proof(&name));
+        }
+        match name {
+            None => self.certificates.default(),
+            Some(name) => match self.certificates.find(&name) {
+                Some(key) => Some(key),
+                None if self.strict => None,
+                None => self.certificates.default(),
+            },
         }
     }
 }
@@ -126,6 +186,18 @@ impl ResolvesServerCert for Resolver {
 /// # Errors
 /// When the file cannot be read or holds no certificates that can verify others.
 pub(crate) fn client_verifier(file: &Path) -> Result<Arc<dyn ClientCertVerifier>, CertificateError> {
+    let roots = read_roots(file)?;
+    let built = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()))
+        .allow_unauthenticated()
+        .build();
+    built.map_err(|error| CertificateError::Content { path: file.to_owned(), what: error.to_string() })
+}
+
+/// Those whose signatures are trusted, by the file that the operator names.
+///
+/// # Errors
+/// When it cannot be read or has no certificates.
+pub(crate) fn read_roots(file: &Path) -> Result<RootCertStore, CertificateError> {
     let content = |what: String| CertificateError::Content { path: file.to_owned(), what };
     let text =
         std::fs::read(file).map_err(|source| CertificateError::Io { path: file.to_owned(), source })?;
@@ -134,10 +206,10 @@ pub(crate) fn client_verifier(file: &Path) -> Result<Arc<dyn ClientCertVerifier>
         let certificate = certificate.map_err(|error| content(format!("not PEM: {error}")))?;
         roots.add(certificate).map_err(|error| content(error.to_string()))?;
     }
-    let built = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()))
-        .allow_unauthenticated()
-        .build();
-    built.map_err(|error| content(error.to_string()))
+    if roots.is_empty() {
+        return Err(content("contains no certificate".to_owned()));
+    }
+    Ok(roots)
 }
 
 /// Whom a client's certificate names: its first mail address, or else its common name.
@@ -162,8 +234,16 @@ pub(crate) fn load(chain: &Path, key: &Path) -> Result<Loaded, CertificateError>
     let read = |path: &Path| {
         std::fs::read(path).map_err(|source| CertificateError::Io { path: path.to_owned(), source })
     };
+    let (chain_text, key_text) = (read(chain)?, Zeroizing::new(read(key)?));
+    of_pems((&chain_text, chain), (&key_text, key))
+}
+
+fn of_pems(
+    (chain_text, chain): (&[u8], &Path),
+    (key_text, key): (&[u8], &Path),
+) -> Result<Loaded, CertificateError> {
     let content = |path: &Path, what: String| CertificateError::Content { path: path.to_owned(), what };
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&read(chain)?)
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(chain_text)
         .collect::<Result<_, _>>()
         .map_err(|error| content(chain, format!("not PEM: {error}")))?;
     let Some(leaf) = certificates.first() else {
@@ -174,7 +254,7 @@ pub(crate) fn load(chain: &Path, key: &Path) -> Result<Loaded, CertificateError>
     };
     let (names, not_before, not_after) =
         read_leaf(leaf).ok_or_else(|| content(chain, "the first certificate cannot be read".to_owned()))?;
-    let private = PrivateKeyDer::from_pem_slice(&read(key)?)
+    let private = PrivateKeyDer::from_pem_slice(key_text)
         .map_err(|error| content(key, format!("contains no private key in PEM: {error}")))?;
     let certified = CertifiedKey::from_der(certificates, private, &default_provider())
         .map_err(|error| content(key, format!("does not belong to {}: {error}", chain.display())))?;

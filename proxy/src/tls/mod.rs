@@ -1,14 +1,22 @@
 //! TLS with clients: certificates by name, tickets, and the handshake within its deadline.
 
+mod acquired;
 mod certificates;
 mod handshake;
+mod lasting;
+mod proof;
 mod secured;
 mod source;
 mod stream;
 mod tickets;
 
-pub(crate) use certificates::{CertificateError, Certificates, Loaded, client_verifier, named_in};
+pub(crate) use acquired::{Acquired, Proof};
+pub(crate) use certificates::{
+    CertificateError, Certificates, Loaded, client_verifier, named_in, read_roots,
+};
 pub(crate) use handshake::{HandshakeFault, accept};
+pub(crate) use lasting::Lasting;
+pub(crate) use proof::proof_of;
 pub(crate) use source::CertificateSource;
 pub(crate) use stream::ClientStream;
 pub(crate) use tickets::Tickets;
@@ -42,6 +50,8 @@ pub(crate) struct ServerConfigs {
     /// The same asking for certificates, by the files of those who sign them.
     imap_asking: HashMap<PathBuf, Choice>,
     pub(crate) https: Choice,
+    /// Those that usher has ordered, and what it proves.
+    pub(crate) acquired: Arc<Acquired>,
     /// All certificates that they choose from.
     pub(crate) certificates: Arc<Certificates>,
     /// The files of the certificates and when they expire, in seconds since 1970.
@@ -101,7 +111,8 @@ pub(crate) fn server_configs(
     Ok(ServerConfigs {
         imap: choice(&[b"imap"], None)?,
         imap_asking,
-        https: choice(&[b"h2", b"http/1.1", b"http/1.0"], clients)?,
+        https: choice(&[b"h2", b"http/1.1", b"http/1.0", proof::PROTOCOL], clients)?,
+        acquired: certificates.acquired().clone(),
         certificates: certificates.clone(),
         ends,
     })

@@ -1,5 +1,6 @@
 //! A client's connection, before or after TLS, as one type.
 
+use super::proof;
 use super::secured::Secured;
 use rustls::HandshakeKind;
 use rustls::pki_types::CertificateDer;
@@ -50,6 +51,11 @@ impl ClientStream {
     /// Whether HTTP/2 was negotiated.
     pub(crate) fn is_http2(&self) -> bool {
         self.secured().is_some_and(|stream| stream.negotiated().alpn_protocol() == Some(b"h2"))
+    }
+
+    /// Whether nothing is wanted but the proof that a name is usher's.
+    pub(crate) fn is_for_proof(&self) -> bool {
+        self.secured().is_some_and(|stream| stream.negotiated().alpn_protocol() == Some(proof::PROTOCOL))
     }
 
     /// The verified certificate of the client.

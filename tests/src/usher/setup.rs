@@ -14,6 +14,7 @@ pub struct Setup {
     pub dir: TempDir,
     pub ip: IpAddr,
     pub certificate: Arc<Certificate>,
+    names_certificate: bool,
     pub(super) server: String,
     pub(super) imap: String,
     pub(super) imaps: String,
@@ -36,6 +37,7 @@ impl Setup {
             dir: tempfile::tempdir().unwrap(),
             ip: address::own(),
             certificate: Certificate::for_names(&["mail.test"]),
+            names_certificate: true,
             server: "login_wait = \"2s\"\ndrain_deadline = \"1s\"\n".to_owned(),
             imap: String::new(),
             imaps: String::new(),
@@ -44,6 +46,12 @@ impl Setup {
             wrapper: Vec::new(),
             environment: Vec::new(),
         }
+    }
+
+    /// Names no certificate.
+    pub fn without_certificate(mut self) -> Self {
+        self.names_certificate = false;
+        self
     }
 
     /// Replaces the keys of `[server]` beyond name and state.
@@ -120,11 +128,15 @@ impl Setup {
     /// Writes the configuration, and returns where.
     pub fn write(&self) -> PathBuf {
         let (chain, key) = self.certificate.write(self.dir.path(), "usher");
+        let certificate = match self.names_certificate {
+            true => format!("[[certificate]]\nchain = {chain:?}\nkey = {key:?}\n"),
+            false => String::new(),
+        };
         let text = format!(
             "[server]\nname = \"mail.test\"\nstate_dir = {:?}\n{}\n\
              [[listener]]\nprotocol = \"imap\"\naddress = \"{}\"\n{}\n\
              [[listener]]\nprotocol = \"imaps\"\naddress = \"{}\"\n{}\n\
-             [[certificate]]\nchain = {chain:?}\nkey = {key:?}\n{}",
+             {certificate}{}",
             self.dir.path().join("state"),
             self.server,
             self.at(IMAP),

@@ -36,26 +36,26 @@ impl Offer {
     }
 }
 
-/// The capabilities offered before login: a fixed list, because the user's host is not known yet, and the `offer`.
-pub fn before_login(privacy: Privacy, offer: &Offer) -> String {
-    let mut names = "IMAP4rev1 LITERAL- SASL-IR ID ENABLE".to_owned();
+/// Appends the capabilities offered before login: a fixed list, because the user's host is not known yet, and the `offer`.
+pub(super) fn before_login(privacy: Privacy, offer: &Offer, out: &mut Vec<u8>) {
+    let mut push = |text: &str| out.extend_from_slice(text.as_bytes());
+    push("IMAP4rev1 LITERAL- SASL-IR ID ENABLE");
     if privacy != Privacy::Tls {
-        names.push_str(" STARTTLS");
+        push(" STARTTLS");
     }
     if privacy == Privacy::Clear || !offer.has(Mechanism::Login) {
-        names.push_str(" LOGINDISABLED");
+        push(" LOGINDISABLED");
     }
     if privacy != Privacy::Clear {
         for mechanism in &offer.mechanisms {
-            names.push_str(" AUTH=");
-            names.push_str(mechanism.name());
+            push(" AUTH=");
+            push(mechanism.name());
         }
     }
     if !offer.of_hosts.is_empty() {
-        names.push(' ');
-        names.push_str(&offer.of_hosts);
+        push(" ");
+        push(&offer.of_hosts);
     }
-    names
 }
 
 /// Whether the capability `name` may be offered before login beside the fixed ones.
@@ -164,13 +164,16 @@ mod tests {
 
     #[test]
     fn what_is_offered_before_login() {
-        assert!(before_login(Privacy::Clear, &Offer::passwords()).contains("LOGINDISABLED"));
-        assert!(!before_login(Privacy::Clear, &Offer::passwords()).contains("AUTH="));
-        assert!(!before_login(Privacy::Tls, &Offer::passwords()).contains("STARTTLS"));
-        assert!(
-            before_login(Privacy::Tls, &Offer { of_hosts: "IDLE".into(), ..Offer::passwords() })
-                .ends_with(" IDLE")
-        );
+        let offered = |privacy, offer: &Offer| {
+            let mut out = Vec::new();
+            before_login(privacy, offer, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert!(offered(Privacy::Clear, &Offer::passwords()).contains("LOGINDISABLED"));
+        assert!(!offered(Privacy::Clear, &Offer::passwords()).contains("AUTH="));
+        assert!(!offered(Privacy::Tls, &Offer::passwords()).contains("STARTTLS"));
+        let with_idle = Offer { of_hosts: "IDLE".into(), ..Offer::passwords() };
+        assert!(offered(Privacy::Tls, &with_idle).ends_with(" IDLE"));
         for name in ["IDLE", "QUOTA=RES-STORAGE"] {
             assert!(may_be_offered(name), "{name}");
         }

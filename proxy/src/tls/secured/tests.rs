@@ -23,7 +23,7 @@ async fn house(version: &'static SupportedProtocolVersion) -> House {
     let loaded = CertificateSource::SelfSigned { state_dir: dir.path(), name: NAME }.load().unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(rustls::pki_types::CertificateDer::from_pem_file(&loaded.chain).unwrap()).unwrap();
-    let certificates = Arc::new(Certificates::new(vec![loaded]));
+    let certificates = Arc::new(Certificates::new(vec![loaded], Arc::default()));
     let configs =
         server_configs(&certificates, Vec::new(), &Arc::new(Tickets::new().unwrap()), None, &HashMap::new())
             .unwrap();

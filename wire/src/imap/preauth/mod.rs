@@ -73,8 +73,11 @@ pub struct Preauth {
 
 /// Appends the greeting of a server called `name`.
 pub fn greet(privacy: Privacy, offer: &Offer, name: &str, out: &mut Vec<u8>) {
-    let capabilities = capability::before_login(privacy, offer);
-    reply::line(None, &format!("OK [CAPABILITY {capabilities}] {name} ready"), out);
+    out.extend_from_slice(b"* OK [CAPABILITY ");
+    capability::before_login(privacy, offer, out);
+    for part in ["] ", name, " ready\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
 }
 
 impl Preauth {
@@ -155,8 +158,9 @@ impl Preauth {
             }
             b"CAPABILITY" => {
                 self.asked_capability = true;
-                let capabilities = capability::before_login(self.privacy, &self.offer);
-                reply::line(None, &format!("CAPABILITY {capabilities}"), out);
+                out.extend_from_slice(b"* CAPABILITY ");
+                capability::before_login(self.privacy, &self.offer, out);
+                out.extend_from_slice(b"\r\n");
                 reply::line(Some(tag), "OK Capability completed.", out);
                 Step::Answered
             }

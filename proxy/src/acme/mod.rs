@@ -1,0 +1,226 @@
+//! Certificates that usher orders itself (RFC 8555), one for each name, and replaces before they end. Whatever fails, the
+//! certificate that is there stays in use.
+
+mod account;
+mod client;
+mod error;
+mod order;
+mod renewal_info;
+mod restore;
+mod state;
+mod store;
+
+pub(crate) use restore::restore;
+
+use crate::active::{ActiveConfig, CurrentConfig};
+use crate::metrics::Metrics;
+use crate::shutdown::Shutdown;
+use crate::tls::Acquired;
+use account::account;
+use client::Patience;
+use error::OrderError;
+use instant_acme::Account;
+use order::{Way, order};
+use state::States;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use store::{Files, Store};
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use usher_backends::roster::now;
+use usher_config::snapshot::{Acme, Protocol, Serves};
+use usher_policy::renewal;
+
+/// How often to look what is due.
+const LOOK: Duration = Duration::from_secs(1);
+/// Orders that are under way at once.
+const AT_ONCE: usize = 4;
+/// Longest time for one order.
+const LONGEST: Duration = Duration::from_secs(5 * 60);
+
+/// Sees to it that there are certificates.
+pub(crate) struct Keeper {
+    config: Arc<CurrentConfig>,
+    pub(crate) acquired: Arc<Acquired>,
+    metrics: Arc<Metrics>,
+    shutdown: Arc<Shutdown>,
+    pub(crate) states: States,
+    /// The account, and what it was had with.
+    account: AsyncMutex<Option<(Acme, Account)>>,
+    /// How long the authority has asked to wait.
+    patience: Patience,
+}
+
+/// Orders what is due, until usher stops or has a successor.
+pub(crate) async fn keep(keeper: Arc<Keeper>) {
+    let mut orders = JoinSet::new();
+    let under_way = Arc::new(Mutex::new(HashSet::new()));
+    while !keeper.shutdown.has_begun() && !keeper.shutdown.is_retired() {
+        let active = keeper.config.load_full();
+        let wanted = keeper.wanted(&active);
+        keeper.acquired.keep(|name| wanted.contains(name));
+        keeper.states.keep(|name| wanted.contains(name));
+        while orders.try_join_next().is_some() {}
+        for name in wanted {
+            let is_free = orders.len() < AT_ONCE && keeper.is_due(&name);
+            if is_free && lock(&under_way).insert(name.clone()) {
+                let (keeper, active, under_way) = (keeper.clone(), active.clone(), under_way.clone());
+                orders.spawn(async move {
+                    keeper.attempt(&active, &name).await;
+                    lock(&under_way).remove(&name);
+                });
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn lock(under_way: &Mutex<HashSet<String>>) -> std::sync::MutexGuard<'_, HashSet<String>> {
+    under_way.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How the authority can be shown that a name is usher's.
+fn ways(active: &ActiveConfig) -> Vec<Way> {
+    let listeners = &active.snapshot.listeners;
+    let by_http = listeners.iter().any(|listener| matches!(listener.serves, Serves::HttpRedirect(_)));
+    let by_tls = listeners.iter().any(|listener| listener.protocol() == Protocol::Https);
+    [(by_http, Way::Http), (by_tls, Way::TlsAlpn)]
+        .into_iter()
+        .filter_map(|(can, way)| can.then_some(way))
+        .collect()
+}
+
+impl Keeper {
+    /// One that keeps what is `acquired`.
+    pub(crate) fn new(
+        config: Arc<CurrentConfig>,
+        acquired: Arc<Acquired>,
+        metrics: Arc<Metrics>,
+        shutdown: Arc<Shutdown>,
+    ) -> Self {
+        let (states, account, patience) = (States::default(), AsyncMutex::default(), Patience::default());
+        Self { config, acquired, metrics, shutdown, states, account, patience }
+    }
+
+    /// The names that need a certificate of usher's: no file of the operator's has them.
+    pub(crate) fn wanted(&self, active: &ActiveConfig) -> BTreeSet<String> {
+        let names = active.snapshot.acme_names();
+        names.into_iter().filter(|name| !active.tls.certificates.has_in_files(name)).collect()
+    }
+
+    /// Whether something is to be done about the certificate for `name`.
+    fn is_due(&self, name: &str) -> bool {
+        let known = self.states.known(name);
+        let now = now();
+        if now < known.not_before {
+            return false;
+        }
+        match self.acquired.get(name) {
+            None => true,
+            Some(loaded) => now >= known.ask_again || now >= known.due(&loaded.validity()),
+        }
+    }
+
+    /// Asks when the certificate for `name` is to be replaced, and replaces it if that is now.
+    async fn attempt(&self, active: &ActiveConfig, name: &str) {
+        let Some(acme) = &active.snapshot.acme else { return };
+        let attempt = timeout(LONGEST, self.try_to_order(active, acme, name)).await;
+        let attempt = attempt.unwrap_or_else(|_| {
+            Err(OrderError::new(error::Stage::Order, "the authority has not finished in time"))
+        });
+        match attempt {
+            Ok(None) => {}
+            Ok(Some(not_after)) => {
+                self.metrics.acme_order(Ok(()));
+                self.states.succeeded(name);
+                tracing::info!(name, not_after, "there is a new certificate");
+            }
+            Err(error) => {
+                if error.has_no_account {
+                    self.forget_account(active, acme).await;
+                }
+                // Until something is due, it is no matter.
+                if self
+                    .acquired
+                    .get(name)
+                    .is_some_and(|it| now() < self.states.known(name).due(&it.validity()))
+                {
+                    tracing::debug!(name, %error, "the authority cannot be asked when to replace a certificate");
+                    return self.states.told_nothing(name);
+                }
+                let failures = self.states.known(name).failures.saturating_add(1);
+                let wait = renewal::wait(failures, acme.retry).max(self.patience.take());
+                self.metrics.acme_order(Err(error.stage.name()));
+                self.states.failed(name, &error, wait);
+                tracing::error!(
+                    name,
+                    stage = error.stage.name(),
+                    %error,
+                    failures,
+                    again_seconds = wait.as_secs(),
+                    "no certificate could be ordered; what is served stays as it is"
+                );
+            }
+        }
+    }
+
+    /// Returns when the new certificate ends, if there is one now.
+    async fn try_to_order(
+        &self,
+        active: &ActiveConfig,
+        acme: &Acme,
+        name: &str,
+    ) -> Result<Option<i64>, OrderError> {
+        let store = Files::new(&active.snapshot.server.state_dir, &acme.directory);
+        let account = self.account(acme, &store).await?;
+        let former = self.acquired.get(name);
+        let mut replaces = None;
+        if let Some(former) = &former {
+            let told = renewal_info::ask(&account, former).await;
+            self.states.told(name, told.window, told.ask_again);
+            if now() < self.states.known(name).due(&former.validity()) {
+                return Ok(None);
+            }
+            replaces = told.id;
+        }
+        let ways = ways(active);
+        // What does not work one way may work in the other.
+        let failures = self.states.known(name).failures as usize;
+        let Some(way) = ways.get(failures % ways.len().max(1)) else { return Ok(None) };
+        let path = store.path(name);
+        let ordered = order(&account, &self.acquired, name, *way, replaces, &path).await;
+        let ordered = match ordered {
+            Err(error) if error.is_replaced => order(&account, &self.acquired, name, *way, None, &path).await,
+            ordered => ordered,
+        }?;
+        let kept = store.keep_certificate(name, &ordered.pem);
+        kept.map_err(|error| OrderError::new(error::Stage::Store, format!("{}: {error}", path.display())))?;
+        let not_after = ordered.loaded.not_after;
+        self.acquired.put(name, ordered.loaded);
+        Ok(Some(not_after))
+    }
+
+    /// The authority does not know the account any longer: the next order makes another one.
+    async fn forget_account(&self, active: &ActiveConfig, acme: &Acme) {
+        let mut known = self.account.lock().await;
+        if known.take_if(|(of, _)| of == acme).is_some() {
+            let store = Files::new(&active.snapshot.server.state_dir, &acme.directory);
+            if let Err(error) = store.forget_account() {
+                tracing::error!(%error, "an account that is of no use cannot be removed");
+            }
+        }
+    }
+
+    /// The account at the authority as it is configured now.
+    async fn account(&self, acme: &Acme, store: &dyn Store) -> Result<Account, OrderError> {
+        let mut known = self.account.lock().await;
+        if let Some((_, account)) = known.as_ref().filter(|(of, _)| of == acme) {
+            return Ok(account.clone());
+        }
+        let account = account(acme, store, &self.patience).await?;
+        *known = Some((acme.clone(), account.clone()));
+        Ok(account)
+    }
+}

@@ -95,13 +95,20 @@ fn ways(active: &ActiveConfig) -> Vec<Way> {
 impl Keeper {
     /// One that keeps what is `acquired`.
     pub(crate) fn new(
-        config: Arc<CurrentConfig>,
-        acquired: Arc<Acquired>,
-        metrics: Arc<Metrics>,
-        shutdown: Arc<Shutdown>,
-    ) -> Self {
-        let (states, account, patience) = (States::default(), AsyncMutex::default(), Patience::default());
-        Self { config, acquired, metrics, shutdown, states, account, patience }
+        config: &Arc<CurrentConfig>,
+        acquired: &Arc<Acquired>,
+        metrics: &Arc<Metrics>,
+        shutdown: &Arc<Shutdown>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            config: config.clone(),
+            acquired: acquired.clone(),
+            metrics: metrics.clone(),
+            shutdown: shutdown.clone(),
+            states: States::default(),
+            account: AsyncMutex::default(),
+            patience: Patience::default(),
+        })
     }
 
     /// The names that need a certificate of usher's: no file of the operator's has them.

@@ -103,21 +103,20 @@ pub(crate) fn build(
         fleet: fleet.clone(),
         sessions,
         admission: admission.clone(),
-        drains: Arc::new(Drains::default()),
+        drains: Arc::<Drains>::default(),
     });
-    let keeper = Keeper::new(config.clone(), lasting.acquired.clone(), metrics.clone(), shutdown.clone());
-    let acceptor =
-        Arc::new(Acceptor { config, metrics, memory, workers, shutdown, admission, imap, https, tcp });
+    let keeper = Keeper::new(&config, &lasting.acquired, &metrics, &shutdown);
+    let acceptor = Acceptor { config, metrics, memory, workers, shutdown, admission, imap, https, tcp };
     Ok(Parts {
         enforcer: Arc::default(),
         mover: Arc::new(mover),
-        acceptor,
+        acceptor: Arc::new(acceptor),
         drainer,
         directory,
         fleet,
         health,
         formers,
-        keeper: Arc::new(keeper),
+        keeper,
     })
 }
 

@@ -247,7 +247,7 @@ fn tell_of_self_made(snapshot: &Snapshot, made: &Loaded, acquired: &Acquired) {
             "no [[certificate]] is configured: serving a self-signed one, which mail clients will warn about"
         );
     } else if acquired.get(&snapshot.server.name.to_ascii_lowercase()).is_none() {
-        tracing::info!(%chain, "serving a self-signed certificate until the ordered ones are there");
+        tracing::info!(%chain, "clients see a self-signed certificate until the ordered ones are there");
     }
 }
 

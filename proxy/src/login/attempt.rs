@@ -233,6 +233,14 @@ async fn log_in(
             tracing::warn!(user = %permit.key(), host = host.config.name, to = referral.host, "a host refers to another one, too late");
             Try::Hopeless
         }
+        // Another host would perhaps not refuse it.
+        Ok(LoginOutcome::Refused { .. }) if !server.router.stands(decided).await => {
+            if has_spoken {
+                Try::Hopeless
+            } else {
+                Try::Out
+            }
+        }
         Ok(LoginOutcome::Refused { code, alert, why, .. }) => {
             why.iter().for_each(|why| server.whys.note(&host.config.name, claim.mechanism, why));
             let is_first = case.voice.is_some() && !has_spoken;

@@ -1,7 +1,7 @@
 //! Certificates that usher has ordered, and what it answers to those who want to see that a name is its own. They come and
 //! go while the configuration stays as it is.
 
-use super::Loaded;
+use super::loaded::Loaded;
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use rustls::sign::CertifiedKey;

@@ -4,6 +4,7 @@ mod acquired;
 mod certificates;
 mod handshake;
 mod lasting;
+mod loaded;
 mod proof;
 mod secured;
 mod source;
@@ -11,11 +12,10 @@ mod stream;
 mod tickets;
 
 pub(crate) use acquired::{Acquired, Proof};
-pub(crate) use certificates::{
-    CertificateError, Certificates, Loaded, client_verifier, named_in, read_roots,
-};
+pub(crate) use certificates::{Certificates, client_verifier, named_in, read_roots};
 pub(crate) use handshake::{HandshakeFault, accept};
 pub(crate) use lasting::Lasting;
+pub(crate) use loaded::{CertificateError, Loaded};
 pub(crate) use proof::proof_of;
 pub(crate) use source::CertificateSource;
 pub(crate) use stream::ClientStream;

@@ -1,6 +1,6 @@
 //! Where certificates come from.
 
-use super::certificates::{CertificateError, Loaded, load};
+use super::loaded::{CertificateError, Loaded, load};
 use std::path::Path;
 use usher_backends::connect::identity;
 use usher_config::snapshot::Certificate;

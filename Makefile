@@ -4,12 +4,18 @@ CARGO ?= cargo
 # How long each fuzz target runs, in seconds.
 FUZZ_SECONDS ?= 60
 
-.PHONY: run test proof lint audit bench fuzz peers toolchain
+.PHONY: run deb test proof lint audit bench fuzz peers toolchain
 
 # usher with sample users and three sample archive servers, on unprivileged ports.
 run: toolchain
-	$(CARGO) build --release --package usher --package usher-tests --bins
-	./target/release/quickstart
+	$(CARGO) build --profile trial --package usher --package usher-tests --bin usher --bin quickstart
+	./target/trial/quickstart
+
+# usher_*.deb and its debug symbols, in target/debian.
+deb: toolchain
+	$(CARGO) build --release --package usher --bin usher
+	mkdir -p target/debian
+	packaging/debian/build target/release/usher target/debian
 
 # All tests, among them those with real mail servers and clients.
 test: toolchain peers

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use usher_tests::address;
 use usher_tests::archive::Options;
+use usher_tests::client::Client;
+use usher_tests::dovecot::{Dovecot, Mode};
 use usher_tests::runtime::archive;
 use usher_tests::usher::binary;
 
@@ -245,4 +247,75 @@ fn nobody_is_refused_under_systemd() {
     });
     assert_eq!(lost, 0);
     system.did(&["systemctl", "stop", "usher-imap.socket", "usher"]);
+}
+
+/// Everything in the system whose name says that it is usher's, but for what dpkg notes about packages that are gone.
+fn left_over(system: &System) -> String {
+    let find = "find / -xdev -name '*usher*' -not -path '/tmp/*' -not -path '/proc/*' -not -path '/sys/*' -not -path '/run/*'; \
+                getent passwd usher; getent group usher; true";
+    system.did(&["sh", "-c", find])
+}
+
+#[test]
+#[ignore = "needs root, and a Debian system of its own"]
+fn from_the_package_to_a_login_and_away_again() {
+    let ip = address::own();
+    let home = SocketAddr::new(ip, 10143);
+    let dovecot = Dovecot::start("ih.test", home, Mode::StartTls);
+    dovecot.add_user("anna@example.com");
+    let system = System::start();
+    // What other proofs have put there.
+    system.did(&[
+        "sh",
+        "-c",
+        "dpkg --purge usher; rm -rf /etc/systemd/system/usher* /etc/systemd/system/*/usher* /etc/usher /var/lib/usher /usr/bin/usher*; userdel usher || true",
+    ]);
+    assert_eq!(left_over(&system), "");
+    let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/debian/build");
+    let packages = tempfile::tempdir().unwrap();
+    let built =
+        Command::new(build).arg(binary()).arg(packages.path()).env("COMPRESSION", "none").output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    for package in std::fs::read_dir(packages.path()).unwrap() {
+        let package = package.unwrap();
+        let name = package.file_name().into_string().unwrap();
+        std::fs::copy(package.path(), system.root.join("tmp").join(name.split('_').next().unwrap())).unwrap();
+    }
+    let begun = Instant::now();
+    let said = system.did(&["dpkg", "--install", "/tmp/usher"]);
+    assert!(said.contains("init --wizard"), "{said}");
+    println!("dpkg --install: {:?}", begun.elapsed());
+    // What namespaces and the limits of a test machine do not allow.
+    let dropin = system.root.join("etc/systemd/system/usher.service.d");
+    std::fs::create_dir_all(&dropin).unwrap();
+    std::fs::write(dropin.join("here.conf"), "[Service]\nPrivateDevices=no\nLimitNOFILE=16000\n").unwrap();
+    let answers =
+        format!("mail.test\nimap imaps\n{home}\nyes\nih.test\n\nlater\ndomain\nexample.com\nih.test\n");
+    std::fs::write(system.root.join("tmp/answers"), answers).unwrap();
+    let begun = Instant::now();
+    let said =
+        system.did(&["sh", "-c", "usher init --wizard --replace /etc/usher/usher.toml < /tmp/answers 2>&1"]);
+    assert!(said.contains("systemctl enable --now usher"), "{said}");
+    system.did(&["usher", "check"]);
+    system.did(&["systemd-analyze", "verify", "usher.service"]);
+    system.did(&["systemctl", "daemon-reload"]);
+    system.did(&["systemctl", "enable", "--now", "usher"]);
+    system.did(&["usher", "user", "set", "@example.com", "ih.test"]);
+    let mut client = Client::tls(SocketAddr::new(ip, 993));
+    client.login("anna@example.com", "secret");
+    println!("from the wizard to a login: {:?}", begun.elapsed());
+    let process = system.main_process();
+    let uid = system.did(&["stat", "--format", "%U", &format!("/proc/{process}")]);
+    assert_eq!(uid.trim(), "usher");
+    // Another version takes over from the one that serves, and the session goes on.
+    let said = system.did(&["dpkg", "--install", "/tmp/usher"]);
+    assert!(!said.contains("init --wizard"), "{said}");
+    assert_ne!(system.main_process(), process);
+    let mut another = Client::tls(SocketAddr::new(ip, 993));
+    another.login("anna@example.com", "secret");
+    drop((client, another));
+    std::fs::remove_dir_all(&dropin).unwrap();
+    system.did(&["dpkg", "--remove", "usher"]);
+    system.did(&["dpkg", "--purge", "usher"]);
+    assert_eq!(left_over(&system), "");
 }

@@ -19,6 +19,9 @@ use usher_wire::printable::printable;
 /// Time for an answer: changes wait for the disk, reloads for certificates and sockets.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where the configuration is.
+const CONFIG: &str = "/etc/usher/usher.toml";
+
 /// How often to ask again whoever serves.
 const AGAIN: usize = 3;
 
@@ -26,7 +29,7 @@ const AGAIN: usize = 3;
 #[derive(Args)]
 pub(super) struct Reach {
     /// The configuration file, which names the socket.
-    #[arg(long, value_name = "FILE", default_value = "/etc/usher/usher.toml", global = true)]
+    #[arg(long, value_name = "FILE", default_value = CONFIG, global = true)]
     config: PathBuf,
     /// The admin socket; by default the one that the configuration names.
     #[arg(long, value_name = "PATH", global = true)]
@@ -78,6 +81,16 @@ impl Reach {
     /// Uses the socket that the configuration names.
     pub(super) fn by(argument: &ConfigArgument) -> Self {
         Self { config: argument.config.clone(), socket: argument.socket.clone() }
+    }
+
+    /// As `words` of a command line say, which may be incomplete.
+    pub(super) fn of_words(words: &[String]) -> Self {
+        let of = |option: &str| {
+            let joined = words.iter().find_map(|word| word.strip_prefix(option)?.strip_prefix('='));
+            let after = words.iter().position(|word| word == option).and_then(|at| words.get(at + 1));
+            joined.or(after.map(String::as_str)).map(PathBuf::from)
+        };
+        Self { config: of("--config").unwrap_or_else(|| CONFIG.into()), socket: of("--socket") }
     }
 
     /// Finds the socket; the first request shows whether anybody is serving there.

@@ -2,7 +2,7 @@
 
 use super::api::{Api, ApiError, Reach, part};
 use super::table::span;
-use super::{Exit, machine, print};
+use super::{Exit, complete, machine, print};
 use crate::admin::model::{Drain, Reason, Started};
 use clap::Args;
 use hyper::Method;
@@ -19,6 +19,7 @@ pub(super) struct StopArguments {
     #[command(flatten)]
     reach: Reach,
     /// The host or member.
+    #[arg(add = complete::hosts())]
     host: String,
     /// The reason, for others to see.
     #[arg(long, default_value = "")]
@@ -42,6 +43,7 @@ pub(super) struct StartArguments {
     #[command(flatten)]
     reach: Reach,
     /// The host or member.
+    #[arg(add = complete::hosts())]
     host: String,
 }
 

@@ -1,7 +1,7 @@
 //! `usher host`: hosts that are added while running.
 
 use super::api::{ApiError, Reach, part};
-use super::{Exit, print};
+use super::{Exit, complete, print};
 use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Map, Value, json};
@@ -36,6 +36,7 @@ enum Command {
     /// Change keys of a host, as KEY=VALUE; KEY= removes one.
     Set {
         /// Its name.
+        #[arg(add = complete::hosts())]
         name: String,
         /// The keys, such as max_sessions=2000 or imap.address=10.0.0.12:993.
         #[arg(value_name = "KEY=VALUE", required = true)]
@@ -44,6 +45,7 @@ enum Command {
     /// Remove a host. Its sessions continue; it gets no new ones.
     Remove {
         /// Its name.
+        #[arg(add = complete::hosts())]
         name: String,
         /// Remove it even if the directory has users there.
         #[arg(long)]

@@ -7,6 +7,7 @@ mod api;
 mod bans;
 mod certificates;
 mod check;
+mod complete;
 mod dns;
 mod drain;
 mod explain;
@@ -26,7 +27,8 @@ mod user;
 
 use crate::load::{Config, ConfigError};
 use crate::log;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::CompleteEnv;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -126,6 +128,7 @@ impl From<Exit> for ExitCode {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
+    CompleteEnv::with_factory(Cli::command).var(generate::VARIABLE).complete();
     let exit = match Cli::parse().command {
         Command::Serve(argument) => serve::serve(&argument),
         Command::Check(arguments) => check::check(&arguments),

@@ -1,7 +1,7 @@
 //! `usher move`: archives that have gone, or go, to another host.
 
 use super::api::{Api, ApiError, Reach, part};
-use super::{Exit, complain, print};
+use super::{Exit, complain, complete, print};
 use crate::admin::model::{BulkMove, BulkMoveOrder, MoveOrder, MoveState, MoveTest, Moves};
 use clap::{Args, Subcommand};
 use hyper::Method;
@@ -25,10 +25,10 @@ pub(super) struct Arguments {
     #[command(subcommand)]
     one: Option<One>,
     /// Move everybody from this host.
-    #[arg(long, value_name = "HOST", required = true)]
+    #[arg(long, value_name = "HOST", required = true, add = complete::hosts())]
     from: Option<String>,
     /// To this host.
-    #[arg(long, value_name = "HOST", required = true)]
+    #[arg(long, value_name = "HOST", required = true, add = complete::hosts())]
     to: Option<String>,
     /// Only keys that match, with `*` for any text.
     #[arg(long = "match", value_name = "PATTERN")]
@@ -61,6 +61,7 @@ struct OneArguments {
     /// Its name.
     key: String,
     /// The host that gets it.
+    #[arg(add = complete::hosts())]
     host: String,
     /// Wait until it is done; a move of one key always is.
     #[arg(long)]

@@ -2,7 +2,7 @@
 
 use super::api::{Reach, print_json, query};
 use super::table::{Table, span};
-use super::{Exit, machine, print};
+use super::{Exit, complete, machine, print};
 use crate::admin::model::{Count, Sessions};
 use clap::Args;
 use hyper::Method;
@@ -14,7 +14,7 @@ pub(super) struct Which {
     #[arg(long)]
     user: Option<String>,
     /// Only those on this host or member.
-    #[arg(long)]
+    #[arg(long, add = complete::hosts())]
     host: Option<String>,
     /// Only the one with this id.
     #[arg(long)]

@@ -2,7 +2,7 @@
 
 use super::api::{Reach, painted, part, print_json};
 use super::table::{Table, date, span};
-use super::{Exit, machine, print};
+use super::{Exit, complete, machine, print};
 use crate::admin::model::{Backend, Hold, Status};
 use clap::Args;
 use std::fmt::Write;
@@ -21,6 +21,7 @@ pub(super) struct HostsArguments {
     #[command(flatten)]
     reach: Reach,
     /// Only those of this name.
+    #[arg(add = complete::hosts())]
     name: Option<String>,
     /// As JSON.
     #[arg(long)]

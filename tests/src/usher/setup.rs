@@ -174,9 +174,18 @@ impl Setup {
         self.start_with(&[])
     }
 
+    /// Starts usher with another configuration file, whose listeners are at the ports of the test's.
+    pub fn start_by(self, config: &Path) -> Usher {
+        self.start_at(config.to_owned(), &[])
+    }
+
     /// Starts usher with these arguments beyond the configuration.
     pub fn start_with(self, arguments: &[&str]) -> Usher {
         let config = self.write();
+        self.start_at(config, arguments)
+    }
+
+    fn start_at(self, config: PathBuf, arguments: &[&str]) -> Usher {
         let mut usher = Usher {
             child: self.spawn(&config, arguments),
             setup: self,

@@ -6,7 +6,7 @@ mod import;
 use self::import::import;
 use super::api::{ApiError, Reach, part};
 use super::table::date;
-use super::{ConfigArgument, Exit, complain, print, who};
+use super::{ConfigArgument, Exit, complain, complete, print, who};
 use crate::admin::model::{Change, Changed, Duplicate, Duplicates, Reason};
 use crate::load::Config;
 use crate::log;
@@ -49,7 +49,7 @@ enum Command {
     Set {
         /// anna@example.com, or @example.com for a whole domain.
         user: String,
-        #[arg(help = "The name of an [[instance_host]]", required_unless_present = "attribute")]
+        #[arg(help = "The name of an [[instance_host]]", required_unless_present = "attribute", add = complete::hosts())]
         host: Option<String>,
         /// What access rules may look at, such as department=sales; without a value, it is removed.
         #[arg(long, value_name = "NAME=VALUE")]
@@ -68,7 +68,7 @@ enum Command {
     /// List users and hosts.
     List {
         /// Only those on this host.
-        #[arg(long)]
+        #[arg(long, add = complete::hosts())]
         host: Option<String>,
     },
     /// Import CSV lines of the form `user,host` as a whole, with a column for each attribute that the first line names; if there are conflicts, they are reported and nothing

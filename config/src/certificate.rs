@@ -11,6 +11,8 @@ pub struct Certificate {
     pub chain: PathBuf,
     /// Its key, PEM.
     pub key: PathBuf,
+    /// The file with the password that the key is encrypted with; `None`: it is not.
+    pub key_password_file: Option<PathBuf>,
     /// Where it stands in the file.
     #[serde(skip)]
     pub span: Range<usize>,

@@ -49,9 +49,7 @@ pub fn names(text: &str) -> Names {
             .filter_map(|item| Some((item.get_ref().as_table()?, item.span())))
             .collect::<Vec<_>>()
     };
-    let certificates = tables("certificate").into_iter().filter_map(|(table, span)| {
-        Some(Certificate { chain: named(table, "chain")?.path, key: named(table, "key")?.path, span })
-    });
+    let certificates = tables("certificate").into_iter().filter_map(|(table, span)| certificate(table, span));
     let idle_probes = tables("instance_host").into_iter().filter_map(|(table, _)| {
         let health = table.get("health")?.get_ref().as_table()?;
         let probe = health.get("http").filter(|_| !table.contains_key("http"))?;
@@ -61,7 +59,7 @@ pub fn names(text: &str) -> Names {
         let setup = file.get("client_setup")?.get_ref().as_table()?;
         let signing = setup.get("signing")?;
         let (table, span) = (signing.get_ref().as_table()?, signing.span());
-        Some(Certificate { chain: named(table, "chain")?.path, key: named(table, "key")?.path, span })
+        certificate(table, span)
     };
     let of_listeners = tables("listener").into_iter().filter_map(|(table, _)| named(table, "client_ca"));
     Names {
@@ -74,6 +72,16 @@ pub fn names(text: &str) -> Names {
         certificates: certificates.collect(),
         idle_probes: idle_probes.collect(),
     }
+}
+
+fn certificate(table: &DeTable<'_>, span: Range<usize>) -> Option<Certificate> {
+    let key_password_file = named(table, "key_password_file").map(|file| file.path);
+    Some(Certificate {
+        chain: named(table, "chain")?.path,
+        key: named(table, "key")?.path,
+        key_password_file,
+        span,
+    })
 }
 
 fn named(table: &DeTable<'_>, key: &str) -> Option<Named> {

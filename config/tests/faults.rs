@@ -75,6 +75,13 @@ fn one_fault_each() {
         ("[[instance_host]]\nname = \"x\"", "no `imap`"),
         ("[[certificate]]\nchain = \"x\"", "no `key`"),
         ("[acme]\naccept_terms = true", "no `directory`"),
+        ("[tls]\nversions = [\"1.1\"]", "not a version of TLS"),
+        ("[tls]\nversions = []", "is empty"),
+        ("[tls]\ncipher_suites = [\"RC4-MD5\"]", "no cipher suite"),
+        (
+            "[tls]\ncipher_suites = [\"TLS_AES_256_GCM_SHA384\"]",
+            "none of the `cipher_suites` is one of TLS 1.2",
+        ),
         (
             "[acme]\ndirectory = \"http://ca.test/dir\"\naccept_terms = true",
             "not the address of an ACME directory",

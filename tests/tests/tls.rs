@@ -231,3 +231,97 @@ fn without_certificates_one_is_made_and_kept() {
     let key = std::fs::metadata(dir.path().join("state/self-signed-mail.test.key")).unwrap();
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&key.permissions()) & 0o777, 0o600);
 }
+
+/// What `openssl s_client` with these words says of a handshake with the implicit-TLS port; `None`: there is none.
+fn shaken(usher: &Usher, words: &[&str]) -> Option<String> {
+    let at = usher.imaps().to_string();
+    let base = ["s_client", "-connect", &at, "-servername", "mail.test", "-ign_eof"];
+    let mut child = Command::new("openssl")
+        .args(base)
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("openssl is installed");
+    child.stdin.take().unwrap().write_all(b"a LOGOUT\r\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    said.contains("* OK [CAPABILITY").then_some(said)
+}
+
+#[test]
+fn versions_and_suites_are_those_that_are_named() {
+    let new = Setup::new().section("[tls]\nversions = [\"1.3\"]").start();
+    assert!(shaken(&new, &["-tls1_2"]).is_none());
+    assert!(shaken(&new, &["-tls1_3"]).is_some());
+    let suites =
+        "cipher_suites = [\"TLS_CHACHA20_POLY1305_SHA256\", \"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384\"]";
+    let few = Setup::new().section(&format!("[tls]\n{suites}")).start();
+    assert!(shaken(&few, &["-tls1_3"]).unwrap().contains("Cipher is TLS_CHACHA20_POLY1305_SHA256"));
+    assert!(shaken(&few, &["-tls1_3", "-ciphersuites", "TLS_AES_128_GCM_SHA256"]).is_none());
+    assert!(shaken(&few, &["-tls1_2"]).unwrap().contains("Cipher is ECDHE-ECDSA-AES256-GCM-SHA384"));
+    assert!(shaken(&few, &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"]).is_none());
+}
+
+#[test]
+fn keys_of_both_kinds_serve_the_same_name_and_may_be_encrypted() {
+    let setup = Setup::new();
+    let path = |name: &str| setup.dir.path().join(name).to_str().unwrap().to_owned();
+    let (chain, key, locked, password) =
+        (path("rsa.pem"), path("rsa.key"), path("rsa.locked"), path("rsa.password"));
+    std::fs::write(&password, "correct horse\n").unwrap();
+    let made = |words: &[&str]| {
+        let output = Command::new("openssl").args(words).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let subject = ["-subj", "/CN=mail.test", "-addext", "subjectAltName=DNS:mail.test", "-days", "30"];
+    made(
+        &[&["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-out", &chain, "-keyout", &key][..], &subject]
+            .concat(),
+    );
+    made(&["pkcs8", "-topk8", "-in", &key, "-out", &locked, "-passout", &format!("file:{password}")]);
+    let section =
+        format!("[[certificate]]\nchain = {chain:?}\nkey = {locked:?}\nkey_password_file = {password:?}");
+    let usher = setup.section(&section).start();
+    let by = |algorithms: &str| shaken(&usher, &["-tls1_3", "-sigalgs", algorithms]).unwrap();
+    assert!(by("ECDSA+SHA256").contains("Peer signature type: ECDSA"));
+    assert!(by("RSA-PSS+SHA256").contains("Peer signature type: RSA-PSS"));
+    // The operator's first one, where both would do.
+    assert!(by("RSA-PSS+SHA256:ECDSA+SHA256").contains("Peer signature type: ECDSA"));
+    assert!(shaken(&usher, &["-tls1_2", "-sigalgs", "RSA-PSS+SHA256:RSA+SHA256"]).is_some());
+    // What is wrong with a key is said, and what it is not.
+    for (content, expected) in [("wrong", "the password does not fit"), ("", "the password does not fit")] {
+        std::fs::write(&password, content).unwrap();
+        let checked = usher.cli(&["check"]);
+        let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+        assert!(checked.status.code() == Some(78) && said.contains(expected), "{said}");
+        assert!(!said.contains("correct horse"));
+    }
+    usher.rewrite(|text| text.replace("key_password_file", "# key_password_file"));
+    let said = String::from_utf8_lossy(&usher.cli(&["check"]).stderr).into_owned();
+    assert!(said.contains("no `key_password_file` is named"), "{said}");
+}
+
+#[test]
+fn a_certificate_that_is_replaced_is_served_without_anybody_being_told() {
+    let usher = Setup::new().start();
+    let shown = || {
+        let mut client = Client::plain(usher.imaps());
+        client.try_start_tls(config(), "mail.test").unwrap();
+        client.connection().peer_certificates().unwrap()[0].to_vec()
+    };
+    let next = Certificate::for_names(&["mail.test"]);
+    next.write(usher.setup.dir.path(), "usher");
+    usher.wait_for_log("configuration reloaded");
+    assert_eq!(shown(), next.der().to_vec());
+    // What an operator is about to change is not put in force by that.
+    usher.rewrite(|text| text.replace("name = \"mail.test\"", "name = \"halfway.test\""));
+    let last = Certificate::for_names(&["mail.test"]);
+    last.write(usher.setup.dir.path(), "usher");
+    usher.wait_for_log("puts both in force");
+    assert_eq!(shown(), next.der().to_vec());
+    assert!(Client::plain(usher.imap()).line().contains("mail.test"));
+    usher.did(&["reload"]);
+    assert_eq!(shown(), last.der().to_vec());
+}

@@ -4,7 +4,7 @@ use super::Faults;
 use crate::fault::Fault;
 use crate::raw::{Located, Section};
 use crate::snapshot::acme::is_orderable;
-use crate::snapshot::{Acme, AcmeFile, ExternalAccount, Listener, Protocol, Serves};
+use crate::snapshot::{Acme, AcmeFile, AcmeKey, ExternalAccount, Listener, Protocol, Serves};
 use std::time::Duration;
 
 /// After a first failure: five attempts are within an hour, as many as authorities allow for a name.
@@ -41,6 +41,7 @@ pub(super) fn check(file: &mut Section<'_>, listeners: &[Listener], faults: &mut
         account.finish(faults);
         Some(ExternalAccount { id: id?.value, key_file: key_file? })
     });
+    let key = section.word("key", &[("ecdsa", AcmeKey::Ecdsa), ("rsa", AcmeKey::Rsa)], faults);
     let retry: Option<Located<Duration>> = section.optional("retry", faults);
     let can_be_asked = listeners.iter().any(|listener| {
         listener.protocol() == Protocol::Https || matches!(listener.serves, Serves::HttpRedirect(_))
@@ -57,6 +58,7 @@ pub(super) fn check(file: &mut Section<'_>, listeners: &[Listener], faults: &mut
         names,
         ca,
         external_account,
+        key: key.unwrap_or(AcmeKey::Ecdsa),
         retry: retry.map_or(RETRY, |retry| retry.value),
     })
 }

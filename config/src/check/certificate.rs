@@ -15,6 +15,8 @@ pub(super) fn one(mut section: Section<'_>, faults: &mut Faults) -> Option<Certi
     let chain: Option<Located<String>> =
         section.required("chain", "\"/etc/usher/mail.example.com.pem\"", faults);
     let key: Option<Located<String>> = section.required("key", "\"/etc/usher/mail.example.com.key\"", faults);
+    let password: Option<Located<String>> = section.optional("key_password_file", faults);
     section.finish(faults);
-    Some(Certificate { chain: chain?.value.into(), key: key?.value.into(), span })
+    let key_password_file = password.map(|file| file.value.into());
+    Some(Certificate { chain: chain?.value.into(), key: key?.value.into(), key_password_file, span })
 }

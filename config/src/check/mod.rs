@@ -15,6 +15,7 @@ mod limits;
 mod listener;
 mod login;
 mod server;
+mod tls;
 
 pub(crate) use admin::SOCKET;
 
@@ -42,6 +43,7 @@ pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
     let listeners = listener::check(&mut file, &mut faults);
     admin::tell_if_taken(&admin, &listeners, &mut faults);
     let certificates = certificate::check(&mut file, &mut faults);
+    let tls = tls::check(&mut file, &mut faults);
     let acme = acme::check(&mut file, &listeners, &mut faults);
     let hosts = host::check(&mut file, &mut faults);
     let arrays = array::check(&mut file, &listeners, &mut faults);
@@ -62,6 +64,7 @@ pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
             log,
             listeners,
             certificates,
+            tls,
             acme,
             hosts,
             arrays,

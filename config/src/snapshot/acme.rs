@@ -21,9 +21,21 @@ pub struct Acme {
     pub ca: Option<AcmeFile>,
     /// The account at the authority that the one for orders is bound to (RFC 8555 section 7.3.4).
     pub external_account: Option<ExternalAccount>,
+    /// What keys of certificates are like.
+    pub key: AcmeKey,
     /// Time until a failed order is tried again, four times as long after each further failure, up to six hours.
     #[serde(with = "shown::duration")]
     pub retry: Duration,
+}
+
+/// What the keys of ordered certificates are like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AcmeKey {
+    /// ECDSA with P-256.
+    Ecdsa,
+    /// RSA with 2048 bits, for clients that know nothing else.
+    Rsa,
 }
 
 /// A file that `[acme]` names.

@@ -12,10 +12,11 @@ mod guessing;
 mod limits;
 mod listener;
 mod server;
+mod tls;
 
 pub use crate::certificate::Certificate;
 pub use access::Access;
-pub use acme::{Acme, AcmeFile, ExternalAccount};
+pub use acme::{Acme, AcmeFile, AcmeKey, ExternalAccount};
 pub use backends::{
     Affinity, Array, BackendTls, ClientAddress, ClientCertificate, HttpEndpoint, HttpVersion, InitialState,
     InstanceHost, LoginAs, MailEndpoint, MasterUser, Member, Pin, TcpEndpoint,
@@ -28,6 +29,7 @@ pub use listener::{
     HttpsListener, ImapListener, Listener, Offered, Protocol, RedirectListener, Serves, TcpListener,
 };
 pub use server::{Admin, LogFormat, OldSessions, OutageReply, Server};
+pub use tls::{Tls, TlsVersion};
 pub use usher_policy::pick::Balance;
 
 use crate::https::{ClientCa, ClientSetup, Https};
@@ -48,6 +50,8 @@ pub struct Snapshot {
     pub listeners: Vec<Listener>,
     /// `[[certificate]]`; the first is the default. If there are none, usher uses a self-signed one.
     pub certificates: Vec<Certificate>,
+    /// `[tls]`.
+    pub tls: Tls,
     /// `[acme]`; `None`: certificates are those of files alone.
     pub acme: Option<Acme>,
     /// `[[instance_host]]`.

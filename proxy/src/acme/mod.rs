@@ -197,9 +197,10 @@ impl Keeper {
         let failures = self.states.known(name).failures as usize;
         let Some(way) = ways.get(failures % ways.len().max(1)) else { return Ok(None) };
         let path = store.path(name);
-        let ordered = order(&account, &self.acquired, name, *way, replaces, &path).await;
+        let what = (acme.key, path.as_path());
+        let ordered = order(&account, &self.acquired, name, *way, replaces, what).await;
         let ordered = match ordered {
-            Err(error) if error.is_replaced => order(&account, &self.acquired, name, *way, None, &path).await,
+            Err(error) if error.is_replaced => order(&account, &self.acquired, name, *way, None, what).await,
             ordered => ordered,
         }?;
         let kept = store.keep_certificate(name, &ordered.pem);

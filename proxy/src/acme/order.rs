@@ -6,11 +6,12 @@ use instant_acme::{
     Account, AuthorizationHandle, AuthorizationStatus, CertificateIdentifier, ChallengeType, Identifier,
     NewOrder, Order, OrderStatus, RetryPolicy,
 };
-use rcgen::{CertificateParams, DistinguishedName, KeyPair};
+use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use usher_backends::roster::now;
+use usher_config::snapshot::AcmeKey;
 use zeroize::Zeroizing;
 
 /// How long the authority may take to look, and to give the certificate.
@@ -49,7 +50,8 @@ pub(super) struct Ordered {
     pub(super) loaded: Loaded,
 }
 
-/// Orders a certificate for `name`, perhaps in place of another one. `path` is what it is called in messages.
+/// Orders a certificate for `name` and a key of this `kind`, perhaps in place of another one. `path` is what it is called in
+/// messages.
 ///
 /// # Errors
 /// [`OrderError`]
@@ -59,7 +61,7 @@ pub(super) async fn order(
     name: &str,
     way: Way,
     replaces: Option<CertificateIdentifier<'static>>,
-    path: &Path,
+    (kind, path): (AcmeKey, &Path),
 ) -> Result<Ordered, OrderError> {
     let identifiers = [Identifier::Dns(name.to_owned())];
     let new = NewOrder::new(&identifiers);
@@ -75,7 +77,7 @@ pub(super) async fn order(
     if status != OrderStatus::Ready && status != OrderStatus::Valid {
         return Err(OrderError::new(Stage::Proof, why_invalid(&mut order, way).await));
     }
-    let key = KeyPair::generate().map_err(|error| OrderError::new(Stage::Finalize, error.to_string()))?;
+    let key = new_key(kind).map_err(|error| OrderError::new(Stage::Finalize, error.to_string()))?;
     let csr = request(name, &key).map_err(|error| OrderError::new(Stage::Finalize, error.to_string()))?;
     order.finalize_csr(&csr).await.map_err(|error| OrderError::of(Stage::Finalize, &error))?;
     let chain = order.poll_certificate(&PATIENCE).await;
@@ -87,6 +89,13 @@ pub(super) async fn order(
         Loaded::of_pem(&pem, path).map_err(|error| OrderError::new(Stage::Certificate, error.to_string()))?;
     tell_if_unfit(&loaded, name)
         .map_or(Ok(Ordered { pem, loaded }), |what| Err(OrderError::new(Stage::Certificate, what)))
+}
+
+fn new_key(kind: AcmeKey) -> Result<KeyPair, rcgen::Error> {
+    match kind {
+        AcmeKey::Ecdsa => KeyPair::generate(),
+        AcmeKey::Rsa => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
+    }
 }
 
 /// Why nobody would accept a certificate for `name`.

@@ -22,7 +22,10 @@ pub(super) struct Begun {
     pub(super) admin: Arc<Admin>,
     /// Reloads, until usher stops.
     pub(super) reloading: JoinHandle<Sockets>,
-    pub(super) watched: Option<Content>,
+    /// Whether changes of the configuration are put in force by themselves.
+    pub(super) watched: bool,
+    /// What it and its files held.
+    pub(super) loaded: Content,
     pub(super) path: PathBuf,
     /// What is still to be moved, once this process is the one that serves.
     pub(super) bulk: Option<BulkUnderWay>,
@@ -37,7 +40,7 @@ pub(super) async fn begin(
     successor: &mut Option<Successor>,
 ) -> Result<Begun, RunError> {
     let Parts { enforcer, acceptor, mover, directory, fleet, health, .. } = parts;
-    let Prepared { path, watched, lasting, bound, state_dir, program, admin, unwanted } = prepared;
+    let Prepared { path, watched, loaded, lasting, bound, state_dir, program, admin, unwanted } = prepared;
     let bound = listen::watch(&acceptor.workers, bound)?;
     let doors = Doors::open(&acceptor.config.load().snapshot.admin, admin)?;
     // From here on, nothing fails.
@@ -88,5 +91,5 @@ pub(super) async fn begin(
         formers: parts.formers.clone(),
     };
     let reloading = tokio::spawn(attend(reloader, predecessor, requests, successions));
-    Ok(Begun { orders, admin, reloading, watched, path, bulk: unfinished.bulk, unwanted })
+    Ok(Begun { orders, admin, reloading, watched, loaded, path, bulk: unfinished.bulk, unwanted })
 }

@@ -41,8 +41,10 @@ const SOON: Duration = Duration::from_millis(700);
 struct Prepared {
     /// Where the configuration is.
     path: PathBuf,
-    /// What was read, if changes to it are to be followed.
-    watched: Option<Content>,
+    /// Whether changes of the configuration are put in force by themselves.
+    watched: bool,
+    /// What it and its files held.
+    loaded: Content,
     lasting: Lasting,
     bound: Vec<Bound>,
     state_dir: StateDir,
@@ -88,7 +90,8 @@ fn prepare(
 ) -> Result<(Parts, Prepared), RunError> {
     let program = Program::of_this_process();
     // Before the certificates are read, so that changes from here on are noticed.
-    let watched = watched.then(|| reload::content(config.text().as_bytes(), &config.snapshot));
+    let text = if watched { config.text().as_bytes() } else { b"" };
+    let loaded = reload::content(text, &config.snapshot);
     let read = config.certificates(None)?;
     let left = match successor {
         Some(successor) => inherit(successor.inherit()?)?,
@@ -124,7 +127,7 @@ fn prepare(
     acme::restore(&config.snapshot, &lasting.acquired);
     let parts = build(config.snapshot, read, workers, &lasting, left.stopped)?;
     let admin = left.admin;
-    Ok((parts, Prepared { path, watched, lasting, bound, state_dir, program, admin, unwanted }))
+    Ok((parts, Prepared { path, watched, loaded, lasting, bound, state_dir, program, admin, unwanted }))
 }
 
 fn inherit(inheritance: Inheritance) -> Result<Left, RunError> {
@@ -142,14 +145,13 @@ async fn serve(parts: Parts, prepared: Prepared, mut successor: Option<Successor
     let mut signals = Signals::new()?;
     let (hangups, upgrades) = (signal(SignalKind::hangup())?, signal(SignalKind::user_defined2())?);
     let begun = begin(&parts, prepared, &mut successor).await;
-    let Begun { orders, admin, reloading, watched, path, bulk, unwanted } =
+    let Begun { orders, admin, reloading, watched, loaded, path, bulk, unwanted } =
         begun.inspect_err(|error| fail(successor.as_ref(), error))?;
     let Parts { enforcer, acceptor, drainer, mover, directory, formers, keeper, .. } = parts;
     tokio::spawn(reload::follow_hangups(hangups, orders.reloads.clone()));
     tokio::spawn(succession::follow_signal(upgrades, orders.upgrades.clone()));
-    if let Some(loaded) = watched {
-        tokio::spawn(reload::follow_files(acceptor.config.clone(), path, loaded, orders.reloads.clone()));
-    }
+    let (config, reloads) = (acceptor.config.clone(), orders.reloads.clone());
+    tokio::spawn(reload::follow_files(config, path, loaded, watched, reloads));
     background::start(&acceptor, directory, enforcer, mover.clone(), formers, orders.changes.clone(), keeper);
     drop(orders);
     service_manager::ready();

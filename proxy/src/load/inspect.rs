@@ -83,7 +83,7 @@ pub(crate) fn inspect(text: &str, snapshot: Option<&Snapshot>) -> Findings {
 }
 
 fn look_at_certificate(certificate: &Certificate, found: &mut Findings) {
-    let Certificate { chain, key, span } = certificate;
+    let Certificate { chain, key, span, .. } = certificate;
     let loaded = match CertificateSource::Files(certificate).load() {
         Ok(loaded) => loaded,
         Err(error) => return found.faults.push(super::unusable(span, &error)),

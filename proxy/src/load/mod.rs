@@ -6,12 +6,12 @@ pub(crate) mod inspect;
 
 pub(crate) use error::ConfigError;
 
-use crate::active::ActiveConfig;
+use crate::active::{ActiveConfig, Digest, digest};
 use crate::countries::{Countries, CountriesError};
 use crate::listen::{self, Bound, SocketSource};
 use crate::rule_book::RuleBook;
 use crate::tls::{
-    self, Acquired, CertificateError, CertificateSource, Certificates, Lasting, Loaded, Verifiers,
+    self, Acquired, CertificateError, CertificateSource, Certificates, Lasting, Loaded, Making, Verifiers,
 };
 use error::Faulty;
 use std::net::SocketAddr;
@@ -27,6 +27,8 @@ use usher_config::{Fault, Snapshot};
 
 /// What was read from the files that a configuration names.
 pub(crate) struct Read {
+    /// Of the text of the configuration itself.
+    text: Digest,
     certificates: Vec<Loaded>,
     clients: Verifiers,
     /// By which configuration profiles are signed.
@@ -70,6 +72,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with every certificate that cannot be used.
     pub(crate) fn certificates(&self, served: Option<&[(String, i64)]>) -> Result<Read, ConfigError> {
+        let text = digest(self.text.as_bytes());
         let mut faults = Vec::new();
         let mut loaded = Vec::new();
         for files @ Certificate { chain, span, .. } in &self.snapshot.certificates {
@@ -107,7 +110,7 @@ impl Config {
             Countries::read(&file.path).map_err(|error| faults.push(no_countries(file, &error))).ok()
         });
         faults.extend(unusable_of_acme(self.snapshot.acme.as_ref()));
-        let read = Read { certificates: loaded, clients, profiles, countries };
+        let read = Read { text, certificates: loaded, clients, profiles, countries };
         if faults.is_empty() { Ok(read) } else { Err(self.faulty(faults)) }
     }
 
@@ -221,7 +224,7 @@ pub(crate) fn activate(
     read: Read,
     lasting: &Lasting,
 ) -> Result<ActiveConfig, TlsSetupError> {
-    let Read { certificates, clients, profiles, countries } = read;
+    let Read { text, certificates, clients, profiles, countries } = read;
     let acquired = lasting.acquired.clone();
     let end = |one: &Loaded| (one.chain.display().to_string(), one.not_after);
     let (ends, certificates) = if certificates.is_empty() {
@@ -234,9 +237,17 @@ pub(crate) fn activate(
     };
     let certificates = Arc::new(certificates);
     let of_https = snapshot.https.client_ca.as_ref().and_then(|ca| clients.get(&ca.file));
-    let tls = tls::server_configs(&certificates, ends, &lasting.tickets, of_https, &clients)?;
+    let making = Making {
+        tls: &snapshot.tls,
+        certificates: &certificates,
+        ends,
+        tickets: &lasting.tickets,
+        clients: of_https,
+        verifiers: &clients,
+    };
+    let tls = tls::server_configs(making)?;
     let access = Arc::new(RuleBook::new(snapshot.access.rules.clone(), countries));
-    Ok(ActiveConfig { snapshot, tls, profiles: profiles.map(|profiles| profiles.key), access })
+    Ok(ActiveConfig { snapshot, text, tls, profiles: profiles.map(|profiles| profiles.key), access })
 }
 
 fn tell_of_self_made(snapshot: &Snapshot, made: &Loaded, acquired: &Acquired) {

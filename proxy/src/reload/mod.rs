@@ -108,7 +108,7 @@ impl Reloader {
         let prepared = preparing.await.unwrap_or_else(|error| Err(error.into()));
         let swapped = match prepared {
             Ok(_) if self.acceptor.shutdown.has_begun() => Err(ReloadError::Stopping),
-            Ok(ready) => self.swap(ready).await,
+            Ok(ready) => Box::pin(self.swap(ready)).await,
             Err(error) => Err(error),
         };
         let reloaded = swapped.unwrap_or_else(|error| Reloaded {

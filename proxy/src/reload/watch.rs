@@ -1,7 +1,7 @@
 //! What triggers a reload: a hangup signal, or files that have changed.
 
 use super::Request;
-use crate::active::CurrentConfig;
+use crate::active::{CurrentConfig, digest};
 use aws_lc_rs::digest::{Context, SHA256};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,12 +37,14 @@ pub(crate) async fn follow_hangups(mut hangups: Signal, requests: mpsc::Sender<R
     }
 }
 
-/// Reloads when the content of `config` or of a certificate in use differs from what was `loaded`, once it has been the
-/// same at two checks: by then nobody is still writing it.
+/// Reloads when the content of `config` or of a file that it names, such as a certificate, differs from what was `loaded`,
+/// once it has been the same at two checks: by then nobody is still writing it. Unless the configuration is `watched` too,
+/// a changed one is left to operators, and so is everything else then.
 pub(crate) async fn follow_files(
     current: Arc<CurrentConfig>,
     config: PathBuf,
     loaded: Content,
+    watched: bool,
     requests: mpsc::Sender<Request>,
 ) {
     let (mut applied, mut last) = (loaded, None);
@@ -51,9 +53,18 @@ pub(crate) async fn follow_files(
         next += LOOK;
         sleep_until(next).await;
         let text = std::fs::read(&config).unwrap_or_default();
-        let now = content(&text, &current.load().snapshot);
+        let active = current.load_full();
+        let is_as_loaded = digest(&text) == active.text;
+        let now = content(if watched { &text } else { b"" }, &active.snapshot);
+        drop(active);
         if last.as_ref() == Some(&now) && now != applied {
             applied.clone_from(&now);
+            if !watched && !is_as_loaded {
+                tracing::warn!(
+                    "a file that the configuration names has changed, and so has itself: `usher reload` puts both in force"
+                );
+                continue;
+            }
             let (request, _) = Request::new();
             if requests.send(request).await.is_err() {
                 return;

@@ -3,13 +3,13 @@
 use super::acquired::Acquired;
 use super::loaded::{CertificateError, Loaded};
 use super::proof::asks_for_proof;
-use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, SignatureScheme};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,10 +20,10 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 /// All certificates.
 #[derive(Debug)]
 pub(crate) struct Certificates {
-    /// The first of the operator's.
-    default: Option<Arc<CertifiedKey>>,
+    /// The first of the operator's, and those with keys of another kind for the same name.
+    default: Vec<Arc<CertifiedKey>>,
     /// The operator's.
-    by_name: HashMap<String, Arc<CertifiedKey>>,
+    by_name: HashMap<String, Vec<Arc<CertifiedKey>>>,
     /// Those that usher has ordered.
     acquired: Arc<Acquired>,
     /// Where there is no other: one that usher has made itself, and its name.
@@ -31,15 +31,18 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// Of the `loaded` ones, the first is the default; a name that two of them have belongs to the first.
+    /// Of the `loaded` ones, the first is the default. Of those that have the same name, the first goes to each client that
+    /// knows its kind of key.
     pub(crate) fn new(loaded: Vec<Loaded>, acquired: Arc<Acquired>) -> Self {
-        let default = loaded.first().map(|first| first.key.clone());
-        let mut by_name = HashMap::new();
+        let first = loaded.first().and_then(|first| first.names.first().cloned());
+        let alone = loaded.first().map(|first| vec![first.key.clone()]).unwrap_or_default();
+        let mut by_name: HashMap<String, Vec<Arc<CertifiedKey>>> = HashMap::new();
         for loaded in loaded {
             for name in loaded.names {
-                by_name.entry(name).or_insert_with(|| loaded.key.clone());
+                by_name.entry(name).or_default().push(loaded.key.clone());
             }
         }
+        let default = first.and_then(|name| by_name.get(&name).cloned()).unwrap_or(alone);
         Self { default, by_name, acquired, self_made: None }
     }
 
@@ -56,7 +59,7 @@ impl Certificates {
 
     /// Whether one of them is good for `name`, which is in lower case.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.find(name).is_some()
+        self.find(name, &[]).is_some()
     }
 
     /// Those that usher has ordered.
@@ -69,23 +72,34 @@ impl Certificates {
         self.in_files(name).is_some()
     }
 
-    fn in_files(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
+    fn in_files(&self, name: &str) -> Option<&Vec<Arc<CertifiedKey>>> {
         let exact = self.by_name.get(name);
         // A wildcard matches only the leftmost label (RFC 9525 section 6.3).
         exact
             .or_else(|| name.split_once('.').and_then(|(_, parent)| self.by_name.get(&format!("*.{parent}"))))
     }
 
-    fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+    /// The key for `name`, of those whose signatures the client knows.
+    fn find(&self, name: &str, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        if let Some(keys) = self.in_files(name) {
+            return fitting(keys, schemes);
+        }
         let self_made = || self.self_made.as_ref().filter(|(own, _)| own == name).map(|(_, key)| key.clone());
-        self.in_files(name).cloned().or_else(|| self.acquired.key(name)).or_else(self_made)
+        self.acquired.key(name).or_else(self_made)
     }
 
     /// That of clients that ask for no name, or for an unknown one.
-    fn default(&self) -> Option<Arc<CertifiedKey>> {
-        let own = || self.self_made.as_ref().and_then(|(own, _)| self.find(own));
-        self.default.clone().or_else(own)
+    fn default(&self, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let own = || self.self_made.as_ref().and_then(|(own, _)| self.find(own, schemes));
+        fitting(&self.default, schemes).or_else(own)
     }
+}
+
+/// The first of `keys` that can sign in one of the `schemes` that a client knows; if there is none, the client is told by the
+/// handshake.
+fn fitting(keys: &[Arc<CertifiedKey>], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+    let fits = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(schemes).is_some();
+    keys.iter().find(fits).or(keys.first()).cloned()
 }
 
 #[derive(Debug)]
@@ -112,12 +126,13 @@ impl ResolvesServerCert for Resolver {
         if asks_for_proof(&hello) {
             return name.and_then(|name| self.certificates.acquired.proof(&name));
         }
+        let schemes = hello.signature_schemes();
         match name {
-            None => self.certificates.default(),
-            Some(name) => match self.certificates.find(&name) {
+            None => self.certificates.default(schemes),
+            Some(name) => match self.certificates.find(&name, schemes) {
                 Some(key) => Some(key),
                 None if self.strict => None,
-                None => self.certificates.default(),
+                None => self.certificates.default(schemes),
             },
         }
     }

@@ -1,5 +1,6 @@
 //! A certificate with its key, read and checked.
 
+use pkcs8::{EncryptedPrivateKeyInfo, LineEnding, SecretDocument};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -7,6 +8,7 @@ use rustls::sign::CertifiedKey;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use usher_backends::connect::identity::SelfMadeError;
+use usher_config::snapshot::Certificate;
 use usher_policy::renewal::Validity;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -72,12 +74,36 @@ impl Loaded {
 ///
 /// # Errors
 /// When a file cannot be read, holds no PEM, or the two do not belong together.
-pub(crate) fn load(chain: &Path, key: &Path) -> Result<Loaded, CertificateError> {
+pub(crate) fn load(files: &Certificate) -> Result<Loaded, CertificateError> {
+    let Certificate { chain, key, key_password_file, .. } = files;
     let read = |path: &Path| {
         std::fs::read(path).map_err(|source| CertificateError::Io { path: path.to_owned(), source })
     };
-    let (chain_text, key_text) = (read(chain)?, Zeroizing::new(read(key)?));
+    let (chain_text, mut key_text) = (read(chain)?, Zeroizing::new(read(key)?));
+    if let Some(file) = key_password_file {
+        let password = Zeroizing::new(read(file)?);
+        key_text = decrypted(&key_text, password.trim_ascii_end())
+            .map_err(|what| CertificateError::Content { path: key.clone(), what })?;
+    }
     of_pems((&chain_text, chain), (&key_text, key))
+}
+
+/// The key in an encrypted one (RFC 5958 section 3), PEM.
+fn decrypted(text: &[u8], password: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
+    let instead = "convert it with `openssl pkcs8 -topk8`";
+    let text = std::str::from_utf8(text).map_err(|_| "not PEM".to_owned())?;
+    let (label, encrypted) = SecretDocument::from_pem(text).map_err(|error| format!("not PEM: {error}"))?;
+    if label != "ENCRYPTED PRIVATE KEY" {
+        return Err(format!(
+            "{label:?} is no encrypted key of PKCS #8; {instead}, or remove `key_password_file`"
+        ));
+    }
+    let encrypted = EncryptedPrivateKeyInfo::try_from(encrypted.as_bytes());
+    let encrypted =
+        encrypted.map_err(|_| format!("it is not encrypted in a way that is known; {instead}"))?;
+    let key = encrypted.decrypt(password).map_err(|_| "the password does not fit".to_owned())?;
+    let pem = key.to_pem("PRIVATE KEY", LineEnding::LF).map_err(|error| error.to_string())?;
+    Ok(Zeroizing::new(pem.as_bytes().to_vec()))
 }
 
 fn of_pems(
@@ -96,8 +122,13 @@ fn of_pems(
     };
     let (names, not_before, not_after) =
         read_leaf(leaf).ok_or_else(|| content(chain, "the first certificate cannot be read".to_owned()))?;
-    let private = PrivateKeyDer::from_pem_slice(key_text)
-        .map_err(|error| content(key, format!("contains no private key in PEM: {error}")))?;
+    let private = PrivateKeyDer::from_pem_slice(key_text).map_err(|error| {
+        let is_encrypted = key_text.windows(9).any(|word| word == b"ENCRYPTED");
+        match is_encrypted {
+            true => content(key, "is encrypted, and no `key_password_file` is named".to_owned()),
+            false => content(key, format!("contains no private key in PEM: {error}")),
+        }
+    })?;
     let certified = CertifiedKey::from_der(certificates, private, &default_provider())
         .map_err(|error| content(key, format!("does not belong to {}: {error}", chain.display())))?;
     Ok(Loaded { key: Arc::new(certified), names, chain: chain.to_owned(), not_after, not_before })

@@ -6,6 +6,7 @@ mod handshake;
 mod lasting;
 mod loaded;
 mod proof;
+mod provider;
 mod secured;
 mod source;
 mod stream;
@@ -21,13 +22,14 @@ pub(crate) use source::CertificateSource;
 pub(crate) use stream::ClientStream;
 pub(crate) use tickets::Tickets;
 
+use provider::{provider, versions};
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use usher_config::snapshot::Tls;
 
 /// TLS for one protocol.
 pub(crate) struct Choice {
@@ -68,22 +70,33 @@ impl ServerConfigs {
 /// Who verifies certificates of clients, by the files of those who sign them.
 pub(crate) type Verifiers = HashMap<PathBuf, Arc<dyn ClientCertVerifier>>;
 
-/// Builds the configurations: TLS 1.2 and 1.3, ALPN `imap` or `h2` and `http/1.1`, and tickets under `ticketer`. With
-/// `clients`, HTTPS asks clients for a certificate, and so does IMAP with each of `verifiers`. Then there are no tickets: a
-/// resumed session would not be asked again, even if trust has changed by then.
+/// What server configurations are made of.
+pub(crate) struct Making<'m> {
+    /// Versions and cipher suites.
+    pub(crate) tls: &'m Tls,
+    pub(crate) certificates: &'m Arc<Certificates>,
+    /// The files of the certificates and when they expire, in seconds since 1970.
+    pub(crate) ends: Vec<(String, i64)>,
+    /// Under which sessions are resumed.
+    pub(crate) tickets: &'m Arc<Tickets>,
+    /// Whose certificates HTTPS asks for.
+    pub(crate) clients: Option<&'m Arc<dyn ClientCertVerifier>>,
+    /// And IMAP.
+    pub(crate) verifiers: &'m Verifiers,
+}
+
+/// Builds the configurations: ALPN `imap` or `h2` and `http/1.1`, and tickets. With `clients`, HTTPS asks clients for a
+/// certificate, and so does IMAP with each of `verifiers`. Then there are no tickets: a resumed session would not be asked
+/// again, even if trust has changed by then.
 ///
 /// # Errors
 /// rustls'.
-pub(crate) fn server_configs(
-    certificates: &Arc<Certificates>,
-    ends: Vec<(String, i64)>,
-    ticketer: &Arc<Tickets>,
-    clients: Option<&Arc<dyn ClientCertVerifier>>,
-    verifiers: &Verifiers,
-) -> Result<ServerConfigs, rustls::Error> {
+pub(crate) fn server_configs(making: Making<'_>) -> Result<ServerConfigs, rustls::Error> {
+    let Making { tls, certificates, ends, tickets, clients, verifiers } = making;
+    let (provider, versions) = (Arc::new(provider(tls)), versions(tls));
     let build = |strict, protocols: &[&[u8]], clients: Option<&Arc<dyn ClientCertVerifier>>| {
-        let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()?;
+        let builder =
+            ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&versions)?;
         let builder = match clients {
             Some(verifier) => builder.with_client_cert_verifier(verifier.clone()),
             None => builder.with_no_client_auth(),
@@ -94,7 +107,7 @@ pub(crate) fn server_configs(
         // Each connection gets another, resumed ones too: a second one per connection would only cost.
         config.send_tls13_tickets = 1;
         if clients.is_none() {
-            config.ticketer = ticketer.clone();
+            config.ticketer = tickets.clone();
         }
         Ok::<_, rustls::Error>(Arc::new(config))
     };

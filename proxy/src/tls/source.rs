@@ -25,10 +25,10 @@ impl CertificateSource<'_> {
     /// If a file cannot be read or written or contains no PEM, or the two do not belong together.
     pub(crate) fn load(&self) -> Result<Loaded, CertificateError> {
         match self {
-            Self::Files(Certificate { chain, key, .. }) => load(chain, key),
+            Self::Files(files) => load(files),
             Self::SelfSigned { state_dir, name } => {
                 let (chain, key) = identity::ensure(state_dir, &format!("self-signed-{name}"), name)?;
-                load(&chain, &key)
+                load(&Certificate { chain, key, key_password_file: None, span: 0..0 })
             }
         }
     }

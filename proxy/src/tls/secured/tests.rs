@@ -1,4 +1,4 @@
-use super::super::{Tickets, server_configs};
+use super::super::{Making, Tickets, server_configs};
 use super::*;
 use crate::tls::{CertificateSource, Certificates};
 use rustls::pki_types::ServerName;
@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsConnector;
+use usher_config::snapshot::Tls;
 
 const NAME: &str = "mail.test";
 
@@ -24,9 +25,15 @@ async fn house(version: &'static SupportedProtocolVersion) -> House {
     let mut roots = RootCertStore::empty();
     roots.add(rustls::pki_types::CertificateDer::from_pem_file(&loaded.chain).unwrap()).unwrap();
     let certificates = Arc::new(Certificates::new(vec![loaded], Arc::default()));
-    let configs =
-        server_configs(&certificates, Vec::new(), &Arc::new(Tickets::new().unwrap()), None, &HashMap::new())
-            .unwrap();
+    let making = Making {
+        tls: &Tls::default(),
+        certificates: &certificates,
+        ends: Vec::new(),
+        tickets: &Arc::new(Tickets::new().unwrap()),
+        clients: None,
+        verifiers: &HashMap::new(),
+    };
+    let configs = server_configs(making).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let client = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])

@@ -3,28 +3,17 @@
 use crate::rule_book::RuleBook;
 use crate::tls::ServerConfigs;
 use arc_swap::{ArcSwap, Guard};
-use aws_lc_rs::digest::SHA256;
 use rustls::sign::CertifiedKey;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use usher_config::Snapshot;
 use usher_config::snapshot::Listener;
 
-/// By which a text is known.
-pub(crate) type Digest = [u8; 32];
-
-/// That of `text`.
-pub(crate) fn digest(text: &[u8]) -> Digest {
-    let mut digest = Digest::default();
-    digest.copy_from_slice(aws_lc_rs::digest::digest(&SHA256, text).as_ref());
-    digest
-}
-
 /// A configuration, and what was made from it. Until a connection is relayed, it keeps the one that it began with.
 pub(crate) struct ActiveConfig {
     pub(crate) snapshot: Snapshot,
-    /// Of the text that it was read from.
-    pub(crate) text: Digest,
+    /// The text that it was read from.
+    pub(crate) text: Arc<str>,
     /// TLS towards clients.
     pub(crate) tls: ServerConfigs,
     /// Signs configuration profiles for mail clients.

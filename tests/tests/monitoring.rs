@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use usher_tests::archive::Options;
 use usher_tests::client::Client;
 use usher_tests::runtime::archive;
-use usher_tests::usher::{DEADLINE, Setup};
+use usher_tests::usher::{DEADLINE, Setup, Usher};
 
 fn packaging(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("packaging").join(file)
@@ -160,4 +160,107 @@ fn a_real_prometheus_reads_it_all() {
     let rules = prometheus.shows("/api/v1/rules", "");
     let rules = rules["data"]["groups"][0]["rules"].as_array().unwrap().clone();
     assert!(rules.len() > 10 && rules.iter().all(|rule| rule["health"] == "ok"), "{rules:?}");
+}
+
+/// The lines below `info` so far.
+fn steps(usher: &Usher) -> Vec<String> {
+    usher.log().lines().filter(|line| line.contains(" DEBUG ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_way_of_one_user_is_logged_for_a_while() {
+    let setup = Setup::new();
+    let address = setup.at(10143);
+    let held = archive(Options::named("ih.test"), address);
+    for user in ["anna@example.com", "bert@example.com"] {
+        held.add_user(user, "secret");
+    }
+    let usher = setup
+        .host("ih.test", address, "tls = \"none\"", "")
+        .users(&[("anna@example.com", "ih.test"), ("bert@example.com", "ih.test")])
+        .start();
+    let log_in = |user: &str| {
+        let mut client = Client::tls(usher.imaps());
+        client.login(user, "secret");
+        client.command("z LOGOUT");
+    };
+    let ended = |count| usher.wait_for_logs(" closed ", count);
+    log_in("anna@example.com");
+    ended(1);
+    assert_eq!(steps(&usher), Vec::<String>::new());
+    let said = usher.did(&["log-level", "debug", "--for", "5m", "--user", "Anna@example.com"]);
+    assert!(said.contains("of the user anna@example.com"), "{said}");
+    log_in("bert@example.com");
+    log_in("anna@example.com");
+    ended(3);
+    let steps_of_anna = steps(&usher);
+    for step in ["a client logs in", "the directory names this host", "connected to the host", "the host has answered"] {
+        assert_eq!(steps_of_anna.iter().filter(|line| line.contains(step)).count(), 1, "{step}: {steps_of_anna:#?}");
+    }
+    let all = steps_of_anna.join("\n");
+    assert!(!all.contains("bert") && !all.contains("secret"), "{all}");
+    assert!(usher.log().contains("what=\"log-level\""));
+    // By host and by address, and of everybody.
+    usher.did(&["log-level", "debug", "--host", "other.test"]);
+    log_in("anna@example.com");
+    ended(4);
+    assert_eq!(steps(&usher).len(), steps_of_anna.len());
+    usher.did(&["log-level", "debug", "--client", "127.0.0.1"]);
+    log_in("bert@example.com");
+    ended(5);
+    assert!(steps(&usher).len() > steps_of_anna.len() && steps(&usher).join("\n").contains("bert"));
+    // It ends by itself, and by an order.
+    usher.did(&["log-level", "debug", "--for", "1s"]);
+    usher.wait_until("/v1/log-level", |shown| shown["level"].is_null());
+    let before = steps(&usher).len();
+    log_in("anna@example.com");
+    ended(6);
+    assert_eq!(steps(&usher).len(), before);
+    usher.did(&["log-level", "trace"]);
+    usher.did(&["log-level", "usual"]);
+    assert!(usher.did(&["log-level"]).contains("as usual"));
+    assert_eq!(usher.cli(&["log-level", "debug", "--for", "25h"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_support_bundle_tells_everything_but_secrets() {
+    const SECRETS: [&str; 3] = ["token-of-0123456789abcdef-and-more", "password-of-the-probe", "key-of-cookies"];
+    let setup = Setup::new();
+    let dir = setup.dir.path().to_owned();
+    let [token, password] = ["token", "password"].map(|name| dir.join(name));
+    std::fs::write(&token, SECRETS[0]).unwrap();
+    std::fs::write(&password, SECRETS[1]).unwrap();
+    let at = setup.at(9143);
+    let probe = format!("{{ probe = \"login\", user = \"p@example.com\", password_file = {password:?} }}");
+    let usher = setup
+        .section(&format!("[admin]\nlisten = \"{at}\"\ntoken_file = {token:?}"))
+        .host("ih.test", "127.0.0.1:9".parse().unwrap(), "tls = \"none\"", &format!("health = {{ imap = {probe} }}"))
+        .start();
+    let file = dir.join("bundle.tar");
+    let said = usher.did(&["support-bundle", file.to_str().unwrap()]);
+    assert!(said.contains("look at it"), "{said}");
+    let content = std::fs::read(&file).unwrap();
+    let text = String::from_utf8_lossy(&content);
+    for wanted in ["usher_build_info", "ih.test", "held_logins", "password_file", "certificates.json", "version.txt"] {
+        assert!(text.contains(wanted), "{wanted}");
+    }
+    let kept: Vec<_> = ["cookie.keys", "guessing.key", "usher.key"]
+        .iter()
+        .filter_map(|name| std::fs::read(dir.join("state").join(name)).or_else(|_| std::fs::read(dir.join(name))).ok())
+        .collect();
+    assert!(kept.len() >= 2, "there are keys that could be in it");
+    for secret in SECRETS.iter().map(|secret| secret.as_bytes()).chain(kept.iter().map(Vec::as_slice)) {
+        assert!(!content.windows(secret.len()).any(|part| part == secret), "a secret is in it");
+    }
+    let listed = Command::new("tar").arg("tf").arg(&file).output().unwrap();
+    assert!(listed.status.success() && String::from_utf8_lossy(&listed.stdout).contains("usher-support/metrics.txt"));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    // Nothing is written over; and without usher there is what can be had.
+    assert!(!usher.cli(&["support-bundle", file.to_str().unwrap()]).status.success());
+    let mut usher = usher;
+    usher.kill();
+    let other = dir.join("other.tar");
+    let said = usher.did(&["support-bundle", "--without-log", other.to_str().unwrap()]);
+    assert!(said.contains("not in it: what usher itself says"), "{said}");
 }

@@ -321,7 +321,11 @@ fn a_certificate_that_is_replaced_is_served_without_anybody_being_told() {
     last.write(usher.setup.dir.path(), "usher");
     usher.wait_for_log("puts both in force");
     assert_eq!(shown(), next.der().to_vec());
+    let changed = usher.did(&["config", "diff"]);
+    assert_eq!(changed, "~ server.name: \"mail.test\" -> \"halfway.test\"\n");
+    assert!(usher.did(&["config", "show"]).contains("name = \"mail.test\""));
     assert!(Client::plain(usher.imap()).line().contains("mail.test"));
     usher.did(&["reload"]);
+    assert_eq!(usher.did(&["config", "diff"]), "no difference\n");
     assert_eq!(shown(), last.der().to_vec());
 }

@@ -16,6 +16,7 @@ mod explain;
 mod guard;
 mod hosts;
 mod json_body;
+mod log_level;
 pub(crate) mod model;
 mod moves;
 mod openapi;
@@ -164,6 +165,7 @@ fn router(context: Arc<Context>) -> Router {
         .route("/openapi.json", get(openapi::document))
         .route("/v1/status", get(backends::status))
         .route("/v1/config", get(pages::config))
+        .route("/v1/config/text", get(pages::config_text))
         .route("/v1/reload", post(change::reload))
         .route("/v1/upgrade", post(upgrade::upgrade))
         .route("/v1/look", post(upgrade::look))
@@ -189,6 +191,7 @@ fn router(context: Arc<Context>) -> Router {
         .route("/v1/rules/replay", post(rules::replay).layer(DefaultBodyLimit::max(NEXT_CAP)))
         .route("/v1/bans", get(bans::list).post(bans::ban).delete(bans::unban))
         .route("/v1/certificates", get(certificates::list))
+        .route("/v1/log-level", get(log_level::show).post(log_level::raise).delete(log_level::lower))
         .route("/v1/explain", get(explain::explain))
         .layer(DefaultBodyLimit::max(BODY_CAP))
         .layer(middleware::from_fn_with_state(context.clone(), guard::guard))

@@ -2,12 +2,14 @@
 
 mod bans;
 mod certificates;
+mod log_level;
 mod moves;
 mod rules;
 mod upgrade;
 
 pub(crate) use bans::*;
 pub(crate) use certificates::*;
+pub(crate) use log_level::*;
 pub(crate) use moves::*;
 pub(crate) use rules::*;
 pub(crate) use upgrade::*;

@@ -2,7 +2,7 @@
 
 use super::model::*;
 use super::{
-    backends, bans, certificates, change, directory, error, explain, hosts, moves, pages, rules, sessions,
+    backends, bans, certificates, change, directory, error, explain, hosts, log_level, moves, pages, rules, sessions,
 };
 use crate::reload::Reloaded;
 use axum::Json;
@@ -18,6 +18,7 @@ use utoipa::{Modify, OpenApi};
         pages::readyz,
         pages::metrics,
         pages::config,
+        pages::config_text,
         backends::status,
         backends::hosts,
         backends::host,
@@ -54,6 +55,9 @@ use utoipa::{Modify, OpenApi};
         bans::ban,
         bans::unban,
         certificates::list,
+        log_level::show,
+        log_level::raise,
+        log_level::lower,
         explain::explain,
     ),
     modifiers(&Everywhere),

@@ -32,6 +32,12 @@ pub(super) async fn metrics(context: State) -> Result<impl IntoResponse, Refusal
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page))
 }
 
+/// The active configuration as it was read from its file.
+#[utoipa::path(get, path = "/v1/config/text", operation_id = "getConfigText", responses((status = 200, description = "Done.", body = String, content_type = "text/plain")))]
+pub(super) async fn config_text(context: State) -> String {
+    context.config.load().text.to_string()
+}
+
 /// The active configuration, with all defaults. It names files that contain secrets, and contains none itself.
 #[utoipa::path(get, path = "/v1/config", operation_id = "getConfig", responses((status = 200, description = "Done.", body = Object)))]
 pub(super) async fn config(context: State) -> Json<Value> {

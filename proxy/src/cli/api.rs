@@ -112,6 +112,11 @@ impl Reach {
         Ok(Api { socket, runtime, patience: PATIENCE })
     }
 
+    /// The configuration file.
+    pub(super) fn file(&self) -> &Path {
+        &self.config
+    }
+
     /// What determines the socket: the option, or the configuration file.
     pub(super) fn shown(&self) -> &Path {
         self.socket.as_deref().unwrap_or(&self.config)

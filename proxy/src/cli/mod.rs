@@ -8,18 +8,21 @@ mod bans;
 mod certificates;
 mod check;
 mod complete;
+mod config;
 mod dns;
 mod drain;
 mod explain;
 mod generate;
 mod host;
 mod init;
+mod log_level;
 mod moves;
 mod pair;
 mod rules;
 mod serve;
 mod sessions;
 mod status;
+mod support;
 mod table;
 mod top;
 mod upgrade;
@@ -82,10 +85,16 @@ enum Command {
     Explain(explain::Arguments),
     /// Show the access rules, and try them.
     Rules(rules::Arguments),
+    /// Show the configuration that is in force, and what another file would change.
+    Config(config::Arguments),
+    /// Log more for a while: of everything, or the way of one user, client or host through all stages.
+    LogLevel(log_level::Arguments),
     /// Reload the configuration, and wait for the result.
     Reload(explain::ReloadArguments),
     /// Start the program anew, which takes over without refusing anybody: another version, or this one once more.
     Upgrade(upgrade::Arguments),
+    /// Write what somebody needs to know who is asked for help into one file, without secrets.
+    SupportBundle(support::Arguments),
     /// Watch the fleet live.
     Top(top::Arguments),
     /// Look at a server's certificate, and register the server with its pin.
@@ -149,8 +158,11 @@ pub fn main() -> ExitCode {
         Command::Certificates(arguments) => certificates::list(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Rules(arguments) => rules::rules(&arguments),
+        Command::Config(arguments) => config::config(&arguments),
+        Command::LogLevel(arguments) => log_level::log_level(&arguments),
         Command::Reload(arguments) => explain::reload(&arguments),
         Command::Upgrade(arguments) => upgrade::upgrade(&arguments),
+        Command::SupportBundle(arguments) => support::bundle(&arguments),
         Command::Top(arguments) => top::top(&arguments),
         Command::Pair(arguments) => pair::pair(&arguments),
         Command::Dns(argument) => dns::dns(&argument),

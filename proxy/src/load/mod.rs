@@ -6,7 +6,7 @@ pub(crate) mod inspect;
 
 pub(crate) use error::ConfigError;
 
-use crate::active::{ActiveConfig, Digest, digest};
+use crate::active::ActiveConfig;
 use crate::countries::{Countries, CountriesError};
 use crate::listen::{self, Bound, SocketSource};
 use crate::rule_book::RuleBook;
@@ -27,8 +27,8 @@ use usher_config::{Fault, Snapshot};
 
 /// What was read from the files that a configuration names.
 pub(crate) struct Read {
-    /// Of the text of the configuration itself.
-    text: Digest,
+    /// The text of the configuration itself.
+    text: Arc<str>,
     certificates: Vec<Loaded>,
     clients: Verifiers,
     /// By which configuration profiles are signed.
@@ -72,7 +72,6 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with every certificate that cannot be used.
     pub(crate) fn certificates(&self, served: Option<&[(String, i64)]>) -> Result<Read, ConfigError> {
-        let text = digest(self.text.as_bytes());
         let mut faults = Vec::new();
         let mut loaded = Vec::new();
         for files @ Certificate { chain, span, .. } in &self.snapshot.certificates {
@@ -110,6 +109,7 @@ impl Config {
             Countries::read(&file.path).map_err(|error| faults.push(no_countries(file, &error))).ok()
         });
         faults.extend(unusable_of_acme(self.snapshot.acme.as_ref()));
+        let text = self.text.as_str().into();
         let read = Read { text, certificates: loaded, clients, profiles, countries };
         if faults.is_empty() { Ok(read) } else { Err(self.faulty(faults)) }
     }

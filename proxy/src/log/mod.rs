@@ -1,14 +1,18 @@
 //! Logging to standard error, as text or as JSON; one line per event, whatever a client sends.
 
 mod batch;
+mod level;
 mod refused;
 mod request;
 mod text;
 
+pub(crate) use level::{Whose, lower, raise, raised};
 pub(crate) use refused::login_refused;
 pub(crate) use request::{RequestLine, request};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 use usher_config::snapshot::LogFormat;
 
 /// The log target of events that are always recorded: who changed what.
@@ -24,11 +28,14 @@ pub(crate) fn init(format: LogFormat) {
     };
     batch::start();
     let _ = request::FORMAT.set(format);
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| batch::Writer).with_target(false);
+    let lines = fmt::layer().with_writer(|| batch::Writer).with_target(false);
+    let chosen = level::Chosen(filter);
+    let subscriber = tracing_subscriber::registry();
     match format {
-        LogFormat::Text => lines.with_ansi(false).event_format(text::Line).init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
+        LogFormat::Text => {
+            subscriber.with(lines.with_ansi(false).event_format(text::Line).with_filter(chosen)).init();
+        }
+        LogFormat::Json => subscriber.with(lines.json().flatten_event(true).with_filter(chosen)).init(),
     }
 }
 

@@ -99,6 +99,13 @@ pub(super) async fn attempt(
         Err(without) => return without,
     };
     session.goes_to(&host.id);
+    tracing::debug!(
+        client = %prelogin.client,
+        session = %prelogin.id,
+        user = %key,
+        host = host.config.name,
+        "the directory names this host"
+    );
     let mut turn = None;
     if host.standing.share(Service::Imap) < 1.0 && host.standing.serves(Service::Imap) {
         turn = wait_for_turn(prelogin, &host, (come, until), slot).await;
@@ -285,6 +292,7 @@ async fn pass_on(
     let opened = connect::open(target, on_behalf, &deadlines, &server.observer).await;
     server.health.note_session(&host.id, Service::Imap, opened.as_ref().map(|_| ()));
     let ready = opened.ok()?;
+    tracing::debug!(client = %prelogin.client, session = %prelogin.id, host = host.config.name, "connected to the host");
     let begun = Instant::now();
     if case.voice.is_none() {
         case.expose();
@@ -305,6 +313,14 @@ async fn pass_on(
         }
     };
     server.metrics.stage("login", begun.elapsed());
+    tracing::debug!(
+        client = %prelogin.client,
+        session = %prelogin.id,
+        host = host.config.name,
+        accepted = matches!(answered, Ok(LoginOutcome::Accepted(_))),
+        seconds = begun.elapsed().as_secs_f64(),
+        "the host has answered"
+    );
     Some(answered)
 }
 

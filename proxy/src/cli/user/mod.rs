@@ -2,6 +2,7 @@
 //! server is running; a running one sees every change at its next login.
 
 mod import;
+mod list;
 
 use self::import::import;
 use super::api::{ApiError, Reach, part};
@@ -66,11 +67,7 @@ enum Command {
         user: String,
     },
     /// List users and hosts.
-    List {
-        /// Only those on this host.
-        #[arg(long, add = complete::hosts())]
-        host: Option<String>,
-    },
+    List(list::Arguments),
     /// Import CSV lines of the form `user,host` as a whole, with a column for each attribute that the first line names; if there are conflicts, they are reported and nothing
     /// changes.
     Import {
@@ -227,10 +224,7 @@ fn execute(
             }
             Ok(exit)
         }
-        Command::List { host } => {
-            let host = host.as_ref().map(|host| host.to_ascii_lowercase());
-            list(directory, host.as_deref())
-        }
+        Command::List(arguments) => list::list(directory, arguments),
         Command::Import { file, replace } => import(known, directory, file, *replace, changed),
         Command::Duplicates => Ok(duplicates(reach)),
         Command::Export { file } => export(directory, file),
@@ -347,25 +341,6 @@ fn remove(directory: &Directory, key: &ArchiveKey) -> Result<Exit, UserError> {
             Ok(Exit::Failed)
         }
     }
-}
-
-fn list(directory: &Directory, host: Option<&str>) -> Result<Exit, UserError> {
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    let mut written = Ok(());
-    directory.scan(host, |entry| {
-        written = writeln!(
-            out,
-            "{}\t{}\t{}\t{}",
-            printable(&entry.key.to_string()),
-            entry.host,
-            date(entry.set_at),
-            printable(&entry.set_by)
-        );
-        written.is_ok()
-    })?;
-    written?;
-    out.flush()?;
-    Ok(Exit::Done)
 }
 
 fn export(directory: &Directory, file: &Path) -> Result<Exit, UserError> {

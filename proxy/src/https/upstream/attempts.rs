@@ -131,6 +131,13 @@ impl<'a> Attempts<'a> {
                 return Ok(Attempt::Again(request));
             }
         };
+        tracing::debug!(
+            client = %client.ends.client,
+            session = %record.id,
+            user = %self.destination.shown(),
+            host = &*id.name,
+            "connected to the host"
+        );
         self.prepare(&client, &mut request, link.version(), &target).await?;
         if let Destination::Home(permit) = self.destination
             && (client.server.router.is_moving(permit)

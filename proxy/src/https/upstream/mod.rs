@@ -30,6 +30,16 @@ pub(crate) enum Destination {
     Array { permit: ArrayPermit, member: Option<String> },
 }
 
+impl Destination {
+    /// Whose archive it is, or the array, as the log writes it.
+    fn shown(&self) -> String {
+        match self {
+            Self::Home(permit) => permit.key().to_string(),
+            Self::Array { permit, .. } => permit.array().to_owned(),
+        }
+    }
+}
+
 /// A request that is ready to be sent.
 pub(crate) struct Outgoing {
     pub(crate) request: Box<Request<RequestBody>>,

@@ -99,6 +99,11 @@ impl Authority {
         format!("https://{}:{FRONT}/dir", self.ip)
     }
 
+    /// The same past whoever breaks its answers: another address, as if it were another authority.
+    pub fn directory_behind(&self) -> String {
+        format!("https://{}:{ACME}/dir", self.ip)
+    }
+
     /// The file with whom to trust for it.
     pub fn ca(&self) -> PathBuf {
         self.dir.path().join("authority.pem")

@@ -240,8 +240,9 @@ fn the_authority_says_when_a_certificate_is_to_be_replaced() {
         "/order-plz" => Broken::Answer(reply),
         _ => breaker(path, reply),
     })));
+    let ordered = usher.log().matches(SUCCESS).count();
     usher.restart_after_kill();
-    usher.wait_for_logs(SUCCESS, usher.log().matches(SUCCESS).count() + 1);
+    usher.wait_for_logs(SUCCESS, ordered + 1);
 }
 
 /// A kind of failure: what it is called, at which stage it is noticed, and how the authority's answers are broken.
@@ -392,4 +393,40 @@ fn whatever_fails_the_certificate_stays_and_the_next_one_comes() {
     let succeeded = usher.log().matches(SUCCESS).count();
     usher.restart();
     usher.wait_for_logs(SUCCESS, succeeded + 1);
+}
+
+#[test]
+fn what_was_ordered_is_found_again_and_another_authority_is_another_certificate() {
+    let setup = setup();
+    let authority = Authority::start(setup.ip, (HTTP, HTTPS), Rules::default());
+    let usher = setup.https("").section(&authority.section("names = [\"mail.test\"]")).start();
+    wait_for_certificate(&usher, "mail.test");
+    let first = shown(usher.imaps(), "mail.test");
+    let is_shown = |certificate: &[u8]| {
+        let until = Instant::now() + DEADLINE;
+        while shown(usher.imaps(), "mail.test") != certificate {
+            assert!(Instant::now() < until, "{}", usher.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    // Another name for a while, and the first one again: nothing is ordered for it.
+    let rename = |from: &str, to: &str| {
+        usher.rewrite(|text| text.replace(&format!("names = [\"{from}\"]"), &format!("names = [\"{to}\"]")));
+        usher.did(&["reload"]);
+    };
+    rename("mail.test", "other.test");
+    wait_for_certificate(&usher, "other.test");
+    usher.wait_until("/v1/certificates", |all| !all.to_string().contains("\"mail.test\""));
+    let orders = || authority.asked().iter().filter(|line| line.contains("/order-plz")).count();
+    let before = orders();
+    rename("other.test", "mail.test");
+    is_shown(&first);
+    assert_eq!(orders(), before);
+    // The same names of another authority; the first certificate is shown until then.
+    usher.rewrite(|text| text.replace(&authority.directory(), &authority.directory_behind()));
+    usher.did(&["reload"]);
+    usher.wait_for_logs(SUCCESS, 3);
+    let second = shown(usher.imaps(), "mail.test");
+    assert_ne!(second, first);
+    assert_eq!(orders(), before, "by nobody in between");
 }

@@ -4,7 +4,7 @@ use super::Faults;
 use crate::fault::Fault;
 use crate::raw::{Located, Section};
 use crate::snapshot::acme::is_orderable;
-use crate::snapshot::{Acme, AcmeFile, AcmeKey, ExternalAccount, Listener, Protocol, Serves};
+use crate::snapshot::{Acme, AcmeFile, AcmeKey, ExternalAccount, Listener, Protocol, Serves, Snapshot};
 use std::time::Duration;
 
 /// After a first failure: five attempts are within an hour, as many as authorities allow for a name.
@@ -51,6 +51,7 @@ pub(super) fn check(file: &mut Section<'_>, listeners: &[Listener], faults: &mut
         let what = "the authority asks for a proof by HTTP or HTTPS, and no listener speaks either";
         faults.push(Fault::new(section.span.clone(), what, instead));
     }
+    let span = section.span.clone();
     section.finish(faults);
     Some(Acme {
         directory: directory?.value,
@@ -59,8 +60,22 @@ pub(super) fn check(file: &mut Section<'_>, listeners: &[Listener], faults: &mut
         ca,
         external_account,
         key: key.unwrap_or(AcmeKey::Ecdsa),
+        span,
         retry: retry.map_or(RETRY, |retry| retry.value),
     })
+}
+
+/// The snapshot, if there is a name that a certificate can be ordered for.
+pub(super) fn has_names(snapshot: Snapshot) -> Result<Snapshot, Vec<Fault>> {
+    let span = snapshot.acme.as_ref().map(|acme| acme.span.clone());
+    match span.filter(|_| snapshot.acme_names().is_empty()) {
+        None => Ok(snapshot),
+        Some(span) => {
+            let what = "there is no name that a certificate can be ordered for";
+            let instead = "give [server] a `name` such as \"mail.example.com\", or list `names`; others than ASCII as \"xn--…\"";
+            Err(vec![Fault::new(span, what, instead)])
+        }
+    }
 }
 
 fn file_at(written: Option<Located<String>>) -> Option<AcmeFile> {

@@ -58,7 +58,7 @@ pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
     let directory = directory::check(&mut file, &hosts, &domains, &mut faults);
     file.finish(&mut faults);
     match server {
-        Some(server) if faults.is_empty() => Ok(Snapshot {
+        Some(server) if faults.is_empty() => acme::has_names(Snapshot {
             server,
             admin,
             log,

@@ -23,6 +23,9 @@ pub struct Acme {
     pub external_account: Option<ExternalAccount>,
     /// What keys of certificates are like.
     pub key: AcmeKey,
+    /// Where the section stands.
+    #[serde(skip)]
+    pub span: Range<usize>,
     /// Time until a failed order is tried again, four times as long after each further failure, up to six hours.
     #[serde(with = "shown::duration")]
     pub retry: Duration,

@@ -1,6 +1,6 @@
 //! The account at the authority: the kept one, or a new one.
 
-use super::client::{Http, Patience};
+use super::client::Http;
 use super::error::{OrderError, Stage};
 use super::store::Store;
 use base64::Engine;
@@ -13,23 +13,28 @@ use zeroize::Zeroizing;
 ///
 /// # Errors
 /// [`OrderError`], when there is none and none can be made.
-pub(super) async fn account(
-    acme: &Acme,
-    store: &dyn Store,
-    patience: &Patience,
-) -> Result<Account, OrderError> {
+pub(super) async fn account(acme: &Acme, store: &dyn Store) -> Result<Account, OrderError> {
     let http = || {
         let ca = acme.ca.as_ref().map(|ca| ca.path.as_path());
-        let http = Http::new(ca, patience.clone()).map_err(|what| OrderError::new(Stage::Account, what))?;
+        let http = Http::new(ca).map_err(|what| OrderError::new(Stage::Account, what))?;
         Ok::<_, OrderError>(Account::builder_with_http(Box::new(http)))
     };
+    let contact: Vec<&str> = acme.contact.iter().map(String::as_str).collect();
     let kept = store.account().map_err(|error| OrderError::new(Stage::Store, error.to_string()))?;
     if let Some(credentials) = kept.and_then(|kept| read(&kept)) {
         let account = http()?.from_credentials(credentials).await;
-        return account.map_err(|error| OrderError::of(Stage::Directory, &error));
+        let account = account.map_err(|error| OrderError::of(Stage::Directory, &error))?;
+        // Whom it writes to may have changed since. That is no reason to have no certificate.
+        if !contact.is_empty()
+            && let Err(error) = account.update_contacts(&contact).await
+        {
+            tracing::debug!(%error, "the authority has not taken the contacts");
+        }
+        return Ok(account);
     }
+    // One that could not be kept would be made again and again.
+    store.try_to_keep().map_err(|error| OrderError::new(Stage::Store, error.to_string()))?;
     let bound = acme.external_account.as_ref().map(external).transpose()?;
-    let contact: Vec<&str> = acme.contact.iter().map(String::as_str).collect();
     let new = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
     let made = http()?.create(&new, acme.directory.clone(), bound.as_ref()).await;
     let (account, credentials) = made.map_err(|error| OrderError::of(Stage::Account, &error))?;

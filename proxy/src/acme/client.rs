@@ -12,11 +12,11 @@ use hyper_util::rt::TokioExecutor;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
+use std::cell::Cell;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 use usher_backends::connect::tls::system_roots;
 
@@ -25,20 +25,28 @@ const TIME: Duration = Duration::from_secs(30);
 /// Largest answer in bytes: a chain has some thousands.
 const SIZE: usize = 1024 * 1024;
 
-/// How long the authority has asked to wait, in seconds, since this was last taken; 0: it has not.
-#[derive(Clone, Default)]
-pub(super) struct Patience(Arc<AtomicU64>);
+/// Longest wait that an authority may ask for.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-impl Patience {
-    pub(super) fn take(&self) -> Duration {
-        Duration::from_secs(self.0.swap(0, Ordering::Relaxed))
-    }
+tokio::task_local! {
+    /// How long the authority has asked to wait in the attempt that is made by this task.
+    static ASKED: Cell<Duration>;
+}
+
+/// Makes an attempt, and returns how long the authority has asked to wait until another one.
+pub(super) async fn noting_patience<T>(attempt: impl Future<Output = T>) -> (T, Duration) {
+    ASKED.scope(Cell::default(), async { (attempt.await, ASKED.with(Cell::get)) }).await
+}
+
+/// A `Retry-After` (RFC 9110 section 10.2.3).
+fn wait(written: &str) -> Option<Duration> {
+    let until = || httpdate::parse_http_date(written).ok()?.duration_since(SystemTime::now()).ok();
+    written.parse().ok().map(Duration::from_secs).or_else(until)
 }
 
 /// Sends requests.
 pub(super) struct Http {
     client: Client<HttpsConnector<HttpConnector>, BodyWrapper<Bytes>>,
-    patience: Patience,
 }
 
 impl Http {
@@ -46,7 +54,7 @@ impl Http {
     ///
     /// # Errors
     /// When there is nobody to trust.
-    pub(super) fn new(ca: Option<&Path>, patience: Patience) -> Result<Self, String> {
+    pub(super) fn new(ca: Option<&Path>) -> Result<Self, String> {
         let roots = match ca {
             Some(file) => read_roots(file).map_err(|error| error.to_string())?,
             None => system_roots()?,
@@ -58,7 +66,7 @@ impl Http {
             .with_no_client_auth();
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1().build();
-        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), patience })
+        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector) })
     }
 }
 
@@ -67,7 +75,7 @@ impl HttpClient for Http {
         &self,
         request: Request<BodyWrapper<Bytes>>,
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
-        let (sending, patience) = (self.client.request(request), self.patience.clone());
+        let sending = self.client.request(request);
         Box::pin(async move {
             let exchange = async {
                 let response = sending.await.map_err(|error| Error::Other(Box::new(error)))?;
@@ -80,9 +88,10 @@ impl HttpClient for Http {
                 .unwrap_or_else(|_| Err(Error::Other("the authority does not answer".into())))?;
             // Not where it only says how soon to ask for a state again.
             if !response.status().is_success() {
-                let wait =
-                    response.headers().get(RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.parse().ok());
-                patience.0.fetch_max(wait.unwrap_or(0), Ordering::Relaxed);
+                let asked = response.headers().get(RETRY_AFTER).and_then(|asked| wait(asked.to_str().ok()?));
+                let _ = ASKED.try_with(|longest| {
+                    longest.set(longest.get().max(asked.unwrap_or_default().min(LONGEST)))
+                });
             }
             Ok(response.into())
         })

@@ -44,13 +44,13 @@ pub(super) struct OrderError {
     what: String,
     /// The authority does not know the account any longer.
     pub(super) has_no_account: bool,
-    /// The authority cannot replace the certificate: it has done that already, as far as it knows.
-    pub(super) is_replaced: bool,
+    /// The authority itself refuses, perhaps only because of what the order says that it replaces.
+    pub(super) is_refusal: bool,
 }
 
 impl OrderError {
     pub(super) fn new(stage: Stage, what: impl Into<String>) -> Self {
-        Self { stage, what: what.into(), has_no_account: false, is_replaced: false }
+        Self { stage, what: what.into(), has_no_account: false, is_refusal: false }
     }
 
     /// What the authority, or the way there, says.
@@ -63,8 +63,9 @@ impl OrderError {
             stage,
             what: with_causes(error),
             has_no_account: is("accountDoesNotExist"),
-            // Or it does not say that it replaces anything.
-            is_replaced: is("alreadyReplaced") || error.to_string().starts_with("replaces field mismatch"),
+            // Or it does not say that it replaces anything, which is an error of its answer.
+            is_refusal: matches!(error, Error::Api(_))
+                || error.to_string().starts_with("replaces field mismatch"),
         }
     }
 }

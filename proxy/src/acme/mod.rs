@@ -10,14 +10,15 @@ mod restore;
 mod state;
 mod store;
 
+use restore::kept;
 pub(crate) use restore::restore;
 
 use crate::active::{ActiveConfig, CurrentConfig};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
-use crate::tls::Acquired;
+use crate::tls::{Acquired, Loaded};
 use account::account;
-use client::Patience;
+use client::noting_patience;
 use error::OrderError;
 use instant_acme::Account;
 use order::{Way, order};
@@ -31,7 +32,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use usher_backends::roster::now;
 use usher_config::snapshot::{Acme, Protocol, Serves};
-use usher_policy::renewal;
+use usher_policy::renewal::{self, Validity};
 
 /// How often to look what is due.
 const LOOK: Duration = Duration::from_secs(1);
@@ -49,8 +50,6 @@ pub(crate) struct Keeper {
     pub(crate) states: States,
     /// The account, and what it was had with.
     account: AsyncMutex<Option<(Acme, Account)>>,
-    /// How long the authority has asked to wait.
-    patience: Patience,
 }
 
 /// Orders what is due, until usher stops or has a successor.
@@ -64,7 +63,7 @@ pub(crate) async fn keep(keeper: Arc<Keeper>) {
         keeper.states.keep(|name| wanted.contains(name));
         while orders.try_join_next().is_some() {}
         for name in wanted {
-            let is_free = orders.len() < AT_ONCE && keeper.is_due(&name);
+            let is_free = orders.len() < AT_ONCE && keeper.is_due(&active, &name);
             if is_free && lock(&under_way).insert(name.clone()) {
                 let (keeper, active, under_way) = (keeper.clone(), active.clone(), under_way.clone());
                 orders.spawn(async move {
@@ -107,7 +106,6 @@ impl Keeper {
             shutdown: shutdown.clone(),
             states: States::default(),
             account: AsyncMutex::default(),
-            patience: Patience::default(),
         })
     }
 
@@ -118,7 +116,7 @@ impl Keeper {
     }
 
     /// Whether something is to be done about the certificate for `name`.
-    fn is_due(&self, name: &str) -> bool {
+    fn is_due(&self, active: &ActiveConfig, name: &str) -> bool {
         let known = self.states.known(name);
         let now = now();
         if now < known.not_before {
@@ -126,6 +124,8 @@ impl Keeper {
         }
         match self.acquired.get(name) {
             None => true,
+            // Another authority is another directory.
+            Some(loaded) if !self.is_in(active, &loaded, name) => true,
             Some(loaded) => now >= known.ask_again || now >= known.due(&loaded.validity()),
         }
     }
@@ -133,32 +133,30 @@ impl Keeper {
     /// Asks when the certificate for `name` is to be replaced, and replaces it if that is now.
     async fn attempt(&self, active: &ActiveConfig, name: &str) {
         let Some(acme) = &active.snapshot.acme else { return };
-        let attempt = timeout(LONGEST, self.try_to_order(active, acme, name)).await;
+        let attempt = timeout(LONGEST, Box::pin(self.try_to_order(active, acme, name)));
+        let (attempt, asked) = noting_patience(attempt).await;
         let attempt = attempt.unwrap_or_else(|_| {
             Err(OrderError::new(error::Stage::Order, "the authority has not finished in time"))
         });
         match attempt {
             Ok(None) => {}
-            Ok(Some(not_after)) => {
+            Ok(Some(validity)) => {
                 self.metrics.acme_order(Ok(()));
-                self.states.succeeded(name);
-                tracing::info!(name, not_after, "there is a new certificate");
+                self.states.succeeded(name, &validity);
+                tracing::info!(name, not_after = validity.not_after, "there is a new certificate");
             }
             Err(error) => {
-                if error.has_no_account {
-                    self.forget_account(active, acme).await;
-                }
+                let known = self.states.known(name);
                 // Until something is due, it is no matter.
-                if self
-                    .acquired
-                    .get(name)
-                    .is_some_and(|it| now() < self.states.known(name).due(&it.validity()))
-                {
+                let is_needed = self.acquired.get(name).is_none_or(|loaded| {
+                    !self.is_in(active, &loaded, name) || now() >= known.due(&loaded.validity())
+                });
+                if !is_needed && error.stage != error::Stage::Store {
                     tracing::debug!(name, %error, "the authority cannot be asked when to replace a certificate");
                     return self.states.told_nothing(name);
                 }
-                let failures = self.states.known(name).failures.saturating_add(1);
-                let wait = renewal::wait(failures, acme.retry).max(self.patience.take());
+                let failures = known.failures.saturating_add(1);
+                let wait = renewal::wait(failures, acme.retry).max(asked);
                 self.metrics.acme_order(Err(error.stage.name()));
                 self.states.failed(name, &error, wait);
                 tracing::error!(
@@ -173,51 +171,93 @@ impl Keeper {
         }
     }
 
-    /// Returns when the new certificate ends, if there is one now.
+    /// Whether a certificate is of the authority that is configured.
+    fn is_in(&self, active: &ActiveConfig, loaded: &Loaded, name: &str) -> bool {
+        let snapshot = &active.snapshot;
+        let path = |acme: &Acme| Files::new(&snapshot.server.state_dir, &acme.directory).path(name);
+        snapshot.acme.as_ref().is_some_and(|acme| path(acme) == loaded.chain)
+    }
+
+    /// Returns what the new certificate is valid for, if there is one now.
     async fn try_to_order(
         &self,
         active: &ActiveConfig,
         acme: &Acme,
         name: &str,
-    ) -> Result<Option<i64>, OrderError> {
+    ) -> Result<Option<Validity>, OrderError> {
         let store = Files::new(&active.snapshot.server.state_dir, &acme.directory);
+        let mut former = self.acquired.get(name).filter(|loaded| self.is_in(active, loaded, name));
+        if former.is_none()
+            && let Some(kept) = kept(&store, name)
+        {
+            // From before the name was away for a while, or of a process before this one.
+            self.acquired.put(name, kept);
+            former = self.acquired.get(name);
+        }
         let account = self.account(acme, &store).await?;
-        let former = self.acquired.get(name);
+        let tried = self.renew(active, acme, (&account, &store), name, former).await;
+        if tried.as_ref().is_err_and(|error| error.has_no_account) {
+            self.forget_account(&account, &store).await;
+        }
+        tried
+    }
+
+    /// Orders a certificate, unless the `former` one will do for now.
+    async fn renew(
+        &self,
+        active: &ActiveConfig,
+        acme: &Acme,
+        (account, store): (&Account, &dyn Store),
+        name: &str,
+        former: Option<Arc<Loaded>>,
+    ) -> Result<Option<Validity>, OrderError> {
         let mut replaces = None;
         if let Some(former) = &former {
-            let told = renewal_info::ask(&account, former).await;
-            self.states.told(name, told.window, told.ask_again);
+            match renewal_info::ask(account, former).await {
+                Ok(told) => {
+                    self.states.told(name, told.window, told.ask_again);
+                    replaces = told.id;
+                }
+                Err(error) => {
+                    tracing::debug!(name, %error, "the authority does not say when to replace a certificate");
+                    self.states.told_nothing(name);
+                }
+            }
             if now() < self.states.known(name).due(&former.validity()) {
                 return Ok(None);
             }
-            replaces = told.id;
         }
         let ways = ways(active);
         // What does not work one way may work in the other.
         let failures = self.states.known(name).failures as usize;
         let Some(way) = ways.get(failures % ways.len().max(1)) else { return Ok(None) };
         let path = store.path(name);
+        let unkept = |error| OrderError::new(error::Stage::Store, format!("{}: {error}", path.display()));
+        store.try_to_keep().map_err(unkept)?;
         let what = (acme.key, path.as_path());
-        let ordered = order(&account, &self.acquired, name, *way, replaces, what).await;
+        let ordered = order(account, &self.acquired, name, *way, replaces.clone(), what).await;
         let ordered = match ordered {
-            Err(error) if error.is_replaced => order(&account, &self.acquired, name, *way, None, what).await,
+            Err(error) if replaces.is_some() && error.stage == error::Stage::Order && error.is_refusal => {
+                order(account, &self.acquired, name, *way, None, what).await
+            }
             ordered => ordered,
         }?;
         let kept = store.keep_certificate(name, &ordered.pem);
-        kept.map_err(|error| OrderError::new(error::Stage::Store, format!("{}: {error}", path.display())))?;
-        let not_after = ordered.loaded.not_after;
-        self.acquired.put(name, ordered.loaded);
-        Ok(Some(not_after))
+        let validity = ordered.loaded.validity();
+        // Unless another authority has been chosen meanwhile.
+        if self.is_in(&self.config.load(), &ordered.loaded, name) {
+            self.acquired.put(name, ordered.loaded);
+        }
+        kept.map(|()| Some(validity)).map_err(unkept)
     }
 
     /// The authority does not know the account any longer: the next order makes another one.
-    async fn forget_account(&self, active: &ActiveConfig, acme: &Acme) {
+    async fn forget_account(&self, account: &Account, store: &dyn Store) {
         let mut known = self.account.lock().await;
-        if known.take_if(|(of, _)| of == acme).is_some() {
-            let store = Files::new(&active.snapshot.server.state_dir, &acme.directory);
-            if let Err(error) = store.forget_account() {
-                tracing::error!(%error, "an account that is of no use cannot be removed");
-            }
+        if known.take_if(|(_, known)| known.id() == account.id()).is_some()
+            && let Err(error) = store.forget_account()
+        {
+            tracing::error!(%error, "an account that is of no use cannot be removed");
         }
     }
 
@@ -227,7 +267,7 @@ impl Keeper {
         if let Some((_, account)) = known.as_ref().filter(|(of, _)| of == acme) {
             return Ok(account.clone());
         }
-        let account = account(acme, store, &self.patience).await?;
+        let account = account(acme, store).await?;
         *known = Some((acme.clone(), account.clone()));
         Ok(account)
     }

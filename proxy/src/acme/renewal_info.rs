@@ -24,9 +24,12 @@ pub(super) struct Told {
 }
 
 /// Asks about `certificate`.
-pub(super) async fn ask(account: &Account, certificate: &Loaded) -> Told {
-    let nothing = |id| Told { window: None, ask_again: LATER, id };
-    let Some(id) = id(certificate) else { return nothing(None) };
+///
+/// # Errors
+/// When the authority could not be asked.
+pub(super) async fn ask(account: &Account, certificate: &Loaded) -> Result<Told, Error> {
+    let nothing = Told { window: None, ask_again: LATER, id: None };
+    let Some(id) = id(certificate) else { return Ok(nothing) };
     match account.renewal_info(&id).await {
         Ok((info, ask_again)) => {
             let window = info.suggested_window;
@@ -34,13 +37,10 @@ pub(super) async fn ask(account: &Account, certificate: &Loaded) -> Told {
             if let Some(why) = info.explanation_url {
                 tracing::info!(certificate = %certificate.chain.display(), why, "the authority says when to replace a certificate");
             }
-            Told { window: Some(window), ask_again: ask_again.clamp(SOONEST, LATEST), id: Some(id) }
+            Ok(Told { window: Some(window), ask_again: ask_again.clamp(SOONEST, LATEST), id: Some(id) })
         }
-        Err(Error::Unsupported(_)) => nothing(None),
-        Err(error) => {
-            tracing::debug!(%error, "the authority does not say when to replace a certificate");
-            nothing(Some(id))
-        }
+        Err(Error::Unsupported(_)) => Ok(nothing),
+        Err(error) => Err(error),
     }
 }
 

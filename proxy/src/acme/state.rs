@@ -7,6 +7,8 @@ use std::time::Duration;
 use usher_backends::roster::now;
 use usher_policy::renewal::{self, Validity, Window};
 
+/// Seconds for which a new certificate stays, or a twentieth of its life.
+const SETTLED: i64 = 60 * 60;
 /// Time until the authority is asked again that could not be asked.
 const LATER: Duration = Duration::from_secs(60 * 60);
 
@@ -19,6 +21,8 @@ pub(crate) struct Known {
     pub(crate) error: Option<String>,
     /// Nothing is tried before.
     pub(crate) not_before: i64,
+    /// The certificate is new, and stays until then.
+    settled: i64,
     /// When the authority wants the certificate to be replaced.
     window: Option<Window>,
     /// When to ask for that again.
@@ -30,7 +34,7 @@ pub(crate) struct Known {
 impl Known {
     /// When the certificate is to be replaced.
     pub(crate) fn due(&self, validity: &Validity) -> i64 {
-        renewal::due(*validity, self.window, self.draw)
+        renewal::due(*validity, self.window, self.draw).max(self.settled)
     }
 }
 
@@ -57,8 +61,11 @@ impl States {
         self.all().retain(|name, _| wanted(name));
     }
 
-    pub(super) fn succeeded(&self, name: &str) {
-        self.all().insert(name.to_owned(), Known::default());
+    /// There is a certificate of this `validity`. Whatever the authority or a clock says, there is none again at once.
+    pub(super) fn succeeded(&self, name: &str, validity: &Validity) {
+        let life = validity.not_after.saturating_sub(validity.not_before).max(0);
+        let settled = now().saturating_add(SETTLED.min(life / 20));
+        self.all().insert(name.to_owned(), Known { settled, ..Known::default() });
     }
 
     pub(super) fn failed(&self, name: &str, error: &OrderError, wait: Duration) {

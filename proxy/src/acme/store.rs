@@ -30,6 +30,12 @@ pub(super) trait Store: Send + Sync {
     /// When they cannot be removed.
     fn forget_account(&self) -> io::Result<()>;
 
+    /// Makes sure that something can be kept: what an authority has given must not be lost.
+    ///
+    /// # Errors
+    /// When nothing can.
+    fn try_to_keep(&self) -> io::Result<()>;
+
     /// The certificate for `name`: its key and its chain, PEM.
     ///
     /// # Errors
@@ -74,6 +80,9 @@ impl Files {
 }
 
 const ACCOUNT: &str = "account.json";
+const TRIAL: &str = "trial";
+/// More than a key and its chain need.
+const TRIAL_SIZE: usize = 64 * 1024;
 
 impl Store for Files {
     fn account(&self) -> io::Result<Option<Vec<u8>>> {
@@ -86,6 +95,11 @@ impl Store for Files {
 
     fn forget_account(&self) -> io::Result<()> {
         std::fs::remove_file(self.0.join(ACCOUNT))
+    }
+
+    fn try_to_keep(&self) -> io::Result<()> {
+        self.replace(TRIAL, &vec![0; TRIAL_SIZE])?;
+        std::fs::remove_file(self.0.join(TRIAL))
     }
 
     fn certificate(&self, name: &str) -> io::Result<Option<Vec<u8>>> {

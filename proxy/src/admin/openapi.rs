@@ -2,7 +2,8 @@
 
 use super::model::*;
 use super::{
-    backends, bans, certificates, change, directory, error, explain, hosts, log_level, moves, pages, rules, sessions,
+    backends, bans, certificates, change, directory, error, explain, hosts, log_level, moves, pages, rules,
+    sessions,
 };
 use crate::reload::Reloaded;
 use axum::Json;

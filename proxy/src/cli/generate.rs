@@ -25,7 +25,7 @@ pub(super) struct ManArguments {
 }
 
 /// By what the shells' scripts ask for completions.
-pub(super) const VARIABLE: &str = "COMPLETE";
+pub(super) const VARIABLE: &str = "USHER_COMPLETE";
 
 pub(super) fn completions(arguments: &CompletionArguments) -> Exit {
     let mut text = Vec::new();

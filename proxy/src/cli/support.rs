@@ -53,7 +53,8 @@ fn write(arguments: &Arguments) -> Result<Vec<String>, ApiError> {
     let mut options = File::options();
     let file = options.write(true).create_new(true).mode(0o600).open(&arguments.file).map_err(failed)?;
     let mut bundle = Bundle { tar: Builder::new(file), missing: Vec::new() };
-    let about = format!("usher {}\n{}", env!("CARGO_PKG_VERSION"), said(&["uname", "-a"]).unwrap_or_default());
+    let about =
+        format!("usher {}\n{}", env!("CARGO_PKG_VERSION"), said(&["uname", "-a"]).unwrap_or_default());
     bundle.add("version.txt", Ok(about)).map_err(failed)?;
     let text = std::fs::read_to_string(arguments.reach.file()).map_err(|error| error.to_string());
     bundle.add("usher.toml", text).map_err(failed)?;
@@ -62,7 +63,8 @@ fn write(arguments: &Arguments) -> Result<Vec<String>, ApiError> {
         Err(error) => bundle.missing.push(format!("what usher itself says ({error})")),
     }
     if !arguments.without_log {
-        let log = said(&["journalctl", "--unit", "usher", "--lines", LINES, "--no-pager", "--output", "short-iso"]);
+        let log =
+            said(&["journalctl", "--unit", "usher", "--lines", LINES, "--no-pager", "--output", "short-iso"]);
         bundle.add("log.txt", log).map_err(failed)?;
     }
     bundle.tar.finish().map_err(failed)?;
@@ -72,7 +74,8 @@ fn write(arguments: &Arguments) -> Result<Vec<String>, ApiError> {
 fn add_pages(bundle: &mut Bundle, api: &Api) -> std::io::Result<()> {
     for (name, path) in PAGES {
         let page = api.get::<Value>(path).map_err(|error| error.to_string());
-        let page = page.and_then(|page| serde_json::to_string_pretty(&page).map_err(|error| error.to_string()));
+        let page =
+            page.and_then(|page| serde_json::to_string_pretty(&page).map_err(|error| error.to_string()));
         bundle.add(name, page)?;
     }
     for (name, path) in [("metrics.txt", "/metrics"), ("config-in-force.toml", "/v1/config/text")] {
@@ -83,7 +86,10 @@ fn add_pages(bundle: &mut Bundle, api: &Api) -> std::io::Result<()> {
 
 /// What a program says; `Err`: why it says nothing.
 fn said(words: &[&str]) -> Result<String, String> {
-    let output = Command::new(words[0]).args(&words[1..]).output().map_err(|error| format!("{}: {error}", words[0]))?;
+    let output = Command::new(words[0])
+        .args(&words[1..])
+        .output()
+        .map_err(|error| format!("{}: {error}", words[0]))?;
     match output.status.success() {
         true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
         false => Err(format!("{}: {}", words[0], String::from_utf8_lossy(&output.stderr).trim())),

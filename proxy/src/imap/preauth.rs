@@ -71,14 +71,6 @@ pub(crate) async fn converse(
             }
             Step::Claim(mut claim) => {
                 complete(&mut claim.credential, prelogin.snapshot(), stream.client_certificate());
-                tracing::debug!(
-                    client = %prelogin.client,
-                    session = %prelogin.id,
-                    user = &*String::from_utf8_lossy(claim.credential.acting_user()),
-                    mechanism = claim.mechanism.name(),
-                    tls = stream.tls_version(),
-                    "a client logs in"
-                );
                 let begun = Instant::now();
                 let handed = Box::pin(hand_over(prelogin, &claim, &mut preauth, &mut stream)).await?;
                 *until += begun.elapsed().saturating_sub(prelogin.take_waited());

@@ -41,7 +41,10 @@ pub(crate) fn inspect(text: &str, snapshot: Option<&Snapshot>) -> Findings {
     {
         found.faults.push(super::no_countries(file, &error));
     }
-    look_at_names(&names.certificates, names.server.as_deref(), &mut found);
+    let ordered = snapshot.map(Snapshot::acme_names).unwrap_or_default();
+    let is_ordered = |name: &String| ordered.contains(&name.to_ascii_lowercase());
+    let server = names.server.as_ref().filter(|name| !is_ordered(name));
+    look_at_names(&names.certificates, server.map(String::as_str), &mut found);
     if let Some(dir) = names.state_dir.filter(|dir| dir.path.exists() && !dir.path.is_dir()) {
         let what = format!("{} is not a directory", dir.path.display());
         found.faults.push(Fault::new(

@@ -135,6 +135,14 @@ async fn sought(
     begun: Instant,
 ) -> (Result<Try, Ended>, Option<Place>) {
     let snapshot = prelogin.snapshot();
+    tracing::debug!(
+        client = %prelogin.client,
+        session = %prelogin.id,
+        user = &*session.about.user,
+        mechanism = claim.mechanism.name(),
+        tls = stream.tls_version(),
+        "a client logs in"
+    );
     let (voice, ear) = match claim.mechanism.is_conversation() {
         true => Some(voice::pair(PATIENCE.min(snapshot.limits.backend_login))).unzip(),
         false => (None, None),

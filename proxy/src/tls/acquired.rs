@@ -46,6 +46,11 @@ impl Acquired {
         self.certificates.load().get(name).map(|loaded| loaded.key.clone())
     }
 
+    /// The key of any of them.
+    pub(super) fn first_key(&self) -> Option<Arc<CertifiedKey>> {
+        self.certificates.load().values().next().map(|loaded| loaded.key.clone())
+    }
+
     /// Forgets the certificates for names that are not `wanted` any longer.
     pub(crate) fn keep(&self, wanted: impl Fn(&str) -> bool) {
         if self.certificates.load().keys().all(|name| wanted(name)) {

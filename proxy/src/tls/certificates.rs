@@ -90,8 +90,12 @@ impl Certificates {
 
     /// That of clients that ask for no name, or for an unknown one.
     fn default(&self, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        let own = || self.self_made.as_ref().and_then(|(own, _)| self.find(own, schemes));
-        fitting(&self.default, schemes).or_else(own)
+        let (own, made) = match &self.self_made {
+            Some((own, made)) => (self.acquired.key(own), Some(made.clone())),
+            None => (None, None),
+        };
+        // One that somebody has signed, for whatever name, before one of usher's own.
+        fitting(&self.default, schemes).or(own).or_else(|| self.acquired.first_key()).or(made)
     }
 }
 

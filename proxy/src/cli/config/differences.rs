@@ -69,7 +69,8 @@ fn flatten(path: &str, value: &Value, settings: &mut BTreeMap<String, String>) {
 
 /// By what people know a section.
 fn name(section: &Value) -> String {
-    let known = ["name", "address", "chain", "from", "path"].into_iter().find_map(|key| section.get(key)?.as_str());
+    let known =
+        ["name", "address", "chain", "from", "path"].into_iter().find_map(|key| section.get(key)?.as_str());
     known.unwrap_or_default().to_owned()
 }
 
@@ -84,13 +85,15 @@ mod tests {
     #[test]
     fn order_and_form_do_not_matter() {
         let one = "[a]\nx = 1\n[[h]]\nname = \"1\"\nimap = { address = \"x\" }\n[[h]]\nname = \"2\"\n";
-        let other = "[[h]]\nname = \"2\"\n[[h]]\nname = \"1\"\n[h.imap]\naddress = \"x\"\n[a]\nx = 1 # as it was\n";
+        let other =
+            "[[h]]\nname = \"2\"\n[[h]]\nname = \"1\"\n[h.imap]\naddress = \"x\"\n[a]\nx = 1 # as it was\n";
         assert_eq!(told(one, other), Vec::<String>::new());
     }
 
     #[test]
     fn what_differs() {
-        let one = "[a]\nx = 1\ny = [\"b\"]\n[[h]]\nname = \"1\"\nimap = { address = \"x\" }\n[[h]]\nname = \"2\"\n";
+        let one =
+            "[a]\nx = 1\ny = [\"b\"]\n[[h]]\nname = \"1\"\nimap = { address = \"x\" }\n[[h]]\nname = \"2\"\n";
         let other = "[a]\nx = 2\ny = [\"b\", \"c\"]\n[[h]]\nname = \"1\"\nimap = { address = \"z\" }\n[[h]]\nname = \"3\"\n[b]\n";
         assert_eq!(
             told(one, other),

@@ -55,8 +55,8 @@ fn show(reach: &Reach, effective: bool) -> Result<Exit, ApiError> {
 
 fn diff(reach: &Reach, next: &Path) -> Result<Exit, ApiError> {
     let running = reach.api()?.text("/v1/config/text")?;
-    let text = std::fs::read_to_string(next)
-        .map_err(|source| ApiError::File { path: next.to_owned(), source })?;
+    let text =
+        std::fs::read_to_string(next).map_err(|source| ApiError::File { path: next.to_owned(), source })?;
     let mut snapshot = match usher_config::load(&text) {
         Ok(snapshot) => snapshot,
         Err(faults) => {

@@ -13,7 +13,7 @@ pub(super) struct Answers {
 }
 
 /// A listener.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Listens {
     Imap,
     Imaps,
@@ -58,7 +58,7 @@ pub(super) struct Host {
 pub(super) enum Certificate {
     /// From files.
     Files { chain: String, key: String },
-    /// They are ordered, and this is whom the authority writes to.
+    /// They are ordered, and this is whom the authority writes to, or nobody.
     Ordered { contact: String },
     /// There is none yet.
     SelfMade,

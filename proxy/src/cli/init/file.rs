@@ -26,11 +26,15 @@ pub(super) fn text(answers: &Answers) -> String {
         Certificate::Files { chain, key } => {
             put(&format!("[[certificate]]\nchain = {}\nkey = {}\n", quoted(chain), quoted(key)));
         }
-        Certificate::Ordered { contact } => put(&format!(
-            "[acme]\ndirectory = \"https://acme-v02.api.letsencrypt.org/directory\"\ncontact = [{}]\naccept_terms = true\nnames = [{}]\n",
-            quoted(&format!("mailto:{contact}")),
-            quoted(&answers.name)
-        )),
+        Certificate::Ordered { contact } => {
+            put(
+                "[acme]\ndirectory = \"https://acme-v02.api.letsencrypt.org/directory\"\naccept_terms = true",
+            );
+            if !contact.is_empty() {
+                put(&format!("contact = [{}]", quoted(&format!("mailto:{contact}"))));
+            }
+            put(&format!("names = [{}]\n", quoted(&answers.name)));
+        }
         Certificate::SelfMade => {}
     }
     for host in &answers.hosts {
@@ -66,7 +70,15 @@ pub(super) fn next_steps(answers: &Answers, path: &Path) -> String {
             format!("usher user --config {config} set anna@example.com {host}")
         }
     };
-    format!("now:\n    usher check --config {config}\n    {users}\n    systemctl enable --now usher")
+    let files = match &answers.certificate {
+        Certificate::Files { chain, key } => {
+            format!(
+                "    # {chain} and {key} are there, and may be read by usher: the manual has a hook for certbot\n"
+            )
+        }
+        Certificate::Ordered { .. } | Certificate::SelfMade => String::new(),
+    };
+    format!("now:\n{files}    usher check --config {config}\n    {users}\n    systemctl enable --now usher")
 }
 
 /// As TOML writes a string.

@@ -4,10 +4,13 @@ mod answers;
 mod file;
 mod wizard;
 
-use super::{Exit, complain};
+use super::{Exit, colour, complain};
 use clap::Args;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use usher_config::fault::render;
 use usher_config::template::TEMPLATE;
 
 #[derive(Args)]
@@ -43,15 +46,18 @@ pub(super) fn init(arguments: &Arguments) -> Exit {
 }
 
 fn write(arguments: &Arguments, path: &Path, text: &str, next: &str) -> Exit {
+    if let Err(faults) = usher_config::load(text) {
+        eprintln!("{}", render("what would be written", text, &faults, colour()));
+        return Exit::Config;
+    }
     if path.as_os_str() == "-" {
         print!("{text}");
         return Exit::Done;
     }
-    let old = path.with_added_extension("old");
-    let kept = if arguments.replace && path.exists() { std::fs::rename(path, old) } else { Ok(()) };
-    let written = kept
-        .and_then(|()| std::fs::File::create_new(path))
-        .and_then(|mut file| file.write_all(text.as_bytes()));
+    let written = match arguments.replace && path.exists() {
+        true => replace(path, text),
+        false => File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes())),
+    };
     match written {
         Ok(()) => {
             println!("wrote {}; {next}", path.display());
@@ -62,4 +68,24 @@ fn write(arguments: &Arguments, path: &Path, text: &str, next: &str) -> Exit {
             Exit::Failed
         }
     }
+}
+
+/// Writes `text` in place of what `path` has, for the same user and group to read, and keeps that beside it.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let about = std::fs::metadata(path)?;
+    let next = path.with_added_extension("next");
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
+    file.write_all(text.as_bytes())?;
+    std::os::unix::fs::fchown(&file, Some(about.uid()), Some(about.gid()))?;
+    file.set_permissions(about.permissions())?;
+    file.sync_all()?;
+    // The first free one: a second run must not lose what the first has kept.
+    let kept = (1..).map(|number| match number {
+        1 => path.with_added_extension("old"),
+        _ => path.with_added_extension(format!("old{number}")),
+    });
+    if let Some(kept) = kept.take(1000).find(|kept| !kept.exists()) {
+        std::fs::hard_link(path, kept)?;
+    }
+    std::fs::rename(next, path)
 }

@@ -2,7 +2,9 @@
 
 use super::answers::{Answers, Certificate, Host, Listens, Users};
 use crate::cli::table::date;
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::runtime::Builder;
 use usher_backends::connect::pair::{Shown, inspect_certificate};
@@ -26,7 +28,8 @@ pub(super) fn ask() -> Result<Answers, String> {
         let asked = "2. What is to be served? imap (port 143), imaps (993), https (443)";
         let words = question(asked, "imap imaps")?;
         let words = words.split([' ', ',']).filter(|word| !word.is_empty());
-        let named: Option<Vec<_>> = words.map(listens).collect();
+        let named: Option<BTreeSet<_>> = words.map(listens).collect();
+        let named = named.map(Vec::from_iter);
         Ok(named.filter(|named| !named.is_empty()).ok_or("some of: imap imaps https"))
     })?;
     let hosts = hosts()?;
@@ -44,7 +47,8 @@ fn hosts() -> Result<Vec<Host>, String> {
     loop {
         let address = question("   address", "")?;
         if !address.is_empty() {
-            hosts.extend(host(&address)?);
+            let host = host(&address)?.filter(|host| is_new(&hosts, host));
+            hosts.extend(host);
         } else if hosts.is_empty() {
             tell("   There must be one.");
         } else {
@@ -85,11 +89,21 @@ fn question(asked: &str, usual: &str) -> Result<String, String> {
     Ok(if answer.is_empty() { usual } else { answer }.to_owned())
 }
 
+fn is_new(hosts: &[Host], host: &Host) -> bool {
+    let is_new = hosts.iter().all(|known| !known.name.eq_ignore_ascii_case(&host.name));
+    if !is_new {
+        tell("   There is one of that name already; it is left out.");
+    }
+    is_new
+}
+
 /// A server, after a look at its certificate; `None`: the operator does not want it.
 fn host(address: &str) -> Result<Option<Host>, String> {
-    let address = match address.rsplit_once(':') {
-        Some((_, port)) if port.parse::<u16>().is_ok() => address.to_owned(),
-        _ => format!("{address}:993"),
+    // An IPv6 address has colons of its own.
+    let address = match (address.parse::<IpAddr>(), address.rsplit_once(':')) {
+        (Ok(ip), _) => SocketAddr::new(ip, 993).to_string(),
+        (Err(_), Some((_, port))) if port.parse::<u16>().is_ok() => address.to_owned(),
+        (Err(_), _) => format!("{address}:993"),
     };
     let chosen = match look(&address)? {
         Ok((tls, shown)) => {
@@ -152,15 +166,18 @@ fn certificate(name: &str, can_order: bool) -> Result<Certificate, String> {
         let asked = format!("4. Where does the certificate for {name} come from? {ways}");
         Ok(match question(&asked, "later")?.as_str() {
             "files" => {
-                let usual = format!("/etc/letsencrypt/live/{name}");
-                let chain = question("   the chain, PEM", &format!("{usual}/fullchain.pem"))?;
-                Ok(Certificate::Files {
-                    chain,
-                    key: question("   its key, PEM", &format!("{usual}/privkey.pem"))?,
-                })
+                // Where usher may read: certbot's own directory is for root alone.
+                let chain = question("   the chain, PEM", "/etc/usher/mail.pem")?;
+                Ok(Certificate::Files { chain, key: question("   its key, PEM", "/etc/usher/mail.key")? })
             }
             "order" if can_order => {
-                let contact = question("   whom may it write to?", "postmaster@example.com")?;
+                let contact = question("   whom may it write to? (a mail address; return for nobody)", "")?;
+                let is_address = contact.split_once('@').is_some_and(|(user, domain)| {
+                    !user.is_empty() && domain.contains('.') && contact.bytes().all(|b| b.is_ascii_graphic())
+                });
+                if !contact.is_empty() && !is_address {
+                    return Ok(Err("a mail address, or nothing"));
+                }
                 match question("   Do you accept the terms of its service?", "no")?.as_str() {
                     "y" | "yes" => Ok(Certificate::Ordered { contact }),
                     _ => Err("yes, or choose another way"),

@@ -356,6 +356,7 @@ fn whatever_fails_the_certificate_stays_and_the_next_one_comes() {
     wait_for_certificate(&usher, "mail.test");
     let listed = usher.shows("/v1/certificates");
     let file = PathBuf::from(listed["certificates"][1]["chain"].as_str().unwrap());
+    let socket = usher.socket();
     let fail = |usher: &mut Usher, what: &str, stage: &str, ends: &mut dyn FnMut()| {
         // A certificate that is due.
         usher.kill();
@@ -382,6 +383,17 @@ fn whatever_fails_the_certificate_stays_and_the_next_one_comes() {
         authority.break_by(Some(Box::new(breaker)));
         fail(&mut usher, what, stage, &mut || authority.break_by(None));
     }
+    // After a reload it is tried at once, however long it would have waited.
+    usher.rewrite(|text| text.replace("retry = \"1s\"", "retry = \"1h\""));
+    usher.did(&["reload"]);
+    authority.break_by(Some(Box::new(KINDS[0].2)));
+    fail(&mut usher, "until a reload", "order", &mut || {
+        authority.break_by(None);
+        let told =
+            Command::new(usher_tests::usher::binary()).args(["reload", "--socket"]).arg(&socket).output();
+        assert!(told.unwrap().status.success());
+    });
+    usher.rewrite(|text| text.replace("retry = \"1h\"", "retry = \"1s\""));
     authority.kill();
     fail(&mut usher, "there is no authority", "directory", &mut || authority.begin_anew());
     let dir = file.parent().unwrap().to_owned();

@@ -24,7 +24,7 @@ use instant_acme::Account;
 use order::{Way, order};
 use state::States;
 use std::collections::{BTreeSet, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::{Files, Store};
 use tokio::sync::Mutex as AsyncMutex;
@@ -55,20 +55,27 @@ pub(crate) struct Keeper {
 /// Orders what is due, until usher stops or has a successor.
 pub(crate) async fn keep(keeper: Arc<Keeper>) {
     let mut orders = JoinSet::new();
-    let under_way = Arc::new(Mutex::new(HashSet::new()));
+    let under_way = UnderWay::default();
+    let mut last: Option<Arc<ActiveConfig>> = None;
     while !keeper.shutdown.has_begun() && !keeper.shutdown.is_retired() {
         let active = keeper.config.load_full();
         let wanted = keeper.wanted(&active);
         keeper.acquired.keep(|name| wanted.contains(name));
         keeper.states.keep(|name| wanted.contains(name));
+        // What has failed may have been mended.
+        if last.replace(active.clone()).is_some_and(|last| !Arc::ptr_eq(&last, &active)) {
+            keeper.states.try_again();
+        }
         while orders.try_join_next().is_some() {}
         for name in wanted {
-            let is_free = orders.len() < AT_ONCE && keeper.is_due(&active, &name);
-            if is_free && lock(&under_way).insert(name.clone()) {
-                let (keeper, active, under_way) = (keeper.clone(), active.clone(), under_way.clone());
+            if orders.len() < AT_ONCE
+                && keeper.is_due(&active, &name)
+                && let Some(begun) = under_way.begin(&name)
+            {
+                let (keeper, active) = (keeper.clone(), active.clone());
                 orders.spawn(async move {
+                    let _begun = begun;
                     keeper.attempt(&active, &name).await;
-                    lock(&under_way).remove(&name);
                 });
             }
         }
@@ -76,8 +83,31 @@ pub(crate) async fn keep(keeper: Arc<Keeper>) {
     }
 }
 
-fn lock(under_way: &Mutex<HashSet<String>>) -> std::sync::MutexGuard<'_, HashSet<String>> {
-    under_way.lock().unwrap_or_else(PoisonError::into_inner)
+/// The names for which something is being tried.
+#[derive(Clone, Default)]
+struct UnderWay(Arc<Mutex<HashSet<String>>>);
+
+impl UnderWay {
+    fn names(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `None`: something is being tried already.
+    fn begin(&self, name: &str) -> Option<Begun> {
+        self.names().insert(name.to_owned()).then(|| Begun { name: name.to_owned(), under_way: self.clone() })
+    }
+}
+
+/// An attempt, until this is dropped, however it ends.
+struct Begun {
+    name: String,
+    under_way: UnderWay,
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.under_way.names().remove(&self.name);
+    }
 }
 
 /// How the authority can be shown that a name is usher's.

@@ -61,6 +61,11 @@ impl States {
         self.all().retain(|name, _| wanted(name));
     }
 
+    /// Nobody waits any longer because something has failed.
+    pub(super) fn try_again(&self) {
+        self.all().values_mut().for_each(|known| known.not_before = 0);
+    }
+
     /// There is a certificate of this `validity`. Whatever the authority or a clock says, there is none again at once.
     pub(super) fn succeeded(&self, name: &str, validity: &Validity) {
         let life = validity.not_after.saturating_sub(validity.not_before).max(0);

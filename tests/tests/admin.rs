@@ -77,6 +77,9 @@ fn over_tcp_changes_demand_the_token() {
     for (line, headers, status) in [
         ("GET /v1/status", vec![], 200),
         ("GET /metrics", vec![], 200),
+        ("GET /v1/config", vec![], 200),
+        // Comments may say more than settings.
+        ("GET /v1/config/text", vec![], 401),
         (drain, vec![], 401),
         (drain, vec!["Authorization: Bearer 0123456789abcdef0123456789abcdeX"], 401),
         (drain, vec!["Authorization: Basic eDp5"], 401),

@@ -64,7 +64,7 @@ impl OrderError {
             what: with_causes(error),
             has_no_account: is("accountDoesNotExist"),
             // Or it does not say that it replaces anything, which is an error of its answer.
-            is_refusal: matches!(error, Error::Api(_))
+            is_refusal: matches!(error, Error::Api(_)) && !is("rateLimited") && !is("serverInternal")
                 || error.to_string().starts_with("replaces field mismatch"),
         }
     }

@@ -186,15 +186,15 @@ impl Keeper {
                     return self.states.told_nothing(name);
                 }
                 let failures = known.failures.saturating_add(1);
-                let wait = renewal::wait(failures, acme.retry).max(asked);
+                let wait = renewal::wait(failures, acme.retry);
                 self.metrics.acme_order(Err(error.stage.name()));
-                self.states.failed(name, &error, wait);
+                self.states.failed(name, &error, wait, asked);
                 tracing::error!(
                     name,
                     stage = error.stage.name(),
                     %error,
                     failures,
-                    again_seconds = wait.as_secs(),
+                    again_seconds = wait.max(asked).as_secs(),
                     "no certificate could be ordered; what is served stays as it is"
                 );
             }

@@ -21,6 +21,8 @@ pub(crate) struct Known {
     pub(crate) error: Option<String>,
     /// Nothing is tried before.
     pub(crate) not_before: i64,
+    /// The authority has asked to be left alone until then.
+    asked_until: i64,
     /// The certificate is new, and stays until then.
     settled: i64,
     /// When the authority wants the certificate to be replaced.
@@ -63,7 +65,8 @@ impl States {
 
     /// Nobody waits any longer because something has failed.
     pub(super) fn try_again(&self) {
-        self.all().values_mut().for_each(|known| known.not_before = 0);
+        // But for what the authority itself has asked for.
+        self.all().values_mut().for_each(|known| known.not_before = known.asked_until);
     }
 
     /// There is a certificate of this `validity`. Whatever the authority or a clock says, there is none again at once.
@@ -73,12 +76,14 @@ impl States {
         self.all().insert(name.to_owned(), Known { settled, ..Known::default() });
     }
 
-    pub(super) fn failed(&self, name: &str, error: &OrderError, wait: Duration) {
+    /// An order has failed: `wait` until the next one, and longer if the authority has `asked` for that.
+    pub(super) fn failed(&self, name: &str, error: &OrderError, wait: Duration, asked: Duration) {
         let mut all = self.all();
         let known = all.entry(name.to_owned()).or_default();
         known.failures = known.failures.saturating_add(1);
         known.error = Some(format!("{}: {error}", error.stage.name()));
-        known.not_before = now().saturating_add(i64::try_from(wait.as_secs()).unwrap_or(i64::MAX));
+        let after = |wait: Duration| now().saturating_add(i64::try_from(wait.as_secs()).unwrap_or(i64::MAX));
+        (known.not_before, known.asked_until) = (after(wait.max(asked)), after(asked));
     }
 
     /// The authority could not be asked.

@@ -6,6 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Octets of a digest that name a directory.
 const NAME: usize = 8;
@@ -80,7 +81,7 @@ impl Files {
 }
 
 const ACCOUNT: &str = "account.json";
-const TRIAL: &str = "trial";
+const TRIAL: &str = "trial-";
 /// More than a key and its chain need.
 const TRIAL_SIZE: usize = 64 * 1024;
 
@@ -98,8 +99,11 @@ impl Store for Files {
     }
 
     fn try_to_keep(&self) -> io::Result<()> {
-        self.replace(TRIAL, &vec![0; TRIAL_SIZE])?;
-        std::fs::remove_file(self.0.join(TRIAL))
+        // One of its own: others may try at the same time.
+        static TRIALS: AtomicU64 = AtomicU64::new(0);
+        let trial = format!("{TRIAL}{}", TRIALS.fetch_add(1, Ordering::Relaxed));
+        self.replace(&trial, &vec![0; TRIAL_SIZE])?;
+        std::fs::remove_file(self.0.join(trial))
     }
 
     fn certificate(&self, name: &str) -> io::Result<Option<Vec<u8>>> {

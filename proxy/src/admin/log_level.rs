@@ -6,8 +6,10 @@ use super::error::Refusal;
 use super::json_body::JsonBody;
 use super::model::{LogLevel, LogLevelOrder};
 use crate::log::{self, Whose};
+use crate::succession::Answer;
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
+use serde_json::Value;
 use std::time::{Duration, Instant};
 use tracing::level_filters::LevelFilter;
 
@@ -64,8 +66,9 @@ pub(super) async fn raise(
 
 /// Logs as usual again.
 #[utoipa::path(delete, path = "/v1/log-level", operation_id = "lowerLogLevel", responses((status = 204, description = "Done.")))]
-pub(super) async fn lower(author: Author) -> StatusCode {
+pub(super) async fn lower(context: State, author: Author) -> StatusCode {
     log::lower();
     author.did("log-level", "", "as usual");
+    let _: Vec<Answer<Value>> = context.ask_formers(Method::DELETE, "/v1/log-level", &author.name).await;
     StatusCode::NO_CONTENT
 }

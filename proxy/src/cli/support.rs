@@ -1,5 +1,5 @@
 //! `usher support-bundle`: what somebody needs to know who is asked for help, in one file. No secret is in it: none is in what
-//! the API shows, nor in the configuration, which names the files that hold them.
+//! the API shows, nor in the settings of the configuration, which name the files that hold them. Comments are left out.
 
 use super::api::{Api, ApiError, Reach};
 use super::{Exit, print};
@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     /// The file to write, which must not exist.
     #[arg(default_value = "usher-support.tar")]
     file: PathBuf,
-    /// Leave out the log, which names users and addresses.
+    /// Leave out the log and the moves, which name users and addresses.
     #[arg(long)]
     without_log: bool,
 }
@@ -57,9 +57,9 @@ fn write(arguments: &Arguments) -> Result<Vec<String>, ApiError> {
         format!("usher {}\n{}", env!("CARGO_PKG_VERSION"), said(&["uname", "-a"]).unwrap_or_default());
     bundle.add("version.txt", Ok(about)).map_err(failed)?;
     let text = std::fs::read_to_string(arguments.reach.file()).map_err(|error| error.to_string());
-    bundle.add("usher.toml", text).map_err(failed)?;
+    bundle.add("usher.toml", text.map(|text| settings(&text))).map_err(failed)?;
     match arguments.reach.api() {
-        Ok(api) => add_pages(&mut bundle, &api).map_err(failed)?,
+        Ok(api) => add_pages(&mut bundle, &api, arguments.without_log).map_err(failed)?,
         Err(error) => bundle.missing.push(format!("what usher itself says ({error})")),
     }
     if !arguments.without_log {
@@ -71,17 +71,22 @@ fn write(arguments: &Arguments) -> Result<Vec<String>, ApiError> {
     Ok(bundle.missing)
 }
 
-fn add_pages(bundle: &mut Bundle, api: &Api) -> std::io::Result<()> {
-    for (name, path) in PAGES {
+fn add_pages(bundle: &mut Bundle, api: &Api, without_users: bool) -> std::io::Result<()> {
+    for (name, path) in PAGES.into_iter().filter(|(_, path)| !(without_users && *path == "/v1/moves")) {
         let page = api.get::<Value>(path).map_err(|error| error.to_string());
         let page =
             page.and_then(|page| serde_json::to_string_pretty(&page).map_err(|error| error.to_string()));
         bundle.add(name, page)?;
     }
-    for (name, path) in [("metrics.txt", "/metrics"), ("config-in-force.toml", "/v1/config/text")] {
-        bundle.add(name, api.text(path).map_err(|error| error.to_string()))?;
-    }
-    Ok(())
+    bundle.add("metrics.txt", api.text("/metrics").map_err(|error| error.to_string()))?;
+    let text = api.text("/v1/config/text").map_err(|error| error.to_string());
+    bundle.add("config-in-force.toml", text.map(|text| settings(&text)))
+}
+
+/// A configuration without its comments.
+fn settings(text: &str) -> String {
+    let table = text.parse::<toml::Table>();
+    table.map_or_else(|error| format!("# cannot be read: {}\n", error.message()), |table| table.to_string())
 }
 
 /// What a program says; `Err`: why it says nothing.

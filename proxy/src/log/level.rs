@@ -42,8 +42,16 @@ static RAISED: ArcSwapOption<Raised> = ArcSwapOption::const_empty();
 /// Logs more for a while, instead of what may have been raised before.
 pub(crate) fn raise(level: LevelFilter, lasts: Duration, of: Whose) {
     let (until, sessions) = (Instant::now() + lasts, Mutex::default());
-    RAISED.store(Some(Arc::new(Raised { level, until, of, sessions })));
+    let raised = Arc::new(Raised { level, until, of, sessions });
+    RAISED.store(Some(raised.clone()));
     callsite::rebuild_interest_cache();
+    // It costs a little for as long as it is there.
+    tokio::spawn(async move {
+        tokio::time::sleep(lasts).await;
+        if RAISED.load().as_ref().is_some_and(|now| Arc::ptr_eq(now, &raised)) {
+            lower();
+        }
+    });
 }
 
 /// Logs as usual again.
@@ -52,14 +60,15 @@ pub(crate) fn lower() {
     callsite::rebuild_interest_cache();
 }
 
-/// What is raised now. What is over is taken back.
+/// What is raised now.
 pub(crate) fn raised() -> Option<Arc<Raised>> {
-    let raised = RAISED.load_full()?;
-    if raised.until > Instant::now() {
-        return Some(raised);
-    }
-    lower();
-    None
+    RAISED.load_full().filter(|raised| raised.until > Instant::now())
+}
+
+/// Whether a line that names these is among those that are raised.
+pub(super) fn follows(named: impl FnOnce() -> Named) -> bool {
+    let raised = RAISED.load();
+    raised.as_ref().is_some_and(|raised| raised.until > Instant::now() && raised.is_of_named(named))
 }
 
 /// Whether a line of usher's own may be among those that are raised.
@@ -105,11 +114,19 @@ where
 
 impl Raised {
     fn is_of(&self, event: &Event<'_>) -> bool {
+        self.until > Instant::now()
+            && self.is_of_named(|| {
+                let mut named = Named::default();
+                event.record(&mut named);
+                named
+            })
+    }
+
+    fn is_of_named(&self, named: impl FnOnce() -> Named) -> bool {
         if self.of == Whose::default() {
             return true;
         }
-        let mut named = Named::default();
-        event.record(&mut named);
+        let named = named();
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         if named.session.as_ref().is_some_and(|session| sessions.contains(session)) {
             return true;
@@ -125,13 +142,19 @@ impl Raised {
     }
 }
 
+/// The address of a client as lines have it.
+pub(super) fn address(client: &str) -> Option<IpAddr> {
+    let address = client.parse().map(|client: SocketAddr| client.ip()).or_else(|_| client.parse());
+    address.ok().map(|address: IpAddr| address.to_canonical())
+}
+
 /// Whom a line names.
 #[derive(Default)]
-struct Named {
-    user: Option<String>,
-    client: Option<IpAddr>,
-    host: Option<String>,
-    session: Option<String>,
+pub(super) struct Named {
+    pub(super) user: Option<String>,
+    pub(super) client: Option<IpAddr>,
+    pub(super) host: Option<String>,
+    pub(super) session: Option<String>,
 }
 
 impl Named {
@@ -140,10 +163,7 @@ impl Named {
             "user" => self.user = Some(value),
             "host" => self.host = Some(value),
             "session" => self.session = Some(value),
-            "client" => {
-                let address = value.parse().map(|client: SocketAddr| client.ip()).or_else(|_| value.parse());
-                self.client = address.ok().map(|address| address.to_canonical());
-            }
+            "client" => self.client = address(&value),
             _ => {}
         }
     }

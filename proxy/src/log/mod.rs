@@ -37,6 +37,7 @@ pub(crate) fn init(format: LogFormat) {
         }
         LogFormat::Json => subscriber.with(lines.json().flatten_event(true).with_filter(chosen)).init(),
     }
+    let _ = request::TAKEN.set(request::is_taken());
 }
 
 /// Returns when everything that was logged before has been written.

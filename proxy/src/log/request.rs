@@ -1,6 +1,7 @@
 //! The line of a request. There are many in a second, so it is put together without the detours of other events; it is
 //! chosen by `RUST_LOG` and looks as they do.
 
+use super::level::{self, Named};
 use super::{batch, text};
 use crate::id::Id;
 use http::Version;
@@ -53,9 +54,25 @@ fn as_debug<S: Serializer>(version: &Version, serializer: S) -> Result<S::Ok, S:
     serializer.collect_str(&format_args!("{version:?}"))
 }
 
+/// Whether `RUST_LOG` takes the lines of requests.
+pub(super) static TAKEN: OnceLock<bool> = OnceLock::new();
+
+/// What decides that, when nothing is raised.
+pub(super) fn is_taken() -> bool {
+    tracing::enabled!(target: "usher::https::record", tracing::Level::INFO)
+}
+
 /// Logs a request that is over.
 pub(crate) fn request(line: &RequestLine<'_>) {
-    if !tracing::enabled!(target: "usher::https::record", tracing::Level::INFO) {
+    let is_usual = TAKEN.get().is_some_and(|taken| *taken);
+    let named = || Named {
+        user: Some(line.user.to_owned()),
+        client: level::address(line.client),
+        host: Some(line.host.to_owned()),
+        session: Some(line.session.to_string()),
+    };
+    // What is followed also tells which sessions are the user's.
+    if !(level::follows(named) || is_usual) {
         return;
     }
     match FORMAT.get() {

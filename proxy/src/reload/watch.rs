@@ -21,8 +21,8 @@ const AT_LAST: Duration = Duration::from_secs(2);
 /// reports.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Time after a reload that was refused until the next one.
-const LATER: Duration = Duration::from_secs(30);
+/// Time after a reload that was refused until the same is tried again.
+const LATER: Duration = Duration::from_secs(60 * 60);
 
 /// Reloads at each hangup; several in quick succession count as one.
 pub(crate) async fn follow_hangups(mut hangups: Signal, requests: mpsc::Sender<Request>) {
@@ -54,6 +54,7 @@ pub(crate) async fn follow_files(
 ) {
     let (mut applied, mut last, mut told) = (loaded, None, None);
     let mut seen = None;
+    let mut refused: Option<(Content, Instant)> = None;
     let mut next = Instant::now();
     loop {
         next += LOOK;
@@ -68,7 +69,9 @@ pub(crate) async fn follow_files(
             last = Some(now);
             continue;
         }
-        if now == applied {
+        let is_refused =
+            refused.as_ref().is_some_and(|(what, until)| *what == now && Instant::now() < *until);
+        if now == applied || is_refused {
             continue;
         }
         if !watched && !looked.is_as_loaded {
@@ -85,8 +88,8 @@ pub(crate) async fn follow_files(
         }
         match answer.await {
             Ok(reloaded) if reloaded.applied => applied = now,
-            // What is wrong is logged. Another file, such as a password, may have to follow.
-            _ => next = Instant::now() + LATER,
+            // What is wrong is logged. What follows, such as a password, is another content; a disk may have been away.
+            _ => refused = Some((now, Instant::now() + LATER)),
         }
     }
 }

@@ -54,6 +54,11 @@ fn flatten(path: &str, value: &Value, settings: &mut BTreeMap<String, String>) {
         }
         Value::Array(items) if !items.is_empty() && items.iter().all(Value::is_table) => {
             let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+            // Of rules and identities the first decides, and of certificates it is the default.
+            if ORDERED.contains(&path) && items.len() > 1 {
+                let names: Vec<_> = items.iter().map(name).collect();
+                settings.insert(format!("{path} in order"), names.join(", "));
+            }
             for item in items {
                 let name = name(item);
                 let count = seen.entry(name.clone()).or_default();
@@ -66,6 +71,9 @@ fn flatten(path: &str, value: &Value, settings: &mut BTreeMap<String, String>) {
         other => drop(settings.insert(path.to_owned(), other.to_string())),
     }
 }
+
+/// Lists whose order matters.
+const ORDERED: [&str; 4] = ["access_rule", "certificate", "https.identity", "https.path"];
 
 /// By what people know a section.
 fn name(section: &Value) -> String {
@@ -88,6 +96,13 @@ mod tests {
         let other =
             "[[h]]\nname = \"2\"\n[[h]]\nname = \"1\"\n[h.imap]\naddress = \"x\"\n[a]\nx = 1 # as it was\n";
         assert_eq!(told(one, other), Vec::<String>::new());
+    }
+
+    #[test]
+    fn order_matters_where_the_first_decides() {
+        let rule = |name: &str| format!("[[access_rule]]\nname = \"{name}\"\n");
+        let (one, other) = (rule("a") + &rule("b"), rule("b") + &rule("a"));
+        assert_eq!(told(&one, &other), ["~ access_rule in order: a, b -> b, a"]);
     }
 
     #[test]

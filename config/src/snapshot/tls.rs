@@ -7,7 +7,7 @@ use serde::Serialize;
 pub struct Tls {
     /// The versions.
     pub versions: Vec<TlsVersion>,
-    /// The cipher suites by their names in IANA's registry, the preferred ones first; `None`: all of [`Tls::SUITES`].
+    /// The cipher suites by their names in IANA's registry; clients choose among them. `None`: all of [`Tls::SUITES`].
     pub cipher_suites: Option<Vec<&'static str>>,
 }
 

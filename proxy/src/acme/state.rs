@@ -82,7 +82,6 @@ impl States {
         let known = all.entry(name.to_owned()).or_default();
         known.failures = known.failures.saturating_add(1);
         known.error = Some(format!("{}: {error}", error.stage.name()));
-        let after = |wait: Duration| now().saturating_add(i64::try_from(wait.as_secs()).unwrap_or(i64::MAX));
         (known.not_before, known.asked_until) = (after(wait.max(asked)), after(asked));
     }
 
@@ -99,8 +98,13 @@ impl States {
             known.window = window;
             known.draw = draw();
         }
-        known.ask_again = now().saturating_add(i64::try_from(ask_again.as_secs()).unwrap_or(i64::MAX));
+        known.ask_again = after(ask_again);
     }
+}
+
+/// The time after `wait`, in seconds since 1970.
+fn after(wait: Duration) -> i64 {
+    now().saturating_add(i64::try_from(wait.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// By chance, from 0 to 1.

@@ -22,8 +22,8 @@ pub struct Names {
     pub server: Option<String>,
     /// `[server] state_dir`.
     pub state_dir: Option<Named>,
-    /// `[admin] token_file`.
-    pub token_file: Option<Named>,
+    /// `token_file` and `reader_token_file` of `[admin]`.
+    pub token_files: Vec<Named>,
     /// The `[[certificate]]` sections that name both files.
     pub certificates: Vec<Certificate>,
     /// `client_ca` of `[https]` and of each `[[listener]]`.
@@ -68,7 +68,7 @@ pub fn names(text: &str) -> Names {
         signing: signing(),
         server: of("server", "name").map(|name| name.path.to_string_lossy().into_owned()),
         state_dir: of("server", "state_dir"),
-        token_file: of("admin", "token_file"),
+        token_files: ["token_file", "reader_token_file"].iter().filter_map(|key| of("admin", key)).collect(),
         certificates: certificates.collect(),
         idle_probes: idle_probes.collect(),
     }

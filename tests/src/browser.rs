@@ -1,6 +1,8 @@
 //! A real Chromium, driven as a person would, by W3C WebDriver.
 
 use crate::deadline::DEADLINE;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -70,16 +72,40 @@ impl Browser {
     pub fn expect(&self, id: &str, text: &str) {
         let until = Instant::now() + DEADLINE;
         loop {
-            let shown = self.look_for(id).map(|element| {
-                let path = format!("/element/{element}/text");
-                self.ask("GET", &path, None)
-            });
+            let shown = self.text(&format!("#{id}"));
             if shown.as_ref().is_ok_and(|shown| shown == text) {
                 return;
             }
             assert!(Instant::now() < until, "#{id} is to say {text:?}: {shown:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Waits until the first element that `selector` finds is shown and has `text` in it.
+    pub fn see(&self, selector: &str, text: &str) {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            let shown = self.text(selector);
+            if shown.as_ref().is_ok_and(|shown| shown.as_str().is_some_and(|shown| shown.contains(text))) {
+                return;
+            }
+            assert!(Instant::now() < until, "{selector} is to say {text:?}: {shown:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until `selector` finds nothing.
+    pub fn miss(&self, selector: &str) {
+        let until = Instant::now() + DEADLINE;
+        while self.look_for(selector).is_ok() {
+            assert!(Instant::now() < until, "{selector} is still there");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What the element says, or what the driver says instead.
+    fn text(&self, selector: &str) -> Result<Value, Value> {
+        self.look_for(selector).map(|element| self.ask("GET", &format!("/element/{element}/text"), None))
     }
 
     /// Types into the element with this id.
@@ -92,6 +118,57 @@ impl Browser {
         self.ask("POST", &format!("/element/{}/click", self.find(id)), Some(json!({})));
     }
 
+    /// Clicks the first element that `selector` finds. Pages that are drawn anew may take it away in between.
+    pub fn press(&self, selector: &str) {
+        self.insist(selector, |element| {
+            self.ask("POST", &format!("/element/{element}/click"), Some(json!({})))
+        });
+    }
+
+    /// Types into the first element that `selector` finds.
+    pub fn type_into(&self, selector: &str, text: &str) {
+        self.insist(selector, |element| {
+            self.ask("POST", &format!("/element/{element}/value"), Some(json!({ "text": text })))
+        });
+    }
+
+    /// Does something with an element until the driver has nothing against it.
+    fn insist(&self, selector: &str, act: impl Fn(&str) -> Value) {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            let did = self.look_for(selector).map(|element| act(&element));
+            if did.as_ref().is_ok_and(Value::is_null) {
+                return;
+            }
+            assert!(Instant::now() < until, "{selector}: {did:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Makes the screen `width` by `height` pixels, as a telephone's or another one's.
+    pub fn resize(&self, width: u32, height: u32) {
+        let metrics =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
+        self.command("Emulation.setDeviceMetricsOverride", &metrics);
+    }
+
+    /// Says which of the two schemes the person likes: `light` or `dark`.
+    pub fn prefer(&self, scheme: &str) {
+        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
+        self.command("Emulation.setEmulatedMedia", &json!({ "features": [feature] }));
+    }
+
+    /// The whole page as a picture, in PNG.
+    pub fn screenshot(&self) -> Vec<u8> {
+        let taken = self.command("Page.captureScreenshot", &json!({ "captureBeyondViewport": true }));
+        BASE64.decode(taken["data"].as_str().unwrap()).unwrap()
+    }
+
+    /// A command of Chromium's own protocol.
+    fn command(&self, name: &str, parameters: &Value) -> Value {
+        self.ask("POST", "/goog/cdp/execute", Some(json!({ "cmd": name, "params": parameters })))
+    }
+
     /// The cookies that it has for this place.
     pub fn cookies(&self) -> Value {
         self.ask("GET", "/cookie", None)
@@ -102,13 +179,18 @@ impl Browser {
         self.ask("POST", "/execute/sync", Some(json!({ "script": script, "args": [] })))
     }
 
-    fn find(&self, id: &str) -> String {
-        self.look_for(id).unwrap_or_else(|answer| panic!("no #{id}: {answer}"))
+    /// What a script hands to its last argument, later.
+    pub fn run_async(&self, script: &str) -> Value {
+        self.ask("POST", "/execute/async", Some(json!({ "script": script, "args": [] })))
     }
 
-    /// The element with this id, or what the driver says instead.
-    fn look_for(&self, id: &str) -> Result<String, Value> {
-        let wanted = json!({ "using": "css selector", "value": format!("#{id}") });
+    fn find(&self, id: &str) -> String {
+        self.look_for(&format!("#{id}")).unwrap_or_else(|answer| panic!("no #{id}: {answer}"))
+    }
+
+    /// The first element that `selector` finds, or what the driver says instead.
+    fn look_for(&self, selector: &str) -> Result<String, Value> {
+        let wanted = json!({ "using": "css selector", "value": selector });
         let found = self.ask("POST", "/element", Some(wanted));
         found[ELEMENT].as_str().map(str::to_owned).ok_or_else(|| found.clone())
     }

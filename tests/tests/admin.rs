@@ -237,7 +237,7 @@ fn the_effective_configuration_holds_no_secrets() {
     for path in ["/v1/hosts/{name}/drain", "/v1/sessions", "/v1/explain", "/v1/directory/{key}", "/metrics"] {
         assert!(described["paths"].get(path).is_some(), "{path}");
     }
-    assert_eq!(described["paths"].as_object().unwrap().len(), 30);
+    assert_eq!(described["paths"].as_object().unwrap().len(), 33);
 }
 
 #[test]

@@ -224,6 +224,14 @@ impl Directory {
         self.with(|connection| Ok(connection.query_row(sql, [host], |row| row.get(0))?))
     }
 
+    /// How many keys have an entry.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn count(&self) -> Result<u64, DirectoryError> {
+        self.with(|connection| Ok(connection.query_row("SELECT count(*) FROM entry", [], |row| row.get(0))?))
+    }
+
     /// At most `most` entries after `after` in key order; only those on `host`, if given.
     ///
     /// # Errors

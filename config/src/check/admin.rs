@@ -1,13 +1,15 @@
 //! `[admin]`.
 
-use super::Faults;
+use super::{Faults, networks};
 use crate::fault::Fault;
-use crate::raw::{Located, Section};
-use crate::snapshot::{Admin, Listener};
+use crate::raw::{Item, Located, Section};
+use crate::snapshot::{Admin, Listener, TrustedProxy};
 use std::path::Path;
 
 /// The socket's file name in the state directory, used when no other path is given.
 pub(crate) const SOCKET: &str = "admin.sock";
+/// The header in which proxies name somebody, unless another one is given.
+const USER_HEADER: &str = "remote-user";
 /// Longest path of a Unix socket in bytes: `sun_path` without its terminating NUL.
 const PATH_CAP: usize = 107;
 
@@ -35,8 +37,14 @@ pub(super) fn tell_if_taken(admin: &Admin, listeners: &[Listener], faults: &mut 
 }
 
 pub(super) fn check(file: &mut Section<'_>, state_dir: &Path, faults: &mut Faults) -> Admin {
-    let mut admin =
-        Admin { socket: state_dir.join(SOCKET), listen: None, token_file: None, secrets_dir: None };
+    let mut admin = Admin {
+        socket: state_dir.join(SOCKET),
+        listen: None,
+        token_file: None,
+        reader_token_file: None,
+        trusted_proxy: None,
+        secrets_dir: None,
+    };
     let Some(mut section) = file.single("admin", faults) else {
         tell_if_too_long(&admin.socket, faults);
         return admin;
@@ -61,7 +69,44 @@ pub(super) fn check(file: &mut Section<'_>, state_dir: &Path, faults: &mut Fault
         }
     }
     admin.token_file = section.optional::<String>("token_file", faults).map(|file| file.value.into());
+    let reader: Option<Located<String>> = section.optional("reader_token_file", faults);
+    if let Some(reader) = &reader
+        && admin.token_file.as_deref() == Some(Path::new(&reader.value))
+    {
+        let instead = "name another file, with another token";
+        faults.push(reader.fault("whoever may only read has the token of those who may change", instead));
+    }
+    admin.reader_token_file = reader.map(|file| file.value.into());
+    admin.trusted_proxy = trusted_proxy(&mut section, faults);
     admin.secrets_dir = section.optional::<String>("secrets_dir", faults).map(|dir| dir.value.into());
     section.finish(faults);
     admin
+}
+
+/// `trusted_proxy`.
+fn trusted_proxy(section: &mut Section<'_>, faults: &mut Faults) -> Option<TrustedProxy> {
+    const EXAMPLE: &str = "{ from = [\"192.0.2.7\"], operators = [\"anna\"] }";
+    let mut inner = section.table("trusted_proxy", EXAMPLE, faults)?;
+    let span = inner.span.clone();
+    let from = networks(&inner.list("from", faults), faults);
+    let header: Option<Located<String>> = inner.optional("user_header", faults);
+    let operators: Vec<Item<'_>> = inner.list("operators", faults);
+    inner.finish(faults);
+    if from.is_empty() {
+        let instead = format!("write `trusted_proxy = {EXAMPLE}` with the proxy's address");
+        faults.push(Fault::new(span, "`trusted_proxy` needs at least one address", instead));
+    }
+    let is_token = |name: &str| {
+        !name.is_empty() && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
+    };
+    if let Some(header) = header.as_ref().filter(|header| !is_token(&header.value)) {
+        let instead = "write a name of letters, digits and hyphens such as \"Remote-User\"";
+        faults.push(header.fault("`user_header` is not the name of a header", instead));
+    }
+    let user_header = header.map_or_else(|| USER_HEADER.to_owned(), |header| header.value);
+    Some(TrustedProxy {
+        from,
+        user_header: user_header.to_ascii_lowercase(),
+        operators: operators.iter().filter_map(|name| Some(name.text(faults)?.value)).collect(),
+    })
 }

@@ -28,7 +28,7 @@ pub use limits::Limits;
 pub use listener::{
     HttpsListener, ImapListener, Listener, Offered, Protocol, RedirectListener, Serves, TcpListener,
 };
-pub use server::{Admin, LogFormat, OldSessions, OutageReply, Server};
+pub use server::{Admin, LogFormat, OldSessions, OutageReply, Server, TrustedProxy};
 pub use tls::{Tls, TlsVersion};
 pub use usher_policy::pick::Balance;
 

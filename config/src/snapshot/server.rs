@@ -1,6 +1,7 @@
 //! `[server]`, `[admin]` and `[log]`.
 
 use crate::shown;
+use ipnet::IpNet;
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -60,8 +61,23 @@ pub struct Admin {
     pub listen: Option<SocketAddr>,
     /// The file with the token. Without it, nothing can be changed over TCP, and nothing read from beyond loopback.
     pub token_file: Option<PathBuf>,
+    /// The file with a token that may read everything and change nothing.
+    pub reader_token_file: Option<PathBuf>,
+    /// The proxies that say who their people are.
+    pub trusted_proxy: Option<TrustedProxy>,
     /// Directory of the probes' passwords for hosts that are added at run time; `None`: such hosts have none.
     pub secrets_dir: Option<PathBuf>,
+}
+
+/// Proxies in front of the admin API that have asked people who they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TrustedProxy {
+    /// Where they are.
+    pub from: Vec<IpNet>,
+    /// The header in which they name somebody, in lower case.
+    pub user_header: String,
+    /// Who may change things; all others that are named may read.
+    pub operators: Vec<String>,
 }
 
 /// How log lines are written.

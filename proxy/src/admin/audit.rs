@@ -1,12 +1,15 @@
 //! The audit log: each change, by whom and from where. Every log line has a timestamp already.
 
+use super::Context;
 use super::guard::Caller;
+use super::keys::Visitor;
 use crate::log::AUDIT;
 use crate::unix_http::OPERATOR;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Longest name that is recorded, in characters.
 const NAME_CAP: usize = 64;
@@ -18,6 +21,7 @@ pub(super) struct Author {
     /// Their address, if they have come over TCP.
     pub(super) address: Option<IpAddr>,
     from: String,
+    context: Arc<Context>,
     /// It is the process that has succeeded this one, which has written the change already.
     pub(super) is_successor: bool,
 }
@@ -25,6 +29,7 @@ pub(super) struct Author {
 impl Author {
     /// Records a change.
     pub(super) fn did(&self, what: &str, on: &str, why: &str) {
+        self.context.changes.note(&self.name, &self.from, what, on, why);
         tracing::info!(
             target: AUDIT,
             audit = true,
@@ -38,28 +43,35 @@ impl Author {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Author {
+impl FromRequestParts<Arc<Context>> for Author {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Infallible> {
         let caller = parts.extensions.get::<Caller>();
         let claimed = parts.headers.get(OPERATOR).and_then(|name| name.to_str().ok());
-        // Over TCP everybody is just the holder of the token; the name that they claim is recorded as such.
-        let name = match (caller, claimed) {
-            (Some(Caller::Socket { uid, .. }), Some(name)) => {
-                format!("{} (uid {uid})", name.chars().take(NAME_CAP).collect::<String>())
-            }
-            (Some(Caller::Socket { uid, .. }), None) => format!("uid {uid}"),
+        let proxied = parts.extensions.get::<Visitor>().and_then(|visitor| visitor.name.as_deref());
+        let short = |name: &str| name.chars().take(NAME_CAP).collect::<String>();
+        let name = match (caller, proxied, claimed) {
+            (Some(Caller::Socket { uid, .. }), _, Some(name)) => format!("{} (uid {uid})", short(name)),
+            (Some(Caller::Socket { uid, .. }), _, None) => format!("uid {uid}"),
             // As they have been called there.
-            (Some(Caller::Successor), name) => name.unwrap_or_default().to_owned(),
-            (_, Some(name)) => format!("token ({})", name.chars().take(NAME_CAP).collect::<String>()),
-            (_, None) => "token".to_owned(),
+            (Some(Caller::Successor), _, name) => name.unwrap_or_default().to_owned(),
+            (_, Some(name), _) => format!("{} (proxy)", short(name)),
+            // Whoever has the token is just that; the name that they claim is recorded as such.
+            (_, None, Some(name)) => format!("token ({})", short(name)),
+            (_, None, None) => "token".to_owned(),
         };
         let is_successor = matches!(caller, Some(Caller::Successor));
         let address = match caller {
             Some(Caller::Tcp { peer, .. }) => Some(peer.ip()),
             Some(Caller::Socket { .. } | Caller::Successor) | None => None,
         };
-        Ok(Self { name, address, from: caller.map(ToString::to_string).unwrap_or_default(), is_successor })
+        Ok(Self {
+            name,
+            address,
+            from: caller.map(ToString::to_string).unwrap_or_default(),
+            context: context.clone(),
+            is_successor,
+        })
     }
 }

@@ -39,7 +39,7 @@ pub(super) async fn status(context: State) -> Json<Status> {
 }
 
 /// All backends, with their sessions in all processes; and the processes that this one has succeeded.
-async fn everywhere(context: &Context) -> (Vec<Backend>, Vec<FormerProcess>) {
+pub(super) async fn everywhere(context: &Context) -> (Vec<Backend>, Vec<FormerProcess>) {
     let said = context.ask_formers::<Status>(Method::GET, "/v1/status", "").await;
     let mut backends = all(context, &context.fleet.roster());
     let mut formers = Vec::new();

@@ -5,9 +5,9 @@ use super::change::blocking;
 use super::error::Refusal;
 use super::json_body::JsonBody;
 use super::model::{Ban, BanOrder, Bans, Unbanned};
+use super::params::Params;
 use super::{Context, State};
 use axum::Json;
-use axum::extract::Query;
 use ipnet::IpNet;
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -17,6 +17,7 @@ use usher_policy::identity::Arrival;
 use utoipa::IntoParams;
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Whose {
     /// An address, a network or a user.
@@ -63,7 +64,7 @@ pub(super) async fn ban(
 pub(super) async fn unban(
     context: State,
     author: Author,
-    Query(asked): Query<Whose>,
+    Params(asked): Params<Whose>,
 ) -> Result<Json<Unbanned>, Refusal> {
     let whose = whose(&context, &asked.whose);
     let done = context.guessing.unban(&whose).await.map_err(|error| Refusal::internal(&error))?;

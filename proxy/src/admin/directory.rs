@@ -7,8 +7,9 @@ use super::change::blocking;
 use super::error::Refusal;
 use super::json_body::JsonBody;
 use super::model::{Change, Duplicate, Duplicates, Entries, Entry, Former, Home, Reason};
+use super::params::Params;
 use axum::Json;
-use axum::extract::{Path, Query};
+use axum::extract::Path;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use usher_policy::ArchiveKey;
@@ -18,6 +19,7 @@ use utoipa::IntoParams;
 const PAGE: u32 = 1000;
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
     /// Only those on this host.
@@ -30,7 +32,7 @@ pub(super) struct Which {
 
 /// A page of entries, in the order of keys.
 #[utoipa::path(get, path = "/v1/directory", operation_id = "listUsers", params(Which), responses((status = 200, description = "Done.", body = Entries)))]
-pub(super) async fn list(context: State, Query(which): Query<Which>) -> Result<Json<Entries>, Refusal> {
+pub(super) async fn list(context: State, Params(which): Params<Which>) -> Result<Json<Entries>, Refusal> {
     let context = context.0.clone();
     blocking(move || {
         let after = which.after.map(|after| key(&context, &after)).transpose()?;

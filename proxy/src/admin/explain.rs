@@ -7,13 +7,13 @@ use super::change::blocking;
 use super::directory::view;
 use super::error::Refusal;
 use super::model::{Explanation, KeyHold};
+use super::params::Params;
 use crate::access::{Hearing, Visit};
 use crate::active::ActiveConfig;
 use crate::guessing::{Standing, Who};
 use crate::route::{Answer, Decided};
 use crate::rule_book::RuleBook;
 use axum::Json;
-use axum::extract::Query;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tokio::runtime::Handle;
@@ -26,6 +26,7 @@ use usher_policy::route::{Decision, Outage};
 use utoipa::IntoParams;
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Login {
     /// The name as typed.
@@ -46,7 +47,7 @@ pub(super) struct Login {
 #[utoipa::path(get, path = "/v1/explain", operation_id = "explain", params(Login), responses((status = 200, description = "Done.", body = Explanation), (status = 400, description = "The request is invalid; `error` says why.")))]
 pub(super) async fn explain(
     context: State,
-    Query(login): Query<Login>,
+    Params(login): Params<Login>,
 ) -> Result<Json<Explanation>, Refusal> {
     let context = context.0.clone();
     blocking(move || explained(&context, &login).map(Json)).await

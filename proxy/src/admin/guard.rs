@@ -1,23 +1,20 @@
 //! Who may ask for what.
 //!
-//! On the socket, the permissions of the file decide. Over TCP, changes need the token, and so does reading from beyond
-//! loopback. Pages of other origins get nothing: a browser on the operator's machine is not the operator.
+//! On the socket, the permissions of the file decide. Over TCP, changes need an operator, and reading from beyond
+//! loopback somebody who is known. The console's own files are for everybody: they say nothing. Pages of other origins get nothing: a browser on the operator's machine is not the operator.
 
+use super::console;
 use super::error::Refusal;
+use super::keys::{Visitor, is_meant};
+use super::model::Role;
 use super::{BODY_CAP, Context, NEXT_CAP};
 use crate::log::AUDIT;
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{Digest, SHA256, digest};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Shortest token in bytes.
-const TOKEN_MIN: usize = 16;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy)]
@@ -50,45 +47,15 @@ impl std::fmt::Display for Caller {
     }
 }
 
-/// A digest of the token: comparing digests takes the same time wherever two tokens differ.
-#[derive(Clone)]
-pub(crate) struct Token(Digest);
-
-/// Why there is no token.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TokenError {
-    #[error("{path}: {source}")]
-    Unreadable { path: PathBuf, source: std::io::Error },
-    #[error(
-        "{path}: a token must have at least {TOKEN_MIN} characters; create one with: openssl rand -hex 32"
-    )]
-    Short { path: PathBuf },
-}
-
-impl Token {
-    /// Reads the token from its file.
-    ///
-    /// # Errors
-    /// [`TokenError`].
-    pub(crate) fn read(path: &Path) -> Result<Self, TokenError> {
-        let unreadable = |source| TokenError::Unreadable { path: path.to_owned(), source };
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        let token = text.trim();
-        if token.len() < TOKEN_MIN {
-            return Err(TokenError::Short { path: path.to_owned() });
-        }
-        Ok(Self(digest(&SHA256, token.as_bytes())))
-    }
-
-    fn is(&self, given: &[u8]) -> bool {
-        verify_slices_are_equal(digest(&SHA256, given).as_ref(), self.0.as_ref()).is_ok()
-    }
-}
-
 /// Lets a request through, or says why not.
-pub(super) async fn guard(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(context): State<Arc<Context>>, mut request: Request, next: Next) -> Response {
     match judge(&context, &request) {
-        Ok(()) => admit(&context, request, next).await,
+        Ok(visitor) => {
+            if let Some(visitor) = visitor {
+                request.extensions_mut().insert(visitor);
+            }
+            admit(&context, request, next).await
+        }
         Err(refusal) => {
             if let Some(caller) = request.extensions().get::<Caller>() {
                 tracing::warn!(target: AUDIT, %caller, path = request.uri().path(), "admin request refused");
@@ -140,30 +107,17 @@ impl Judged {
     }
 }
 
-fn judge(context: &Context, request: &Request) -> Result<(), Judged> {
+/// Who may go on, if it is somebody over TCP who is known.
+fn judge(context: &Context, request: &Request) -> Result<Option<Visitor>, Judged> {
     let headers = request.headers();
     if is_cross_origin(headers) {
         return Err(Judged::forbidden("requests from pages of other origins are not allowed"));
     }
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    match request.extensions().get::<Caller>() {
-        Some(Caller::Socket { .. } | Caller::Successor) => {}
-        // What load balancers ask is no secret.
-        Some(Caller::Tcp { .. }) if matches!(request.uri().path(), "/livez" | "/readyz") => {}
-        Some(Caller::Tcp { peer, local }) => {
-            let near = is_loopback(peer.ip()) && is_loopback(local.ip());
-            // The file as it is may say more than its settings, in comments.
-            let reads = reads && request.uri().path() != "/v1/config/text";
-            if !(has_token(context, headers) || (near && reads && is_plain_host(headers))) {
-                let error = "this requires the token from [admin] token_file: Authorization: Bearer …";
-                return Err(Judged {
-                    refusal: Refusal::new(StatusCode::UNAUTHORIZED, error),
-                    needs_token: true,
-                });
-            }
-        }
+    let visitor = match request.extensions().get::<Caller>() {
+        Some(Caller::Socket { .. } | Caller::Successor) => None,
+        Some(Caller::Tcp { peer, local }) => over_tcp(context, request, *peer, *local)?,
         None => return Err(Judged::forbidden("the caller is unknown")),
-    }
+    };
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let cap = if request.uri().path().starts_with("/v1/rules/") { NEXT_CAP } else { BODY_CAP };
     if length.is_some_and(|length: u64| length > cap as u64) {
@@ -173,15 +127,36 @@ fn judge(context: &Context, request: &Request) -> Result<(), Judged> {
             needs_token: false,
         });
     }
-    Ok(())
+    Ok(visitor)
 }
 
-fn has_token(context: &Context, headers: &HeaderMap) -> bool {
-    let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
-    let given = given.and_then(|value| value.strip_prefix(b"Bearer "));
-    match (&context.token, given) {
-        (Some(token), Some(given)) => token.is(given.trim_ascii()),
-        _ => false,
+/// The same for a request over TCP.
+fn over_tcp(
+    context: &Context,
+    request: &Request,
+    peer: SocketAddr,
+    local: SocketAddr,
+) -> Result<Option<Visitor>, Judged> {
+    let (path, headers) = (request.uri().path(), request.headers());
+    // What load balancers ask is no secret, nor is what the console looks like.
+    if matches!(path, "/livez" | "/readyz") || console::has(path) {
+        return Ok(None);
+    }
+    // The file as it is may say more than its settings, in comments.
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD) && path != "/v1/config/text";
+    let visitor = context.keys.visitor(peer.ip(), headers);
+    let is_near = is_loopback(peer.ip()) && is_loopback(local.ip()) && is_plain_host(headers);
+    match &visitor {
+        Some(Visitor { role: Role::Reader, .. }) if !reads => Err(Judged::forbidden("you may only read")),
+        Some(known) if !reads && !is_meant(known, headers) => {
+            Err(Judged::forbidden("a change needs the header X-Usher-Console"))
+        }
+        None if !(is_near && reads) => {
+            let error = "this requires the token from [admin] token_file: Authorization: Bearer …";
+            let refusal = Refusal::new(StatusCode::UNAUTHORIZED, error);
+            Err(Judged { refusal, needs_token: true })
+        }
+        _ => Ok(visitor),
     }
 }
 

@@ -6,7 +6,8 @@ use super::audit::Author;
 use super::change::blocking;
 use super::error::Refusal;
 use super::json_body::JsonBody;
-use axum::extract::{Path, Query};
+use super::params::Params;
+use axum::extract::Path;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -114,6 +115,7 @@ fn read(keys: Map<String, Value>) -> Result<(InstanceHost, String), Refusal> {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Removal {
     /// Remove it even if the directory has users there.
     #[serde(default)]
@@ -127,7 +129,7 @@ pub(super) async fn remove(
     context: State,
     author: Author,
     Path(name): Path<String>,
-    Query(Removal { force }): Query<Removal>,
+    Params(Removal { force }): Params<Removal>,
 ) -> Result<StatusCode, Refusal> {
     let (context, name) = (context.0.clone(), name.to_ascii_lowercase());
     let handle = Handle::current();

@@ -10,21 +10,26 @@ mod backends;
 mod bans;
 mod certificates;
 mod change;
+mod changes;
+mod console;
 mod directory;
 mod error;
 mod explain;
 mod guard;
 mod hosts;
 mod json_body;
+mod keys;
 mod log_level;
 pub(crate) mod model;
 mod moves;
 mod openapi;
 mod pages;
+mod params;
 mod rules;
 mod scrape;
 mod server;
 mod sessions;
+mod sources;
 mod upgrade;
 
 pub(crate) use error::Problem;
@@ -51,8 +56,9 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
 use axum::middleware;
 use axum::routing::{delete, get, post};
-use guard::Token;
+use changes::Changes;
 use hyper::body::Bytes;
+use keys::Keys;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -90,7 +96,9 @@ pub(crate) struct Context {
     formers: Arc<Formers>,
     keeper: Arc<Keeper>,
     orders: Orders,
-    token: Option<Token>,
+    keys: Arc<Keys>,
+    changes: Changes,
+    live: console::Live,
     begun: Instant,
 }
 
@@ -107,7 +115,7 @@ pub(crate) struct Orders {
 
 impl Context {
     /// Collects what handlers need from `parts`.
-    fn new(parts: &Parts, orders: Orders, token: Option<Token>) -> Self {
+    fn new(parts: &Parts, orders: Orders, keys: Arc<Keys>) -> Self {
         let Parts { acceptor, drainer, directory, mover, enforcer, formers, keeper, .. } = parts;
         let (imap, https) = (&acceptor.imap, acceptor.https.clone());
         Self {
@@ -131,7 +139,9 @@ impl Context {
             formers: formers.clone(),
             keeper: keeper.clone(),
             orders,
-            token,
+            keys,
+            changes: Changes::default(),
+            live: console::Live::default(),
             begun: Instant::now(),
         }
     }
@@ -159,6 +169,8 @@ type State = axum::extract::State<Arc<Context>>;
 
 fn router(context: Arc<Context>) -> Router {
     Router::new()
+        .route("/", get(console::page))
+        .route("/console/{*name}", get(console::file))
         .route("/livez", get(pages::livez))
         .route("/readyz", get(pages::readyz))
         .route("/metrics", get(pages::metrics))
@@ -180,7 +192,10 @@ fn router(context: Arc<Context>) -> Router {
         .route("/v1/directory/{key}", get(directory::show).put(directory::set).delete(directory::remove))
         .route("/v1/directory/{key}/hold", post(directory::hold).delete(directory::release))
         .route("/v1/duplicates", get(directory::duplicates))
-        .route("/v1/changes", post(directory::note))
+        .route("/v1/changes", get(changes::list).post(directory::note))
+        .route("/v1/sources", get(sources::list))
+        .route("/v1/events", get(console::events))
+        .route("/v1/me", get(keys::me))
         .route("/v1/moves", get(moves::list).post(moves::begin_many).delete(moves::stop_many))
         .route("/v1/moves/{key}", get(moves::show).post(moves::begin).delete(moves::undo))
         .route("/v1/moves/{key}/renew", post(moves::renew))

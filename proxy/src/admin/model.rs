@@ -2,6 +2,7 @@
 
 mod bans;
 mod certificates;
+mod console;
 mod log_level;
 mod moves;
 mod rules;
@@ -9,6 +10,7 @@ mod upgrade;
 
 pub(crate) use bans::*;
 pub(crate) use certificates::*;
+pub(crate) use console::*;
 pub(crate) use log_level::*;
 pub(crate) use moves::*;
 pub(crate) use rules::*;

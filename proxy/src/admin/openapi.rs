@@ -2,8 +2,8 @@
 
 use super::model::*;
 use super::{
-    backends, bans, certificates, change, directory, error, explain, hosts, log_level, moves, pages, rules,
-    sessions,
+    backends, bans, certificates, change, changes, console, directory, error, explain, hosts, keys,
+    log_level, moves, pages, rules, sessions, sources,
 };
 use crate::reload::Reloaded;
 use axum::Json;
@@ -24,6 +24,10 @@ use utoipa::{Modify, OpenApi};
         backends::hosts,
         backends::host,
         backends::holds,
+        changes::list,
+        console::live::events,
+        keys::me,
+        sources::list,
         change::drain,
         change::stop,
         change::start,

@@ -1,6 +1,8 @@
 //! The sockets of the API.
 
-use super::guard::{Caller, Token, TokenError};
+use super::console::watch_over;
+use super::guard::Caller;
+use super::keys::{Keys, TokenError};
 use super::{Context, Orders, router};
 use crate::parts::Parts;
 use crate::succession::private_socket;
@@ -51,7 +53,7 @@ pub(crate) enum AdminError {
         source: std::io::Error,
     },
     /// There is no token.
-    #[error("[admin] token_file: {0}")]
+    #[error("[admin]: {0}")]
     Token(#[source] TokenError),
 }
 
@@ -75,7 +77,7 @@ pub(crate) struct Admin {
 pub(crate) struct Doors {
     pub(crate) socket: Arc<UnixListener>,
     pub(crate) listen: Option<(SocketAddr, Arc<TcpListener>)>,
-    token: Option<Token>,
+    keys: Arc<Keys>,
 }
 
 /// The sockets of a predecessor, and where they are.
@@ -101,7 +103,7 @@ impl Doors {
     /// # Errors
     /// [`AdminError`].
     pub(crate) fn open(config: &snapshot::Admin, inherited: Option<Inherited>) -> Result<Self, AdminError> {
-        let token = config.token_file.as_deref().map(Token::read).transpose().map_err(AdminError::Token)?;
+        let keys = Arc::new(Keys::read(config).map_err(AdminError::Token)?);
         let (socket, listen) = inherited.map(|inherited| (inherited.socket, inherited.listen)).unzip();
         let socket = match socket.filter(|(path, _)| *path == config.socket) {
             Some((path, socket)) => adopt(socket).map_err(|source| AdminError::Socket { path, source })?,
@@ -120,7 +122,7 @@ impl Doors {
             let listener = listener.map_err(|source| AdminError::Listen { address, source })?;
             Ok((address, Arc::new(listener)))
         });
-        Ok(Self { socket: Arc::new(socket), listen: listen.transpose()?, token })
+        Ok(Self { socket: Arc::new(socket), listen: listen.transpose()?, keys })
     }
 }
 
@@ -131,7 +133,10 @@ impl Admin {
             let snapshot = &parts.acceptor.config.load().snapshot;
             (snapshot.admin.socket.clone(), snapshot.server.state_dir.clone())
         };
-        let router = router(Arc::new(Context::new(parts, orders, doors.token.clone())));
+        let context = Arc::new(Context::new(parts, orders, doors.keys.clone()));
+        // It ends by itself when this process has a successor.
+        tokio::spawn(watch_over(context.clone()));
+        let router = router(context);
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let by_socket = serve_socket(doors.socket.clone(), places.clone(), router.clone(), who);
         let mut serving = vec![tokio::spawn(by_socket)];

@@ -4,21 +4,38 @@ use super::State;
 use super::audit::Author;
 use super::error::Refusal;
 use super::model::{Count, Session as View, Sessions};
+use super::params::Params;
 use crate::drain;
 use crate::id::Id;
 use crate::session::{Doing, Session};
 use crate::succession::Answer;
 use axum::Json;
-use axum::extract::Query;
 use axum::http::Method;
+use ipnet::IpNet;
 use serde::Deserialize;
+use std::net::IpAddr;
 use utoipa::IntoParams;
 
 /// Most sessions in one answer, unless more are asked for.
 const PAGE: usize = 1000;
 
+/// An address or a network.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+struct Addresses(IpNet);
+
+impl TryFrom<String> for Addresses {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let network = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| IpNet::from(ip.to_canonical())));
+        network.map(Self).map_err(|_| format!("{text:?} is neither an address nor a network"))
+    }
+}
+
 /// Which sessions; all conditions must hold.
 #[derive(Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Filter {
     /// Those of this key, as the directory has it.
@@ -27,6 +44,13 @@ pub(super) struct Filter {
     host: Option<String>,
     /// The one with this id.
     id: Option<String>,
+    /// Those from this address or network.
+    #[param(value_type = Option<String>)]
+    client: Option<Addresses>,
+    /// Those of this protocol: `imap`, `imaps`, `https` or `tcp`.
+    protocol: Option<String>,
+    /// Those after the one with this id, in the order of the list.
+    after: Option<String>,
     /// At most this many.
     limit: Option<usize>,
     /// Also logins that wait for their host.
@@ -37,8 +61,17 @@ impl Filter {
     /// It as a query, for another process.
     fn query(&self) -> String {
         let (limit, all) = (self.limit.map(|limit| limit.to_string()), self.all.map(|all| all.to_string()));
-        let pairs =
-            [("user", &self.user), ("host", &self.host), ("id", &self.id), ("limit", &limit), ("all", &all)];
+        let client = self.client.map(|client| client.0.to_string());
+        let pairs = [
+            ("user", &self.user),
+            ("host", &self.host),
+            ("id", &self.id),
+            ("client", &client),
+            ("protocol", &self.protocol),
+            ("after", &self.after),
+            ("limit", &limit),
+            ("all", &all),
+        ];
         let given = pairs.iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
         form_urlencoded::Serializer::new(String::new()).extend_pairs(given).finish()
     }
@@ -48,12 +81,25 @@ impl Filter {
         self.user.as_ref().is_none_or(|user| **user == *session.about.user)
             && self.host.as_ref().is_none_or(|host| session.is_at(host))
             && self.id.as_ref().is_none_or(|id| id.parse() == Ok(session.about.id))
+            && self.client.is_none_or(|client| client.0.contains(&session.about.client.ip().to_canonical()))
+            && self.protocol.as_ref().is_none_or(|protocol| *protocol == session.about.protocol.name())
+            && self
+                .after
+                .as_ref()
+                .is_none_or(|after| after.parse().is_ok_and(|after| session.about.id > after))
     }
 }
 
 impl std::fmt::Display for Filter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let given = [("user", &self.user), ("host", &self.host), ("id", &self.id)];
+        let client = self.client.map(|client| client.0.to_string());
+        let given = [
+            ("user", &self.user),
+            ("host", &self.host),
+            ("id", &self.id),
+            ("client", &client),
+            ("protocol", &self.protocol),
+        ];
         let given =
             given.iter().filter_map(|(key, value)| value.as_ref().map(|value| format!("{key}={value}")));
         f.write_str(&given.collect::<Vec<_>>().join(" "))
@@ -70,7 +116,8 @@ fn normalised(context: &State, mut filter: Filter) -> Result<Filter, Refusal> {
     if let Some(host) = &mut filter.host {
         host.make_ascii_lowercase();
     }
-    if filter.id.as_ref().is_some_and(|id| id.parse::<Id>().is_err()) {
+    let ids = filter.id.iter().chain(&filter.after);
+    if ids.into_iter().any(|id| id.parse::<Id>().is_err()) {
         return Err(Refusal::bad("an id has 16 hexadecimal digits"));
     }
     Ok(filter)
@@ -78,7 +125,7 @@ fn normalised(context: &State, mut filter: Filter) -> Result<Filter, Refusal> {
 
 /// The sessions that match.
 #[utoipa::path(get, path = "/v1/sessions", operation_id = "listSessions", params(Filter), responses((status = 200, description = "Done.", body = Sessions)))]
-pub(super) async fn list(context: State, Query(filter): Query<Filter>) -> Result<Json<Sessions>, Refusal> {
+pub(super) async fn list(context: State, Params(filter): Params<Filter>) -> Result<Json<Sessions>, Refusal> {
     let filter = normalised(&context, filter)?;
     let mut found = context.sessions.select(|session| filter.includes(session));
     let (mut matching, most) = (found.len(), filter.limit.unwrap_or(PAGE));
@@ -101,13 +148,15 @@ pub(super) async fn list(context: State, Query(filter): Query<Filter>) -> Result
 pub(super) async fn kick(
     context: State,
     author: Author,
-    Query(filter): Query<Filter>,
+    Params(filter): Params<Filter>,
 ) -> Result<Json<Count>, Refusal> {
-    if filter.user.is_none() && filter.host.is_none() && filter.id.is_none() {
-        return Err(Refusal::bad("specify which sessions: user, host or id"));
+    if filter.to_string().is_empty() {
+        return Err(Refusal::bad("specify which sessions: user, host, id, client or protocol"));
     }
-    if filter.limit.is_some() {
-        return Err(Refusal::bad("`limit` is not supported here: all matching sessions are ended"));
+    if filter.limit.is_some() || filter.after.is_some() {
+        return Err(Refusal::bad(
+            "`limit` and `after` are not supported here: all matching sessions are ended",
+        ));
     }
     let filter = normalised(&context, filter)?;
     let on = filter.to_string();

@@ -10,6 +10,7 @@ use crate::https::message::pace::Patience;
 use crate::https::message::refusal::Refusal;
 use crate::id::Id;
 use crate::log::{self, RequestLine, login_refused};
+use crate::metrics::Used;
 use crate::session::{About, By, Cause, Doing, Ended, Entry, Stage};
 use http::{Method, StatusCode, Version};
 use std::sync::Arc;
@@ -192,6 +193,10 @@ impl Drop for RequestRecord {
         let from_client = of_body + self.from_client;
         let user = self.session.as_ref().map(|session| &*session.about.user).unwrap_or_default();
         let host = self.held.as_ref().map(|held| &*held.id().name).unwrap_or_default();
+        let is_complete = matches!(self.ended.cause, Cause::Complete);
+        let is_broken = matches!(self.ended.by, By::Backend) && !is_complete;
+        let used = Used { from_client, from_backend: self.from_backend, is_broken };
+        server.metrics.host_request(host, code, took, used);
         if self.is_refused_login {
             login_refused(self.client.ends.client, self.id, Code::AuthenticationFailed, self.by.name(), user);
         }

@@ -53,15 +53,12 @@ pub(crate) fn inspect(text: &str, snapshot: Option<&Snapshot>) -> Findings {
             "name a directory, or a path where usher may create one",
         ));
     }
-    if let Some(file) = names.token_file
-        && let Err(error) = std::fs::read(&file.path)
-    {
-        let what = format!("{}: {error}", file.path.display());
-        found.faults.push(Fault::new(
-            file.span,
-            what,
-            "name a file that usher may read, with the token in it",
-        ));
+    for file in names.token_files {
+        if let Err(error) = std::fs::read(&file.path) {
+            let what = format!("{}: {error}", file.path.display());
+            let instead = "name a file that usher may read, with the token in it";
+            found.faults.push(Fault::new(file.span, what, instead));
+        }
     }
     for (service, span) in names.idle_probes {
         let what = format!("this host has no `{service}`, so nothing is probed");

@@ -84,6 +84,9 @@ pub(crate) async fn hand_over(
     let metrics = &prelogin.server.metrics;
     let counted = outcome.as_ref().map_or("aborted", Try::result);
     metrics.login(prelogin.protocol(), claim.mechanism.name(), counted, begun.elapsed());
+    if let (Ok(Try::LoggedIn(..) | Try::Refused(_)), Some(backend)) = (&outcome, session.backend()) {
+        metrics.host_login(&backend.name, begun.elapsed());
+    }
     let refused = |refusal: Refusal| {
         log_refused(prelogin, claim, key.as_ref(), refusal.code);
         // Always, or whoever is not told would be known by that.

@@ -2,11 +2,14 @@
 //! client chose.
 
 mod handles;
+mod hosts;
 mod http;
 pub(crate) mod names;
 mod page;
 
 use handles::Handles;
+use hosts::Hosts;
+pub(crate) use hosts::Used;
 use http::Http;
 pub(crate) use page::Page;
 
@@ -14,7 +17,9 @@ use crate::tls::ClientStream;
 use metrics::{
     Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, SharedString, Unit,
 };
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
 use names::Kind;
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -26,6 +31,9 @@ use usher_config::snapshot::Protocol;
 /// Up to ten seconds; most of the buckets are for directory look-ups and other short times.
 const BUCKETS: [f64; 15] =
     [0.000_05, 0.000_1, 0.000_25, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// The same of a host: there may be thousands of them.
+const HOST_BUCKETS: [f64; 6] = [0.005, 0.025, 0.1, 0.5, 2.5, 10.0];
 
 static METADATA: Metadata<'static> = Metadata::new("usher", Level::INFO, None);
 
@@ -70,6 +78,7 @@ pub(crate) struct Metrics {
     process: metrics_process::Collector,
     pub(crate) bytes: Bytes,
     pub(crate) http: Http,
+    hosts: Hosts,
     lookups: Lookups,
     counters: Handles<Counter>,
     histograms: Handles<Histogram>,
@@ -84,7 +93,9 @@ impl Metrics {
     /// # Errors
     /// The exporter's.
     pub(crate) fn new() -> Result<Self, BuildError> {
-        let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS)?.build_recorder();
+        let builder = PrometheusBuilder::new().set_buckets(&BUCKETS)?;
+        let of_a_host = Matcher::Prefix("usher_host_".to_owned());
+        let recorder = builder.set_buckets_for_metric(of_a_host, &HOST_BUCKETS)?.build_recorder();
         for (name, kind, help) in names::ALL {
             let (key, help) = (KeyName::from(*name), SharedString::const_str(help));
             match kind {
@@ -103,10 +114,21 @@ impl Metrics {
         let http = Http::new(&recorder);
         let stale = AtomicBool::new(false);
         let lookups = Lookups::new(&recorder);
-        let (counters, histograms) = (Handles::default(), Handles::default());
+        let (counters, histograms, hosts) = (Handles::default(), Handles::default(), Hosts::default());
         let shown = Mutex::default();
-        let metrics =
-            Self { recorder, handle, process, bytes, http, lookups, counters, histograms, stale, shown };
+        let metrics = Self {
+            recorder,
+            handle,
+            process,
+            bytes,
+            http,
+            hosts,
+            lookups,
+            counters,
+            histograms,
+            stale,
+            shown,
+        };
         metrics.begin_at_zero();
         Ok(metrics)
     }

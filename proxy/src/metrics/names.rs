@@ -41,6 +41,10 @@ pub(crate) const STALE: &str = "usher_directory_stale";
 pub(crate) const STATE: &str = "usher_host_state";
 pub(crate) const HOLD: &str = "usher_host_hold";
 pub(crate) const LEASES: &str = "usher_host_leases";
+pub(crate) const HOST_LOGIN_TIME: &str = "usher_host_login_duration_seconds";
+pub(crate) const HOST_REQUEST_TIME: &str = "usher_host_request_duration_seconds";
+pub(crate) const HOST_BYTES: &str = "usher_host_bytes_total";
+pub(crate) const HOST_FAILURES: &str = "usher_host_failures_total";
 pub(crate) const CHECKS: &str = "usher_host_checks_total";
 pub(crate) const CHECK_TIME: &str = "usher_host_check_duration_seconds";
 pub(crate) const HOST_CERTIFICATE: &str = "usher_host_certificate_expiry_timestamp_seconds";
@@ -97,6 +101,14 @@ pub(crate) const ALL: &[(&str, Kind, &str)] = &[
     (STATE, Kind::Gauge, "1 for the state that a host's or member's service is in, 0 for the others."),
     (HOLD, Kind::Gauge, "1 for each hold on a host or member: operator, agent, boot, health."),
     (LEASES, Kind::Gauge, "Sessions that use a host or member or are being set up there."),
+    (HOST_LOGIN_TIME, Kind::Histogram, "Time from a client's login to its host's answer, by host."),
+    (
+        HOST_REQUEST_TIME,
+        Kind::Histogram,
+        "Time from the head of an HTTP request to the end of its response, by host.",
+    ),
+    (HOST_BYTES, Kind::Counter, "Bytes of sessions and requests that are over, by host and sender."),
+    (HOST_FAILURES, Kind::Counter, "What hosts broke off (broken) and answered with 5xx, by host and kind."),
     (CHECKS, Kind::Counter, "Health checks by host, service and result."),
     (CHECK_TIME, Kind::Gauge, "Duration of the last health check."),
     (HOST_CERTIFICATE, Kind::Gauge, "When the hosts' certificates expire."),

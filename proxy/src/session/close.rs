@@ -2,7 +2,7 @@
 
 use super::order::Why;
 use crate::id::Id;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Used};
 use std::net::SocketAddr;
 use tokio::time::Instant;
 use usher_config::snapshot::Protocol;
@@ -190,6 +190,9 @@ impl Record {
         let (client, session) = (self.client, self.session);
         let (by, stage, cause) = (ended.by.name(), ended.stage.name(), ended.cause.name());
         metrics.closed(self.protocol, by, stage, cause);
+        let is_proper = matches!(ended.cause, Cause::Closed | Cause::Complete | Cause::Logout);
+        let is_broken = matches!(ended.by, By::Backend) && !is_proper;
+        metrics.host_session(host, Used { from_client: octets.0, from_backend: octets.1, is_broken });
         tracing::info!(
             %client,
             %session,

@@ -1,0 +1,63 @@
+//! How many sessions each host and member had in the last minutes.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How many points are kept of each.
+const POINTS: usize = 60;
+/// Time from one to the next: five minutes in all.
+const STEP: Duration = Duration::from_secs(5);
+
+/// By `array/name`.
+#[derive(Default)]
+pub(super) struct History {
+    points: HashMap<String, VecDeque<u32>>,
+    last: Option<Instant>,
+}
+
+impl History {
+    /// Notes how many each `has` at `now`, if it is time for that.
+    pub(super) fn note(&mut self, now: Instant, has: impl FnOnce() -> Vec<(String, u32)>) {
+        if self.last.is_some_and(|last| now - last < STEP) {
+            return;
+        }
+        self.last = Some(now);
+        let mut former = std::mem::take(&mut self.points);
+        self.points = has()
+            .into_iter()
+            .map(|(key, count)| {
+                let mut points = former.remove(&key).unwrap_or_default();
+                if points.len() == POINTS {
+                    points.pop_front();
+                }
+                points.push_back(count);
+                (key, points)
+            })
+            .collect();
+    }
+
+    /// The points of one, the oldest first.
+    pub(super) fn of(&self, key: &str) -> Vec<u32> {
+        self.points.get(key).map(|points| points.iter().copied().collect()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_minutes_are_kept_of_those_that_are_there() {
+        let mut history = History::default();
+        let mut now = Instant::now();
+        for count in 0..100 {
+            history.note(now, || vec![("/ih1".to_owned(), count), ("/ih2".to_owned(), 0)]);
+            now += STEP;
+        }
+        history.note(now, || vec![("/ih1".to_owned(), 100)]);
+        history.note(now + STEP / 2, || vec![("/ih1".to_owned(), 101)]);
+        assert_eq!(history.of("/ih1"), (41..=100).collect::<Vec<_>>());
+        assert!(history.of("/ih2").is_empty());
+    }
+}

@@ -1,6 +1,8 @@
 # Two commands are all: `make run` to see usher at work, `make test` to check it.
 
 CARGO ?= cargo
+# What the program says of itself.
+export USHER_COMMIT ?= $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2> /dev/null)
 # How long each fuzz target runs, in seconds.
 FUZZ_SECONDS ?= 60
 

@@ -27,7 +27,7 @@ impl Snapshot {
         guessing.key_file.clone_from(&running.guessing.key_file);
         self.server.state_dir.clone_from(&running.server.state_dir);
         self.admin.clone_from(&running.admin);
-        self.log = running.log;
+        self.log.clone_from(&running.log);
         self.limits.remembered_placements = running.limits.remembered_placements;
         named
     }

@@ -12,6 +12,7 @@ pub mod fault;
 pub mod health;
 pub mod https;
 pub mod named;
+pub mod schema;
 pub mod shown;
 pub mod snapshot;
 pub mod template;

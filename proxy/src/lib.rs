@@ -45,6 +45,7 @@ mod tcp;
 mod tls;
 mod unix_http;
 mod unread;
+mod version;
 mod whole_file;
 mod workers;
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod host;
 mod https;
 mod limits;
 mod listener;
+mod log;
 mod login;
 mod server;
 mod tls;
@@ -20,8 +21,8 @@ mod tls;
 pub(crate) use admin::SOCKET;
 
 use crate::fault::Fault;
-use crate::raw::{Item, Located, Section};
-use crate::snapshot::{InstanceHost, LogFormat, Snapshot};
+use crate::raw::{Item, Located, Section, Shape, Trace};
+use crate::snapshot::{InstanceHost, Snapshot};
 use ipnet::IpNet;
 use std::collections::HashMap;
 use toml::de::DeTable;
@@ -34,12 +35,27 @@ const SYNTAX_SHOWN: usize = 3;
 
 pub(crate) fn check(text: &str) -> Result<Snapshot, Vec<Fault>> {
     let document = parse(text)?;
+    read(Section::new("the file", document.get_ref(), 0..0))
+}
+
+/// Everything that may be written, as far as reading these texts shows it: some keys are asked for only where others have
+/// a certain value.
+pub(crate) fn shape(texts: &[&str]) -> Shape {
+    let trace = Trace::default();
+    for text in texts {
+        let (document, _) = DeTable::parse_recoverable(text);
+        // What is at fault in it is of no interest.
+        let _ = read(Section::traced(document.get_ref(), trace.clone()));
+    }
+    trace.shape()
+}
+
+fn read(mut file: Section<'_>) -> Result<Snapshot, Vec<Fault>> {
     let mut faults = Faults::new();
-    let mut file = Section::new("the file", document.get_ref(), 0..0);
     let server = server::check(&mut file, &mut faults);
     let state_dir = server.as_ref().map(|server| server.state_dir.clone()).unwrap_or_default();
     let admin = admin::check(&mut file, &state_dir, &mut faults);
-    let log = log(&mut file, &mut faults);
+    let log = log::check(&mut file, &mut faults);
     let listeners = listener::check(&mut file, &mut faults);
     admin::tell_if_taken(&admin, &listeners, &mut faults);
     let certificates = certificate::check(&mut file, &mut faults);
@@ -111,13 +127,6 @@ fn parse(text: &str) -> Result<toml::Spanned<DeTable<'_>>, Vec<Fault>> {
         )
     };
     if errors.is_empty() { Ok(document) } else { Err(errors.iter().take(SYNTAX_SHOWN).map(fault).collect()) }
-}
-
-fn log(file: &mut Section<'_>, faults: &mut Faults) -> LogFormat {
-    let Some(mut section) = file.single("log", faults) else { return LogFormat::Text };
-    let format = section.word("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)], faults);
-    section.finish(faults);
-    format.unwrap_or(LogFormat::Text)
 }
 
 /// A list of networks.

@@ -1,8 +1,10 @@
 //! Reads the keys of one table, collects faults and finally reports unknown keys.
 
+use super::shape::{Kind, Trace};
 use super::value::{FromValue, Located};
 use crate::fault::Fault;
 use std::ops::Range;
+use std::sync::LazyLock;
 use toml::de::{DeTable, DeValue};
 
 /// Faults gathered so far.
@@ -14,7 +16,12 @@ pub(crate) struct Section<'t> {
     table: &'t DeTable<'t>,
     pub(crate) span: Range<usize>,
     known: Vec<&'static str>,
+    /// Where what is asked for is noted, if anybody wants to know it.
+    trace: Option<Trace>,
 }
+
+/// What is read where a table is missing and somebody wants to know what could be in it.
+static NOTHING: LazyLock<DeTable<'static>> = LazyLock::new(DeTable::new);
 
 /// One element of a TOML array, of any type.
 pub(crate) struct Item<'t> {
@@ -25,7 +32,22 @@ pub(crate) struct Item<'t> {
 impl<'t> Section<'t> {
     /// The table called `name` in messages.
     pub(crate) fn new(name: impl Into<String>, table: &'t DeTable<'t>, span: Range<usize>) -> Self {
-        Self { name: name.into(), table, span, known: Vec::new() }
+        Self { name: name.into(), table, span, known: Vec::new(), trace: None }
+    }
+
+    /// The same, whose reader is followed.
+    pub(crate) fn traced(table: &'t DeTable<'t>, trace: Trace) -> Self {
+        Self { trace: Some(trace), ..Self::new("the file", table, 0..0) }
+    }
+
+    /// A table in it.
+    fn inner(
+        name: impl Into<String>,
+        table: &'t DeTable<'t>,
+        span: Range<usize>,
+        trace: Option<Trace>,
+    ) -> Self {
+        Self { trace, ..Self::new(name, table, span) }
     }
 
     /// A value that may be missing.
@@ -34,6 +56,9 @@ impl<'t> Section<'t> {
         key: &'static str,
         faults: &mut Faults,
     ) -> Option<Located<T>> {
+        if let Some(trace) = &self.trace {
+            trace.note(key, T::kind());
+        }
         let (value, span) = self.get(key)?;
         match T::from_value(value) {
             Some(value) => Some(Located { value, span }),
@@ -71,7 +96,11 @@ impl<'t> Section<'t> {
         words: &[(&str, T)],
         faults: &mut Faults,
     ) -> Option<T> {
-        let written: Located<String> = self.optional(key, faults)?;
+        let written: Option<Located<String>> = self.optional(key, faults);
+        if let Some(trace) = &self.trace {
+            trace.narrow(key, words.iter().map(|(word, _)| (*word).to_owned()).collect());
+        }
+        let written = written?;
         let found = words.iter().find(|(word, _)| *word == written.value).map(|(_, value)| *value);
         if found.is_none() {
             let list: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
@@ -83,6 +112,9 @@ impl<'t> Section<'t> {
 
     /// The elements of a list; empty if the key is missing.
     pub(crate) fn list(&mut self, key: &'static str, faults: &mut Faults) -> Vec<Item<'t>> {
+        if let Some(trace) = &self.trace {
+            trace.note(key, Kind::List);
+        }
         match self.get(key) {
             None => Vec::new(),
             Some((DeValue::Array(items), _)) => {
@@ -98,8 +130,8 @@ impl<'t> Section<'t> {
 
     /// The elements of a list that may be missing, but not empty.
     pub(crate) fn given_list(&mut self, key: &'static str, faults: &mut Faults) -> Option<Vec<Item<'t>>> {
-        let span = self.get(key)?.1;
         let items = self.list(key, faults);
+        let span = self.get(key)?.1;
         if items.is_empty() && self.is_list(key) {
             faults.push(Fault::new(
                 span,
@@ -112,6 +144,9 @@ impl<'t> Section<'t> {
 
     /// The lists of a table whose keys are names of the operator's.
     pub(crate) fn lists(&self, faults: &mut Faults) -> Vec<(&'t str, Vec<Item<'t>>)> {
+        if let Some(trace) = &self.trace {
+            trace.names();
+        }
         let mut lists = Vec::new();
         for (key, value) in self.table {
             let items = match value.get_ref() {
@@ -156,10 +191,12 @@ impl<'t> Section<'t> {
         example: &str,
         faults: &mut Faults,
     ) -> Option<Section<'t>> {
-        let inner = format!("`{key}` of {}", self.name);
-        match self.get(key)? {
-            (DeValue::Table(table), span) => Some(Self::new(inner, table, span)),
-            (_, span) => {
+        let name = format!("`{key}` of {}", self.name);
+        let trace = self.trace.as_ref().map(|trace| trace.table(key));
+        match self.get(key) {
+            None => trace.map(|trace| Self::inner(name, &NOTHING, 0..0, Some(trace))),
+            Some((DeValue::Table(table), span)) => Some(Self::inner(name, table, span, trace)),
+            Some((_, span)) => {
                 let what = format!("`{key}` in {} is not a table", self.name);
                 faults.push(Fault::new(span, what, format!("write `{key} = {example}`")));
                 None
@@ -169,9 +206,12 @@ impl<'t> Section<'t> {
 
     /// A section that may appear only once, `[key]`.
     pub(crate) fn single(&mut self, key: &'static str, faults: &mut Faults) -> Option<Section<'t>> {
-        match self.get(key)? {
-            (DeValue::Table(table), span) => Some(Self::new(format!("[{key}]"), table, span)),
-            (_, span) => {
+        let name = format!("[{key}]");
+        let trace = self.trace.as_ref().map(|trace| trace.table(key));
+        match self.get(key) {
+            None => trace.map(|trace| Self::inner(name, &NOTHING, 0..0, Some(trace))),
+            Some((DeValue::Table(table), span)) => Some(Self::inner(name, table, span, trace)),
+            Some((_, span)) => {
                 faults.push(Fault::new(
                     span,
                     format!("[{key}] may appear only once"),
@@ -193,12 +233,13 @@ impl<'t> Section<'t> {
             let instead = format!("write `[[{key}]]`, in double brackets, or `{key} = [ {{ … }} ]`");
             Fault::new(span, format!("`{key}` is a list of tables"), instead)
         };
+        let trace = self.trace.as_ref().map(|trace| trace.tables(key));
         match self.get(key) {
-            None => Vec::new(),
+            None => trace.into_iter().map(|trace| Self::inner(shown, &NOTHING, 0..0, Some(trace))).collect(),
             Some((DeValue::Array(items), _)) => items
                 .iter()
                 .filter_map(|item| match item.get_ref() {
-                    DeValue::Table(table) => Some(Self::new(shown, table, item.span())),
+                    DeValue::Table(table) => Some(Self::inner(shown, table, item.span(), trace.clone())),
                     _ => {
                         faults.push(wrong(item.span()));
                         None

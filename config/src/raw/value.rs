@@ -1,5 +1,6 @@
 //! Single values: how they are written, and what to suggest when they are wrong.
 
+use super::shape::Kind;
 use crate::fault::Fault;
 use crate::shown;
 use std::ops::Range;
@@ -25,11 +26,18 @@ pub(crate) trait FromValue: Sized {
     /// What to write, with an example.
     const EXPECTED: &'static str;
 
+    /// What may be written, for those who want to know it before.
+    fn kind() -> Kind;
+
     fn from_value(value: &DeValue<'_>) -> Option<Self>;
 }
 
 impl FromValue for String {
     const EXPECTED: &'static str = "write a string in double quotes";
+
+    fn kind() -> Kind {
+        Kind::Text
+    }
 
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         match value {
@@ -42,6 +50,10 @@ impl FromValue for String {
 impl FromValue for bool {
     const EXPECTED: &'static str = "write true or false";
 
+    fn kind() -> Kind {
+        Kind::Boolean
+    }
+
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         match value {
             DeValue::Boolean(b) => Some(*b),
@@ -52,6 +64,10 @@ impl FromValue for bool {
 
 impl FromValue for u32 {
     const EXPECTED: &'static str = "write a whole number from 1 to 4294967295, without quotes";
+
+    fn kind() -> Kind {
+        Kind::Number(1)
+    }
 
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         match value {
@@ -69,6 +85,10 @@ pub(crate) struct Count(pub(crate) u32);
 impl FromValue for Count {
     const EXPECTED: &'static str = "write a whole number from 0 to 4294967295, without quotes";
 
+    fn kind() -> Kind {
+        Kind::Number(0)
+    }
+
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         match value {
             DeValue::Integer(number) if number.as_str() == "0" => Some(Self(0)),
@@ -83,6 +103,10 @@ pub(crate) struct Wait(pub(crate) Duration);
 impl FromValue for Wait {
     const EXPECTED: &'static str = "write a duration such as \"1s\", or \"0s\" for none";
 
+    fn kind() -> Kind {
+        Kind::Pattern("^[0-9]+(ms|s|m|h|d)$")
+    }
+
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         match value {
             DeValue::String(text) if text == "0s" => Some(Self(Duration::ZERO)),
@@ -96,6 +120,10 @@ pub(crate) struct Octets(pub(crate) u64);
 
 impl FromValue for Octets {
     const EXPECTED: &'static str = "write a size such as \"512MiB\" or \"2GiB\"";
+
+    fn kind() -> Kind {
+        Kind::Pattern("^[0-9]+(KiB|MiB|GiB)$")
+    }
 
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         let DeValue::String(text) = value else { return None };
@@ -117,6 +145,10 @@ pub(crate) struct Rate(pub(crate) u64);
 impl FromValue for Rate {
     const EXPECTED: &'static str = "write a rate per second such as \"1KiB\", or \"0KiB\" for none";
 
+    fn kind() -> Kind {
+        Kind::Pattern("^[0-9]+(KiB|MiB|GiB)$")
+    }
+
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         match value {
             DeValue::String(text) if text == "0KiB" => Some(Self(0)),
@@ -127,6 +159,10 @@ impl FromValue for Rate {
 
 impl FromValue for Duration {
     const EXPECTED: &'static str = "write a duration such as \"250ms\", \"5s\", \"10m\" or \"12h\"";
+
+    fn kind() -> Kind {
+        Kind::Pattern("^[0-9]+(ms|s|m|h|d)$")
+    }
 
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
         let DeValue::String(text) = value else { return None };

@@ -28,7 +28,7 @@ pub use limits::Limits;
 pub use listener::{
     HttpsListener, ImapListener, Listener, Offered, Protocol, RedirectListener, Serves, TcpListener,
 };
-pub use server::{Admin, LogFormat, OldSessions, OutageReply, Server, TrustedProxy};
+pub use server::{Admin, Log, LogFormat, OldSessions, OutageReply, Server, TrustedProxy};
 pub use tls::{Tls, TlsVersion};
 pub use usher_policy::pick::Balance;
 
@@ -45,7 +45,7 @@ pub struct Snapshot {
     /// `[admin]`.
     pub admin: Admin,
     /// `[log]`.
-    pub log: LogFormat,
+    pub log: Log,
     /// `[[listener]]`, at least one.
     pub listeners: Vec<Listener>,
     /// `[[certificate]]`; the first is the default. If there are none, usher uses a self-signed one.

@@ -80,11 +80,46 @@ pub struct TrustedProxy {
     pub operators: Vec<String>,
 }
 
+/// `[log]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Log {
+    /// How lines are written.
+    pub format: LogFormat,
+    /// From when on a login, a request or a connection to a host is logged as slow; `None`: never.
+    #[serde(serialize_with = "shown::some_duration")]
+    pub slow: Option<Duration>,
+    /// What is in the lines of requests, in this order; `None`: everything.
+    pub request_fields: Option<Vec<&'static str>>,
+}
+
+impl Log {
+    /// Everything that the line of a request can have.
+    pub const REQUEST_FIELDS: [&'static str; 16] = [
+        "client",
+        "session",
+        "protocol",
+        "user",
+        "identity",
+        "host",
+        "method",
+        "path",
+        "version",
+        "status",
+        "by",
+        "stage",
+        "cause",
+        "bytes_from_client",
+        "bytes_from_backend",
+        "seconds",
+    ];
+}
+
 /// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
     /// For people.
+    #[default]
     Text,
     /// One JSON object per line.
     Json,

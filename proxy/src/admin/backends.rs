@@ -6,6 +6,7 @@ use super::error::Refusal;
 use super::model::{Backend, Drain, FormerProcess, Hold, Holds, KeyHold, ServiceView, Status};
 use crate::drain::{Phase, Progress};
 use crate::succession::Answer;
+use crate::version::VERSION;
 use axum::Json;
 use axum::extract::Path;
 use axum::http::Method;
@@ -21,7 +22,7 @@ pub(super) async fn status(context: State) -> Json<Status> {
     let roster = context.fleet.roster();
     let elsewhere = |count: fn(&FormerProcess) -> usize| former.iter().map(count).sum::<usize>();
     Json(Status {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: VERSION.to_owned(),
         name: context.config.load().snapshot.server.name.clone(),
         uptime_seconds: context.begun.elapsed().as_secs(),
         stopping: context.shutdown.has_begun(),

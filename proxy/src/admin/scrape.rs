@@ -2,6 +2,7 @@
 
 use super::Context;
 use crate::metrics::{Page, names};
+use crate::version::{COMMIT, VERSION};
 use std::collections::HashMap;
 use std::sync::Arc;
 use usher_backends::http::Pool;
@@ -20,7 +21,7 @@ impl Context {
     }
 
     fn show_itself(&self, page: &mut Page<'_>) {
-        page.set(names::BUILD, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+        page.set(names::BUILD, &[("version", VERSION), ("commit", COMMIT)], 1.0);
         page.set(names::OPEN, &[], f64::from(self.admission.connections.count()));
         let kept = self.https.web.pools().iter().map(Pool::len).sum::<usize>();
         page.set(names::KEPT, &[], kept as f64);

@@ -22,6 +22,7 @@ use crate::service_manager;
 use crate::succession::{self, Program};
 use crate::takeover::{Inheritance, Successor};
 use crate::tls::{Lasting, Tickets};
+use crate::version;
 use crate::workers::Workers;
 use begin::{Begun, begin};
 use std::fs::File;
@@ -159,7 +160,7 @@ async fn serve(parts: Parts, prepared: Prepared, mut successor: Option<Successor
     drop(successor);
     unwanted.into_iter().for_each(service_manager::forget);
     bulk.into_iter().for_each(|bulk| mover.go_on(bulk));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
+    tracing::info!(version = version::VERSION, commit = version::COMMIT, "serving");
     let retired = acceptor.shutdown.clone();
     tokio::select! {
         asked = signals.next() => if let Asked::AtOnce = asked { return Ok(()) },

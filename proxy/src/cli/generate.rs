@@ -1,6 +1,7 @@
 //! Shell completions and man pages, generated from the command line's definition and the commented configuration.
 
 use super::{Cli, Exit};
+use crate::version::VERSION;
 use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 use clap_complete::env::Shells;
@@ -73,7 +74,7 @@ fn write(command: &Command, directory: &Path) -> io::Result<()> {
 
 /// The page of the configuration: the commented file, a section at a time.
 fn configuration() -> String {
-    let version = env!("CARGO_PKG_VERSION");
+    let version = VERSION;
     let mut page = format!(
         ".TH usher.toml 5 \"\" \"usher {version}\" \"usher\"\n.SH NAME\nusher.toml \\- the configuration of usher\n\
          .SH SYNOPSIS\n/etc/usher/usher.toml\n.SH DESCRIPTION\n\

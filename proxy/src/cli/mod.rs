@@ -19,6 +19,7 @@ mod log_level;
 mod moves;
 mod pair;
 mod rules;
+mod schema;
 mod serve;
 mod sessions;
 mod status;
@@ -39,7 +40,7 @@ use usher_wire::printable::printable_lines;
 
 /// The front door of a pool of mail-archive servers.
 #[derive(Parser)]
-#[command(name = "usher", version)]
+#[command(name = "usher", version = crate::version::full())]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -103,6 +104,8 @@ enum Command {
     Dns(ConfigArgument),
     /// Show the certificate that usher presents to backends, for them to pin.
     Identity(ConfigArgument),
+    /// Print the JSON schema of the configuration, for editors.
+    Schema,
     /// Print completions for a shell.
     Completions(generate::CompletionArguments),
     /// Write man pages.
@@ -167,6 +170,7 @@ pub fn main() -> ExitCode {
         Command::Pair(arguments) => pair::pair(&arguments),
         Command::Dns(argument) => dns::dns(&argument),
         Command::Identity(argument) => pair::identity(&argument),
+        Command::Schema => schema::schema(),
         Command::Completions(arguments) => generate::completions(&arguments),
         Command::Man(arguments) => generate::man(&arguments),
     };

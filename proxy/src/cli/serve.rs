@@ -25,7 +25,7 @@ pub(super) fn serve(arguments: &Arguments) -> Exit {
             return tell(&error);
         }
     };
-    log::init(config.snapshot.log);
+    log::init(&config.snapshot.log);
     match app::run(config, arguments.watch, successor) {
         Ok(()) => Exit::Done,
         Err(RunError::Config(error)) => tell(&error),

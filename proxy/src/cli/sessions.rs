@@ -19,6 +19,12 @@ pub(super) struct Which {
     /// Only the one with this id.
     #[arg(long)]
     id: Option<String>,
+    /// Only those from this address or network.
+    #[arg(long, value_name = "ADDRESS")]
+    client: Option<String>,
+    /// Only those of this protocol: `imap`, `imaps`, `https` or `tcp`.
+    #[arg(long)]
+    protocol: Option<String>,
 }
 
 impl Which {
@@ -28,6 +34,8 @@ impl Which {
             ("user", self.user.as_deref()),
             ("host", self.host.as_deref().map(machine)),
             ("id", self.id.as_deref()),
+            ("client", self.client.as_deref()),
+            ("protocol", self.protocol.as_deref()),
             ("limit", limit),
         ])
     }

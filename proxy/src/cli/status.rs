@@ -5,6 +5,7 @@ use super::table::{Table, date, span};
 use super::{Exit, complete, machine, print};
 use crate::admin::model::{Backend, Hold, Status};
 use clap::Args;
+use std::collections::HashMap;
 use std::fmt::Write;
 
 #[derive(Args)]
@@ -76,7 +77,15 @@ pub(super) fn headline(status: &Status) -> String {
 
 /// A line for each service.
 pub(super) fn overview(backends: &[Backend]) -> String {
-    let mut table = Table::new(&["host", "service", "state", "sessions", "why"]);
+    overview_with(backends, None)
+}
+
+/// The same, with what each does in a second, where that is known.
+pub(super) fn overview_with(backends: &[Backend], rates: Option<&HashMap<String, f64>>) -> String {
+    let mut columns = vec!["host", "service", "state", "sessions"];
+    columns.extend(rates.map(|_| "per second"));
+    columns.push("why");
+    let mut table = Table::new(&columns);
     for backend in backends {
         for service in &backend.services {
             let state = if service.state == "returning" {
@@ -84,19 +93,21 @@ pub(super) fn overview(backends: &[Backend]) -> String {
             } else {
                 painted(&service.state)
             };
-            table.row(vec![
-                full_name(backend),
-                service.service.clone(),
-                state,
-                sessions(backend, service.sessions.unwrap_or(backend.sessions)),
-                why(backend, &service.service),
-            ]);
+            let count = sessions(backend, service.sessions.unwrap_or(backend.sessions));
+            let mut row = vec![full_name(backend), service.service.clone(), state, count];
+            row.extend(rates.map(|rates| rate(rates, &backend.name)));
+            row.push(why(backend, &service.service));
+            table.row(row);
         }
     }
     table.to_string()
 }
 
-fn full_name(backend: &Backend) -> String {
+fn rate(rates: &HashMap<String, f64>, name: &str) -> String {
+    rates.get(name).map_or_else(String::new, |rate| format!("{rate:.1}"))
+}
+
+pub(super) fn full_name(backend: &Backend) -> String {
     match &backend.array {
         Some(array) => format!("{array}/{}", backend.name),
         None => backend.name.clone(),

@@ -3,6 +3,7 @@
 
 use super::api::{Api, ApiError, Reach};
 use super::{Exit, print};
+use crate::version;
 use clap::Args;
 use serde_json::Value;
 use std::fs::File;
@@ -53,8 +54,7 @@ fn write(arguments: &Arguments) -> Result<Vec<String>, ApiError> {
     let mut options = File::options();
     let file = options.write(true).create_new(true).mode(0o600).open(&arguments.file).map_err(failed)?;
     let mut bundle = Bundle { tar: Builder::new(file), missing: Vec::new() };
-    let about =
-        format!("usher {}\n{}", env!("CARGO_PKG_VERSION"), said(&["uname", "-a"]).unwrap_or_default());
+    let about = format!("usher {}\n{}", version::full(), said(&["uname", "-a"]).unwrap_or_default());
     bundle.add("version.txt", Ok(about)).map_err(failed)?;
     let text = std::fs::read_to_string(arguments.reach.file()).map_err(|error| error.to_string());
     bundle.add("usher.toml", text.map(|text| settings(&text))).map_err(failed)?;

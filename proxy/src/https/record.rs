@@ -9,7 +9,7 @@ use crate::https::message::named_by::NamedBy;
 use crate::https::message::pace::Patience;
 use crate::https::message::refusal::Refusal;
 use crate::id::Id;
-use crate::log::{self, RequestLine, login_refused};
+use crate::log::{self, RequestLine, Timed, login_refused};
 use crate::metrics::Used;
 use crate::session::{About, By, Cause, Doing, Ended, Entry, Stage};
 use http::{Method, StatusCode, Version};
@@ -159,6 +159,13 @@ impl RequestRecord {
     pub(crate) fn answered(&mut self, status: StatusCode) {
         self.status = Some(status);
         self.ended = Ended::new(By::Client, Stage::Relay, Cause::Closed);
+        log::slow(&Timed {
+            stage: "first-byte",
+            host: self.held.as_ref().map_or("", |held| &held.id().name),
+            user: self.session.as_ref().map_or("", |session| &session.about.user),
+            session: &self.id,
+            since: self.begun,
+        });
     }
 
     /// It has ended, properly or otherwise.
@@ -197,6 +204,7 @@ impl Drop for RequestRecord {
         let is_broken = matches!(self.ended.by, By::Backend) && !is_complete;
         let used = Used { from_client, from_backend: self.from_backend, is_broken };
         server.metrics.host_request(host, code, took, used);
+        log::slow(&Timed { stage: "request", host, user, session: &self.id, since: self.begun });
         if self.is_refused_login {
             login_refused(self.client.ends.client, self.id, Code::AuthenticationFailed, self.by.name(), user);
         }

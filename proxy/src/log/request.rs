@@ -6,12 +6,16 @@ use super::{batch, text};
 use crate::id::Id;
 use http::Version;
 use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 use std::fmt::Write;
 use std::sync::OnceLock;
 use usher_config::snapshot::LogFormat;
 
 /// How lines look; nothing is logged before that is known.
 pub(super) static FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
+/// What lines have, in this order, where not everything is wanted.
+pub(super) static FIELDS: OnceLock<Vec<&'static str>> = OnceLock::new();
 
 /// A request that is over.
 #[derive(Serialize)]
@@ -77,6 +81,9 @@ pub(crate) fn request(line: &RequestLine<'_>) {
     }
     match FORMAT.get() {
         None => {}
+        Some(format) if FIELDS.get().is_some() => {
+            batch::write(&chosen(line, *format, FIELDS.get().map_or(&[], Vec::as_slice)))
+        }
         Some(LogFormat::Text) => batch::write(in_text(line).as_bytes()),
         Some(LogFormat::Json) => {
             let mut timestamp = String::new();
@@ -88,6 +95,32 @@ pub(crate) fn request(line: &RequestLine<'_>) {
             }
         }
     }
+}
+
+/// The line with the `fields` alone.
+fn chosen(line: &RequestLine<'_>, format: LogFormat, fields: &[&'static str]) -> Vec<u8> {
+    let mut values = match serde_json::to_value(line) {
+        Ok(Value::Object(values)) => values,
+        _ => Map::new(),
+    };
+    let kept = fields.iter().filter_map(|field| Some(((*field).to_owned(), values.remove(*field)?)));
+    let mut out = String::new();
+    match format {
+        LogFormat::Text => {
+            out = text::begin("INFO", "request");
+            kept.for_each(|(field, value)| {
+                let _ = write!(out, " {field}={value}");
+            });
+        }
+        LogFormat::Json => {
+            text::write_time(&mut out);
+            let said = [("timestamp", out.as_str()), ("level", "INFO"), ("message", "request")];
+            let said = said.map(|(field, value)| (field.to_owned(), Value::from(value)));
+            out = Value::Object(said.into_iter().chain(kept).collect()).to_string();
+        }
+    }
+    out.push('\n');
+    out.into_bytes()
 }
 
 fn in_text(line: &RequestLine<'_>) -> String {
@@ -120,10 +153,23 @@ fn push(out: &mut String, name: &str, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use usher_config::snapshot::Log;
 
     #[test]
-    fn a_line_is_one_line_whatever_is_asked_for() {
-        let line = RequestLine {
+    fn a_line_can_have_what_is_wanted_alone() {
+        let fields = ["path", "status"];
+        let shown = |format| String::from_utf8(chosen(&line(), format, &fields)).unwrap();
+        let text = shown(LogFormat::Text);
+        assert_eq!(text.split_once("INFO ").unwrap().1, "request path=\"/a\\n b\" status=200\n");
+        let json: Value = serde_json::from_str(&shown(LogFormat::Json)).unwrap();
+        let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, ["timestamp", "level", "message", "path", "status"]);
+        let all = serde_json::to_value(line()).unwrap();
+        assert_eq!(all.as_object().unwrap().keys().collect::<Vec<_>>(), Log::REQUEST_FIELDS);
+    }
+
+    fn line() -> RequestLine<'static> {
+        RequestLine {
             client: "[2001:db8::1]:5",
             session: "00000000000000ff".parse().unwrap(),
             protocol: "https",
@@ -140,8 +186,12 @@ mod tests {
             bytes_from_client: 0,
             bytes_from_backend: 10,
             seconds: 0.25,
-        };
-        let shown = in_text(&line);
+        }
+    }
+
+    #[test]
+    fn a_line_is_one_line_whatever_is_asked_for() {
+        let shown = in_text(&line());
         let (_, shown) = shown.split_once("Z  INFO ").unwrap();
         assert_eq!(
             shown,

@@ -80,13 +80,15 @@ pub(crate) async fn hand_over(
         has_certificate: stream.client_certificate().is_some(),
     });
     let (outcome, place) = sought(prelogin, claim, key.as_ref(), &session, inbox, stream, begun).await;
-    prelogin.note_tried(&session.about.user, session.backend().map(|backend| backend.name));
+    let host = session.backend().map(|backend| backend.name);
+    prelogin.note_tried(&session.about.user, host.clone());
     let metrics = &prelogin.server.metrics;
     let counted = outcome.as_ref().map_or("aborted", Try::result);
     metrics.login(prelogin.protocol(), claim.mechanism.name(), counted, begun.elapsed());
-    if let (Ok(Try::LoggedIn(..) | Try::Refused(_)), Some(backend)) = (&outcome, session.backend()) {
-        metrics.host_login(&backend.name, begun.elapsed());
+    if let (Ok(Try::LoggedIn(..) | Try::Refused(_)), Some(host)) = (&outcome, &host) {
+        metrics.host_login(host, begun.elapsed());
     }
+    prelogin.tell_if_slow("login", host.as_deref().unwrap_or_default(), &session.about.user, begun);
     let refused = |refusal: Refusal| {
         log_refused(prelogin, claim, key.as_ref(), refusal.code);
         // Always, or whoever is not told would be known by that.

@@ -3,6 +3,7 @@
 use super::server::Server;
 use crate::active::ListenerContext;
 use crate::id::Id;
+use crate::log::{self, Timed};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -49,6 +50,11 @@ impl PreLogin {
     pub(crate) fn note_tried(&self, user: &str, host: Option<Arc<str>>) {
         let tried = Tried { user: user.into(), host: host.unwrap_or_default() };
         *self.tried.lock().unwrap_or_else(PoisonError::into_inner) = Some(tried);
+    }
+
+    /// Logs a stage of a login that began at `since` and has just ended, if it was slow.
+    pub(crate) fn tell_if_slow(&self, stage: &'static str, host: &str, user: &str, since: Instant) {
+        log::slow(&Timed { stage, host, user, session: &self.id, since });
     }
 
     /// Notes how long a login has waited for the client itself.

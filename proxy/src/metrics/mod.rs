@@ -13,6 +13,7 @@ pub(crate) use hosts::Used;
 use http::Http;
 pub(crate) use page::Page;
 
+use crate::log::{self, Timed};
 use crate::tls::ClientStream;
 use metrics::{
     Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, SharedString, Unit,
@@ -25,6 +26,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::time::Instant;
 use usher_backends::directory::{DirectoryError, Found};
 use usher_config::snapshot::Protocol;
 
@@ -259,6 +261,7 @@ impl Metrics {
     pub(crate) fn connected(&self, host: &str, took: Duration) {
         tracing::debug!(host, milliseconds = took.as_secs_f64() * 1e3, "connected");
         self.stage("connect", took);
+        log::slow(&Timed { stage: "connect", host, user: "", session: &"", since: Instant::now() - took });
     }
 
     /// A connection to a host failed.

@@ -173,7 +173,7 @@ fn audit(config: &Config, reach: &Reach, what: Changed, on: &str, why: &str) {
     let change = Change { what, on: on.to_owned(), why: why.to_owned() };
     let noted = reach.api().and_then(|api| api.change(Method::POST, "/v1/changes", Some(&change)));
     if noted.is_err() {
-        log::init(config.snapshot.log);
+        log::init(&config.snapshot.log);
         let (by, from) = (who(), format!("cli pid={}", std::process::id()));
         let what = what.name();
         tracing::info!(target: AUDIT, audit = true, by, from, what, on, why, "change");

@@ -6,18 +6,46 @@ export USHER_COMMIT ?= $(shell git describe --always --dirty --abbrev=12 --exclu
 # How long each fuzz target runs, in seconds.
 FUZZ_SECONDS ?= 60
 
-.PHONY: run deb test proof lint audit bench fuzz peers toolchain
+.PHONY: run release deb image sbom reproducible book test proof lint audit bench fuzz peers toolchain
 
 # usher with sample users and three sample archive servers, on unprivileged ports.
 run: toolchain
 	$(CARGO) build --profile trial --package usher --package usher-tests --bin usher --bin quickstart
 	./target/trial/quickstart
 
+# The program that is given to others: the same source gives the same octets, wherever it lies.
+release: toolchain
+	RUSTFLAGS="$(foreach place,$(PLACES),--remap-path-prefix=$(place))" CFLAGS="$(foreach place,$(PLACES),-ffile-prefix-map=$(place))" \
+	    $(CARGO) build --release --locked --package usher --bin usher
+
+PLACES = $(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo $(CURDIR)=/usher
+
+# It is built in two places, and compared.
+reproducible: toolchain
+	packaging/reproduce
+
 # usher_*.deb and its debug symbols, in target/debian.
-deb: toolchain
-	$(CARGO) build --release --package usher --bin usher
+deb: release
 	mkdir -p target/debian
 	packaging/debian/build target/release/usher target/debian
+
+# An image for containers, called usher:latest, by buildah.
+image: release
+	packaging/container/build target/release/usher usher:latest
+
+# What usher is made of, as CycloneDX, and under which licences, in target/sbom.
+sbom: toolchain
+	command -v cargo-cyclonedx > /dev/null || $(CARGO) install --locked --quiet cargo-cyclonedx
+	command -v cargo-deny > /dev/null || $(CARGO) install --locked --quiet cargo-deny
+	mkdir -p target/sbom
+	$(CARGO) cyclonedx --quiet --format json --spec-version 1.5 --manifest-path proxy/Cargo.toml --override-filename usher.cdx
+	find . -path ./target -prune -o -name usher.cdx.json -print | xargs -I{} mv {} target/sbom/
+	$(CARGO) deny list --layout crate --format human > target/sbom/licences.txt
+
+# The book, in target/book.
+book: toolchain
+	command -v mdbook > /dev/null || $(CARGO) install --locked --quiet mdbook
+	mdbook build docs/book --dest-dir ../../target/book
 
 # All tests, among them those with real mail servers and clients.
 test: toolchain peers

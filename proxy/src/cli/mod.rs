@@ -18,6 +18,7 @@ mod init;
 mod log_level;
 mod moves;
 mod pair;
+mod reference;
 mod rules;
 mod schema;
 mod serve;
@@ -108,6 +109,9 @@ enum Command {
     Schema,
     /// Print completions for a shell.
     Completions(generate::CompletionArguments),
+    /// Print a page of the book that is made from the program.
+    #[command(hide = true)]
+    Reference(reference::Arguments),
     /// Write man pages.
     Man(generate::ManArguments),
 }
@@ -172,6 +176,7 @@ pub fn main() -> ExitCode {
         Command::Identity(argument) => pair::identity(&argument),
         Command::Schema => schema::schema(),
         Command::Completions(arguments) => generate::completions(&arguments),
+        Command::Reference(arguments) => reference::reference(&arguments),
         Command::Man(arguments) => generate::man(&arguments),
     };
     log::flush();

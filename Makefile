@@ -45,6 +45,9 @@ sbom: toolchain
 # The book, in target/book.
 book: toolchain
 	command -v mdbook > /dev/null || $(CARGO) install --locked --quiet mdbook
+	for page in commands configuration; do \
+	    $(CARGO) run --quiet --package usher --bin usher -- reference $$page > docs/book/src/$$page.md; \
+	done
 	mdbook build docs/book --dest-dir ../../target/book
 
 # All tests, among them those with real mail servers and clients.

@@ -16,6 +16,7 @@ impl Snapshot {
         keep(self.server.state_dir != running.server.state_dir, "[server] state_dir");
         keep(self.admin != running.admin, "[admin]");
         keep(self.log != running.log, "[log]");
+        keep(self.tracing != running.tracing, "[tracing]");
         keep(
             self.limits.remembered_placements != running.limits.remembered_placements,
             "[limits] remembered_placements",
@@ -28,6 +29,7 @@ impl Snapshot {
         self.server.state_dir.clone_from(&running.server.state_dir);
         self.admin.clone_from(&running.admin);
         self.log.clone_from(&running.log);
+        self.tracing.clone_from(&running.tracing);
         self.limits.remembered_placements = running.limits.remembered_placements;
         named
     }

@@ -39,6 +39,7 @@ mod service_manager;
 mod session;
 mod shutdown;
 mod slot;
+mod spans;
 mod succession;
 mod takeover;
 mod tcp;

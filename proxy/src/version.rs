@@ -10,8 +10,12 @@ pub(crate) const COMMIT: &str = match option_env!("USHER_COMMIT") {
     _ => "unknown",
 };
 
-/// Both in a line.
+/// What it has been built with of what can be left out.
+const FEATURES: &str = if cfg!(feature = "otlp") { "otlp" } else { "none" };
+
+/// All of that in a line.
 pub(crate) fn full() -> &'static str {
-    static FULL: LazyLock<String> = LazyLock::new(|| format!("{VERSION} (commit {COMMIT})"));
+    static FULL: LazyLock<String> =
+        LazyLock::new(|| format!("{VERSION} (commit {COMMIT}, features: {FEATURES})"));
     &FULL
 }

@@ -11,6 +11,7 @@ pub mod authority;
 pub mod browser;
 pub mod certificate;
 pub mod client;
+pub mod collector;
 pub mod cyrus;
 pub mod deadline;
 pub mod dovecot;

@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use usher_tests::archive::Options;
 use usher_tests::client::Client;
+use usher_tests::collector::Collector;
 use usher_tests::http::{basic, connect, get};
 use usher_tests::runtime::archive;
 use usher_tests::scripted::Scripted;
@@ -107,6 +108,57 @@ fn each_host_has_its_times_bytes_and_failures() {
     assert_eq!(value("usher_host_failures_total{host=\"ih1.test\",kind=\"broken\"}"), 0.0);
     assert!(value("usher_host_bytes_total{host=\"ih1.test\",from=\"backend\"}") > 100_000.0);
     assert!(page.contains("usher_build_info{version=\""));
+}
+
+/// The field of this name that the host got, as the web server shows it.
+fn shown_field(usher: &Usher, name: &str, fields: &str) -> String {
+    let mut client = connect(usher.https());
+    client.send(get("/shown", &format!("{}{fields}", basic(USER))));
+    client.http_answer().json()["headers"][name][0].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn spans_of_logins_and_requests_reach_a_collector() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let collector = Collector::start("127.0.0.1");
+    let tracing = format!("format = \"text\"\n[tracing]\notlp = \"{}\"\npercent = 0", collector.address);
+    let (usher, _web) = usher(&tracing);
+    // Whoever has begun a trace decides: this one is sampled, and the host's part belongs to usher's span.
+    let parent = format!("traceparent: 00-{TRACE}-b7ad6b7169203331-");
+    let told = shown_field(&usher, "traceparent", &format!("{parent}01\r\n"));
+    let span = collector.span(|span| span["name"] == "request");
+    assert_eq!((&span["trace"], &span["parent"]), (&TRACE.into(), &"b7ad6b7169203331".into()));
+    assert_eq!(told, format!("00-{TRACE}-{}-01", span["span"].as_str().unwrap()));
+    assert_eq!(span["service"], "usher");
+    let said = &span["attributes"];
+    assert_eq!((&said["usher.host"], &said["url.path"]), (&"ih1.test".into(), &"/shown".into()));
+    assert_eq!(said["http.response.status_code"], 200);
+    assert!(!span.to_string().contains(USER), "spans do not say who somebody is");
+    // One that is not sampled is passed on as such, and nothing else begins one at 0 %.
+    let told = shown_field(&usher, "traceparent", &format!("{parent}00\r\n"));
+    assert!(told.starts_with(&format!("00-{TRACE}-")) && told.ends_with("-00"), "{told}");
+    drop(usher);
+
+    let tracing = format!("format = \"text\"\n[tracing]\notlp = \"{}\"", collector.address);
+    let (usher, _web) = self::usher(&tracing);
+    Client::tls(usher.imaps()).login(USER, "secret");
+    let span = collector.span(|span| span["name"] == "login");
+    assert_eq!(span["attributes"]["usher.result"], "ok");
+    let line = usher.wait_for_log(" login ");
+    assert!(line.contains(span["attributes"]["usher.session"].as_str().unwrap()), "{line}");
+    // A collector that is gone costs nobody anything.
+    drop(collector);
+    ask(&usher, "/quick", 200);
+    Client::tls(usher.imaps()).login(USER, "secret");
+}
+
+#[test]
+fn without_a_collector_traceparent_is_passed_on_as_it_is() {
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let (usher, _web) = usher("format = \"text\"");
+    let fields = format!("traceparent: {PARENT}\r\ntracestate: a=b\r\n");
+    assert_eq!(shown_field(&usher, "traceparent", &fields), PARENT);
+    assert_eq!(shown_field(&usher, "tracestate", &fields), "a=b");
 }
 
 /// Runs `top` in a terminal and presses keys; returns what was on it after each.
@@ -215,7 +267,8 @@ fn the_schema_takes_what_usher_takes() {
 #[test]
 fn the_program_says_which_it_is() {
     let said = String::from_utf8(command(&["--version"]).stdout).unwrap();
-    let commit = said.split_once("(commit ").unwrap().1.trim_end().trim_end_matches(')');
+    let (commit, features) = said.split_once("(commit ").unwrap().1.split_once(", features: ").unwrap();
+    assert_eq!(features.trim_end(), "otlp)");
     let is_commit = commit.bytes().take(7).all(|octet| octet.is_ascii_hexdigit());
     assert!(commit == "unknown" || is_commit, "{said}");
 }

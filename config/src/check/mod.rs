@@ -17,6 +17,7 @@ mod log;
 mod login;
 mod server;
 mod tls;
+mod tracing;
 
 pub(crate) use admin::SOCKET;
 
@@ -56,6 +57,7 @@ fn read(mut file: Section<'_>) -> Result<Snapshot, Vec<Fault>> {
     let state_dir = server.as_ref().map(|server| server.state_dir.clone()).unwrap_or_default();
     let admin = admin::check(&mut file, &state_dir, &mut faults);
     let log = log::check(&mut file, &mut faults);
+    let tracing = tracing::check(&mut file, &mut faults);
     let listeners = listener::check(&mut file, &mut faults);
     admin::tell_if_taken(&admin, &listeners, &mut faults);
     let certificates = certificate::check(&mut file, &mut faults);
@@ -78,6 +80,7 @@ fn read(mut file: Section<'_>) -> Result<Snapshot, Vec<Fault>> {
             server,
             admin,
             log,
+            tracing,
             listeners,
             certificates,
             tls,

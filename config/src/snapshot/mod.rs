@@ -28,7 +28,7 @@ pub use limits::Limits;
 pub use listener::{
     HttpsListener, ImapListener, Listener, Offered, Protocol, RedirectListener, Serves, TcpListener,
 };
-pub use server::{Admin, Log, LogFormat, OldSessions, OutageReply, Server, TrustedProxy};
+pub use server::{Admin, Log, LogFormat, OldSessions, OutageReply, Server, Tracing, TrustedProxy};
 pub use tls::{Tls, TlsVersion};
 pub use usher_policy::pick::Balance;
 
@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub admin: Admin,
     /// `[log]`.
     pub log: Log,
+    /// `[tracing]`; `None`: nothing is exported.
+    pub tracing: Option<Tracing>,
     /// `[[listener]]`, at least one.
     pub listeners: Vec<Listener>,
     /// `[[certificate]]`; the first is the default. If there are none, usher uses a self-signed one.

@@ -114,6 +114,15 @@ impl Log {
     ];
 }
 
+/// `[tracing]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tracing {
+    /// The collector's address, without the path of OTLP.
+    pub otlp: String,
+    /// Of a hundred logins and requests that are not part of a trace yet, so many are made one.
+    pub percent: u32,
+}
+
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -14,6 +14,9 @@ pub(crate) enum RunError {
     /// The configuration is at fault.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Spans cannot be exported.
+    #[error("{0}")]
+    Tracing(String),
     /// The directory cannot be used.
     #[error("the directory: {0}")]
     Directory(#[from] DirectoryError),

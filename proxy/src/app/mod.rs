@@ -19,6 +19,7 @@ use crate::load::{Config, secrets_are_readable};
 use crate::parts::Parts;
 use crate::reload::{self, Content};
 use crate::service_manager;
+use crate::spans;
 use crate::succession::{self, Program};
 use crate::takeover::{Inheritance, Successor};
 use crate::tls::{Lasting, Tickets};
@@ -75,7 +76,13 @@ pub(crate) fn run(config: Config, watched: bool, mut successor: Option<Successor
     let (parts, prepared) = ran.inspect_err(|error| fail(successor.as_ref(), error))?;
     // For everything but connections: the admin API, reloads and background tasks.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(Box::pin(serve(parts, prepared, successor)))?;
+    let served = runtime.block_on(async {
+        let served = Box::pin(serve(parts, prepared, successor)).await;
+        // It waits for what this runtime sends.
+        let _ = tokio::task::spawn_blocking(spans::finish).await;
+        served
+    });
+    served?;
     end(runtime);
     Ok(())
 }
@@ -143,6 +150,9 @@ fn inherit(inheritance: Inheritance) -> Result<Left, RunError> {
 }
 
 async fn serve(parts: Parts, prepared: Prepared, mut successor: Option<Successor>) -> Result<(), RunError> {
+    let started = spans::start(parts.acceptor.config.load().snapshot.tracing.as_ref());
+    let started = started.map_err(RunError::Tracing);
+    started.inspect_err(|error| fail(successor.as_ref(), error))?;
     let mut signals = Signals::new()?;
     let (hangups, upgrades) = (signal(SignalKind::hangup())?, signal(SignalKind::user_defined2())?);
     let begun = begin(&parts, prepared, &mut successor).await;

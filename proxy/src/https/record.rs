@@ -12,7 +12,8 @@ use crate::id::Id;
 use crate::log::{self, RequestLine, Timed, login_refused};
 use crate::metrics::Used;
 use crate::session::{About, By, Cause, Doing, Ended, Entry, Stage};
-use http::{Method, StatusCode, Version};
+use crate::spans::{self, Span, TRACEPARENT, Told};
+use http::{HeaderMap, Method, StatusCode, Version};
 use std::sync::Arc;
 use tokio::time::Instant;
 use usher_backends::connect::HttpTarget;
@@ -73,6 +74,8 @@ pub(crate) struct RequestRecord {
     pub(crate) from_backend: u64,
     /// How long to wait for the client to take its response.
     pub(crate) patience: Patience,
+    /// It, for OpenTelemetry.
+    pub(crate) span: Option<Box<Span>>,
     /// Bytes that a tunnel has carried from the client after the request.
     pub(crate) from_client: u64,
     /// How it ended, if it did not end properly.
@@ -107,6 +110,7 @@ impl RequestRecord {
             seen: None,
             from_backend: 0,
             from_client: 0,
+            span: None,
             patience,
             // If it is dropped before anything else is set, the client is gone.
             ended: Ended::new(By::Client, Stage::Login, Cause::Closed),
@@ -127,6 +131,15 @@ impl RequestRecord {
             has_certificate: self.client.certificate.is_some(),
         });
         self.session = Some(session);
+    }
+
+    /// Begins its span, if there are any, and makes what the backend does a part of it.
+    pub(crate) fn begin_span(&mut self, headers: &mut HeaderMap) {
+        let Some(span) = spans::begin("request", self.begun, Some(headers)) else { return };
+        if let Some(parent) = span.traceparent() {
+            headers.insert(TRACEPARENT, parent);
+        }
+        self.span = Some(Box::new(span));
     }
 
     /// Its method.
@@ -204,6 +217,11 @@ impl Drop for RequestRecord {
         let is_broken = matches!(self.ended.by, By::Backend) && !is_complete;
         let used = Used { from_client, from_backend: self.from_backend, is_broken };
         server.metrics.host_request(host, code, took, used);
+        if let Some(span) = self.span.take() {
+            let request = Some((self.method.as_str(), self.path.as_str()));
+            let status = self.status.map(|status| status.as_u16());
+            span.end(&Told { session: &self.id, host, result: cause, status, request });
+        }
         log::slow(&Timed { stage: "request", host, user, session: &self.id, since: self.begun });
         if self.is_refused_login {
             login_refused(self.client.ends.client, self.id, Code::AuthenticationFailed, self.by.name(), user);

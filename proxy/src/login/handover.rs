@@ -12,6 +12,7 @@ use crate::access::Visit;
 use crate::guessing::{Attempt, Place};
 use crate::log::login_refused;
 use crate::session::{About, By, Cause, Ended, Entry, Session};
+use crate::spans::{self, Told};
 use crate::tls::ClientStream;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -87,6 +88,10 @@ pub(crate) async fn hand_over(
     metrics.login(prelogin.protocol(), claim.mechanism.name(), counted, begun.elapsed());
     if let (Ok(Try::LoggedIn(..) | Try::Refused(_)), Some(host)) = (&outcome, &host) {
         metrics.host_login(host, begun.elapsed());
+    }
+    if let Some(span) = spans::begin("login", begun, None) {
+        let host = host.as_deref().unwrap_or_default();
+        span.end(&Told { session: &prelogin.id, host, result: counted, status: None, request: None });
     }
     prelogin.tell_if_slow("login", host.as_deref().unwrap_or_default(), &session.about.user, begun);
     let refused = |refusal: Refusal| {

@@ -47,6 +47,7 @@ impl Routed {
         let (version, id) = (parts.version, record.id);
         let (asked, teller) = (&opened.validated.asked, (&client.told, client.ends.client.ip()));
         let is_told = fields::to_backend(&mut parts.headers, teller, https, version, asked, id, may_not_set);
+        record.begin_span(&mut parts.headers);
         let untold = (!is_told).then(|| asked.clone());
         if expects {
             parts.headers.insert(EXPECT, HeaderValue::from_static("100-continue"));

@@ -3,17 +3,13 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
 
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Instant;
-use tokio::sync::Semaphore;
 use usher_tests::archive::Options;
 use usher_tests::browser::Browser;
 use usher_tests::client::Client;
 use usher_tests::runtime::archive;
-use usher_tests::swarm::Swimmer;
 use usher_tests::usher::{DEADLINE, Setup, Usher};
 
 const OPERATOR: &str = "0123456789abcdef0123456789abcdef";
@@ -393,100 +389,4 @@ fn every_page_can_be_read_by_everybody_on_any_screen() {
     browser.miss("dialog[open]");
     assert_eq!(browser.run("return document.activeElement.dataset.do"), "drain");
     assert_eq!(house.usher.state("ih1.test", 0), "up");
-}
-
-/// Opens the console of an usher with 5,000 hosts and as many sessions, and looks whether it stays live.
-fn large(sessions: usize) {
-    const HOSTS: usize = 5000;
-    let setup = Setup::new();
-    let (console, at) = (setup.at(9143), setup.at(10143));
-    let held = archive(Options::named("held.test"), at);
-    let users: Vec<_> =
-        (0..200).map(|number| (format!("u{number}@example.com"), format!("ih{number}.test"))).collect();
-    let mut setup = setup.section(&format!("[admin]\nlisten = \"{console}\""));
-    for number in 0..HOSTS {
-        setup = setup.host(&format!("ih{number}.test"), at, "tls = \"none\"", "");
-    }
-    for (user, _) in &users {
-        held.add_user(user, "secret");
-    }
-    let listed: Vec<_> = users.iter().map(|(user, host)| (user.as_str(), host.as_str())).collect();
-    let usher = setup.users(&listed).start();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let gate = Arc::new(Semaphore::new(32));
-    let coming = (0..sessions).map(|number| {
-        let (address, gate) = (usher.imaps(), gate.clone());
-        runtime.spawn(async move {
-            let _place = gate.acquire().await.unwrap();
-            let mut client = Swimmer::connect(address).await.unwrap();
-            let said =
-                client.command(&format!("l LOGIN u{}@example.com secret", number % 200)).await.unwrap();
-            assert!(said.starts_with("l OK"), "{said}");
-            client
-        })
-    });
-    let coming: Vec<_> = coming.collect();
-    let swimmers = runtime.block_on(async move {
-        let mut swimmers = Vec::new();
-        for one in coming {
-            swimmers.push(one.await.unwrap());
-        }
-        swimmers
-    });
-    // What usher takes to answer what a page asks for.
-    for path in ["/", "/v1/sessions?limit=100", "/v1/hosts", "/v1/sources"] {
-        let begun = Instant::now();
-        let (status, answer) = asked(console, &format!("GET {path}"), &[]);
-        assert_eq!(status, 200);
-        println!("{path}: {} bytes in {:.0} ms", answer.len(), begun.elapsed().as_secs_f64() * 1e3);
-        assert!(begun.elapsed() < DEADLINE);
-    }
-    let mut stream = TcpStream::connect(console).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    let begun = Instant::now();
-    stream.write_all(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-    let mut reader = BufReader::new(stream);
-    let mut event = String::new();
-    while !event.starts_with("data:") {
-        event.clear();
-        reader.read_line(&mut event).unwrap();
-    }
-    println!("first event: {} bytes in {:.0} ms", event.len(), begun.elapsed().as_secs_f64() * 1e3);
-    let news: Value = serde_json::from_str(event.trim_start_matches("data:")).unwrap();
-    assert_eq!(news["rows"].as_array().unwrap().len(), HOSTS);
-    assert_eq!(news["pulse"]["sessions"], sessions);
-
-    let browser = Browser::open("usher.test", console);
-    browser.resize(1280, 900);
-    let begun = Instant::now();
-    browser.go(&format!("http://{console}/"));
-    browser.see("caption", "5,000 of 5,000");
-    println!("the page: {:.0} ms", begun.elapsed().as_secs_f64() * 1e3);
-    browser.type_into("#filter", "ih7.test");
-    browser.see("[data-row=\"/ih7.test\"] [data-label=Sessions]", &(sessions / 200).to_string());
-    // It follows what happens meanwhile.
-    usher.did(&["kick", "--user", "u7@example.com"]);
-    browser.see("[data-row=\"/ih7.test\"] [data-label=Sessions]", "0");
-    browser.go(&format!("http://{console}/#/sessions"));
-    browser.see("#matching", &thousands(sessions - sessions / 200));
-    drop(swimmers);
-    browser.see("#matching", "0");
-}
-
-fn thousands(number: usize) -> String {
-    match number / 1000 {
-        0 => number.to_string(),
-        thousands => format!("{thousands},{:03}", number % 1000),
-    }
-}
-
-#[test]
-fn thousands_of_hosts_are_watched_live() {
-    large(800);
-}
-
-#[test]
-#[ignore = "eight thousand sessions: make proof"]
-fn thousands_of_hosts_and_sessions_are_watched_live() {
-    large(8000);
 }

@@ -15,8 +15,10 @@ use usher_tests::web::Web;
 const IMAP: &str = "127.0.0.1:1143";
 const IMAPS: &str = "127.0.0.1:1993";
 const HTTPS: &str = "127.0.0.1:1443";
-/// The admin API over TCP.
+/// The admin API over TCP, and the console.
 const API: &str = "127.0.0.1:9143";
+/// The console's token, which opens nothing but this example.
+const TOKEN: &str = "quickstart-operator";
 
 /// The sample client access server, which serves web requests that name nobody.
 const DOOR: &str = "127.0.0.1:14440";
@@ -85,10 +87,11 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
 /// Starts the sample servers; returns the configuration that names them, and the web services, which end when
 /// they are dropped.
 async fn start_archives(dir: &Path) -> Result<(String, Vec<Arc<Web>>), Box<dyn Error>> {
-    let state = dir.join("state");
+    let (state, token) = (dir.join("state"), dir.join("token"));
+    std::fs::write(&token, TOKEN)?;
     let mut config = format!(
         "[server]\nname = \"localhost\"\nstate_dir = {state:?}\ndrain_deadline = \"5s\"\n\n\
-         [admin]\nlisten = \"{API}\"\n\n\
+         [admin]\nlisten = \"{API}\"\ntoken_file = {token:?}\n\n\
          [[listener]]\nprotocol = \"imap\"\naddress = \"{IMAP}\"\n\n\
          [[listener]]\nprotocol = \"imaps\"\naddress = \"{IMAPS}\"\n\n\
          [[listener]]\nprotocol = \"https\"\naddress = \"{HTTPS}\"\n\n\
@@ -165,6 +168,8 @@ usher is serving in front of three sample archive servers. Try, in another termi
     curl -k https://{HTTPS}/inbox -u anna@example.com:anna-secret
     curl -k https://{HTTPS}/inbox -u carla:x
     a browser: https://{HTTPS}/login, any user below, password secret
+
+  The console, live: http://{API}/; to change things there, sign in with {TOKEN}
 
   A mail client (Thunderbird, mutt, …): server 127.0.0.1, port 1993 with SSL/TLS or 1143 with STARTTLS,
   normal password, and an exception for the self-signed certificate.

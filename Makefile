@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 # What the program says of itself.
-export USHER_COMMIT ?= $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2> /dev/null)
+USHER_COMMIT ?= $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2> /dev/null)
 # How long each fuzz target runs, in seconds.
 FUZZ_SECONDS ?= 60
 
@@ -15,7 +15,7 @@ run: toolchain
 
 # The program that is given to others: the same source gives the same octets, wherever it lies.
 release: toolchain
-	RUSTFLAGS="$(foreach place,$(PLACES),--remap-path-prefix=$(place))" CFLAGS="$(foreach place,$(PLACES),-ffile-prefix-map=$(place))" \
+	USHER_COMMIT=$(USHER_COMMIT) RUSTFLAGS="$(foreach place,$(PLACES),--remap-path-prefix=$(place))" CFLAGS="$(foreach place,$(PLACES),-ffile-prefix-map=$(place))" \
 	    $(CARGO) build --release --locked --package usher --bin usher
 
 PLACES = $(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo $(CURDIR)=/usher
@@ -39,7 +39,8 @@ sbom: toolchain
 	command -v cargo-deny > /dev/null || $(CARGO) install --locked --quiet cargo-deny
 	mkdir -p target/sbom
 	$(CARGO) cyclonedx --quiet --format json --spec-version 1.5 --manifest-path proxy/Cargo.toml --override-filename usher.cdx
-	find . -path ./target -prune -o -name usher.cdx.json -print | xargs -I{} mv {} target/sbom/
+	mv proxy/usher.cdx.json target/sbom/
+	find . -path ./target -prune -o -name usher.cdx.json -delete
 	$(CARGO) deny list --layout crate --format human > target/sbom/licences.txt
 	echo "lit-html@3.3.3 (1): BSD-3-Clause, in the console" >> target/sbom/licences.txt
 
@@ -47,7 +48,8 @@ sbom: toolchain
 book: toolchain
 	command -v mdbook > /dev/null || $(CARGO) install --locked --quiet mdbook
 	for page in commands configuration; do \
-	    $(CARGO) run --quiet --package usher --bin usher -- reference $$page > docs/book/src/$$page.md; \
+	    $(CARGO) run --quiet --package usher --bin usher -- reference $$page > target/$$page.md && \
+	    mv target/$$page.md docs/book/src/$$page.md || exit 1; \
 	done
 	mdbook build docs/book --dest-dir ../../target/book
 

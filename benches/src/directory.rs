@@ -64,8 +64,13 @@ pub(crate) fn settle(directory: &Directory) -> Outcome {
 
 /// Makes a directory in `dir` of these users.
 pub(crate) fn fill(dir: &Path, users: Csv) -> Outcome {
-    let options =
-        ImportOptions { domains: &Domains::default(), is_host: &|_| true, replace: false, by: "bench" };
+    let options = ImportOptions {
+        domains: &Domains::default(),
+        is_host: &|_| true,
+        replace: false,
+        sync: None,
+        by: "bench",
+    };
     Directory::open(dir)?.import(users, &options, &mut |_| {}, &mut |_| {})?;
     Ok(())
 }

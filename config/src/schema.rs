@@ -45,40 +45,41 @@ fn is_key(text: &str) -> bool {
 }
 
 /// What the commented file says of a section or of one of its keys: `path` is `["listener", "address"]` or `["tls"]`.
+/// `None`: nothing, or something else each time that it shows it.
 pub fn said_of(path: &[&str]) -> Option<String> {
     let mut section = String::new();
-    let mut told: Option<String> = None;
+    // What is said each time that it is shown; the last of them may go on in the next line.
+    let mut told: Vec<Option<String>> = Vec::new();
+    let mut is_open = false;
     for line in TEMPLATE.lines() {
         let bare = line.strip_prefix("# ").unwrap_or(line);
-        if let Some(comment) = told.as_mut() {
-            // A comment goes on in the column of the one before it.
-            match bare.trim_start_matches([' ', '#']) {
-                rest if !rest.is_empty()
-                    && line.trim_start_matches(['#', ' ']).len() == rest.len()
-                    && is_going_on(line) =>
-                {
-                    comment.push(' ');
-                    comment.push_str(rest);
-                    continue;
-                }
-                _ => return told,
+        let more = line.trim_start_matches(['#', ' ']);
+        if is_open && is_going_on(line) && !more.is_empty() {
+            if let Some(Some(comment)) = told.last_mut() {
+                comment.push(' ');
+                comment.push_str(more);
             }
+            continue;
         }
-        if bare.starts_with('[') {
+        let comment = |text: &str| text.split_once(" # ").map(|(_, comment)| comment.trim().to_owned());
+        let found = if bare.starts_with('[') {
             let name = bare.split(']').next().unwrap_or_default();
             name.trim_matches(['[', ']']).clone_into(&mut section);
-            if path == section.split('.').collect::<Vec<_>>() {
-                told = bare.split_once(" # ").map(|(_, comment)| comment.trim().to_owned());
-            }
-        } else if let Some((key, rest)) = bare.split_once(" = ") {
-            let mut here: Vec<_> = section.split('.').filter(|part| !part.is_empty()).collect();
-            here.push(key);
-            if is_key(key) && here == path {
-                told = rest.split_once(" # ").map(|(_, comment)| comment.trim().to_owned());
-            }
-        }
+            (path == section.split('.').collect::<Vec<_>>()).then(|| comment(bare))
+        } else if let Some((key, rest)) = bare.split_once(" = ").filter(|(key, _)| is_key(key)) {
+            let here: Vec<_> = section.split('.').filter(|part| !part.is_empty()).chain([key]).collect();
+            (here == path).then(|| comment(rest))
+        } else {
+            None
+        };
+        is_open = found.is_some();
+        told.extend(found);
     }
-    told
+    let mut told = told.into_iter();
+    let said = told.next()??;
+    // One that breaks off goes on with another key.
+    let is_whole = !said.ends_with([',', ';']);
+    (is_whole && told.next().is_none()).then_some(said)
 }
 
 /// Whether a line has nothing but more of the comment above it.

@@ -104,11 +104,13 @@ fn completed(shown: &str, dir: &Path) -> String {
     }
     config.push_str(shown);
     // Files and directories that are on the operator's machine.
-    let secret = dir.join("secret");
-    std::fs::write(&secret, "0123456789abcdef0123456789abcdef").unwrap();
+    for name in ["master.secret", "operator.token", "reader.token"] {
+        std::fs::write(dir.join(name), format!("{name}-0123456789abcdef")).unwrap();
+    }
     config
         .replace("/var/lib/usher", dir.join("state").to_str().unwrap())
-        .replace("/etc/usher/master.secret", secret.to_str().unwrap())
+        .replace("/etc/usher/master.secret", dir.join("master.secret").to_str().unwrap())
+        .replace("/run/secrets/usher", dir.to_str().unwrap())
 }
 
 #[test]

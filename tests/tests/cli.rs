@@ -53,6 +53,13 @@ impl State {
         self.user(&[&["import", path.to_str().unwrap()], options].concat())
     }
 
+    /// Users and their hosts, whatever else is known of them.
+    fn exported_users(&self) -> BTreeMap<String, String> {
+        let csv = String::from_utf8(self.user(&["export"]).stdout).unwrap();
+        let fields = |line: &str| line.split(',').map(str::to_owned).collect::<Vec<_>>();
+        csv.lines().skip(1).map(fields).map(|fields| (fields[0].clone(), fields[1].clone())).collect()
+    }
+
     fn exported(&self) -> BTreeMap<String, String> {
         let output = self.user(&["export"]);
         assert_eq!(output.status.code(), Some(0));
@@ -260,6 +267,90 @@ fn an_import_is_taken_as_a_whole_or_not_at_all() {
     // What was exported is imported again, and nothing is new.
     let csv: String = now.iter().map(|(user, host)| format!("{user},{host}\n")).collect();
     assert!(told(&state.import(&csv, &[])).contains("0 added, 0 moved"));
+}
+
+/// `count` users, of whom the first `elsewhere` are on the second host.
+fn lines(count: u32, elsewhere: u32) -> String {
+    let host = |number| if number < elsewhere { "ih2.test" } else { "ih1.test" };
+    (0..count).map(|number| format!("u{number:07},{}\n", host(number))).collect()
+}
+
+#[test]
+fn a_synchronised_directory_has_who_is_in_the_file_and_nobody_else() {
+    let state = State::new();
+    assert!(state.import(&lines(100, 0), &[]).status.success());
+    state.user(&["set", "u0000050", "--attribute", "city=Bonn"]);
+    // Five are gone, three are elsewhere, one is new.
+    let next: String = lines(96, 3)
+        .lines()
+        .filter(|line| !line.starts_with("u0000007"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let output = state.import(&(next.clone() + "new,ih2.test\n"), &["--sync"]);
+    let said = told(&output);
+    assert!(output.status.success() && said.contains("5 of 100 entries are not in the file"), "{said}");
+    assert!(said.contains("96 users: 1 added, 3 moved, 92 unchanged, 5 removed"), "{said}");
+    let list = state.user(&["list", "--json"]);
+    assert!(told(&list).contains("Bonn"), "who stays keeps what is known of them");
+    let now = state.exported_users();
+    assert_eq!(now.len(), 96);
+    assert!(!now.contains_key("u0000007@example.com") && now["u0000001@example.com"] == "ih2.test");
+    assert!(told(&state.import(&(next + "new,ih2.test\n"), &["--sync"])).contains("96 unchanged, 0 removed"));
+}
+
+#[test]
+fn a_file_that_could_be_cut_off_removes_nobody() {
+    let state = State::new();
+    assert!(state.import(&lines(100, 0), &[]).status.success());
+    let all = state.exported_users();
+    for (csv, options, code) in [
+        (lines(89, 0), &["--sync"][..], 1),
+        (String::new(), &["--sync"][..], 1),
+        // A line that cannot be read could be anybody's.
+        (lines(95, 0) + "u0000096;ih1.test\n", &["--sync"][..], 1),
+        (lines(95, 0) + "u0000096,nowhere.test\n", &["--sync", "--force"][..], 1),
+        (lines(95, 0) + "u0000001,ih2.test\n", &["--sync", "--force"][..], 1),
+        (lines(95, 0), &["--sync", "--replace"][..], 2),
+        (lines(95, 0), &["--force"][..], 2),
+    ] {
+        let output = state.import(&csv, options);
+        assert_eq!(output.status.code(), Some(code), "{options:?} {}", told(&output));
+        assert_eq!(state.exported_users(), all, "{options:?}");
+    }
+    assert!(told(&state.import(&lines(89, 0), &["--sync"])).contains("--force"));
+    assert!(state.import(&lines(10, 0), &["--sync", "--force"]).status.success());
+    assert_eq!(state.exported_users().len(), 10);
+}
+
+#[test]
+fn a_large_directory_is_brought_in_step_too() {
+    let state = State::new();
+    assert!(state.import(&lines(60_000, 0), &[]).status.success());
+    let output = state.import(&lines(56_000, 10), &["--sync"]);
+    let said = told(&output);
+    assert!(output.status.success() && said.contains("10 moved, 55990 unchanged, 4000 removed"), "{said}");
+    assert_eq!(state.exported_users().len(), 56_000);
+    assert_eq!(state.import(&lines(50_000, 10), &["--sync"]).status.code(), Some(1));
+    assert_eq!(state.exported_users().len(), 56_000);
+    let said = told(&state.import(&lines(5, 0), &["--sync", "--force"]));
+    assert!(said.contains("55995 removed"), "{said}");
+    assert_eq!(state.exported_users().len(), 5);
+}
+
+#[test]
+fn a_renamed_user_keeps_host_and_attributes() {
+    let state = State::new();
+    state.user(&["set", "anna", "ih2.test", "--attribute", "city=Bonn"]);
+    state.user(&["set", "bert", "ih1.test"]);
+    let renamed = state.user(&["rename", "Anna@example.org", "anna.b@example.com"]);
+    assert!(renamed.status.success(), "{}", told(&renamed));
+    let got = told(&state.user(&["get", "anna.b"]));
+    assert!(got.contains("ih2.test") && got.contains("Bonn"), "{got}");
+    assert_eq!(state.user(&["get", "anna"]).status.code(), Some(1));
+    for (from, to) in [("anna", "carl"), ("bert", "anna.b"), ("bert", "bert"), ("bert", "b b@")] {
+        assert_eq!(state.user(&["rename", from, to]).status.code(), Some(1), "{from} {to}");
+    }
+    assert_eq!(state.exported_users().len(), 2);
 }
 
 #[test]

@@ -207,7 +207,7 @@ fn sessions_are_filtered_and_ended_together() {
     browser.type_into("#search input[name=client]", "127.0.0.0/8\u{e007}");
     browser.see("#matching", "1");
     browser.type_into("#search input[name=client]", "x\u{e007}");
-    browser.see(".notice.bad", "neither an address nor a network");
+    browser.see("#problem", "neither an address nor a network");
 }
 
 #[test]
@@ -241,9 +241,17 @@ fn whoever_may_only_read_changes_nothing() {
     browser.press("dialog button[type=button]");
     sign_in(&browser, READER, "reader");
     browser.see("[data-row=\"/ih1.test\"] .state", "up");
-    for page in PAGES {
+    let _anna = house.log_in("anna");
+    for (page, there) in [
+        ("hosts", "[data-row=\"/ih1.test\"]"),
+        ("host/ih1.test", "[data-label=Service]"),
+        ("users/anna%40example.com", "#outcome"),
+        ("sessions/user/anna%40example.com", "tbody [data-label=Client]"),
+        ("configuration", "#in-force"),
+    ] {
         house.page(&browser, page);
-        browser.miss("[data-do], #move, #reload");
+        browser.see(there, "");
+        browser.miss("[data-do], #move, #hold, #kick, #kick-all, #release, #reload");
     }
     let status = |headers: Value| {
         let script = format!(
@@ -260,7 +268,7 @@ fn whoever_may_only_read_changes_nothing() {
     // The token is this tab's alone.
     assert_eq!(browser.run("return Object.values(sessionStorage)"), json!([READER]));
     browser.press("#sign-out");
-    browser.see("#role", "reader");
+    browser.see("#sign-in", "Sign in");
     assert_eq!(browser.run("return sessionStorage.length"), 0);
     assert!(!house.usher.log().contains(READER));
 }
@@ -281,8 +289,15 @@ fn asked(address: SocketAddr, line: &str, headers: &[&str]) -> (u16, String) {
 /// A proxy that knows people by a cookie vouches for whatever their browsers send, so what it vouches for must be meant.
 #[test]
 fn a_trusted_proxy_says_who_somebody_is() {
-    let house = house("trusted_proxy = { from = [\"127.0.0.0/8\"], operators = [\"anna\"] }");
+    let secrets = tempfile::tempdir().unwrap();
+    let secret = secrets.path().join("proxy");
+    std::fs::write(&secret, "the secret of the proxy").unwrap();
+    let trusted = "from = [\"127.0.0.0/8\"], operators = [\"anna\"]";
+    let house = house(&format!("trusted_proxy = {{ {trusted}, secret_file = {secret:?} }}"));
     let at = house.console;
+    let asked = |at, line: &str, headers: &[&str]| {
+        asked(at, line, &[headers, &["X-Usher-Proxy: the secret of the proxy"]].concat())
+    };
     let drain = "POST /v1/hosts/ih1.test/drain";
     let (anna, bert) = ("Remote-User: anna", "Remote-User: bert");
     let (host, meant) = ("Host: usher.example.com", "X-Usher-Console: 1");
@@ -290,6 +305,9 @@ fn a_trusted_proxy_says_who_somebody_is() {
         ("GET /v1/me", vec![host, anna], 200),
         ("GET /v1/me", vec![host, bert], 200),
         ("GET /v1/me", vec![host], 401),
+        // A proxy on the same machine that has not asked anybody is nobody.
+        ("GET /v1/me", vec![], 401),
+        ("GET /v1/status", vec![], 401),
         ("GET /v1/config/text", vec![host, bert], 403),
         (drain, vec![host, bert, meant], 403),
         (drain, vec![host, anna], 403),
@@ -303,6 +321,10 @@ fn a_trusted_proxy_says_who_somebody_is() {
         assert_eq!(asked(at, line, &headers).0, status, "{line} {headers:?}");
     }
     assert_eq!(house.usher.state("ih1.test", 0), "up");
+    let unproven = [host, anna, meant];
+    assert_eq!(self::asked(at, drain, &unproven).0, 401, "anybody on this machine could say that");
+    let preflight = asked(at, "OPTIONS /v1/hosts/ih1.test/drain", &[host, anna, meant]).1;
+    assert!(!preflight.to_ascii_lowercase().contains("access-control-allow"), "{preflight}");
     let allowed = [host, anna, meant, "Origin: https://usher.example.com"];
     assert_eq!(asked(at, drain, &allowed).0, 202);
     let line = house.usher.wait_for_log("what=\"drain\"");
@@ -327,6 +349,19 @@ fn the_console_itself_is_for_everybody_and_says_nothing() {
             assert!(head.contains(header), "{path}: {header}");
         }
         assert!(!answer.contains("ih1.test") && !head.contains("set-cookie"));
+    }
+    // Wherever a link to it stands, and after somebody has been asked elsewhere who they are.
+    for site in ["cross-site", "same-site"] {
+        let navigation = [elsewhere[0], &format!("Sec-Fetch-Site: {site}"), "Sec-Fetch-Mode: navigate"];
+        assert_eq!(asked(house.console, "GET /", &navigation).0, 200);
+        assert_eq!(asked(house.console, "GET /v1/status", &navigation).0, 403);
+    }
+    for method in ["POST", "OPTIONS", "DELETE"] {
+        assert_eq!(asked(house.console, &format!("{method} /console/main.js"), &elsewhere).0, 401);
+    }
+    // What a proxy on this machine passes on is not from this machine.
+    for header in ["X-Forwarded-For: 192.0.2.1", "Via: 1.1 proxy", "Forwarded: for=192.0.2.1"] {
+        assert_eq!(asked(house.console, "GET /v1/status", &[header]).0, 401, "{header}");
     }
     assert_eq!(asked(house.console, "GET /console/../v1/status", &elsewhere).0, 404);
     assert_eq!(asked(house.console, "GET /console/nothing.js", &elsewhere).0, 404);
@@ -359,7 +394,14 @@ fn every_page_can_be_read_by_everybody_on_any_screen() {
         house.page(&browser, page);
         browser.see("#pulse-uptime", "s");
         browser.run("document.activeElement.blur()");
-        browser.see("main table, main pre, main form", "");
+        let there = match page {
+            "changes" | "certificates" | "directory" | "sessions" | "hosts" => "tbody td",
+            "configuration" => "#in-force",
+            "host/ih2.test" => "[data-label=Service]",
+            "users" => "#find",
+            _ => "#outcome",
+        };
+        browser.see(there, "");
         let name = page.split(['/', '%']).take(2).collect::<Vec<_>>().join("-");
         for (width, scheme) in [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")] {
             browser.resize(width, 900);
@@ -381,6 +423,14 @@ fn every_page_can_be_read_by_everybody_on_any_screen() {
     house.page(&browser, "hosts");
     browser.resize(1280, 900);
     browser.see("[data-do=drain]", "Drain");
+    // What is paused stays as it is.
+    browser.press("#pause");
+    let uptime = browser.run("return document.querySelector('#pulse-uptime').textContent");
+    house.usher.did(&["start", "ih2.test"]);
+    browser.see("[data-row=\"/ih2.test\"] .state", "stopped");
+    assert_eq!(browser.run("return document.querySelector('#pulse-uptime').textContent"), uptime);
+    browser.press("#pause");
+    browser.see("[data-row=\"/ih2.test\"] .state", "up");
     browser.run("document.querySelector('[data-do=drain]').focus()");
     browser.type_into("[data-do=drain]", "\u{e007}");
     browser.see("dialog[open] h2", "Drain ih1.test");

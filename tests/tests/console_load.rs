@@ -167,10 +167,10 @@ fn large(mail: usize, requests: usize) {
         browser.see(cell, &of_one(requests));
     });
     browser.go(&format!("http://{console}/#/sessions"));
-    browser.see("#matching", &thousands(mail + requests - mail / USERS));
+    browser.expect("matching", &thousands(mail + requests - mail / USERS));
     drop(swimmers);
     waiting.iter().for_each(JoinHandle::abort);
-    browser.see("#matching", "0");
+    browser.expect("matching", "0");
 }
 
 fn thousands(number: usize) -> String {

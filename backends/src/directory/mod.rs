@@ -9,6 +9,7 @@ mod merge;
 mod outcome;
 mod readers;
 mod remembered;
+mod rename;
 mod schema;
 mod source;
 mod version;
@@ -16,8 +17,9 @@ mod version;
 pub use entries::{ATTRIBUTE_CAP, Entry, Pairs, Placement, attribute_name};
 pub(crate) use entries::{key_of, kind};
 pub use flip::Flip;
-pub use outcome::{Conflict, ConflictKind, ImportOptions, ImportPhase, Imported};
+pub use outcome::{Conflict, ConflictKind, ImportOptions, ImportPhase, Imported, Sync};
 pub use remembered::Found;
+pub use rename::Renamed;
 pub use source::Source;
 
 use readers::{Reader, Readers};

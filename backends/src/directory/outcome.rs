@@ -11,8 +11,32 @@ pub struct ImportOptions<'a> {
     pub is_host: &'a dyn Fn(&str) -> bool,
     /// Move users that are on another host, and leave out lines that cannot be applied.
     pub replace: bool,
+    /// Bring the directory in step with the file: move users that are on another host, and remove those that are not in
+    /// it. A line that cannot be applied prevents all of that: it could be anybody's.
+    pub sync: Option<Sync>,
     /// Who imports.
     pub by: &'a str,
+}
+
+/// How many users may be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// Up to a tenth: a file with fewer is more likely cut off.
+    Careful,
+    /// All of them.
+    Force,
+}
+
+impl ImportOptions<'_> {
+    /// Whether users on another host are moved.
+    pub(super) fn moves(&self) -> bool {
+        self.replace || self.sync.is_some()
+    }
+
+    /// Whether what can be applied is, although some lines cannot be.
+    pub(super) fn leaves_out(&self) -> bool {
+        self.replace && self.sync.is_none()
+    }
 }
 
 /// A line that prevents the import.
@@ -82,6 +106,8 @@ pub enum ImportPhase {
     Sorting(u64, u64),
     /// Writing; so many of so many rows.
     Writing(u64, u64),
+    /// So many of so many entries are not in the file, and are about to be removed.
+    Removing(u64, u64),
 }
 
 /// The result of an import.
@@ -95,6 +121,10 @@ pub struct Imported {
     pub added: u64,
     /// Keys that were on another host.
     pub moved: u64,
+    /// Keys that were not in the file, and have been removed.
+    pub removed: u64,
+    /// More than a tenth would have been removed.
+    pub is_too_much: bool,
     /// Lines in the way.
     pub conflicts: u64,
     /// How many of those `replace` cannot resolve.

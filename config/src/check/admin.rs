@@ -4,6 +4,7 @@ use super::{Faults, networks};
 use crate::fault::Fault;
 use crate::raw::{Item, Located, Section};
 use crate::snapshot::{Admin, Listener, TrustedProxy};
+use ipnet::IpNet;
 use std::path::Path;
 
 /// The socket's file name in the state directory, used when no other path is given.
@@ -91,22 +92,47 @@ fn trusted_proxy(section: &mut Section<'_>, faults: &mut Faults) -> Option<Trust
     let from = networks(&inner.list("from", faults), faults);
     let header: Option<Located<String>> = inner.optional("user_header", faults);
     let operators: Vec<Item<'_>> = inner.list("operators", faults);
+    let secret_file: Option<Located<String>> = inner.optional("secret_file", faults);
     inner.finish(faults);
+    let is_shared = |network: &IpNet| {
+        network.addr().is_loopback() || network.network().is_loopback() || network.prefix_len() == 0
+    };
+    if secret_file.is_none() && from.iter().any(is_shared) {
+        let what = "everybody on the machine has this address, also a browser that some page leads here";
+        let instead = "add `secret_file`, and let the proxy send what is in it as `X-Usher-Proxy`";
+        faults.push(Fault::new(span.clone(), what, instead));
+    }
     if from.is_empty() {
         let instead = format!("write `trusted_proxy = {EXAMPLE}` with the proxy's address");
         faults.push(Fault::new(span, "`trusted_proxy` needs at least one address", instead));
     }
     let is_token = |name: &str| {
-        !name.is_empty() && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
+        let is_usual = ["authorization", "host", "origin", "x-usher-console", "x-usher-proxy"];
+        !name.is_empty()
+            && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
+            && !is_usual.contains(&name.to_ascii_lowercase().as_str())
     };
     if let Some(header) = header.as_ref().filter(|header| !is_token(&header.value)) {
         let instead = "write a name of letters, digits and hyphens such as \"Remote-User\"";
-        faults.push(header.fault("`user_header` is not the name of a header", instead));
+        faults.push(
+            header.fault("`user_header` is not the name of a header that could name somebody", instead),
+        );
     }
     let user_header = header.map_or_else(|| USER_HEADER.to_owned(), |header| header.value);
+    let mut named = Vec::new();
+    for name in &operators {
+        let Some(name) = name.text(faults) else { continue };
+        if !name.value.is_ascii() || name.value.trim() != name.value || name.value.is_empty() {
+            faults.push(
+                name.fault("this name cannot come in a header", "write it in ASCII, as the proxy sends it"),
+            );
+        }
+        named.push(name.value);
+    }
     Some(TrustedProxy {
         from,
+        secret_file: secret_file.map(|file| file.value.into()),
         user_header: user_header.to_ascii_lowercase(),
-        operators: operators.iter().filter_map(|name| Some(name.text(faults)?.value)).collect(),
+        operators: named,
     })
 }

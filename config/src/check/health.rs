@@ -69,8 +69,8 @@ enum Depth {
 }
 
 fn depth(section: &mut Section<'_>, words: &[(&str, Depth)], faults: &mut Faults) -> Option<Depth> {
-    let there: Option<Located<String>> = section.required("probe", "\"tcp\"", faults);
-    there.and_then(|_| section.word("probe", words, faults))
+    section.demand("probe", "\"tcp\"", faults);
+    section.word("probe", words, faults)
 }
 
 fn imap(health: &mut Section<'_>, faults: &mut Faults) -> Option<ImapProbe> {

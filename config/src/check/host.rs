@@ -118,8 +118,8 @@ pub(super) fn http(section: &mut Section<'_>, faults: &mut Faults) -> Option<Htt
     let mut section = section.table("http", HTTP, faults)?;
     let address = address(&mut section, "\"10.0.0.11:8472\"", faults);
     let words = [("implicit", true), ("none", false)];
-    let has_tls: Option<Located<String>> = section.required("tls", "\"implicit\"", faults);
-    let tls = has_tls.and_then(|_| section.word("tls", &words, faults));
+    section.demand("tls", "\"implicit\"", faults);
+    let tls = section.word("tls", &words, faults);
     let client_address = client_address(&mut section, faults);
     if client_address == ClientAddress::ImapId {
         let instead = "write \"proxy-v1\" or \"proxy-v2\"; `Forwarded` contains the address in any case";
@@ -190,8 +190,8 @@ fn endpoint(mut section: Section<'_>, faults: &mut Faults) -> Option<MailEndpoin
     let address = address(&mut section, "\"10.0.0.11:993\"", faults);
     let words =
         [("implicit", BackendTls::Implicit), ("starttls", BackendTls::StartTls), ("none", BackendTls::None)];
-    let has_tls: Option<Located<String>> = section.required("tls", "\"implicit\"", faults);
-    let tls = has_tls.and_then(|_| section.word("tls", &words, faults));
+    section.demand("tls", "\"implicit\"", faults);
+    let tls = section.word("tls", &words, faults);
     let client_address = client_address(&mut section, faults);
     section.finish(faults);
     Some(MailEndpoint { address: address?, tls: tls?, client_address })

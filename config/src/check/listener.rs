@@ -86,8 +86,8 @@ fn protocol(section: &mut Section<'_>, faults: &mut Faults) -> Option<Protocol> 
         ("https", Protocol::Https),
         ("tcp", Protocol::Tcp),
     ];
-    let has_protocol: Option<Located<String>> = section.required("protocol", "\"imaps\"", faults);
-    has_protocol.and_then(|_| section.word("protocol", &words, faults))
+    section.demand("protocol", "\"imaps\"", faults);
+    section.word("protocol", &words, faults)
 }
 
 /// The address, and the last port of a range.

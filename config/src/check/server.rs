@@ -2,7 +2,7 @@
 
 use super::{Faults, is_host_name};
 use crate::fault::Fault;
-use crate::raw::{Located, Section};
+use crate::raw::{Located, Section, Wait};
 use crate::snapshot::{OldSessions, OutageReply, Server};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Option<Serve
     let state_dir: Option<Located<String>> = section.required("state_dir", "\"/var/lib/usher\"", faults);
     let drain_deadline = section.optional("drain_deadline", faults);
     let login_wait = section.optional("login_wait", faults);
-    let stop_delay = section.optional("stop_delay", faults);
+    let stop_delay: Option<Located<Wait>> = section.optional("stop_delay", faults);
     let words = [("bye", OutageReply::Bye), ("no-bye", OutageReply::NoBye), ("no", OutageReply::No)];
     let outage_reply = section.word("outage_reply", &words, faults);
     let words = [("drain", OldSessions::Drain), ("keep", OldSessions::Keep)];
@@ -30,7 +30,7 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Option<Serve
         state_dir: state_dir?.value.into(),
         drain_deadline: drain_deadline.map_or(Duration::from_secs(600), |d| d.value),
         login_wait: login_wait.map_or(Duration::from_secs(15), |d| d.value),
-        stop_delay: stop_delay.map_or(Duration::ZERO, |delay| delay.value),
+        stop_delay: stop_delay.map_or(Duration::ZERO, |delay| delay.value.0),
         outage_reply: outage_reply.unwrap_or(OutageReply::NoBye),
         old_sessions: old_sessions.unwrap_or(OldSessions::Drain),
     })

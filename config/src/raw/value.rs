@@ -104,7 +104,7 @@ impl FromValue for Wait {
     const EXPECTED: &'static str = "write a duration such as \"1s\", or \"0s\" for none";
 
     fn kind() -> Kind {
-        Kind::Pattern("^[0-9]+(ms|s|m|h|d)$")
+        Kind::Pattern("^(0s|0*[1-9][0-9]*(ms|s|m|h|d))$")
     }
 
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
@@ -122,7 +122,7 @@ impl FromValue for Octets {
     const EXPECTED: &'static str = "write a size such as \"512MiB\" or \"2GiB\"";
 
     fn kind() -> Kind {
-        Kind::Pattern("^[0-9]+(KiB|MiB|GiB)$")
+        Kind::Pattern("^0*[1-9][0-9]*(KiB|MiB|GiB)$")
     }
 
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
@@ -146,7 +146,7 @@ impl FromValue for Rate {
     const EXPECTED: &'static str = "write a rate per second such as \"1KiB\", or \"0KiB\" for none";
 
     fn kind() -> Kind {
-        Kind::Pattern("^[0-9]+(KiB|MiB|GiB)$")
+        Kind::Pattern("^(0KiB|0*[1-9][0-9]*(KiB|MiB|GiB))$")
     }
 
     fn from_value(value: &DeValue<'_>) -> Option<Self> {
@@ -161,7 +161,7 @@ impl FromValue for Duration {
     const EXPECTED: &'static str = "write a duration such as \"250ms\", \"5s\", \"10m\" or \"12h\"";
 
     fn kind() -> Kind {
-        Kind::Pattern("^[0-9]+(ms|s|m|h|d)$")
+        Kind::Pattern("^0*[1-9][0-9]*(ms|s|m|h|d)$")
     }
 
     fn from_value(value: &DeValue<'_>) -> Option<Self> {

@@ -78,6 +78,8 @@ pub struct TrustedProxy {
     pub user_header: String,
     /// Who may change things; all others that are named may read.
     pub operators: Vec<String>,
+    /// The file with what the proxy shows in `X-Usher-Proxy`; without it, its address is enough.
+    pub secret_file: Option<PathBuf>,
 }
 
 /// `[log]`.

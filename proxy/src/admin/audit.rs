@@ -1,7 +1,7 @@
 //! The audit log: each change, by whom and from where. Every log line has a timestamp already.
 
 use super::Context;
-use super::guard::Caller;
+use super::caller::Caller;
 use super::keys::Visitor;
 use crate::log::AUDIT;
 use crate::unix_http::OPERATOR;

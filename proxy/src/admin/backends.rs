@@ -46,9 +46,9 @@ pub(super) async fn everywhere(context: &Context) -> (Vec<Backend>, Vec<FormerPr
     let mut formers = Vec::new();
     for Answer { process, said } in said {
         let Status { version, connections, sessions, drain, backends: theirs, .. } = said;
+        let theirs: HashMap<_, _> = theirs.iter().map(|one| ((&one.array, &one.name), one)).collect();
         for backend in &mut backends {
-            let is_it = |other: &&Backend| other.name == backend.name && other.array == backend.array;
-            if let Some(former) = theirs.iter().find(is_it) {
+            if let Some(former) = theirs.get(&(&backend.array, &backend.name)) {
                 add(backend, former);
             }
         }
@@ -114,7 +114,7 @@ fn moving(roster: &Roster) -> Vec<KeyHold> {
     keys.collect()
 }
 
-fn all(context: &Context, roster: &Roster) -> Vec<Backend> {
+pub(super) fn all(context: &Context, roster: &Roster) -> Vec<Backend> {
     let mut backends: Vec<_> = roster.hosts().map(|host| instance_host(context, host)).collect();
     for member in roster.arrays().flat_map(|array| &array.members) {
         let config = &member.config;

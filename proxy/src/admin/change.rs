@@ -61,7 +61,11 @@ async fn hold(
     if deadline_seconds.is_some_and(|seconds| seconds > LONGEST) {
         return Err(Refusal::bad(format!("a deadline may be at most {LONGEST} seconds (one year)")));
     }
-    let deadline = deadline_seconds.map_or(configured, Duration::from_secs);
+    // Who stops a host does not wait for its sessions.
+    let deadline = match kind {
+        HoldKind::Stop => Duration::ZERO,
+        HoldKind::Drain => deadline_seconds.map_or(configured, Duration::from_secs),
+    };
     let name = name.to_ascii_lowercase();
     let handle = tokio::runtime::Handle::current();
     let told = Reason { why: why.clone(), deadline_seconds: Some(deadline.as_secs()) };

@@ -3,6 +3,7 @@
 //! On the socket, the permissions of the file decide. Over TCP, changes need an operator, and reading from beyond
 //! loopback somebody who is known. The console's own files are for everybody: they say nothing. Pages of other origins get nothing: a browser on the operator's machine is not the operator.
 
+use super::caller::Caller;
 use super::console;
 use super::error::Refusal;
 use super::keys::{Visitor, is_meant};
@@ -15,37 +16,6 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-
-/// Who asks.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Caller {
-    /// A process of this machine, by the socket.
-    Socket {
-        /// Its user.
-        uid: u32,
-        /// Its id.
-        pid: i32,
-    },
-    /// The process that has succeeded this one.
-    Successor,
-    /// Somebody over TCP.
-    Tcp {
-        /// Their address.
-        peer: SocketAddr,
-        /// The address they connected to.
-        local: SocketAddr,
-    },
-}
-
-impl std::fmt::Display for Caller {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Socket { uid, pid } => write!(f, "socket uid={uid} pid={pid}"),
-            Self::Successor => f.write_str("successor"),
-            Self::Tcp { peer, .. } => peer.fmt(f),
-        }
-    }
-}
 
 /// Lets a request through, or says why not.
 pub(super) async fn guard(State(context): State<Arc<Context>>, mut request: Request, next: Next) -> Response {
@@ -110,10 +80,22 @@ impl Judged {
 /// Who may go on, if it is somebody over TCP who is known.
 fn judge(context: &Context, request: &Request) -> Result<Option<Visitor>, Judged> {
     let headers = request.headers();
+    let caller = request.extensions().get::<Caller>();
+    // What load balancers ask is no secret, nor is what the console looks like, wherever a link to it stands.
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let is_public =
+        matches!(request.uri().path(), "/livez" | "/readyz") || console::has(request.uri().path());
+    if reads && is_public && matches!(caller, Some(Caller::Tcp { .. })) {
+        return Ok(None);
+    }
     if is_cross_origin(headers) {
         return Err(Judged::forbidden("requests from pages of other origins are not allowed"));
     }
-    let visitor = match request.extensions().get::<Caller>() {
+    let visitor = match caller {
+        // Whoever comes with a browser through a tunnel could be led here by a name of somebody else's.
+        Some(Caller::Socket { .. }) if is_of_browser(headers) && !is_plain_host(headers) => {
+            return Err(Judged::forbidden("a browser has to come by an address or as localhost"));
+        }
         Some(Caller::Socket { .. } | Caller::Successor) => None,
         Some(Caller::Tcp { peer, local }) => over_tcp(context, request, *peer, *local)?,
         None => return Err(Judged::forbidden("the caller is unknown")),
@@ -138,21 +120,22 @@ fn over_tcp(
     local: SocketAddr,
 ) -> Result<Option<Visitor>, Judged> {
     let (path, headers) = (request.uri().path(), request.headers());
-    // What load balancers ask is no secret, nor is what the console looks like.
-    if matches!(path, "/livez" | "/readyz") || console::has(path) {
-        return Ok(None);
-    }
     // The file as it is may say more than its settings, in comments.
     let reads = matches!(*request.method(), Method::GET | Method::HEAD) && path != "/v1/config/text";
     let visitor = context.keys.visitor(peer.ip(), headers);
-    let is_near = is_loopback(peer.ip()) && is_loopback(local.ip()) && is_plain_host(headers);
+    let is_near = is_loopback(peer.ip())
+        && is_loopback(local.ip())
+        && is_plain_host(headers)
+        && !context.keys.is_proxy(peer.ip())
+        && !is_passed_on(headers);
     match &visitor {
         Some(Visitor { role: Role::Reader, .. }) if !reads => Err(Judged::forbidden("you may only read")),
         Some(known) if !reads && !is_meant(known, headers) => {
             Err(Judged::forbidden("a change needs the header X-Usher-Console"))
         }
         None if !(is_near && reads) => {
-            let error = "this requires the token from [admin] token_file: Authorization: Bearer …";
+            let error =
+                "this requires a token, of [admin] token_file or reader_token_file: Authorization: Bearer …";
             let refusal = Refusal::new(StatusCode::UNAUTHORIZED, error);
             Err(Judged { refusal, needs_token: true })
         }
@@ -169,6 +152,16 @@ fn is_cross_origin(headers: &HeaderMap) -> bool {
     });
     let site = text(header::HeaderName::from_static("sec-fetch-site"));
     foreign || site.is_some_and(|site| !matches!(site, "same-origin" | "none"))
+}
+
+/// Browsers say where a request comes from, and others do not.
+fn is_of_browser(headers: &HeaderMap) -> bool {
+    ["origin", "sec-fetch-site"].iter().any(|name| headers.contains_key(*name))
+}
+
+/// A proxy on this machine passes on what somebody elsewhere asks.
+fn is_passed_on(headers: &HeaderMap) -> bool {
+    ["forwarded", "via", "x-forwarded-for", "x-real-ip"].iter().any(|name| headers.contains_key(*name))
 }
 
 /// A name in `Host` could be one that a page has made resolve to this machine.

@@ -1,6 +1,7 @@
 //! What shows who somebody over TCP is, and what they may do: a token, or the word of a proxy that has asked them.
 
 use super::State;
+use super::caller::Caller;
 use super::model::{Me, Role};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
@@ -15,6 +16,9 @@ const TOKEN_MIN: usize = 16;
 /// What pages of other origins cannot send without being asked for it by a browser first, which gets no answer: where a
 /// browser vouches for somebody by itself, as it does to a proxy that knows its cookie, changes need it.
 const INTENT: HeaderName = HeaderName::from_static("x-usher-console");
+
+/// By what a proxy shows that it is the one, where others share its address.
+const SECRET: HeaderName = HeaderName::from_static("x-usher-proxy");
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +69,7 @@ pub(super) struct Visitor {
 pub(crate) struct Keys {
     operator: Option<Token>,
     reader: Option<Token>,
-    proxy: Option<TrustedProxy>,
+    proxy: Option<(TrustedProxy, Option<Token>)>,
 }
 
 impl Keys {
@@ -83,7 +87,17 @@ impl Keys {
         {
             return Err(TokenError::Same);
         }
-        Ok(Self { operator, reader, proxy: config.trusted_proxy.clone() })
+        let proxy = config.trusted_proxy.clone().map(|proxy| {
+            let secret = read("trusted_proxy: secret_file", &proxy.secret_file)?;
+            Ok::<_, TokenError>((proxy, secret))
+        });
+        Ok(Self { operator, reader, proxy: proxy.transpose()? })
+    }
+
+    /// Whether `peer` is where a trusted proxy is.
+    pub(super) fn is_proxy(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.proxy.as_ref().is_some_and(|(proxy, _)| proxy.from.iter().any(|network| network.contains(&peer)))
     }
 
     /// Who asks from `peer`, as far as they show it.
@@ -99,9 +113,9 @@ impl Keys {
                 () => None,
             };
         }
-        let proxy = self.proxy.as_ref()?;
-        let peer = peer.to_canonical();
-        if !proxy.from.iter().any(|network| network.contains(&peer)) {
+        let (proxy, secret) = self.proxy.as_ref().filter(|_| self.is_proxy(peer))?;
+        let shown = headers.get(SECRET).map(|value| value.as_bytes());
+        if secret.as_ref().is_some_and(|secret| !shown.is_some_and(|shown| secret.is(shown.trim_ascii()))) {
             return None;
         }
         // Two of them: somebody has written one himself, and nobody knows which.
@@ -122,13 +136,18 @@ pub(super) fn is_meant(visitor: &Visitor, headers: &HeaderMap) -> bool {
 
 /// Who asks, and what they may do.
 #[utoipa::path(get, path = "/v1/me", operation_id = "getMe", responses((status = 200, description = "Done.", body = Me)))]
-pub(super) async fn me(context: State, visitor: Option<Extension<Visitor>>) -> Json<Me> {
+pub(super) async fn me(
+    context: State,
+    Extension(caller): Extension<Caller>,
+    visitor: Option<Extension<Visitor>>,
+) -> Json<Me> {
     let visitor = visitor.map(|Extension(visitor)| visitor);
+    // Whoever has got this far over TCP without being known reads from this machine.
+    let unknown = if matches!(caller, Caller::Tcp { .. }) { Role::Reader } else { Role::Operator };
     Json(Me {
         has_token: context.keys.operator.is_some() || context.keys.reader.is_some(),
         is_known: visitor.is_some(),
-        // Whoever has got this far without being known is at the socket, or reads from this machine.
-        role: visitor.as_ref().map_or(Role::Reader, |visitor| visitor.role),
+        role: visitor.as_ref().map_or(unknown, |visitor| visitor.role),
         name: visitor.and_then(|visitor| visitor.name),
     })
 }
@@ -143,8 +162,27 @@ mod tests {
             from: vec!["192.0.2.0/24".parse().unwrap()],
             user_header: "remote-user".to_owned(),
             operators: vec!["anna".to_owned()],
+            secret_file: None,
         };
-        Keys { operator: token("operator"), reader: token("reader"), proxy: Some(proxy) }
+        Keys { operator: token("operator"), reader: token("reader"), proxy: Some((proxy, None)) }
+    }
+
+    #[test]
+    fn whoever_shares_the_address_of_a_proxy_does_not_have_its_secret() {
+        let mut keys = keys();
+        keys.proxy.as_mut().unwrap().1 = Some(Token(digest(&SHA256, b"secret")));
+        let role = |secret: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert("remote-user", "anna".parse().unwrap());
+            if let Some(secret) = secret {
+                headers.insert(SECRET, secret.parse().unwrap());
+            }
+            keys.visitor("192.0.2.1".parse().unwrap(), &headers).map(|visitor| visitor.role)
+        };
+        assert_eq!(
+            [role(None), role(Some("other")), role(Some("secret"))],
+            [None, None, Some(Role::Operator)]
+        );
     }
 
     fn role(from: &str, headers: &[(&'static str, &'static str)]) -> Option<Role> {

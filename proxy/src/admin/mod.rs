@@ -8,6 +8,7 @@
 mod audit;
 mod backends;
 mod bans;
+mod caller;
 mod certificates;
 mod change;
 mod changes;

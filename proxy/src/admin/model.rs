@@ -354,6 +354,8 @@ pub(crate) enum Changed {
     SetUser,
     /// A user was removed.
     RemoveUser,
+    /// A user got another name.
+    RenameUser,
     /// A file was imported.
     ImportUsers,
 }
@@ -364,6 +366,7 @@ impl Changed {
         match self {
             Self::SetUser => "set user",
             Self::RemoveUser => "remove user",
+            Self::RenameUser => "rename user",
             Self::ImportUsers => "import users",
         }
     }

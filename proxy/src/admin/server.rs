@@ -1,7 +1,7 @@
 //! The sockets of the API.
 
+use super::caller::Caller;
 use super::console::watch_over;
-use super::guard::Caller;
 use super::keys::{Keys, TokenError};
 use super::{Context, Orders, router};
 use crate::parts::Parts;

@@ -10,7 +10,7 @@ use crate::id::Id;
 use crate::session::{Doing, Session};
 use crate::succession::Answer;
 use axum::Json;
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use ipnet::IpNet;
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -90,6 +90,13 @@ impl Filter {
     }
 }
 
+impl Filter {
+    /// Whether a session comes after those that have been listed.
+    fn is_next(&self, id: Id) -> bool {
+        self.after.as_ref().is_none_or(|after| after.parse().is_ok_and(|after| id > after))
+    }
+}
+
 impl std::fmt::Display for Filter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let client = self.client.map(|client| client.0.to_string());
@@ -116,6 +123,11 @@ fn normalised(context: &State, mut filter: Filter) -> Result<Filter, Refusal> {
     if let Some(host) = &mut filter.host {
         host.make_ascii_lowercase();
     }
+    if let Some(protocol) = &filter.protocol
+        && !["imap", "imaps", "https", "tcp"].contains(&protocol.as_str())
+    {
+        return Err(Refusal::bad(format!("{protocol:?} is none of imap, imaps, https and tcp")));
+    }
     let ids = filter.id.iter().chain(&filter.after);
     if ids.into_iter().any(|id| id.parse::<Id>().is_err()) {
         return Err(Refusal::bad("an id has 16 hexadecimal digits"));
@@ -129,6 +141,7 @@ pub(super) async fn list(context: State, Params(filter): Params<Filter>) -> Resu
     let filter = normalised(&context, filter)?;
     let mut found = context.sessions.select(|session| filter.includes(session));
     let (mut matching, most) = (found.len(), filter.limit.unwrap_or(PAGE));
+    found.retain(|session| filter.is_next(session.about.id));
     found.sort_by_key(|session| session.about.id);
     found.truncate(most);
     let mut sessions: Vec<_> = found.iter().map(|session| view(session)).collect();
@@ -163,13 +176,22 @@ pub(super) async fn kick(
     // Whoever waits for a host that is held does not have a session yet that could be ended.
     let all = filter.all == Some(true);
     let path = format!("/v1/sessions?{}", filter.query());
-    let mut count = drain::kick(&context.sessions, move |session| {
+    let mut count: usize = drain::kick(&context.sessions, move |session| {
         filter.includes(session) && (all || session.doing() != Doing::Connecting)
     });
     author.did("kick", &on, "");
-    for Answer { said, .. } in context.ask_formers::<Count>(Method::DELETE, &path, &author.name).await {
-        count += said.count;
-    }
+    let told = match context.shutdown.is_retired() {
+        true => Ok(Vec::new()),
+        false => context.formers.ask_all::<Count>(Method::DELETE, &path, &author.name).await,
+    };
+    let told = told.map_err(|process| {
+        let error = format!(
+            "{count} were ended here, but the former process {process} does not do it: its sessions go on; \
+             an older version knows user, host and id alone"
+        );
+        Refusal::new(StatusCode::BAD_GATEWAY, error)
+    })?;
+    count += told.iter().map(|said| said.count).sum::<usize>();
     Ok(Json(Count { count }))
 }
 

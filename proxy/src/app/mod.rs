@@ -76,13 +76,7 @@ pub(crate) fn run(config: Config, watched: bool, mut successor: Option<Successor
     let (parts, prepared) = ran.inspect_err(|error| fail(successor.as_ref(), error))?;
     // For everything but connections: the admin API, reloads and background tasks.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let served = runtime.block_on(async {
-        let served = Box::pin(serve(parts, prepared, successor)).await;
-        // It waits for what this runtime sends.
-        let _ = tokio::task::spawn_blocking(spans::finish).await;
-        served
-    });
-    served?;
+    runtime.block_on(Box::pin(serve(parts, prepared, successor)))?;
     end(runtime);
     Ok(())
 }
@@ -192,6 +186,8 @@ async fn serve(parts: Parts, prepared: Prepared, mut successor: Option<Successor
         return Ok(());
     }
     stop(&acceptor, &drainer, reloading, &mut signals).await;
+    // It waits for what this runtime sends.
+    let _ = tokio::task::spawn_blocking(spans::finish).await;
     Ok(())
 }
 

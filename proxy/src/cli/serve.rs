@@ -29,6 +29,11 @@ pub(super) fn serve(arguments: &Arguments) -> Exit {
     match app::run(config, arguments.watch, successor) {
         Ok(()) => Exit::Done,
         Err(RunError::Config(error)) => tell(&error),
+        // It is the configuration that cannot be had, by this program or on this machine.
+        Err(error @ RunError::Tracing(_)) => {
+            complain(&error.to_string());
+            Exit::Config
+        }
         Err(error) => {
             complain(&error.to_string());
             Exit::Unavailable

@@ -5,7 +5,8 @@ use super::status::{full_name, headline, overview, overview_with};
 use super::{Exit, print};
 use crate::admin::model::{Backend, Status};
 use clap::{Args, ValueEnum};
-use console::{Key, Term};
+use console::{Key, Term, measure_text_width, truncate_str};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -13,9 +14,6 @@ use std::time::{Duration, Instant};
 
 /// Interval between two refreshes.
 const LOOK: Duration = Duration::from_secs(1);
-/// Lines around the table: the headline, the rates, the heads of columns and the keys.
-const AROUND: usize = 6;
-
 const KEYS: &str =
     "order by n name, s sessions, p per second, t trouble; r reverse; up, down, home: scroll; q quit";
 
@@ -69,8 +67,26 @@ pub(super) fn top(arguments: &Arguments) -> Exit {
     }
 }
 
+/// The terminal as it was, which it is again however this ends: a thread that waits for a key has changed it.
+struct Restored(Option<Termios>);
+
+impl Restored {
+    fn new() -> Self {
+        Self(tcgetattr(std::io::stdin()).ok())
+    }
+}
+
+impl Drop for Restored {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+        }
+    }
+}
+
 fn watch(api: &Api, mut view: View) -> Result<Exit, ApiError> {
     let term = Term::stdout();
+    let _restored = Restored::new();
     let mut status: Status = api.get("/v1/status")?;
     if !term.is_term() {
         view.sort(&mut status.backends, &HashMap::new());
@@ -88,10 +104,14 @@ fn watch(api: &Api, mut view: View) -> Result<Exit, ApiError> {
         loop {
             view.sort(&mut status.backends, &rates);
             let lines = overview_with(&status.backends, Some(&rates));
-            let shown = view.window(&lines, usize::from(term.size().0));
+            let (rows, columns) = term.size();
+            let above = format!("{}{told}\n", headline(&status));
+            // The head of the table, the keys, and the line that the cursor is in.
+            let around = height(&above, columns) + height(KEYS, columns) + 2;
+            let shown = view.window(&lines, usize::from(rows).saturating_sub(around), columns);
             // Written in one piece, so that nothing flickers.
             let _ = term.clear_screen();
-            let _ = term.write_str(&format!("{}{told}\n{shown}\n{KEYS}\n", headline(&status)));
+            let _ = term.write_str(&format!("{above}{shown}\n{KEYS}\n"));
             match keys.recv_timeout(next.saturating_duration_since(Instant::now())) {
                 Ok(Key::Char('q') | Key::Escape) => return Ok(Exit::Done),
                 Ok(key) => view.press(&key),
@@ -106,13 +126,20 @@ fn watch(api: &Api, mut view: View) -> Result<Exit, ApiError> {
     }
 }
 
-/// The keys that are pressed, from a thread that waits for them. The terminal is as it was whenever none is awaited.
+/// How many lines of a terminal of so many columns a text takes.
+fn height(text: &str, columns: u16) -> usize {
+    let width = usize::from(columns).max(1);
+    text.lines().map(|line| measure_text_width(line).div_ceil(width).max(1)).sum()
+}
+
+/// The keys that are pressed, from a thread that waits for them.
 fn keys() -> Receiver<Key> {
     let (sender, keys) = channel();
     std::thread::spawn(move || {
         let term = Term::stdout();
         while let Ok(key) = term.read_key() {
-            if sender.send(key).is_err() {
+            let is_last = matches!(key, Key::Char('q') | Key::Escape);
+            if sender.send(key).is_err() || is_last {
                 return;
             }
         }
@@ -155,14 +182,15 @@ impl View {
         }
     }
 
-    /// As many of the `lines` as there is room for on a screen of `rows`, under their head.
-    fn window(&mut self, lines: &str, rows: usize) -> String {
+    /// As many of the `lines` as there is `room` for, under their head; each is cut to so many columns.
+    fn window(&mut self, lines: &str, room: usize, columns: u16) -> String {
+        let cut = |line: &str| truncate_str(line, usize::from(columns), "…").into_owned();
         let (head, rest) = lines.split_once('\n').unwrap_or((lines, ""));
         let rest: Vec<_> = rest.lines().collect();
-        let room = rows.saturating_sub(AROUND).max(1);
+        let room = room.max(1);
         self.from = self.from.min(rest.len().saturating_sub(room));
         let shown = rest.iter().skip(self.from).take(room);
-        std::iter::once(&head).chain(shown).copied().collect::<Vec<_>>().join("\n")
+        std::iter::once(&head).chain(shown).map(|line| cut(line)).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -230,13 +258,14 @@ mod tests {
     fn the_window_shows_what_has_room() {
         let mut view = View { order: Order::Name, is_reversed: false, from: 0 };
         let lines = "head\none\ntwo\nthree\n";
-        assert_eq!(view.window(lines, AROUND + 2), "head\none\ntwo");
+        assert_eq!(view.window(lines, 2, 80), "head\none\ntwo");
         view.press(&Key::ArrowDown);
         view.press(&Key::ArrowDown);
-        assert_eq!(view.window(lines, AROUND + 2), "head\ntwo\nthree");
-        assert_eq!(view.window(lines, 0), "head\ntwo");
+        assert_eq!(view.window(lines, 2, 80), "head\ntwo\nthree");
+        assert_eq!(view.window(lines, 0, 3), "he…\ntwo");
+        assert_eq!(height("one two\n\nthree", 4), 2 + 1 + 2);
         view.press(&Key::Char('s'));
-        assert_eq!(view.window(lines, 100), "head\none\ntwo\nthree");
+        assert_eq!(view.window(lines, 100, 80), "head\none\ntwo\nthree");
         assert_eq!(view.order, Order::Sessions);
     }
 

@@ -74,6 +74,10 @@ pub(crate) struct RequestRecord {
     pub(crate) from_backend: u64,
     /// How long to wait for the client to take its response.
     pub(crate) patience: Patience,
+    /// Its backend has answered, well or not.
+    pub(crate) is_answered: bool,
+    /// Its backend may take longer than others.
+    pub(crate) is_patient: bool,
     /// It, for OpenTelemetry.
     pub(crate) span: Option<Box<Span>>,
     /// Bytes that a tunnel has carried from the client after the request.
@@ -111,6 +115,8 @@ impl RequestRecord {
             from_backend: 0,
             from_client: 0,
             span: None,
+            is_answered: false,
+            is_patient: false,
             patience,
             // If it is dropped before anything else is set, the client is gone.
             ended: Ended::new(By::Client, Stage::Login, Cause::Closed),
@@ -134,8 +140,9 @@ impl RequestRecord {
     }
 
     /// Begins its span, if there are any, and makes what the backend does a part of it.
-    pub(crate) fn begin_span(&mut self, headers: &mut HeaderMap) {
-        let Some(span) = spans::begin("request", self.begun, Some(headers)) else { return };
+    pub(crate) fn begin_span(&mut self, headers: &mut HeaderMap, is_trusted: bool) {
+        let parent = is_trusted.then_some(&*headers);
+        let Some(span) = spans::begin("request", self.begun, parent) else { return };
         if let Some(parent) = span.traceparent() {
             headers.insert(TRACEPARENT, parent);
         }
@@ -172,6 +179,10 @@ impl RequestRecord {
     pub(crate) fn answered(&mut self, status: StatusCode) {
         self.status = Some(status);
         self.ended = Ended::new(By::Client, Stage::Relay, Cause::Closed);
+        self.is_answered = true;
+        if self.is_patient {
+            return;
+        }
         log::slow(&Timed {
             stage: "first-byte",
             host: self.held.as_ref().map_or("", |held| &held.id().name),
@@ -214,15 +225,15 @@ impl Drop for RequestRecord {
         let user = self.session.as_ref().map(|session| &*session.about.user).unwrap_or_default();
         let host = self.held.as_ref().map(|held| &*held.id().name).unwrap_or_default();
         let is_complete = matches!(self.ended.cause, Cause::Complete);
-        let is_broken = matches!(self.ended.by, By::Backend) && !is_complete;
+        // What usher says in its place when it cannot be reached or does not answer.
+        let is_missing = !self.is_answered && matches!(code, 502 | 504);
+        let is_broken = matches!(self.ended.by, By::Backend) && !is_complete || is_missing;
         let used = Used { from_client, from_backend: self.from_backend, is_broken };
-        server.metrics.host_request(host, code, took, used);
+        server.metrics.host_request(host, if self.is_answered { code } else { 0 }, took, used);
         if let Some(span) = self.span.take() {
-            let request = Some((self.method.as_str(), self.path.as_str()));
-            let status = self.status.map(|status| status.as_u16());
-            span.end(&Told { session: &self.id, host, result: cause, status, request });
+            let (method, status) = (Some(self.method.as_str()), self.status.map(|status| status.as_u16()));
+            span.end(&Told { session: &self.id, host, result: cause, status, method });
         }
-        log::slow(&Timed { stage: "request", host, user, session: &self.id, since: self.begun });
         if self.is_refused_login {
             login_refused(self.client.ends.client, self.id, Code::AuthenticationFailed, self.by.name(), user);
         }

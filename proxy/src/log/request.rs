@@ -108,9 +108,7 @@ fn chosen(line: &RequestLine<'_>, format: LogFormat, fields: &[&'static str]) ->
     match format {
         LogFormat::Text => {
             out = text::begin("INFO", "request");
-            kept.for_each(|(field, value)| {
-                let _ = write!(out, " {field}={value}");
-            });
+            kept.for_each(|(field, value)| push_value(&mut out, &field, &value));
         }
         LogFormat::Json => {
             text::write_time(&mut out);
@@ -121,6 +119,19 @@ fn chosen(line: &RequestLine<'_>, format: LogFormat, fields: &[&'static str]) ->
     }
     out.push('\n');
     out.into_bytes()
+}
+
+/// Adds a field as it looks where there are all of them.
+fn push_value(out: &mut String, field: &str, value: &Value) {
+    let _ = write!(out, " {field}=");
+    match value {
+        Value::String(text) if field == "client" => text::push_word(out, text),
+        Value::String(text) if matches!(field, "session" | "version") => out.push_str(text),
+        Value::String(text) => text::push_quoted(out, text),
+        other => {
+            let _ = write!(out, "{other}");
+        }
+    }
 }
 
 fn in_text(line: &RequestLine<'_>) -> String {
@@ -164,6 +175,10 @@ mod tests {
         let json: Value = serde_json::from_str(&shown(LogFormat::Json)).unwrap();
         let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys, ["timestamp", "level", "message", "path", "status"]);
+        let everything = chosen(&line(), LogFormat::Text, &Log::REQUEST_FIELDS);
+        let everything = String::from_utf8(everything).unwrap();
+        let tail = |text: &str| text.split_once("INFO ").unwrap().1.to_owned();
+        assert_eq!(tail(&everything), tail(&in_text(&line())));
         let all = serde_json::to_value(line()).unwrap();
         assert_eq!(all.as_object().unwrap().keys().collect::<Vec<_>>(), Log::REQUEST_FIELDS);
     }

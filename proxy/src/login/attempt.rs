@@ -313,7 +313,7 @@ async fn pass_on(
         }
     };
     server.metrics.stage("login", begun.elapsed());
-    prelogin.tell_if_slow("host-login", &host.config.name, name, begun);
+    case.note_answer(&host.config.name, answered.is_ok(), begun);
     tracing::debug!(
         client = %prelogin.client,
         session = %prelogin.id,

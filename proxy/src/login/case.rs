@@ -6,6 +6,7 @@ use crate::guessing::Attempt;
 use crate::session::Session;
 use rustls::pki_types::CertificateDer;
 use std::sync::OnceLock;
+use tokio::time::Instant;
 use usher_policy::ArchiveKey;
 use usher_policy::identity::Arrival;
 use usher_wire::imap::preauth::Claim;
@@ -33,6 +34,17 @@ impl Case<'_> {
     /// How the client has come, for names that are not whole.
     pub(super) fn arrival(&self) -> Arrival<'_> {
         Arrival { local: Some(self.prelogin.local.ip()), server_name: self.server_name.as_deref() }
+    }
+
+    /// Notes the answer of a host that was asked at `since`. In a conversation the client has taken some of that time.
+    pub(super) fn note_answer(&self, host: &str, is_answer: bool, since: Instant) {
+        let took = self.voice.is_none().then(|| since.elapsed());
+        if is_answer {
+            self.prelogin.server.metrics.host_login(host, took);
+        }
+        if took.is_some() {
+            self.prelogin.tell_if_slow("host-login", host, &self.session.about.user, since);
+        }
     }
 
     /// What the client has said is on its way to somebody who judges it.

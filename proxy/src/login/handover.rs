@@ -86,14 +86,14 @@ pub(crate) async fn hand_over(
     let metrics = &prelogin.server.metrics;
     let counted = outcome.as_ref().map_or("aborted", Try::result);
     metrics.login(prelogin.protocol(), claim.mechanism.name(), counted, begun.elapsed());
-    if let (Ok(Try::LoggedIn(..) | Try::Refused(_)), Some(host)) = (&outcome, &host) {
-        metrics.host_login(host, begun.elapsed());
-    }
     if let Some(span) = spans::begin("login", begun, None) {
         let host = host.as_deref().unwrap_or_default();
-        span.end(&Told { session: &prelogin.id, host, result: counted, status: None, request: None });
+        span.end(&Told { session: &prelogin.id, host, result: counted, status: None, method: None });
     }
-    prelogin.tell_if_slow("login", host.as_deref().unwrap_or_default(), &session.about.user, begun);
+    // Whoever is refused has been made to wait.
+    if matches!(outcome, Ok(Try::LoggedIn(..) | Try::Out | Try::Hopeless | Try::Unanswered)) {
+        prelogin.tell_if_slow("login", host.as_deref().unwrap_or_default(), &session.about.user, begun);
+    }
     let refused = |refusal: Refusal| {
         log_refused(prelogin, claim, key.as_ref(), refusal.code);
         // Always, or whoever is not told would be known by that.

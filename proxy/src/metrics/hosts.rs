@@ -55,10 +55,10 @@ pub(crate) struct Used {
 }
 
 impl Metrics {
-    /// A login at `host` has been answered by it.
-    pub(crate) fn host_login(&self, host: &str, took: Duration) {
+    /// A login at `host` has been answered by it; `took` is its own time, without the client's in a conversation.
+    pub(crate) fn host_login(&self, host: &str, took: Option<Duration>) {
         self.with_host(host, |host| {
-            host.logins.record(took.as_secs_f64());
+            took.iter().for_each(|took| host.logins.record(took.as_secs_f64()));
             host.uses.fetch_add(1, Ordering::Relaxed);
         });
     }

@@ -101,7 +101,7 @@ pub(crate) const ALL: &[(&str, Kind, &str)] = &[
     (STATE, Kind::Gauge, "1 for the state that a host's or member's service is in, 0 for the others."),
     (HOLD, Kind::Gauge, "1 for each hold on a host or member: operator, agent, boot, health."),
     (LEASES, Kind::Gauge, "Sessions that use a host or member or are being set up there."),
-    (HOST_LOGIN_TIME, Kind::Histogram, "Time from a client's login to its host's answer, by host."),
+    (HOST_LOGIN_TIME, Kind::Histogram, "Time from a host's getting the password to its answer, by host."),
     (
         HOST_REQUEST_TIME,
         Kind::Histogram,

@@ -38,7 +38,7 @@ impl Mover {
         let shown = key.to_string();
         let shown = percent_encoding::utf8_percent_encode(&shown, percent_encoding::NON_ALPHANUMERIC);
         let path = format!("/v1/moves/{shown}/sessions");
-        let ends = self.formers.ask_all::<Ended>(Method::DELETE, &path).await;
+        let ends = self.formers.ask_all::<Ended>(Method::DELETE, &path, "").await;
         let ends = ends.map_err(|process| MoveError::Former { process })?;
         Ok(ended + ends.into_iter().map(|ends| ends.count).sum::<usize>())
     }

@@ -15,7 +15,8 @@ use http::HeaderName;
 /// Whose part a request is (W3C Trace Context).
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// What a span says of a login or a request. Never who the user is: the log says that, by the session's id.
+/// What a span says of a login or a request. Never who the user is, and no path, which may name them: the log says that, by
+/// the session's id.
 #[derive(Clone, Copy)]
 #[cfg_attr(not(feature = "otlp"), expect(dead_code))] // nobody is told then
 pub(crate) struct Told<'t> {
@@ -27,6 +28,6 @@ pub(crate) struct Told<'t> {
     pub(crate) result: &'static str,
     /// The status of the response; `None`: it is not HTTP, or there was none.
     pub(crate) status: Option<u16>,
-    /// The method and the path, for HTTP.
-    pub(crate) request: Option<(&'t str, &'t str)>,
+    /// The method, for HTTP.
+    pub(crate) method: Option<&'t str>,
 }

@@ -20,9 +20,9 @@ use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
-use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
-use std::sync::{Arc, OnceLock};
+use rustls::{ClientConfig, RootCertStore};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -31,6 +31,10 @@ use usher_config::snapshot::Tracing;
 
 /// Longest time for one request to the collector.
 const TIME: Duration = Duration::from_secs(10);
+/// Longest time for what is left at the end: whoever starts usher again waits for it.
+const SOON: Duration = Duration::from_secs(1);
+/// Shortest time between two complaints of the collector.
+const QUIET: Duration = Duration::from_secs(60);
 /// Largest answer of a collector, in bytes.
 const SIZE: usize = 64 * 1024;
 
@@ -52,7 +56,7 @@ pub(crate) fn start(tracing: Option<&Tracing>) -> Result<(), String> {
     let Some(tracing) = tracing else { return Ok(()) };
     let exporter = SpanExporter::builder()
         .with_http()
-        .with_http_client(Sender::new()?)
+        .with_http_client(Sender::new(tracing.otlp.starts_with("https://"))?)
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(format!("{}/v1/traces", tracing.otlp.trim_end_matches('/')))
         .with_timeout(TIME)
@@ -72,7 +76,8 @@ pub(crate) fn start(tracing: Option<&Tracing>) -> Result<(), String> {
     Ok(())
 }
 
-/// Begins a span that is part of what `headers` name as its parent; `None`: nothing is exported.
+/// Begins a span; `None`: nothing is exported. It is part of what `headers` name as its parent: those of somebody who is
+/// trusted, as anybody could have everything exported by that.
 pub(crate) fn begin(name: &'static str, since: Instant, headers: Option<&HeaderMap>) -> Option<Span> {
     let exporting = EXPORTING.get()?;
     let since = SystemTime::now() - since.elapsed();
@@ -85,7 +90,7 @@ pub(crate) fn begin(name: &'static str, since: Instant, headers: Option<&HeaderM
 /// Sends what has not been sent yet.
 pub(crate) fn finish() {
     if let Some(exporting) = EXPORTING.get() {
-        let _ = exporting.provider.shutdown_with_timeout(TIME);
+        let _ = exporting.provider.shutdown_with_timeout(SOON);
     }
 }
 
@@ -132,9 +137,8 @@ impl Span {
                 self.0.set_status(Status::error(""));
             }
         }
-        if let Some((method, path)) = told.request {
+        if let Some(method) = told.method {
             self.0.set_attribute(KeyValue::new("http.request.method", method.to_owned()));
-            self.0.set_attribute(KeyValue::new("url.path", path.to_owned()));
         }
         self.0.end();
     }
@@ -145,18 +149,30 @@ impl Span {
 struct Sender {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     runtime: Handle,
+    /// When that was said last.
+    complained: Mutex<Option<Instant>>,
 }
 
 impl Sender {
-    fn new() -> Result<Self, String> {
+    fn new(is_secure: bool) -> Result<Self, String> {
+        let roots = if is_secure { system_roots()? } else { RootCertStore::empty() };
         let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
-            .with_root_certificates(system_roots()?)
+            .with_root_certificates(roots)
             .with_no_client_auth();
         let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1();
         let client = Client::builder(TokioExecutor::new()).build(connector.build());
-        Ok(Self { client, runtime: Handle::current() })
+        Ok(Self { client, runtime: Handle::current(), complained: Mutex::default() })
+    }
+
+    /// Says that spans are lost, but not each time.
+    fn complain(&self, why: &dyn std::fmt::Display) {
+        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        if complained.is_none_or(|last| last.elapsed() >= QUIET) {
+            *complained = Some(Instant::now());
+            tracing::warn!(error = %why, "the collector does not take spans; they are lost");
+        }
     }
 }
 
@@ -170,7 +186,14 @@ impl HttpClient for Sender {
             Ok::<_, HttpError>(Response::from_parts(parts, body))
         };
         // The thread that asks has no runtime.
-        self.runtime.spawn(async move { tokio::time::timeout(TIME, exchange).await }).await??
+        let answered = self.runtime.spawn(async move { tokio::time::timeout(TIME, exchange).await }).await;
+        let answered = answered.map_err(HttpError::from).and_then(|answered| answered?);
+        match &answered {
+            Ok(answer) if !answer.status().is_success() => self.complain(&answer.status()),
+            Ok(_) => {}
+            Err(error) => self.complain(error),
+        }
+        answered
     }
 }
 

@@ -89,7 +89,7 @@ impl Formers {
         futures_util::future::join_all(asking).await.into_iter().flatten().collect()
     }
 
-    /// Asks each of them, and all must do it.
+    /// Asks each of them, and all must do it; `operator` wants it.
     ///
     /// # Errors
     /// The number of one that has not.
@@ -97,9 +97,10 @@ impl Formers {
         &self,
         method: Method,
         path: &str,
+        operator: &str,
     ) -> Result<Vec<T>, u32> {
         let before = self.all();
-        let answers = self.ask::<T>(method, path, &Bytes::new(), "").await;
+        let answers = self.ask::<T>(method, path, &Bytes::new(), operator).await;
         let still_there: Vec<u32> = self.all().into_iter().map(|(process, _)| process).collect();
         let has_answered = |process: u32| answers.iter().any(|answer| answer.process == process);
         let missing = before.into_iter().map(|(process, _)| process);

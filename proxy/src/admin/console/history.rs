@@ -17,14 +17,16 @@ pub(super) struct History {
 }
 
 impl History {
-    /// Notes how many each `has` at `now`, if it is time for that.
-    pub(super) fn note(&mut self, now: Instant, has: impl FnOnce() -> Vec<(String, u32)>) {
-        if self.last.is_some_and(|last| now - last < STEP) {
-            return;
-        }
+    /// Whether it is time to note something at `now`.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.last.is_none_or(|last| now - last >= STEP)
+    }
+
+    /// Notes how many each `has` at `now`.
+    pub(super) fn note(&mut self, now: Instant, has: Vec<(String, u32)>) {
         self.last = Some(now);
         let mut former = std::mem::take(&mut self.points);
-        self.points = has()
+        self.points = has
             .into_iter()
             .map(|(key, count)| {
                 let mut points = former.remove(&key).unwrap_or_default();
@@ -52,11 +54,12 @@ mod tests {
         let mut history = History::default();
         let mut now = Instant::now();
         for count in 0..100 {
-            history.note(now, || vec![("/ih1".to_owned(), count), ("/ih2".to_owned(), 0)]);
+            assert!(history.is_due(now));
+            history.note(now, vec![("/ih1".to_owned(), count), ("/ih2".to_owned(), 0)]);
+            assert!(!history.is_due(now + STEP / 2));
             now += STEP;
         }
-        history.note(now, || vec![("/ih1".to_owned(), 100)]);
-        history.note(now + STEP / 2, || vec![("/ih1".to_owned(), 101)]);
+        history.note(now, vec![("/ih1".to_owned(), 100)]);
         assert_eq!(history.of("/ih1"), (41..=100).collect::<Vec<_>>());
         assert!(history.of("/ih2").is_empty());
     }

@@ -1,13 +1,14 @@
 //! What the console follows: how usher is and what has changed at hosts and members, every few seconds.
 
-use super::super::backends::everywhere;
+use super::super::backends::{all, everywhere};
 use super::super::error::Refusal;
-use super::super::model::{Backend, News, Pulse, Row};
+use super::super::model::{Backend, FormerProcess, News, Pulse, Row};
 use super::super::{Context, State};
 use super::history::History;
-use axum::http::StatusCode;
+use axum::http::{HeaderName, StatusCode};
+use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures_util::stream::{Stream, unfold};
+use futures_util::stream::unfold;
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// How often it is looked at.
 const TICK: Duration = Duration::from_secs(1);
+/// Longest wait for processes that have been succeeded: they are missing in a picture then.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Shortest time over which a rate says something.
+const SPAN: f64 = 0.5;
 /// Most who follow at a time: each has a connection of its own.
 const FOLLOWERS: usize = 64;
 
@@ -64,9 +69,18 @@ pub(in super::super) async fn watch_over(context: Arc<Context>) {
             _ = ticks.tick() => {}
             () = live.wanted.notified() => {}
         }
-        live.history.lock().unwrap_or_else(PoisonError::into_inner).note(Instant::now(), || leases(&context));
+        let is_due = live.history.lock().unwrap_or_else(PoisonError::into_inner).is_due(Instant::now());
+        if is_due {
+            let sessions = sessions(&context).await;
+            live.history.lock().unwrap_or_else(PoisonError::into_inner).note(Instant::now(), sessions);
+        }
         if live.latest.receiver_count() > 0 {
             let passed = before.elapsed().as_secs_f64();
+            // Somebody has come right after a tick: the picture is still good.
+            if passed < SPAN && live.latest.borrow().is_some() {
+                live.latest.send_modify(|_| ());
+                continue;
+            }
             before = Instant::now();
             let picture = picture(&context, &mut counted, passed).await;
             live.latest.send_replace(Some(Arc::new(picture)));
@@ -78,8 +92,19 @@ pub(in super::super) async fn watch_over(context: Arc<Context>) {
     }
 }
 
+/// All backends and former processes, without those that do not answer in time.
+async fn seen(context: &Context) -> (Vec<Backend>, Vec<FormerProcess>) {
+    let everywhere = tokio::time::timeout(PATIENCE, everywhere(context)).await;
+    everywhere.unwrap_or_else(|_| (all(context, &context.fleet.roster()), Vec::new()))
+}
+
 /// How many sessions each host and member has.
-fn leases(context: &Context) -> Vec<(String, u32)> {
+async fn sessions(context: &Context) -> Vec<(String, u32)> {
+    if context.formers.count() > 0 {
+        let (backends, _) = seen(context).await;
+        let count = |one: &Backend| (key(one.array.as_deref(), &one.name), one.sessions);
+        return backends.iter().map(count).collect();
+    }
     let roster = context.fleet.roster();
     let hosts = roster.hosts().map(|host| (&host.id, &host.standing));
     let members =
@@ -91,7 +116,7 @@ fn leases(context: &Context) -> Vec<(String, u32)> {
 }
 
 async fn picture(context: &Context, counted: &mut HashMap<String, u64>, passed: f64) -> Picture {
-    let (backends, formers) = everywhere(context).await;
+    let (backends, formers) = seen(context).await;
     let mut all = 0.0;
     let mut rates = HashMap::new();
     for backend in &backends {
@@ -110,8 +135,7 @@ async fn picture(context: &Context, counted: &mut HashMap<String, u64>, passed: 
         let digest = xxh3_64(&serde_json::to_vec(&row).unwrap_or_default());
         Shown { key: key(row.backend.array.as_deref(), &row.backend.name), digest, row }
     });
-    let elsewhere =
-        |count: fn(&super::super::model::FormerProcess) -> usize| formers.iter().map(count).sum::<usize>();
+    let elsewhere = |count: fn(&FormerProcess) -> usize| formers.iter().map(count).sum::<usize>();
     Picture {
         rows: rows.collect(),
         pulse: Pulse {
@@ -134,6 +158,9 @@ fn without_what_always_changes(mut backend: Backend) -> Backend {
         (service.checked_at, service.check_seconds, service.capabilities) = (None, None, None);
     }
     backend.fingerprints.clear();
+    if let Some(drain) = backend.drain.as_mut().filter(|drain| drain.left == 0) {
+        drain.passed_seconds = 0.0;
+    }
     backend
 }
 
@@ -159,9 +186,7 @@ struct Follower {
 
 /// Events for the console: everything first, then what changes.
 #[utoipa::path(get, path = "/v1/events", operation_id = "followEvents", responses((status = 200, description = "A stream of events, each with JSON.", body = News, content_type = "text/event-stream"), (status = 503, description = "Too many follow.")))]
-pub(in super::super) async fn events(
-    context: State,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
+pub(in super::super) async fn events(context: State) -> Result<impl IntoResponse, Refusal> {
     let place = context.live.places.clone().try_acquire_owned();
     let place =
         place.map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many follow already"))?;
@@ -176,9 +201,11 @@ pub(in super::super) async fn events(
     let stream = unfold(follower, |mut follower| async move {
         let picture = follower.next().await?;
         let event = Event::default().json_data(follower.news(&picture)).unwrap_or_default();
-        Some((Ok(event), follower))
+        Some((Ok::<_, Infallible>(event), follower))
     });
-    Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
+    // A proxy that collects answers before it passes them on would hold them for minutes.
+    let unbuffered = [(HeaderName::from_static("x-accel-buffering"), "no")];
+    Ok((unbuffered, Sse::new(stream).keep_alive(KeepAlive::default())))
 }
 
 impl Follower {

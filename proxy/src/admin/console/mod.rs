@@ -43,6 +43,9 @@ const FILES: &[(&str, &str, &str)] = &[
     file!("changes.js", SCRIPT),
     file!("configuration.js", SCRIPT),
     file!("lit-html/lit-html.js", SCRIPT),
+    file!("lit-html/directive.js", SCRIPT),
+    file!("lit-html/directive-helpers.js", SCRIPT),
+    file!("lit-html/directives/repeat.js", SCRIPT),
 ];
 
 /// Whether the console itself has `path`, which is for everybody: there is nothing of this usher in it.

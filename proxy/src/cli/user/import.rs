@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::Path;
-use usher_backends::directory::{Directory, ImportOptions, ImportPhase};
+use usher_backends::directory::{Directory, ImportOptions, ImportPhase, Sync};
 use usher_wire::printable::printable;
 
 pub(super) fn import(
@@ -16,6 +16,7 @@ pub(super) fn import(
     directory: &Directory,
     file: &Path,
     replace: bool,
+    sync: Option<Sync>,
     changed: &Audit<'_>,
 ) -> Result<Exit, UserError> {
     let (source, length): (Box<dyn Read>, u64) = if file.as_os_str() == "-" {
@@ -29,7 +30,7 @@ pub(super) fn import(
     let bar = progress_bar();
     let is_host = |host: &str| known.hosts.contains(host);
     let by = who();
-    let options = ImportOptions { domains: known.domains, is_host: &is_host, replace, by: &by };
+    let options = ImportOptions { domains: known.domains, is_host: &is_host, replace, sync, by: &by };
     let mut told_of: BTreeMap<&str, u64> = BTreeMap::new();
     let imported = directory.import(
         source,
@@ -48,16 +49,26 @@ pub(super) fn import(
     for (kind, count) in told_of.iter().filter(|(_, count)| **count > SHOWN) {
         eprintln!("and {} more: {kind}", count - SHOWN);
     }
+    if imported.is_too_much {
+        eprintln!(
+            "that is more than a tenth, as if the file were cut off; nothing was changed; --force removes them"
+        );
+        return Ok(Exit::Failed);
+    }
     if !imported.done {
         let conflicts = if imported.conflicts == 1 { "conflict" } else { "conflicts" };
         eprintln!("{} {conflicts}; nothing was changed", imported.conflicts);
         return Ok(Exit::Failed);
     }
-    let what = format!("{} added, {} moved, {} left out", imported.added, imported.moved, imported.left_out);
+    let removed = if sync.is_some() { format!(", {} removed", imported.removed) } else { String::new() };
+    let what = format!(
+        "{} added, {} moved, {} left out{removed}",
+        imported.added, imported.moved, imported.left_out
+    );
     changed(Changed::ImportUsers, &file.display().to_string(), &what);
     let unchanged = imported.keys - imported.added - imported.moved;
     println!(
-        "{} users: {} added, {} moved, {unchanged} unchanged",
+        "{} users: {} added, {} moved, {unchanged} unchanged{removed}",
         imported.keys, imported.added, imported.moved
     );
     if imported.left_out > 0 {
@@ -81,6 +92,10 @@ fn show(bar: &ProgressBar, phase: ImportPhase, length: u64) {
         ImportPhase::Reading(octets) => ("reading", octets, length.max(octets)),
         ImportPhase::Sorting(rows, of) => ("sorting", rows, of),
         ImportPhase::Writing(rows, of) => ("writing", rows, of),
+        ImportPhase::Removing(others, of) => {
+            bar.suspend(|| eprintln!("{others} of {of} entries are not in the file"));
+            return;
+        }
     };
     bar.set_message(what);
     bar.set_length(of);

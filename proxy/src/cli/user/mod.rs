@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use usher_backends::directory::{ATTRIBUTE_CAP, Directory, DirectoryError, attribute_name};
+use usher_backends::directory::{ATTRIBUTE_CAP, Directory, DirectoryError, Renamed, Sync, attribute_name};
 use usher_backends::roster::{KeyHold, now};
 use usher_backends::state::State;
 use usher_backends::state_dir::{self, StateDirError};
@@ -66,6 +66,13 @@ enum Command {
         /// The user.
         user: String,
     },
+    /// Give a user's entry to another name: the archive, its host and its attributes stay.
+    Rename {
+        /// The user.
+        user: String,
+        /// The new name.
+        to: String,
+    },
     /// List users and hosts.
     List(list::Arguments),
     /// Import CSV lines of the form `user,host` as a whole, with a column for each attribute that the first line names; if there are conflicts, they are reported and nothing
@@ -76,6 +83,13 @@ enum Command {
         /// Move users that are on another host, and leave out lines that cannot be imported.
         #[arg(long)]
         replace: bool,
+        /// Bring the directory in step with the file: also move users that are on another host, and remove those that are
+        /// not in it, unless that is more than a tenth or a line cannot be imported.
+        #[arg(long, conflicts_with = "replace")]
+        sync: bool,
+        /// With `--sync`: however many are removed.
+        #[arg(long, requires = "sync")]
+        force: bool,
     },
     /// Make a user's logins wait while the archive is moved.
     Hold {
@@ -225,7 +239,11 @@ fn execute(
             Ok(exit)
         }
         Command::List(arguments) => list::list(directory, arguments),
-        Command::Import { file, replace } => import(known, directory, file, *replace, changed),
+        Command::Rename { user, to } => rename(directory, &key(user)?, &key(to)?, changed),
+        Command::Import { file, replace, sync, force } => {
+            let sync = sync.then_some(if *force { Sync::Force } else { Sync::Careful });
+            import(known, directory, file, *replace, sync, changed)
+        }
         Command::Duplicates => Ok(duplicates(reach)),
         Command::Export { file } => export(directory, file),
         Command::Hold { user, why } => {
@@ -308,6 +326,28 @@ fn set(directory: &Directory, key: &ArchiveKey, host: &str) -> Result<Exit, User
         None => println!("{key}: {host}"),
     }
     Ok(Exit::Done)
+}
+
+fn rename(
+    directory: &Directory,
+    from: &ArchiveKey,
+    to: &ArchiveKey,
+    changed: &Audit<'_>,
+) -> Result<Exit, UserError> {
+    match directory.rename(from, to, &who())? {
+        Renamed::Done(host) => {
+            changed(Changed::RenameUser, &from.to_string(), &to.to_string());
+            Ok(print(&format!("{to}: {host}, previously {from}\n")))
+        }
+        Renamed::Nobody => {
+            complain(&format!("{from} is not on any host"));
+            Ok(Exit::Failed)
+        }
+        Renamed::Taken(host) => {
+            complain(&format!("{to} is there already, on {host}; remove one of the two first"));
+            Ok(Exit::Failed)
+        }
+    }
 }
 
 fn get(directory: &Directory, key: &ArchiveKey) -> Result<Exit, UserError> {

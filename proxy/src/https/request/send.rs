@@ -47,7 +47,8 @@ impl Routed {
         let (version, id) = (parts.version, record.id);
         let (asked, teller) = (&opened.validated.asked, (&client.told, client.ends.client.ip()));
         let is_told = fields::to_backend(&mut parts.headers, teller, https, version, asked, id, may_not_set);
-        record.begin_span(&mut parts.headers);
+        record.begin_span(&mut parts.headers, is_told);
+        record.is_patient = policy.is_some_and(|policy| policy.response_timeout.is_some());
         let untold = (!is_told).then(|| asked.clone());
         if expects {
             parts.headers.insert(EXPECT, HeaderValue::from_static("100-continue"));

@@ -1,6 +1,9 @@
 // How usher is asked. The token stays in this tab; it is a header of each request and nothing else sends it.
 
 const PLACE = "usher-token";
+/** Longest wait for what is shown and for what is done, in milliseconds: a move may take its time. */
+const READ = 20000;
+const CHANGE = 120000;
 
 export const token = {
   get: () => sessionStorage.getItem(PLACE),
@@ -25,15 +28,16 @@ export function headers() {
 }
 
 async function send(method, path, body) {
-  const options = { method, headers: headers(), cache: "no-store" };
+  const signal = AbortSignal.timeout(method === "GET" ? READ : CHANGE);
+  const options = { method, headers: headers(), cache: "no-store", signal };
   if (body !== undefined) options.body = JSON.stringify(body);
-  let response;
+  let response, text;
   try {
     response = await fetch(path, options);
-  } catch {
-    throw new Refused(0, "usher cannot be reached");
+    text = await response.text();
+  } catch (error) {
+    throw new Refused(0, error.name === "TimeoutError" ? "usher does not answer" : "usher cannot be reached");
   }
-  const text = await response.text();
   if (response.ok) return text;
   throw new Refused(response.status, problem(text) ?? `usher answered with status ${response.status}`);
 }
@@ -48,11 +52,16 @@ function problem(text) {
   }
 }
 
-export const get = async (path) => JSON.parse(await send("GET", path));
-export const change = async (method, path, body) => {
-  const text = await send(method, path, body);
-  return text ? JSON.parse(text) : undefined;
-};
+function read(text) {
+  try {
+    return text ? JSON.parse(text) : undefined;
+  } catch {
+    throw new Refused(0, "the answer is not usher's; is there a proxy in between?");
+  }
+}
+
+export const get = async (path) => read(await send("GET", path));
+export const change = async (method, path, body) => read(await send(method, path, body));
 
 /** A path with its parameters; those without a value are left out. */
 export function path(base, parameters) {

@@ -14,7 +14,7 @@ export class Certificates {
   }
 
   async load() {
-    this.all = (await get("v1/certificates")).certificates;
+    return { all: (await get("v1/certificates")).certificates };
   }
 
   render() {

@@ -11,7 +11,7 @@ export class Changes {
   }
 
   async load() {
-    this.all = (await get("v1/changes")).changes;
+    return { all: (await get("v1/changes")).changes };
   }
 
   render() {

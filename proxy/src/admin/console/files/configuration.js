@@ -12,7 +12,7 @@ export class Configuration {
   }
 
   async load() {
-    this.text = JSON.stringify(await get("v1/config"), null, 2);
+    return { text: JSON.stringify(await get("v1/config"), null, 2) };
   }
 
   reload() {
@@ -20,10 +20,14 @@ export class Configuration {
       title: "Reload the configuration",
       text: "It is put in force if it has no faults; otherwise nothing changes, and the faults are shown.",
       button: "Reload",
-      act: async () => {
+      fields: html`<label>Your own address, if access rules may not lock it out; empty: where this request seems to come from
+          <input name="from" inputmode="url"></label>
+        <label class="check"><input type="checkbox" name="force"> Even if rules lock it out</label>`,
+      act: async ({ from, force }) => {
+        const order = { ...(from ? { from } : {}), force: force === "on" };
         this.outcome = undefined;
         // Faults are shown on the page: they have lines and columns.
-        this.outcome = await change("POST", "v1/reload", {}).catch((error) => {
+        this.outcome = await change("POST", "v1/reload", order).catch((error) => {
           if (error.status !== 422) throw error;
           return { applied: false, faults: error.message, needs_restart: [], warnings: [] };
         });

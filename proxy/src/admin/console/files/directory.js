@@ -18,7 +18,7 @@ export class Directory {
   async load() {
     const [sources, holds, moves, duplicates] =
       await Promise.all(["sources", "holds", "moves", "duplicates"].map((name) => get(`v1/${name}`)));
-    [this.sources, this.keys, this.moves, this.duplicates] = [sources.sources, holds.keys, moves, duplicates.users];
+    return { sources: sources.sources, keys: holds.keys, moves, duplicates: duplicates.users };
   }
 
   render() {

@@ -1,24 +1,29 @@
 // What is live: usher's pulse, and the rows of hosts and members, as usher sends them.
 
-import { headers, token } from "./api.js";
+import { headers } from "./api.js";
 
 /** As many as usher remembers, one every five seconds. */
 const POINTS = 60;
 const STEP = 5000;
 const LONGEST_WAIT = 10000;
+/** usher says something every second: after so long, nobody is there any more. */
+const SILENCE = 6000;
 
-/** Follows until it is closed, and calls `told` after each piece of news. */
+/** Follows while the page is seen, and calls `told` after each piece of news. */
 export class Feed {
   pulse = undefined;
   /** By `array/name`. */
   rows = new Map();
-  connected = false;
-  /** The status with which usher refused to be followed. */
-  refused = 0;
+  /** `connecting`, `live`, `lost`, or `refused`. */
+  state = "connecting";
+  /** Why it is refused. */
+  problem = "";
 
   constructor(told) {
     this.told = told;
     this.sampled = Date.now();
+    // A browser has few connections for one place, and nobody looks at what is hidden.
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.stop?.abort() : this.restart()));
     this.restart();
   }
 
@@ -26,7 +31,14 @@ export class Feed {
   restart() {
     this.stop?.abort();
     this.stop = new AbortController();
-    this.follow(this.stop.signal);
+    if (!document.hidden) this.follow(this.stop.signal);
+  }
+
+  /** Forgets what it knows. */
+  clear() {
+    this.pulse = undefined;
+    this.rows.clear();
+    this.state = "connecting";
   }
 
   async follow(signal) {
@@ -34,31 +46,39 @@ export class Feed {
     while (!signal.aborted) {
       try {
         const response = await fetch("v1/events", { headers: headers(), signal, cache: "no-store" });
-        this.refused = response.ok ? 0 : response.status;
+        if (response.status === 401) {
+          // Nothing gets better by waiting.
+          this.clear();
+          return this.say("refused", "Sign in to see how usher is.");
+        }
         if (response.ok) {
           wait = 500;
-          await this.read(response.body);
+          await this.read(response.body, signal);
+        } else {
+          this.problem = (await response.json()).error;
         }
       } catch {
         // Whatever broke, it is tried again below.
       }
       if (signal.aborted) return;
-      this.connected = false;
-      this.told();
-      // Without a token that usher takes, nothing gets better by waiting.
-      if (this.refused === 401 && !token.get()) return;
+      this.say("lost", this.problem);
       await new Promise((done) => setTimeout(done, wait));
       wait = Math.min(wait * 2, LONGEST_WAIT);
     }
   }
 
-  async read(body) {
+  say(state, problem = "") {
+    [this.state, this.problem] = [state, problem];
+    this.told();
+  }
+
+  async read(body, signal) {
     const reader = body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
     let isFirst = true;
     for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
+      const { done, value } = await within(SILENCE, reader.read());
+      if (done || signal.aborted) return;
       const events = (rest + value).split("\n\n");
       rest = events.pop();
       for (const event of events) {
@@ -72,7 +92,6 @@ export class Feed {
   }
 
   take({ pulse, rows, gone }) {
-    this.connected = true;
     this.pulse = pulse;
     for (const row of rows) {
       const key = `${row.array ?? ""}/${row.name}`;
@@ -85,6 +104,15 @@ export class Feed {
       this.sampled = Date.now();
       for (const row of this.rows.values()) row.history = [...row.history, row.sessions].slice(-POINTS);
     }
-    this.told();
+    this.say("live");
   }
+}
+
+/** What `promise` comes to, unless that takes longer. */
+function within(time, promise) {
+  let timer;
+  const late = new Promise((_, fail) => {
+    timer = setTimeout(() => fail(new Error("silence")), time);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }

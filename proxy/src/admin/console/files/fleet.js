@@ -27,17 +27,15 @@ export function actions(shell, row) {
   if (!shell.mayChange) return nothing;
   const at = `v1/hosts/${encodeURIComponent(row.name)}`;
   const isHeld = row.holds.some(({ hold }) => hold === "operator" || hold === "boot");
-  const end = (kind, title, text, isDanger) => () => ask({
+  const end = (kind, title, text, isDanger, deadline = nothing) => () => ask({
     title,
     text,
     isDanger,
     button: title,
-    fields: html`<label>Why, for others to see <input name="why" maxlength="200" autofocus></label>
-      <label>End the remaining sessions after, in seconds; empty: as configured
-        <input name="deadline" type="number" min="0" max="31536000"></label>`,
-    act: ({ why: reason, deadline }) => shell.does(`${row.name}: ${kind} has begun.`, "POST", `${at}/${kind}`, {
+    fields: html`<label>Why, for others to see <input name="why" maxlength="200" autofocus></label>${deadline}`,
+    act: ({ why: reason, deadline: seconds }) => shell.does(`${row.name}: ${kind} has begun.`, "POST", `${at}/${kind}`, {
       why: reason,
-      ...(deadline === "" ? {} : { deadline_seconds: Number(deadline) }),
+      ...(seconds ? { deadline_seconds: Number(seconds) } : {}),
     }),
   });
   const start = () => ask({
@@ -49,7 +47,9 @@ export function actions(shell, row) {
   return html`<div class="actions">
     ${isHeld ? html`<button data-do="start" data-host=${row.name} aria-label="Start ${row.name}" @click=${start}>Start</button>` : html`
     <button data-do="drain" data-host=${row.name} aria-label="Drain ${row.name}" @click=${end("drain", `Drain ${row.name}`,
-      "It gets no new sessions; those that it has may finish, quiet ones first.", false)}>Drain</button>`}
+      "It gets no new sessions; those that it has may finish, quiet ones first.", false,
+      html`<label>End the remaining sessions after, in seconds; empty: as configured
+        <input name="deadline" type="number" min="0" max="31536000"></label>`)}>Drain</button>`}
     <button class="danger" data-do="stop" data-host=${row.name} aria-label="Stop ${row.name}" @click=${end("stop", `Stop ${row.name}`,
       "It gets no new sessions, and those that it has end now.", true)}>Stop</button></div>`;
 }
@@ -63,11 +63,22 @@ export class Fleet {
     this.shell = shell;
   }
 
+  /** While somebody points at the table or is in it, rows stay where they are. */
+  keepStill(rows) {
+    const isInUse = document.querySelector("main table:hover, main table:focus-within");
+    if (isInUse && this.places) {
+      const place = (row) => this.places.get(row.key) ?? Infinity;
+      rows.sort((one, other) => place(one) - place(other) || 0);
+    }
+    this.places = new Map(rows.map((row, at) => [row.key, at]));
+  }
+
   render() {
     const all = [...this.shell.feed.rows.values()];
     const wanted = this.filter.toLowerCase();
-    const matching = all.filter((row) => !wanted || shown(row).includes(wanted) || row.services.some(({ state }) => state === wanted));
+    const matching = all.filter((row) => !wanted || shown(row).toLowerCase().includes(wanted) || row.services.some(({ state }) => state === wanted));
     matching.sort((one, other) => ORDERS[this.order](one, other) || (shown(one) < shown(other) ? -1 : 1));
+    this.keepStill(matching);
     const rows = this.showsAll ? matching : matching.slice(0, FIRST);
     const columns = [
       ["Name", (row) => html`<a href="#/host/${encodeURIComponent(row.name)}">${shown(row)}</a>`],
@@ -80,6 +91,7 @@ export class Fleet {
     ];
     const set = (key, value) => {
       this[key] = value;
+      this.places = undefined;
       this.shell.draw();
     };
     return html`<form class="filter" @submit=${(event) => event.preventDefault()}>

@@ -16,8 +16,8 @@ export class Host {
   }
 
   async load() {
-    this.backends = await get(`v1/hosts/${encodeURIComponent(this.name)}`);
-    this.sessions = await get(path("v1/sessions", { host: this.name, limit: SESSIONS }));
+    const backends = await get(`v1/hosts/${encodeURIComponent(this.name)}`);
+    return { backends, sessions: await get(path("v1/sessions", { host: this.name, limit: SESSIONS })) };
   }
 
   render() {

@@ -32,13 +32,17 @@ class Console {
   me = undefined;
   notice = "";
   isBad = false;
+  isPaused = false;
+  /** Counts what is asked for: what was asked before is not shown when it comes. */
+  turn = 0;
 
   constructor() {
-    this.feed = new Feed(() => this.draw());
+    this.feed = new Feed(() => this.isPaused || this.draw());
     addEventListener("hashchange", () => this.go());
-    setInterval(() => this.refresh(), AGAIN);
+    document.addEventListener("visibilitychange", () => document.hidden || this.know());
+    setInterval(() => this.isPaused || this.isLoading || this.refresh(), AGAIN);
     this.know();
-    this.go();
+    this.go(true);
   }
 
   /** Whether whoever looks may change things. */
@@ -52,35 +56,43 @@ class Console {
       this.me = await get("v1/me");
     } catch (error) {
       this.me = undefined;
-      if (error.status !== 401) this.tell(error.message, true);
+      // A token that is refused does not get better.
+      if (error.status === 401) token.clear();
+      else this.tell(error.message, true);
     }
     this.draw();
   }
 
-  go() {
+  go(isFirst = false) {
     const [name, ...rest] = location.hash.replace(/^#\/?/, "").split("/");
-    this.at = PAGES[name] ? name : "hosts";
+    this.at = Object.hasOwn(PAGES, name) ? name : "hosts";
     const [Page, title] = PAGES[this.at];
-    this.page = new Page(this, rest.map(decodeURIComponent));
+    this.page = new Page(this, rest.map(decoded));
     document.title = `${this.page.title ?? title} – usher`;
     this.notice = "";
     this.refresh();
     this.draw();
+    // The page before this one may have been of the same kind.
+    document.querySelectorAll("main form").forEach((form) => form.reset());
     // Whoever cannot see it hears that the page is another one.
-    document.querySelector("h1")?.focus();
+    if (!isFirst) document.querySelector("h1")?.focus();
   }
 
   async refresh() {
-    if (!this.page.load || document.hidden) return;
-    const page = this.page;
+    if (!this.page.load || document.hidden || this.me === undefined && this.page.problem) return;
+    const [page, turn] = [this.page, ++this.turn];
+    this.isLoading = true;
     try {
-      await page.load();
-      page.problem = "";
+      const loaded = await page.load();
+      if (turn !== this.turn) return;
+      Object.assign(page, loaded, { problem: "" });
     } catch (error) {
-      if (!(error instanceof Refused)) throw error;
-      page.problem = error.status === 401 ? "Sign in to see this." : error.message;
+      if (turn !== this.turn) return;
+      page.problem = error.status === 401 ? "Sign in to see this." : error.message ?? String(error);
+      if (error.status === 401) this.know();
     }
-    if (page === this.page) this.draw();
+    this.isLoading = false;
+    this.draw();
   }
 
   tell(notice, isBad = false) {
@@ -103,16 +115,21 @@ class Console {
       fields: html`<label>Token <input name="token" type="password" required autocomplete="off" autofocus></label>`,
       button: "Sign in",
       act: async (values) => {
-        const former = token.get();
         token.set(values.token.trim());
-        const me = await get("v1/me").catch((error) => error);
+        let me;
+        try {
+          me = await get("v1/me");
+        } catch (error) {
+          token.clear();
+          throw error.status === 401 ? new Refused(401, "usher does not know this token") : error;
+        }
         if (!me.is_known) {
-          former ? token.set(former) : token.clear();
+          token.clear();
           throw new Refused(401, "usher does not know this token");
         }
         this.me = me;
         this.feed.restart();
-        this.refresh();
+        this.go(true);
         this.tell(`Signed in; you may ${this.mayChange ? "read and change" : "read"}.`);
       },
     });
@@ -120,28 +137,44 @@ class Console {
 
   signOut() {
     token.clear();
+    this.me = undefined;
+    // What somebody may have seen is not for whoever comes next.
+    this.feed.clear();
     this.feed.restart();
+    this.go(true);
     this.know();
-    this.refresh();
   }
 
   who() {
     const role = this.me ? (this.mayChange ? "operator" : "reader") : "not signed in";
-    return html`<span id="role">${this.me?.name ? `${this.me.name}, ${role}` : role}</span>
+    const pause = () => {
+      this.isPaused = !this.isPaused;
+      this.draw();
+    };
+    return html`<button id="pause" aria-pressed=${this.isPaused} @click=${pause}>Pause</button>
+      <span id="role">${this.me?.name ? `${this.me.name}, ${role}` : role}</span>
       ${token.get()
         ? html`<button id="sign-out" @click=${() => this.signOut()}>Sign out</button>`
         : this.mayChange ? nothing : html`<button id="sign-in" @click=${() => this.signIn()}>Sign in</button>`}`;
   }
 
+  /** What is wrong with all of it, in words; empty: nothing. */
+  trouble() {
+    const { pulse, state, problem } = this.feed;
+    if (state === "refused") return problem;
+    if (state === "lost") return `No connection to usher; trying again. ${problem}`;
+    if (pulse?.stopping) return "usher is stopping.";
+    if (pulse?.checker_suspected) {
+      return "Most hosts time out at once, so usher suspects its own network: their last good state is kept.";
+    }
+    return "";
+  }
+
   pulse() {
-    const { pulse, connected, refused } = this.feed;
-    if (refused === 401) return html`<p class="notice bad" role="status">Sign in to see how usher is.</p>`;
-    if (!connected) return html`<p class="notice bad" role="status">No connection to usher; trying again.</p>`;
+    const { pulse } = this.feed;
+    if (!pulse) return nothing;
     const tile = (name, value, id) => html`<div><dt>${name}</dt><dd id=${id}>${value}</dd></div>`;
-    return html`${pulse.stopping ? html`<p class="notice bad" role="status">usher is stopping.</p>` : nothing}
-      ${pulse.checker_suspected ? html`<p class="notice bad" role="status">Most hosts time out at once, so usher
-        suspects its own network: their last good state is kept.</p>` : nothing}
-      <dl class="tiles">
+    return html`<dl class="tiles">
         ${tile("Sessions", number(pulse.sessions), "pulse-sessions")}
         ${tile("Connections", number(pulse.connections), "pulse-connections")}
         ${tile("Logins and requests", `${number(pulse.rate)}/s`, "pulse-rate")}
@@ -155,6 +188,8 @@ class Console {
     if (!this.page) return;
     const menu = Object.entries(PAGES).filter(([, [, title]]) => title);
     const isHere = (name) => name === this.at || (name === "hosts" && this.at === "host");
+    // What is said here is heard because the place was there before.
+    const said = (id, text, isBad) => html`<div role="status" id=${id} class=${text ? `notice ${isBad ? "bad" : ""}` : ""}>${text}</div>`;
     render(html`<a class="skip" href="#main" @click=${(event) => {
         event.preventDefault();
         document.querySelector("h1")?.focus();
@@ -166,12 +201,22 @@ class Console {
         <span class="who">${this.who()}</span>
       </header>
       <main id="main">
-        <div role="status" id="notice" class=${this.notice ? `notice ${this.isBad ? "bad" : ""}` : ""}>${this.notice}</div>
+        ${said("notice", this.notice, this.isBad)}
         <h1 tabindex="-1">${this.page.title ?? PAGES[this.at][1]}</h1>
+        ${said("trouble", this.trouble(), true)}
         ${this.pulse()}
-        ${this.page.problem ? html`<p class="notice bad" role="status">${this.page.problem}</p>` : nothing}
+        ${said("problem", this.page.problem ?? "", true)}
         ${this.page.render()}
       </main>`, place);
+  }
+}
+
+/** A part of the address as it was meant; one that nobody could have meant stays as it is. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
   }
 }
 

@@ -1,6 +1,7 @@
 // What several pages are made of.
 
 import { html, nothing, render, svg } from "./lit-html/lit-html.js";
+import { repeat } from "./lit-html/directives/repeat.js";
 import { Refused } from "./api.js";
 
 export { html, nothing, render };
@@ -63,13 +64,19 @@ export function drain(progress) {
     <div class="soft">${number(left)} of ${number(all)} left${estimate}</div>`;
 }
 
-/** A table: `columns` are [title, what a row shows, whether that is a number]. */
+/**
+ * A table: `columns` are [title, what a row shows, whether that is a number]. Rows are told apart by their keys, so that a
+ * button stays that of its row wherever that goes. The roles are said because narrow screens show cells below each other.
+ */
 export function table(caption, columns, rows) {
-  return html`<table>
+  const key = (row) => row.key ?? row.id ?? row.name ?? "";
+  return html`<table role="table">
     <caption>${caption}</caption>
-    <thead><tr>${columns.map(([title, , isNumber]) => html`<th scope="col" class=${isNumber ? "number" : ""}>${title}</th>`)}</tr></thead>
-    <tbody>${rows.map((row) => html`<tr data-row=${row.key ?? row.id ?? row.name ?? ""}>${columns.map(([title, show, isNumber]) =>
-      html`<td data-label=${title} class=${isNumber ? "number" : ""}>${show(row)}</td>`)}</tr>`)}</tbody>
+    <thead role="rowgroup"><tr role="row">${columns.map(([title, , isNumber]) =>
+      html`<th role="columnheader" scope="col" class=${isNumber ? "number" : ""}>${title}</th>`)}</tr></thead>
+    <tbody role="rowgroup">${repeat(rows, (row, at) => key(row) || at, (row) => html`<tr role="row" data-row=${key(row)}>
+      ${columns.map(([title, show, isNumber]) =>
+        html`<td role="cell" data-label=${title} class=${isNumber ? "number" : ""}>${show(row)}</td>`)}</tr>`)}</tbody>
   </table>`;
 }
 
@@ -79,7 +86,7 @@ export const facts = (pairs) => html`<dl class="facts">${pairs
 
 /**
  * Asks before something is done. `fields` are templates of labelled inputs; `act` gets their values by name, and what it
- * throws is shown where the person still is.
+ * throws is shown where the person still is. While it is under way, the dialog stays: leaving it would not undo it.
  */
 export function ask({ title, text, fields = nothing, button, isDanger = false, act }) {
   const dialog = document.getElementById("dialog");
@@ -87,28 +94,32 @@ export function ask({ title, text, fields = nothing, button, isDanger = false, a
   let isBusy = false;
   const draw = () => render(html`<form @submit=${submit}>
       <h2 id="dialog-title">${title}</h2>
-      ${text ? html`<p>${text}</p>` : nothing}
+      <p id="dialog-text" ?hidden=${!text}>${text ?? ""}</p>
       ${fields}
+      <div role="status">${isBusy ? "Under way…" : ""}</div>
       <div role="alert">${problem}</div>
       <div class="actions">
-        <button type="button" @click=${() => dialog.close()}>Cancel</button>
+        <button type="button" ?disabled=${isBusy} @click=${() => dialog.close()}>Cancel</button>
         <button class=${isDanger ? "danger" : "main"} name="do" ?disabled=${isBusy}>${button}</button>
       </div>
     </form>`, dialog);
+  dialog.oncancel = (event) => {
+    if (isBusy) event.preventDefault();
+  };
   async function submit(event) {
     event.preventDefault();
+    if (isBusy) return;
     const values = Object.fromEntries(new FormData(event.target));
     [problem, isBusy] = ["", true];
     draw();
     try {
       await act(values);
-      dialog.close();
     } catch (error) {
-      if (!(error instanceof Refused)) throw error;
-      problem = error.message;
+      problem = error instanceof Refused ? error.message : String(error);
     }
     isBusy = false;
     draw();
+    if (!problem) dialog.close();
   }
   draw();
   // What was typed into the dialog before this one is not for this one.

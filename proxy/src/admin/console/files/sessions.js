@@ -10,7 +10,8 @@ const FIELDS = { user: "User", host: "Host", client: "Address or network", proto
 export function columns(shell) {
   const kick = (session) => () => ask({
     title: "End this session",
-    text: `Of ${session.user || session.client}, with a goodbye between two responses where possible.`,
+    text: `Of ${session.user || "somebody"} by ${session.protocol} from ${session.client}, ${session.id}; with a goodbye between two
+      responses where possible.`,
     button: "End it",
     isDanger: true,
     act: () => shell.does(({ count }) => `${number(count)} ended.`, "DELETE", path("v1/sessions", { id: session.id })),
@@ -35,6 +36,8 @@ export class Sessions {
   before = [];
   after = "";
   found = { matching: 0, sessions: [] };
+  /** The filter that `found` is by. */
+  asked = {};
 
   constructor(shell, [key, value]) {
     this.shell = shell;
@@ -42,8 +45,8 @@ export class Sessions {
   }
 
   async load() {
-    const asked = { ...this.filter, after: this.after, limit: PAGE };
-    this.found = await get(path("v1/sessions", asked));
+    const filter = { ...this.filter };
+    return { found: await get(path("v1/sessions", { ...filter, after: this.after, limit: PAGE })), asked: filter };
   }
 
   show(after, before) {
@@ -52,8 +55,8 @@ export class Sessions {
   }
 
   render() {
-    const { matching, sessions } = this.found;
-    const isFiltered = Object.values(this.filter).some((value) => value !== "");
+    const { found: { matching, sessions }, asked } = this;
+    const isFiltered = Object.values(this.asked).some((value) => value !== "");
     const input = (name) => name === "protocol"
       ? html`<select name=${name}><option value="">all</option>${["imap", "imaps", "https", "tcp"].map((protocol) =>
           html`<option value=${protocol} ?selected=${this.filter.protocol === protocol}>${protocol}</option>`)}</select>`
@@ -65,10 +68,11 @@ export class Sessions {
     };
     const kick = () => ask({
       title: `End ${count(matching, "session")}`,
-      text: `All that match: ${Object.entries(this.filter).filter(([, value]) => value).map((pair) => pair.join(" ")).join(", ")}.`,
+      text: `All that match: ${Object.entries(asked).filter(([, value]) => value).map((pair) => pair.join(" ")).join(", ")}.
+        Logins that wait for their host are none yet.`,
       button: "End them",
       isDanger: true,
-      act: () => this.shell.does(({ count }) => `${number(count)} ended.`, "DELETE", path("v1/sessions", this.filter)),
+      act: () => this.shell.does(({ count }) => `${number(count)} ended.`, "DELETE", path("v1/sessions", asked)),
     });
     return html`<form class="filter" id="search" @submit=${search}>
         ${Object.entries(FIELDS).map(([name, title]) => html`<label>${title} ${input(name)}</label>`)}

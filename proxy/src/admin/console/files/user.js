@@ -13,9 +13,9 @@ export class User {
   }
 
   async load() {
-    if (!this.name) return;
-    this.told = await get(path("v1/explain", { user: this.name }));
-    this.sessions = this.told.key && await get(path("v1/sessions", { user: this.told.key, limit: 100 }));
+    if (!this.name) return {};
+    const told = await get(path("v1/explain", { user: this.name }));
+    return { told, sessions: told.key && await get(path("v1/sessions", { user: told.key, limit: 100 })) };
   }
 
   actions() {

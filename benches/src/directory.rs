@@ -69,6 +69,7 @@ pub(crate) fn fill(dir: &Path, users: Csv) -> Outcome {
         is_host: &|_| true,
         replace: false,
         sync: None,
+        only_look: false,
         by: "bench",
     };
     Directory::open(dir)?.import(users, &options, &mut |_| {}, &mut |_| {})?;

@@ -34,7 +34,9 @@ impl Directory {
             read(connection, &staging.0, source, options, &mut listener)?;
             let staged = sort(&staging.0, &mut listener)?;
             listener.tally.keys = staged.rows;
-            if listener.tally.left_out == 0 || options.leaves_out() {
+            if options.only_look {
+                merge::look(connection, &staged, options, &mut listener)?;
+            } else if listener.tally.left_out == 0 || options.leaves_out() {
                 let staged = Staged { connection: &staging.0, ..staged };
                 merge::merge(connection, &staged, options, &mut listener)?;
             } else {

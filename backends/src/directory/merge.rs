@@ -59,6 +59,20 @@ pub(super) fn tell_elsewhere(
     Ok((elsewhere, there))
 }
 
+/// Says what would be applied.
+pub(super) fn look(
+    directory: &Connection,
+    staged: &Staged<'_>,
+    options: &ImportOptions<'_>,
+    listener: &mut Listener<'_>,
+) -> Result<(), DirectoryError> {
+    let (elsewhere, there) = tell_elsewhere(directory, staged, listener)?;
+    may_remove(directory, there, options, listener)?;
+    listener.tally.moved = elsewhere;
+    listener.tally.added = staged.rows - there;
+    Ok(())
+}
+
 /// Applies the staged rows, unless a key is on another host and must not be moved.
 pub(super) fn merge(
     directory: &mut Connection,

@@ -14,6 +14,8 @@ pub struct ImportOptions<'a> {
     /// Bring the directory in step with the file: move users that are on another host, and remove those that are not in
     /// it. A line that cannot be applied prevents all of that: it could be anybody's.
     pub sync: Option<Sync>,
+    /// Change nothing, but say what would be.
+    pub only_look: bool,
     /// Who imports.
     pub by: &'a str,
 }

@@ -57,6 +57,8 @@ enum Command {
     Init(init::Arguments),
     /// Manage which host has whose archive.
     User(user::Arguments),
+    /// Import the users that another program has: their list says who is where.
+    Import(user::BringArguments),
     /// Move archives' keys to another host, with clients unchanged: the mail itself is copied by others.
     Move(moves::Arguments),
     /// Show usher, its hosts and its members at a glance.
@@ -150,6 +152,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::check(&arguments),
         Command::Init(arguments) => init::init(&arguments),
         Command::User(arguments) => user::user(&arguments),
+        Command::Import(arguments) => user::bring(arguments),
         Command::Move(arguments) => moves::moves(&arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Hosts(arguments) => status::hosts(&arguments),

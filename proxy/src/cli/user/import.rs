@@ -1,24 +1,38 @@
 //! `usher user import`.
 
+use super::formats::{Format, Translated};
 use super::{Audit, Known, SHOWN, UserError};
 use crate::admin::model::Changed;
 use crate::cli::{Exit, who};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, BufReader, IsTerminal, Read};
 use std::path::Path;
 use usher_backends::directory::{Directory, ImportOptions, ImportPhase, Sync};
 use usher_wire::printable::printable;
+
+/// How to import.
+#[derive(Clone, Copy)]
+pub(super) struct How {
+    /// How the file is written.
+    pub(super) format: Format,
+    /// As in [`ImportOptions`].
+    pub(super) replace: bool,
+    /// As in [`ImportOptions`].
+    pub(super) sync: Option<Sync>,
+    /// As in [`ImportOptions`].
+    pub(super) only_look: bool,
+}
 
 pub(super) fn import(
     known: &Known<'_>,
     directory: &Directory,
     file: &Path,
-    replace: bool,
-    sync: Option<Sync>,
+    how: How,
     changed: &Audit<'_>,
 ) -> Result<Exit, UserError> {
+    let How { format, replace, sync, only_look } = how;
     let (source, length): (Box<dyn Read>, u64) = if file.as_os_str() == "-" {
         (Box::new(io::stdin().lock()), 0)
     } else {
@@ -30,7 +44,17 @@ pub(super) fn import(
     let bar = progress_bar();
     let is_host = |host: &str| known.hosts.contains(host);
     let by = who();
-    let options = ImportOptions { domains: known.domains, is_host: &is_host, replace, sync, by: &by };
+    let options =
+        ImportOptions { domains: known.domains, is_host: &is_host, replace, sync, only_look, by: &by };
+    let named = |host: &str| {
+        let place = host.to_ascii_lowercase();
+        known.places.get(&place).cloned().flatten().filter(|_| !known.hosts.contains(&place)).unwrap_or(place)
+    };
+    let mut translated = Translated::new(BufReader::new(source), format, &named);
+    let source: &mut dyn Read = match &mut translated {
+        Ok(translated) => translated,
+        Err(plain) => plain,
+    };
     let mut told_of: BTreeMap<&str, u64> = BTreeMap::new();
     let imported = directory.import(
         source,
@@ -46,6 +70,9 @@ pub(super) fn import(
     );
     bar.finish_and_clear();
     let imported = imported?;
+    for (what, count) in translated.iter().flat_map(|translated| &translated.left.0) {
+        eprintln!("not carried over: {} ({count})", printable(what));
+    }
     for (kind, count) in told_of.iter().filter(|(_, count)| **count > SHOWN) {
         eprintln!("and {} more: {kind}", count - SHOWN);
     }
@@ -55,12 +82,19 @@ pub(super) fn import(
         );
         return Ok(Exit::Failed);
     }
+    let removed = if sync.is_some() { format!(", {} removed", imported.removed) } else { String::new() };
+    if only_look {
+        let unchanged = imported.keys - imported.added - imported.moved;
+        let (keys, added, moved) = (imported.keys, imported.added, imported.moved);
+        println!("{keys} users: {added} would be added, {moved} moved, {unchanged} unchanged{removed}");
+        let is_good = imported.left_out == 0 && (imported.moved == 0 || replace || sync.is_some());
+        return Ok(if is_good { Exit::Done } else { Exit::Failed });
+    }
     if !imported.done {
         let conflicts = if imported.conflicts == 1 { "conflict" } else { "conflicts" };
         eprintln!("{} {conflicts}; nothing was changed", imported.conflicts);
         return Ok(Exit::Failed);
     }
-    let removed = if sync.is_some() { format!(", {} removed", imported.removed) } else { String::new() };
     let what = format!(
         "{} added, {} moved, {} left out{removed}",
         imported.added, imported.moved, imported.left_out

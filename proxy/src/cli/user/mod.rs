@@ -1,10 +1,13 @@
 //! `usher user`: which host has whose archive. Works directly on the directory's file, so it does not matter whether a
 //! server is running; a running one sees every change at its next login.
 
+mod formats;
 mod import;
 mod list;
+mod live;
 
-use self::import::import;
+use self::formats::Format;
+use self::import::{How, import};
 use super::api::{ApiError, Reach, part};
 use super::table::date;
 use super::{ConfigArgument, Exit, complain, complete, print, who};
@@ -14,12 +17,12 @@ use crate::log;
 use crate::log::AUDIT;
 use clap::{Args, Subcommand};
 use hyper::Method;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use usher_backends::directory::{ATTRIBUTE_CAP, Directory, DirectoryError, Renamed, Sync, attribute_name};
-use usher_backends::roster::{KeyHold, now};
+use usher_backends::roster::{KeyHold, Service, now};
 use usher_backends::state::State;
 use usher_backends::state_dir::{self, StateDirError};
 use usher_backends::store::{FleetChange, Store, StoreError};
@@ -90,6 +93,21 @@ enum Command {
         /// With `--sync`: however many are removed.
         #[arg(long, requires = "sync")]
         force: bool,
+        /// Change nothing, but say what would be changed.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// What `usher import` does.
+    #[command(skip)]
+    Bring {
+        /// How the list is written.
+        format: Format,
+        /// The list.
+        file: PathBuf,
+        /// As of an import.
+        replace: bool,
+        /// As of an import.
+        dry_run: bool,
     },
     /// Make a user's logins wait while the archive is moved.
     Hold {
@@ -113,6 +131,28 @@ enum Command {
         #[arg(default_value = "-")]
         file: PathBuf,
     },
+}
+
+/// `usher import`: what other programs know of users.
+#[derive(Args)]
+pub(super) struct BringArguments {
+    #[command(flatten)]
+    config: ConfigArgument,
+    /// How the list is written.
+    format: Format,
+    /// The list; `-` for standard input.
+    file: PathBuf,
+    /// Move users that are on another host, and leave out lines that cannot be imported.
+    #[arg(long)]
+    replace: bool,
+    /// Change nothing, but say what would be changed.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) fn bring(arguments: BringArguments) -> Exit {
+    let BringArguments { config, format, file, replace, dry_run } = arguments;
+    user(&Arguments { config, command: Command::Bring { format, file, replace, dry_run } })
 }
 
 /// Why a command failed.
@@ -147,7 +187,9 @@ pub(super) fn user(arguments: &Arguments) -> Exit {
         .map_err(UserError::from)
         .and_then(|_| Ok(Directory::open(state_dir)?));
     let done = opened.and_then(|directory| {
-        let known = Known { domains: &config.snapshot.domains, hosts: known_hosts(&config.snapshot)? };
+        let places = places(&config.snapshot);
+        let known =
+            Known { domains: &config.snapshot.domains, hosts: known_hosts(&config.snapshot)?, places };
         // Even while it is open: SQLite's files next to it come and go.
         state_dir::give_to_owner(state_dir)?;
         let reach = Reach::by(&arguments.config);
@@ -198,6 +240,21 @@ fn audit(config: &Config, reach: &Reach, what: Changed, on: &str, why: &str) {
 struct Known<'c> {
     domains: &'c Domains,
     hosts: BTreeSet<String>,
+    /// The names of hosts by where they are; `None`: several are there.
+    places: HashMap<String, Option<String>>,
+}
+
+/// The hosts of the configuration by the names and addresses at which they are reached.
+fn places(snapshot: &Snapshot) -> HashMap<String, Option<String>> {
+    let mut places: HashMap<String, Option<String>> = HashMap::new();
+    for host in &snapshot.hosts {
+        let Some(endpoint) = host.services.mail(Service::Imap) else { continue };
+        let place = endpoint.address.rsplit_once(':').map_or(&*endpoint.address, |(place, _)| place);
+        let place = place.trim_matches(['[', ']']).to_ascii_lowercase();
+        let is_new = !places.contains_key(&place);
+        places.insert(place, is_new.then(|| host.name.clone()));
+    }
+    places
 }
 
 fn execute(
@@ -240,9 +297,16 @@ fn execute(
         }
         Command::List(arguments) => list::list(directory, arguments),
         Command::Rename { user, to } => rename(directory, &key(user)?, &key(to)?, changed),
-        Command::Import { file, replace, sync, force } => {
+        Command::Import { file, replace, sync, force, dry_run } => {
             let sync = sync.then_some(if *force { Sync::Force } else { Sync::Careful });
-            import(known, directory, file, *replace, sync, changed)
+            let how = How { format: Format::Csv, replace: *replace, sync, only_look: *dry_run };
+            import(known, directory, file, how, changed)
+        }
+        Command::Bring { format, file, replace, dry_run } => {
+            let how = How { format: *format, replace: *replace, sync: None, only_look: *dry_run };
+            let exit = import(known, directory, file, how, changed)?;
+            live::compare(reach, directory, known.domains);
+            Ok(exit)
         }
         Command::Duplicates => Ok(duplicates(reach)),
         Command::Export { file } => export(directory, file),

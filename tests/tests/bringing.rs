@@ -1,0 +1,124 @@
+//! Lists of users of other programs, brought to usher: real ones, read by those programs too.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
+
+use std::path::PathBuf;
+use std::process::Output;
+use usher_tests::archive::Options;
+use usher_tests::client::Client;
+use usher_tests::runtime::archive;
+use usher_tests::usher::{Setup, Usher};
+
+fn told(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// usher with two hosts, which lists name as they like.
+struct Site {
+    usher: Usher,
+    dir: PathBuf,
+    one: String,
+}
+
+fn site() -> Site {
+    let setup = Setup::new();
+    let dir = setup.dir.path().to_owned();
+    let (one, two) = (setup.at(10143), setup.at(10144));
+    for (name, at) in [("ih1.test", one), ("ih2.test", two)] {
+        archive(Options::named(name), at).add_user("anna@example.com", "secret");
+    }
+    let usher = setup
+        .host("ih1.test", one, "tls = \"none\"", "")
+        .host("ih2.test", "127.77.77.77:10144".parse().unwrap(), "tls = \"none\"", "")
+        .users(&[("anna@example.com", "ih1.test"), ("old@example.com", "ih1.test")])
+        .start();
+    Site { usher, dir, one: one.ip().to_string() }
+}
+
+impl Site {
+    fn bring(&self, format: &str, list: &str, options: &[&str]) -> Output {
+        let path = self.dir.join("list");
+        std::fs::write(&path, list).unwrap();
+        self.usher.cli(&[&["import", format, path.to_str().unwrap()], options].concat())
+    }
+
+    /// Where somebody is, as `user get` says it.
+    fn place(&self, user: &str) -> String {
+        let said = told(&self.usher.cli(&["user", "get", user]));
+        said.split([',', ';', '\n'])
+            .next()
+            .unwrap()
+            .split_once(": ")
+            .map_or(String::new(), |(_, place)| place.to_owned())
+    }
+}
+
+#[test]
+fn a_passwd_file_of_dovecot_is_brought() {
+    let site = site();
+    let list = format!(
+        "# proxied\nbert@example.com:{{PLAIN}}x::::::proxy=y host=127.77.77.77 destuser=bert\n\
+         carl@example.com:{{PLAIN}}x::::::proxy=y host={} port=143\n",
+        site.one
+    );
+    // Nothing changes unless it is meant.
+    let looked = site.bring("passwd-file", &list, &["--dry-run"]);
+    assert!(told(&looked).contains("2 users: 2 would be added"), "{}", told(&looked));
+    assert!(site.place("bert@example.com").is_empty() || site.place("bert@example.com").contains("not"));
+    let brought = site.bring("passwd-file", &list, &[]);
+    let said = told(&brought);
+    assert!(brought.status.success() && said.contains("2 users: 2 added"), "{said}");
+    assert!(said.contains("not carried over: destuser (1)") && said.contains("port (1)"), "{said}");
+    assert_eq!(site.place("bert@example.com"), "ih2.test");
+    assert_eq!(site.place("carl@example.com"), "ih1.test");
+}
+
+#[test]
+fn every_fault_is_told_with_its_line_and_nothing_is_changed() {
+    let site = site();
+    for (format, list) in [
+        (
+            "passwd-file",
+            "dora:{PLAIN}x::::::host=ih1.test\n# c\n\ndora:x::::::host=ih2.test\nemil:x::::::host=ih9.test\n\
+             anna:x::::::host=ih2.test\nfred:x::::::proxy\n",
+        ),
+        ("popmap", "dora:ih1.test\n# c\n\ndora: ih2.test:143\nemil:ih9.test\nanna:ih2.test\nfred\n"),
+        (
+            "ldif",
+            "dn: uid=d\nuid: dora\nmailHost: ih1.test\n\ndn: uid=e\nuid: emil\nmailHost: ih9.test\n\n\
+             dn: uid=a\nuid: anna\nmailHost: ih2.test\n\ndn: uid=f\nuid: dora\nmailHost: ih2.test\n",
+        ),
+    ] {
+        let output = site.bring(format, list, &[]);
+        let said = told(&output);
+        assert_eq!(output.status.code(), Some(1), "{format}: {said}");
+        let wanted = match format {
+            "ldif" => [
+                "line 7: unknown host \"ih9.test\"",
+                "line 11: anna@example.com is on ih1.test already",
+                "in line 3",
+            ],
+            _ => [
+                "line 5: unknown host \"ih9.test\"",
+                "line 6: anna@example.com is on ih1.test already",
+                "in line 1",
+            ],
+        };
+        for wanted in wanted {
+            assert!(said.contains(wanted), "{format}: {wanted} is not in {said}");
+        }
+        assert!(said.contains("nothing was changed"), "{format}: {said}");
+        assert_eq!(site.place("anna@example.com"), "ih1.test");
+    }
+}
+
+#[test]
+fn live_sessions_that_are_elsewhere_are_named() {
+    let site = site();
+    let mut anna = Client::tls(site.usher.imaps());
+    anna.login("anna@example.com", "secret");
+    let moved = site.bring("popmap", "anna:ih2.test\n", &["--replace"]);
+    let said = told(&moved);
+    assert!(said.contains("anna@example.com has a session at ih1.test, and is on ih2.test"), "{said}");
+    assert_eq!(site.place("anna@example.com"), "ih2.test");
+}

@@ -33,14 +33,7 @@ pub(super) fn import(
     changed: &Audit<'_>,
 ) -> Result<Exit, UserError> {
     let How { format, replace, sync, only_look } = how;
-    let (source, length): (Box<dyn Read>, u64) = if file.as_os_str() == "-" {
-        (Box::new(io::stdin().lock()), 0)
-    } else {
-        let io = |source| UserError::File { path: file.to_owned(), source };
-        let opened = File::open(file).map_err(io)?;
-        let length = opened.metadata().map_err(io)?.len();
-        (Box::new(opened), length)
-    };
+    let (source, length) = opened(file)?;
     let bar = progress_bar();
     let is_host = |host: &str| known.hosts.contains(host);
     let by = who();
@@ -110,6 +103,17 @@ pub(super) fn import(
         return Ok(Exit::Failed);
     }
     Ok(Exit::Done)
+}
+
+/// The file and its length in bytes; 0: nobody knows it.
+fn opened(file: &Path) -> Result<(Box<dyn Read>, u64), UserError> {
+    if file.as_os_str() == "-" {
+        return Ok((Box::new(io::stdin().lock()), 0));
+    }
+    let io = |source| UserError::File { path: file.to_owned(), source };
+    let opened = File::open(file).map_err(io)?;
+    let length = opened.metadata().map_err(io)?.len();
+    Ok((Box::new(opened), length))
 }
 
 /// A bar on standard error where that is a terminal; nothing otherwise.

@@ -1,6 +1,8 @@
 //! `usher user list`.
 
 use super::{Exit, UserError};
+use crate::admin::model::{Duplicate, Duplicates};
+use crate::cli::api::Reach;
 use crate::cli::print;
 use crate::cli::table::{Table, date};
 use clap::Args;
@@ -75,4 +77,19 @@ fn counts(directory: &Directory, host: Option<&str>, json: bool) -> Result<Exit,
         table.row(vec![host, count.to_string()]);
     }
     Ok(print(&table.to_string()))
+}
+
+/// `usher user duplicates`.
+pub(super) fn duplicates(reach: &Reach) -> Exit {
+    let shown = reach.api().and_then(|api| {
+        let Duplicates { users } = api.get("/v1/duplicates")?;
+        let lines: String =
+            users.iter().map(|Duplicate { user, hosts }| format!("{user}: {}\n", hosts.join(", "))).collect();
+        Ok(print(if lines.is_empty() {
+            "no user is on several hosts, as far as usher has asked\n"
+        } else {
+            &lines
+        }))
+    });
+    shown.unwrap_or_else(|error| error.tell())
 }

@@ -1,17 +1,23 @@
 //! `usher user`: which host has whose archive. Works directly on the directory's file, so it does not matter whether a
 //! server is running; a running one sees every change at its next login.
 
+mod bring;
 mod formats;
 mod import;
 mod list;
 mod live;
+mod rename;
 
+pub(super) use self::bring::{BringArguments, bring};
+
+use self::bring::places;
 use self::formats::Format;
 use self::import::{How, import};
+use self::rename::rename;
 use super::api::{ApiError, Reach, part};
 use super::table::date;
 use super::{ConfigArgument, Exit, complain, complete, print, who};
-use crate::admin::model::{Change, Changed, Duplicate, Duplicates, Reason};
+use crate::admin::model::{Change, Changed, Reason};
 use crate::load::Config;
 use crate::log;
 use crate::log::AUDIT;
@@ -21,8 +27,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use usher_backends::directory::{ATTRIBUTE_CAP, Directory, DirectoryError, Renamed, Sync, attribute_name};
-use usher_backends::roster::{KeyHold, Service, now};
+use usher_backends::directory::{ATTRIBUTE_CAP, Directory, DirectoryError, Sync, attribute_name};
+use usher_backends::roster::{KeyHold, now};
 use usher_backends::state::State;
 use usher_backends::state_dir::{self, StateDirError};
 use usher_backends::store::{FleetChange, Store, StoreError};
@@ -133,28 +139,6 @@ enum Command {
     },
 }
 
-/// `usher import`: what other programs know of users.
-#[derive(Args)]
-pub(super) struct BringArguments {
-    #[command(flatten)]
-    config: ConfigArgument,
-    /// How the list is written.
-    format: Format,
-    /// The list; `-` for standard input.
-    file: PathBuf,
-    /// Move users that are on another host, and leave out lines that cannot be imported.
-    #[arg(long)]
-    replace: bool,
-    /// Change nothing, but say what would be changed.
-    #[arg(long)]
-    dry_run: bool,
-}
-
-pub(super) fn bring(arguments: BringArguments) -> Exit {
-    let BringArguments { config, format, file, replace, dry_run } = arguments;
-    user(&Arguments { config, command: Command::Bring { format, file, replace, dry_run } })
-}
-
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum UserError {
@@ -244,19 +228,6 @@ struct Known<'c> {
     places: HashMap<String, Option<String>>,
 }
 
-/// The hosts of the configuration by the names and addresses at which they are reached.
-fn places(snapshot: &Snapshot) -> HashMap<String, Option<String>> {
-    let mut places: HashMap<String, Option<String>> = HashMap::new();
-    for host in &snapshot.hosts {
-        let Some(endpoint) = host.services.mail(Service::Imap) else { continue };
-        let place = endpoint.address.rsplit_once(':').map_or(&*endpoint.address, |(place, _)| place);
-        let place = place.trim_matches(['[', ']']).to_ascii_lowercase();
-        let is_new = !places.contains_key(&place);
-        places.insert(place, is_new.then(|| host.name.clone()));
-    }
-    places
-}
-
 fn execute(
     known: &Known<'_>,
     directory: &Directory,
@@ -308,7 +279,7 @@ fn execute(
             live::compare(reach, directory, known.domains);
             Ok(exit)
         }
-        Command::Duplicates => Ok(duplicates(reach)),
+        Command::Duplicates => Ok(list::duplicates(reach)),
         Command::Export { file } => export(directory, file),
         Command::Hold { user, why } => {
             let (key, reason) = (key(user)?, Reason { why: why.clone(), deadline_seconds: None });
@@ -333,20 +304,6 @@ fn execute(
             Ok(told(released, &format!("{key}: logins continue\n")))
         }
     }
-}
-
-fn duplicates(reach: &Reach) -> Exit {
-    let shown = reach.api().and_then(|api| {
-        let Duplicates { users } = api.get("/v1/duplicates")?;
-        let lines: String =
-            users.iter().map(|Duplicate { user, hosts }| format!("{user}: {}\n", hosts.join(", "))).collect();
-        Ok(print(if lines.is_empty() {
-            "no user is on several hosts, as far as usher has asked\n"
-        } else {
-            &lines
-        }))
-    });
-    shown.unwrap_or_else(|error| error.tell())
 }
 
 /// Reads `NAME=VALUE`; no value: the attribute is removed.
@@ -390,28 +347,6 @@ fn set(directory: &Directory, key: &ArchiveKey, host: &str) -> Result<Exit, User
         None => println!("{key}: {host}"),
     }
     Ok(Exit::Done)
-}
-
-fn rename(
-    directory: &Directory,
-    from: &ArchiveKey,
-    to: &ArchiveKey,
-    changed: &Audit<'_>,
-) -> Result<Exit, UserError> {
-    match directory.rename(from, to, &who())? {
-        Renamed::Done(host) => {
-            changed(Changed::RenameUser, &from.to_string(), &to.to_string());
-            Ok(print(&format!("{to}: {host}, previously {from}\n")))
-        }
-        Renamed::Nobody => {
-            complain(&format!("{from} is not on any host"));
-            Ok(Exit::Failed)
-        }
-        Renamed::Taken(host) => {
-            complain(&format!("{to} is there already, on {host}; remove one of the two first"));
-            Ok(Exit::Failed)
-        }
-    }
 }
 
 fn get(directory: &Directory, key: &ArchiveKey) -> Result<Exit, UserError> {

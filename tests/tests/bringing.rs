@@ -3,11 +3,11 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
 
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Command, Output};
 use usher_tests::archive::Options;
 use usher_tests::client::Client;
 use usher_tests::runtime::archive;
-use usher_tests::usher::{Setup, Usher};
+use usher_tests::usher::{Setup, Usher, command};
 
 fn told(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
@@ -110,6 +110,33 @@ fn every_fault_is_told_with_its_line_and_nothing_is_changed() {
         assert!(said.contains("nothing was changed"), "{format}: {said}");
         assert_eq!(site.place("anna@example.com"), "ih1.test");
     }
+}
+
+/// What Dovecot itself prints, with the defaults of this machine.
+#[test]
+fn the_configuration_of_another_proxy_becomes_a_first_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (own, printed, made) =
+        ["dovecot.conf", "printed.conf", "usher.toml"].map(|name| dir.path().join(name)).into();
+    let text = "protocols = imap\nauth_default_realm = example.com\npassdb {\n  driver = static\n  args = nopassword=y proxy=y \
+                host=10.0.0.11 starttls=any-cert\n}\nservice imap-login {\n  inet_listener imap {\n    port = 143\n  }\n  \
+                inet_listener imaps {\n    port = 993\n    ssl = yes\n  }\n}\n";
+    std::fs::write(&own, text).unwrap();
+    let shown = Command::new("doveconf").args(["-n", "-c"]).arg(&own).output().unwrap();
+    assert!(shown.status.success(), "{}", told(&shown));
+    std::fs::write(&printed, shown.stdout).unwrap();
+    let converted = command(&["import", "config", printed.to_str().unwrap()]);
+    assert!(converted.status.success(), "{}", told(&converted));
+    let text = String::from_utf8(converted.stdout).unwrap();
+    let state = dir.path().join("state");
+    std::fs::write(&made, text.replace("/var/lib/usher", state.to_str().unwrap())).unwrap();
+    let checked = command(&["check", "--config", made.to_str().unwrap()]);
+    assert!(checked.status.success(), "{} {text}", told(&checked));
+    assert!(text.contains("address = \"10.0.0.11:143\", tls = \"starttls\""), "{text}");
+    assert!(text.contains("address = \"[::]:993\"") && text.contains("default_for = [\"any\"]"), "{text}");
+    let unknown = dir.path().join("other");
+    std::fs::write(&unknown, "hello = world\n").unwrap();
+    assert_eq!(command(&["import", "config", unknown.to_str().unwrap()]).status.code(), Some(1));
 }
 
 #[test]

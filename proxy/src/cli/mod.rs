@@ -9,6 +9,7 @@ mod certificates;
 mod check;
 mod complete;
 mod config;
+mod convert;
 mod dns;
 mod drain;
 mod explain;
@@ -57,7 +58,7 @@ enum Command {
     Init(init::Arguments),
     /// Manage which host has whose archive.
     User(user::Arguments),
-    /// Import the users that another program has: their list says who is where.
+    /// Import what another program has: its users, or a first configuration from its own.
     Import(user::BringArguments),
     /// Move archives' keys to another host, with clients unchanged: the mail itself is copied by others.
     Move(moves::Arguments),

@@ -2,21 +2,37 @@
 
 use super::formats::Format;
 use super::{Arguments, Command, user};
+use crate::cli::convert::convert;
 use crate::cli::{ConfigArgument, Exit};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use usher_backends::roster::Service;
 use usher_config::Snapshot;
 
-/// `usher import`: what other programs know of users.
+/// What another program has.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum What {
+    /// The configuration of nginx (its `mail` block), HAProxy or Dovecot: prints a first one for usher.
+    Config,
+    /// Users, in lines of `user,host`.
+    Csv,
+    /// Users, in Dovecot's passwd-file, with `host=` in its extra fields.
+    PasswdFile,
+    /// Users, in Perdition's popmap: `user:host:port`.
+    Popmap,
+    /// Users, in LDIF with `mailHost` or `zimbraMailHost`, as `slapcat` writes it.
+    Ldif,
+}
+
+/// `usher import`: what other programs know of users, and how they are configured.
 #[derive(Args)]
 pub(in crate::cli) struct BringArguments {
     #[command(flatten)]
     config: ConfigArgument,
-    /// How the list is written.
-    format: Format,
-    /// The list; `-` for standard input.
+    /// What is brought.
+    what: What,
+    /// The file; `-` for standard input.
     file: PathBuf,
     /// Move users that are on another host, and leave out lines that cannot be imported.
     #[arg(long)]
@@ -27,7 +43,14 @@ pub(in crate::cli) struct BringArguments {
 }
 
 pub(in crate::cli) fn bring(arguments: BringArguments) -> Exit {
-    let BringArguments { config, format, file, replace, dry_run } = arguments;
+    let BringArguments { config, what, file, replace, dry_run } = arguments;
+    let format = match what {
+        What::Config => return convert(&file),
+        What::Csv => Format::Csv,
+        What::PasswdFile => Format::PasswdFile,
+        What::Popmap => Format::Popmap,
+        What::Ldif => Format::Ldif,
+    };
     user(&Arguments { config, command: Command::Bring { format, file, replace, dry_run } })
 }
 

@@ -5,12 +5,11 @@ mod ldif;
 mod passwd_file;
 mod popmap;
 
-use clap::ValueEnum;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read};
 
 /// How a list is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     /// Lines of `user,host`.
     Csv,

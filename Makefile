@@ -13,14 +13,15 @@ run: toolchain
 	$(CARGO) build --profile trial --no-default-features --package usher --package usher-tests --bin usher --bin quickstart
 	./target/trial/quickstart
 
-# The program that is given to others: the same source gives the same octets, wherever it lies.
+# The program that is given to others. The places of the source and of the crates are not in it, but some of the C in it is laid
+# out differently elsewhere: the same place gives the same octets.
 release: toolchain
 	USHER_COMMIT=$(USHER_COMMIT) RUSTFLAGS="$(foreach place,$(PLACES),--remap-path-prefix=$(place))" CFLAGS="$(foreach place,$(PLACES),-ffile-prefix-map=$(place))" \
 	    $(CARGO) build --release --locked --package usher --bin usher
 
 PLACES = $(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo $(CURDIR)=/usher
 
-# It is built in two places, and compared.
+# It is built twice, and compared.
 reproducible: toolchain
 	packaging/reproduce
 

@@ -13,8 +13,8 @@ run: toolchain
 	$(CARGO) build --profile trial --no-default-features --package usher --package usher-tests --bin usher --bin quickstart
 	./target/trial/quickstart
 
-# The program that is given to others. The places of the source and of the crates are not in it, but some of the C in it is laid
-# out differently elsewhere: the same place gives the same octets.
+# The program that is given to others. The places of the source and of the crates are not in it; yet only the same place has
+# given the same octets so far.
 release: toolchain
 	USHER_COMMIT=$(USHER_COMMIT) RUSTFLAGS="$(foreach place,$(PLACES),--remap-path-prefix=$(place))" CFLAGS="$(foreach place,$(PLACES),-ffile-prefix-map=$(place))" \
 	    $(CARGO) build --release --locked --package usher --bin usher

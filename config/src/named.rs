@@ -22,7 +22,7 @@ pub struct Names {
     pub server: Option<String>,
     /// `[server] state_dir`.
     pub state_dir: Option<Named>,
-    /// `token_file` and `reader_token_file` of `[admin]`.
+    /// `token_file`, `reader_token_file` and `secret_file` of `[admin]`.
     pub token_files: Vec<Named>,
     /// The `[[certificate]]` sections that name both files.
     pub certificates: Vec<Certificate>,
@@ -61,6 +61,11 @@ pub fn names(text: &str) -> Names {
         let (table, span) = (signing.get_ref().as_table()?, signing.span());
         certificate(table, span)
     };
+    let of_admin = ["token_file", "reader_token_file"].into_iter().filter_map(|key| of("admin", key));
+    let of_proxy = || {
+        let admin = file.get("admin")?.get_ref().as_table()?;
+        named(admin.get("trusted_proxy")?.get_ref().as_table()?, "secret_file")
+    };
     let of_listeners = tables("listener").into_iter().filter_map(|(table, _)| named(table, "client_ca"));
     Names {
         client_cas: of("https", "client_ca").into_iter().chain(of_listeners).collect(),
@@ -68,7 +73,7 @@ pub fn names(text: &str) -> Names {
         signing: signing(),
         server: of("server", "name").map(|name| name.path.to_string_lossy().into_owned()),
         state_dir: of("server", "state_dir"),
-        token_files: ["token_file", "reader_token_file"].iter().filter_map(|key| of("admin", key)).collect(),
+        token_files: of_admin.chain(of_proxy()).collect(),
         certificates: certificates.collect(),
         idle_probes: idle_probes.collect(),
     }

@@ -1,7 +1,8 @@
 //! Who may ask for what.
 //!
 //! On the socket, the permissions of the file decide. Over TCP, changes need an operator, and reading from beyond
-//! loopback somebody who is known. The console's own files are for everybody: they say nothing. Pages of other origins get nothing: a browser on the operator's machine is not the operator.
+//! loopback somebody who is known. The console's own files are for everybody: they say nothing. Pages of other origins get
+//! nothing: a browser on the operator's machine is not the operator.
 
 use super::caller::Caller;
 use super::console;

@@ -13,7 +13,11 @@ use usher_wire::printable::printable;
 
 /// Prints a configuration made from that in `file`, and on standard error what could not be read of it.
 pub(super) fn convert(file: &Path) -> Exit {
-    let text = match std::fs::read_to_string(file) {
+    let read_whole = || match file.as_os_str() == "-" {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(file),
+    };
+    let text = match read_whole() {
         Ok(text) => text,
         Err(error) => {
             complain(&format!("{}: {error}", file.display()));

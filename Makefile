@@ -13,15 +13,14 @@ run: toolchain
 	$(CARGO) build --profile trial --no-default-features --package usher --package usher-tests --bin usher --bin quickstart
 	./target/trial/quickstart
 
-# The program that is given to others. The places of the source and of the crates are not in it; yet only the same place has
-# given the same octets so far.
+# The program that is given to others. The places of the source and of the crates are left out of it.
 release: toolchain
 	USHER_COMMIT=$(USHER_COMMIT) RUSTFLAGS="$(foreach place,$(PLACES),--remap-path-prefix=$(place))" CFLAGS="$(foreach place,$(PLACES),-ffile-prefix-map=$(place))" \
 	    $(CARGO) build --release --locked --package usher --bin usher
 
 PLACES = $(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo $(CURDIR)=/usher
 
-# It is built twice, and compared.
+# It is built twice, and compared: the two are not the same yet.
 reproducible: toolchain
 	packaging/reproduce
 

@@ -40,7 +40,7 @@ sbom: toolchain
 	mkdir -p target/sbom
 	$(CARGO) cyclonedx --quiet --format json --spec-version 1.5 --manifest-path proxy/Cargo.toml --override-filename usher.cdx
 	mv proxy/usher.cdx.json target/sbom/
-	find . -path ./target -prune -o -name usher.cdx.json -delete
+	rm -f */usher.cdx.json
 	$(CARGO) deny list --layout crate --format human > target/sbom/licences.txt
 	echo "lit-html@3.3.3 (1): BSD-3-Clause, in the console" >> target/sbom/licences.txt
 

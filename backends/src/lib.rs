@@ -15,6 +15,7 @@ mod learnt;
 pub mod observer;
 pub mod peers;
 pub mod roster;
+pub mod sources;
 pub mod state;
 pub mod state_dir;
 pub mod store;

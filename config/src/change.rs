@@ -17,6 +17,9 @@ impl Snapshot {
         keep(self.admin != running.admin, "[admin]");
         keep(self.log != running.log, "[log]");
         keep(self.tracing != running.tracing, "[tracing]");
+        keep(self.directory.sources != running.directory.sources, "[directory] source");
+        keep(self.directory.cache != running.directory.cache, "[directory] cache");
+        keep(self.directory.deadline != running.directory.deadline, "[directory] deadline");
         keep(
             self.limits.remembered_placements != running.limits.remembered_placements,
             "[limits] remembered_placements",
@@ -30,6 +33,9 @@ impl Snapshot {
         self.admin.clone_from(&running.admin);
         self.log.clone_from(&running.log);
         self.tracing.clone_from(&running.tracing);
+        self.directory.sources.clone_from(&running.directory.sources);
+        self.directory.cache = running.directory.cache;
+        self.directory.deadline = running.directory.deadline;
         self.limits.remembered_placements = running.limits.remembered_placements;
         named
     }

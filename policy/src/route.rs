@@ -3,6 +3,7 @@
 //! Nothing else makes a [`Permit`], and nobody gets a lease of a backend without one.
 
 use crate::identity::ArchiveKey;
+use std::sync::Arc;
 
 /// What is known about an archive when the decision is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Facts<'f> {
     pub is_configured: bool,
     /// What the access rules say.
     pub denied: Option<Denied>,
+    /// The name by which the host knows the user, if the directory says that it is another one.
+    pub login: Option<&'f Arc<str>>,
 }
 
 /// What a directory says of a key.
@@ -85,6 +88,7 @@ pub struct Permit {
     key: ArchiveKey,
     host: String,
     is_by_domain: bool,
+    login: Option<Arc<str>>,
 }
 
 impl Permit {
@@ -103,10 +107,16 @@ impl Permit {
         self.is_by_domain
     }
 
+    /// The name by which the host knows the user, if it is another one.
+    pub fn login(&self) -> Option<&str> {
+        self.login.as_deref()
+    }
+
     /// The right to ask for a lease of `host` instead, to which the permitted one refers: what the directory says of the
     /// key is out of date.
     pub fn referred_to(&self, host: &str) -> Self {
-        Self { key: self.key.clone(), host: host.to_owned(), is_by_domain: self.is_by_domain }
+        let Self { key, is_by_domain, login, .. } = self.clone();
+        Self { key, host: host.to_owned(), is_by_domain, login }
     }
 }
 
@@ -133,7 +143,8 @@ pub fn decide(key: &ArchiveKey, facts: Facts<'_>) -> Decision {
         Home::On(_) if !facts.is_configured => Decision::Outage(Outage::UnknownHost),
         Home::On(host) => {
             let is_by_domain = facts.is_by_domain;
-            let permit = Permit { key: key.clone(), host: host.to_owned(), is_by_domain };
+            let permit =
+                Permit { key: key.clone(), host: host.to_owned(), is_by_domain, login: facts.login.cloned() };
             match facts.denied {
                 Some(Denied::Covertly) => Decision::Concealed(permit),
                 Some(Denied::Openly) | None => Decision::Permitted(permit),
@@ -155,7 +166,8 @@ mod tests {
     fn every_fact_counts_and_in_this_order() {
         let key = ArchiveKey::User("anna@example.com".to_owned());
         let on = Home::On("ih1.test");
-        let permit = Permit { key: key.clone(), host: "ih1.test".to_owned(), is_by_domain: false };
+        let permit =
+            Permit { key: key.clone(), host: "ih1.test".to_owned(), is_by_domain: false, login: None };
         for (home, is_moving, is_configured, expected) in [
             (on, false, true, Decision::Permitted(permit)),
             (on, true, true, Decision::Outage(Outage::Moving)),
@@ -166,7 +178,8 @@ mod tests {
             (Home::Undecided, false, true, Decision::Outage(Outage::Undecided)),
             (Home::Undecided, true, false, Decision::Outage(Outage::Undecided)),
         ] {
-            let facts = Facts { home, is_by_domain: false, is_moving, is_configured, denied: None };
+            let facts =
+                Facts { home, is_by_domain: false, is_moving, is_configured, denied: None, login: None };
             assert_eq!(decide(&key, facts), expected, "{facts:?}");
             let openly = Facts { denied: Some(Denied::Openly), ..facts };
             assert_eq!(decide(&key, openly), Decision::Denied, "{openly:?}");

@@ -17,6 +17,7 @@ pub(crate) fn keep_what_is_learnt(acceptor: &Acceptor) {
 /// Saves who has logged in from where, and forgets bans that are over.
 pub(crate) fn keep_who_has_come(acceptor: &Acceptor) {
     acceptor.imap.router.remembered.save();
+    acceptor.imap.router.sources.keep();
     acceptor.imap.guessing.tidy_up();
 }
 

@@ -7,9 +7,9 @@ use crate::listen::Acceptor;
 use crate::moves::Mover;
 use crate::succession::Formers;
 use std::sync::Arc;
-use usher_backends::directory::Directory;
 use usher_backends::health::Health;
 use usher_backends::roster::Fleet;
+use usher_backends::sources::Sources;
 
 /// What runs.
 pub(crate) struct Parts {
@@ -17,7 +17,7 @@ pub(crate) struct Parts {
     pub(crate) acceptor: Arc<Acceptor>,
     pub(crate) drainer: Arc<Drainer>,
     pub(crate) mover: Arc<Mover>,
-    pub(crate) directory: Arc<Directory>,
+    pub(crate) sources: Arc<Sources>,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) health: Arc<Health>,
     pub(crate) formers: Arc<Formers>,

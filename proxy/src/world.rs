@@ -49,7 +49,7 @@ impl World {
         let key = config.snapshot.domains.written("anna@example.com").unwrap();
         let lasting = tls::Lasting::new(tls::Tickets::new().unwrap());
         let parts = build(config.snapshot, read, Workers::start().unwrap(), &lasting, None).unwrap();
-        parts.directory.set(&key, "ih.test", "test").unwrap();
+        parts.sources.ledger().set(&key, "ih.test", "test").unwrap();
         Self { parts, archive, ip, _dir: dir }
     }
 

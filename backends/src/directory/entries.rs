@@ -3,8 +3,7 @@
 use super::version::Version;
 use super::{Directory, DirectoryError};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use usher_policy::ArchiveKey;
@@ -19,6 +18,10 @@ pub struct Placement {
     pub found_by: ArchiveKey,
     /// What the entry says besides, as it is stored.
     pub attributes: Option<Arc<str>>,
+    /// The port of the host, if the source says more of it than its name or address.
+    pub port: Option<u16>,
+    /// The name by which the host knows the user, if it has another one.
+    pub login: Option<Arc<str>>,
 }
 
 impl Placement {
@@ -95,12 +98,11 @@ impl Directory {
         Ok(found.map(|found| {
             let (which, attributes) = found.split_once('\n').unwrap_or((&found, ""));
             let attributes = (!attributes.is_empty()).then(|| attributes.into());
-            match (which.strip_prefix('0'), wider) {
-                (None, Some(found_by)) => Placement { host: which[1..].to_owned(), found_by, attributes },
-                (own, _) => {
-                    Placement { host: own.unwrap_or_default().to_owned(), found_by: key.clone(), attributes }
-                }
-            }
+            let (host, found_by) = match (which.strip_prefix('0'), wider) {
+                (None, Some(found_by)) => (&which[1..], found_by),
+                (own, _) => (own.unwrap_or_default(), key.clone()),
+            };
+            Placement { host: host.to_owned(), found_by, attributes, port: None, login: None }
         }))
     }
 
@@ -254,34 +256,6 @@ impl Directory {
         })
     }
 
-    /// Writes every user and domain as `user,host` lines with a column for each attribute that any has, which can be
-    /// imported again.
-    ///
-    /// # Errors
-    /// When the file cannot be read, or the output cannot be written.
-    pub fn export(&self, out: impl Write) -> Result<(), DirectoryError> {
-        let failed =
-            |error: csv::Error| DirectoryError::Io { path: "the output".into(), source: error.into() };
-        let mut names = BTreeSet::new();
-        self.scan(None, |entry| {
-            names.extend(entry.attributes.into_keys());
-            true
-        })?;
-        let mut csv = csv::Writer::from_writer(out);
-        let columns = ["user", "host"].into_iter().chain(names.iter().map(String::as_str));
-        let mut written = csv.write_record(columns);
-        self.scan(None, |mut entry| {
-            let values = names.iter().map(|name| entry.attributes.remove(name).unwrap_or_default());
-            let values: Vec<_> = values.collect();
-            if written.is_ok() {
-                written = csv.write_record([entry.key.to_string(), entry.host].into_iter().chain(values));
-            }
-            written.is_ok()
-        })?;
-        written.map_err(failed)?;
-        csv.flush().map_err(|source| DirectoryError::Io { path: "the output".into(), source })
-    }
-
     /// Calls `visit` for every entry in key order (only those on `host`, if given) until it returns false.
     ///
     /// # Errors
@@ -316,12 +290,12 @@ fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
 }
 
 /// How attributes are stored; `None`: there are none.
-pub(super) fn stored_as(attributes: &Pairs) -> Option<String> {
+pub(crate) fn stored_as(attributes: &Pairs) -> Option<String> {
     (!attributes.is_empty()).then(|| serde_json::to_string(attributes).unwrap_or_default())
 }
 
 /// Reads what is stored; what cannot be read says nothing.
-fn pairs(stored: &str) -> Pairs {
+pub(crate) fn pairs(stored: &str) -> Pairs {
     serde_json::from_str(stored).unwrap_or_default()
 }
 

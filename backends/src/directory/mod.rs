@@ -3,24 +3,26 @@
 //! The embedded form: one SQLite file that other processes may read and write while usher serves from it.
 
 mod entries;
+mod export;
 mod flip;
 mod import;
+mod ledger;
 mod merge;
 mod outcome;
 mod readers;
 mod remembered;
 mod rename;
 mod schema;
-mod source;
 mod version;
 
 pub use entries::{ATTRIBUTE_CAP, Entry, Pairs, Placement, attribute_name};
-pub(crate) use entries::{key_of, kind};
+pub(crate) use entries::{key_of, kind, pairs, stored_as};
+pub use export::export;
 pub use flip::Flip;
+pub use ledger::{Ledger, ReadOnly};
 pub use outcome::{Conflict, ConflictKind, ImportOptions, ImportPhase, Imported, Sync};
 pub use remembered::Found;
 pub use rename::Renamed;
-pub use source::Source;
 
 use readers::{Reader, Readers};
 use remembered::Remembered;
@@ -58,6 +60,12 @@ pub enum DirectoryError {
     /// Several hosts have the user.
     #[error("several hosts have the user: {}; decide with: usher user set", .0.join(", "))]
     Twice(Vec<String>),
+    /// A source that is elsewhere has no answer.
+    #[error("{0}")]
+    Source(String),
+    /// There is no source that can be written.
+    #[error("none of the directory's sources can be written: change it where it is kept")]
+    ReadOnly,
     /// Another import is under way.
     #[error("another import is in progress; wait until it has finished")]
     ImportUnderWay,
@@ -69,7 +77,12 @@ impl DirectoryError {
         match self {
             Self::Sqlite(error) => error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
             Self::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
-            Self::Version { .. } | Self::Unsure(_) | Self::Twice(_) | Self::ImportUnderWay => false,
+            Self::Version { .. }
+            | Self::Unsure(_)
+            | Self::Twice(_)
+            | Self::Source(_)
+            | Self::ReadOnly
+            | Self::ImportUnderWay => false,
         }
     }
 }

@@ -44,7 +44,7 @@ impl ImportOptions<'_> {
 /// A line that prevents the import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
-    /// Its number, counted from 1.
+    /// Its number, counted from 1; 0 where it is no longer known.
     pub line: u64,
     /// What is wrong with it.
     pub kind: ConflictKind,
@@ -87,7 +87,9 @@ impl ConflictKind {
 
 impl std::fmt::Display for Conflict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "line {}: ", self.line)?;
+        if self.line > 0 {
+            write!(f, "line {}: ", self.line)?;
+        }
         match &self.kind {
             ConflictKind::Malformed(why) => write!(f, "malformed: {why}"),
             ConflictKind::UnknownHost(host) => write!(f, "unknown host {host:?}"),

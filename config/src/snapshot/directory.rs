@@ -1,15 +1,37 @@
 //! `[directory]`.
 
+use super::sources::{Source, SourceCache};
+use crate::shown;
 use serde::Serialize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Who is asked where an archive is.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Directory {
+    /// In the order in which they are asked.
+    pub sources: Vec<Source>,
+    /// What is remembered of external ones.
+    pub cache: SourceCache,
+    /// Time in which an external one must have answered.
+    #[serde(with = "shown::duration")]
+    pub deadline: Duration,
     /// The hosts are asked who has a user whom the directory does not know; `None`: nobody is.
     pub peers: Option<Peers>,
     /// A referral to another host that lets the user in changes the user's entry.
     pub learn_referrals: bool,
+}
+
+impl Default for Directory {
+    fn default() -> Self {
+        Self {
+            sources: vec![Source::Embedded],
+            cache: SourceCache::default(),
+            deadline: Duration::from_secs(3),
+            peers: None,
+            learn_referrals: false,
+        }
+    }
 }
 
 /// How the hosts are asked who has a user.

@@ -12,6 +12,7 @@ mod guessing;
 mod limits;
 mod listener;
 mod server;
+mod sources;
 mod tls;
 
 pub use crate::certificate::Certificate;
@@ -29,6 +30,9 @@ pub use listener::{
     HttpsListener, ImapListener, Listener, Offered, Protocol, RedirectListener, Serves, TcpListener,
 };
 pub use server::{Admin, Log, LogFormat, OldSessions, OutageReply, Server, Tracing, TrustedProxy};
+pub use sources::{
+    At, Http, HttpStyle, Ldap, Postgres, Redis, RedisDeployment, Source, SourceAccess, SourceCache,
+};
 pub use tls::{Tls, TlsVersion};
 pub use usher_policy::pick::Balance;
 

@@ -4,6 +4,7 @@ use super::Context;
 use super::State;
 use super::error::Refusal;
 use super::model::{Backend, Drain, FormerProcess, Hold, Holds, KeyHold, ServiceView, Status};
+use super::sources;
 use crate::drain::{Phase, Progress};
 use crate::succession::Answer;
 use crate::version::VERSION;
@@ -24,6 +25,7 @@ pub(super) async fn status(context: State) -> Json<Status> {
     Json(Status {
         version: VERSION.to_owned(),
         name: context.config.load().snapshot.server.name.clone(),
+        sources: sources::standing(context),
         uptime_seconds: context.begun.elapsed().as_secs(),
         stopping: context.shutdown.has_begun(),
         connections: context.admission.connections.count()

@@ -119,7 +119,7 @@ pub(super) async fn hold(
         let key = key(&context, &typed)?;
         not_moving(&context, &key)?;
         context.fleet.hold_key(&key, &author.name, &reason.why)?;
-        context.directory.forget(&key);
+        context.router.sources.forget(&key);
         author.did("hold user", &key.to_string(), &reason.why);
         Ok(StatusCode::OK)
     })

@@ -70,9 +70,10 @@ impl From<FleetError> for Refusal {
 
 impl From<DirectoryError> for Refusal {
     fn from(error: DirectoryError) -> Self {
-        let status = match error.is_disk_full() {
-            true => StatusCode::INSUFFICIENT_STORAGE,
-            false => StatusCode::INTERNAL_SERVER_ERROR,
+        let status = match &error {
+            full if full.is_disk_full() => StatusCode::INSUFFICIENT_STORAGE,
+            DirectoryError::ReadOnly => StatusCode::CONFLICT,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, format!("the directory: {error}"))
     }

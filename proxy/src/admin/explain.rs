@@ -72,7 +72,7 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
         key: key.as_ref().map(ToString::to_string),
         domain: key.as_ref().and_then(ArchiveKey::domain).map(|domain| domain.to_string()),
         entry: None,
-        source: context.router.source().to_owned(),
+        source: String::new(),
         age_seconds: None,
         rule: format!("no access rules are configured: logins from {from} are allowed"),
         guessing: Vec::new(),
@@ -87,8 +87,9 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
     let by_http = login.protocol.as_deref() == Some(Protocol::Https.name());
     let replies = if by_http { &HTTP } else { &IMAP };
     let hearing = hearing(&setting, login, arrival);
-    let Decided { decision, answer } =
+    let Decided { decision, answer, source, age } =
         Handle::current().block_on(context.router.explain(&key, hearing.as_ref()));
+    source.clone_into(&mut told.source);
     if let Some(hearing) = &hearing {
         told.rule = rule(&setting.access, hearing, &answer, login.from.is_some());
     }
@@ -113,7 +114,10 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
         }
     };
     if is_remembered {
-        "remembered".clone_into(&mut told.source);
+        told.source = format!("{source}, remembered");
+        told.age_seconds = Some(age.as_secs() as i64);
+    } else if source != context.directory.name() {
+        told.age_seconds = Some(age.as_secs() as i64);
     } else if let Some(entry) = context.directory.get(&placement.found_by)? {
         told.age_seconds = Some(now() - entry.set_at);
         told.entry = Some(view(entry));

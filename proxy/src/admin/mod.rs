@@ -66,7 +66,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::{RwLock, mpsc};
 use tokio::time::Instant;
-use usher_backends::directory::Directory;
+use usher_backends::directory::Ledger;
 use usher_backends::health::Health;
 use usher_backends::roster::{AdmissionCounter, Fleet};
 
@@ -79,7 +79,7 @@ const NEXT_CAP: usize = 8 * 1024 * 1024;
 pub(crate) struct Context {
     config: Arc<CurrentConfig>,
     guessing: Arc<Guessing>,
-    directory: Arc<Directory>,
+    directory: Arc<dyn Ledger>,
     router: Arc<route::Router>,
     fleet: Arc<Fleet>,
     health: Arc<Health>,
@@ -117,12 +117,12 @@ pub(crate) struct Orders {
 impl Context {
     /// Collects what handlers need from `parts`.
     fn new(parts: &Parts, orders: Orders, keys: Arc<Keys>) -> Self {
-        let Parts { acceptor, drainer, directory, mover, enforcer, formers, keeper, .. } = parts;
+        let Parts { acceptor, drainer, sources, mover, enforcer, formers, keeper, .. } = parts;
         let (imap, https) = (&acceptor.imap, acceptor.https.clone());
         Self {
             config: acceptor.config.clone(),
             guessing: imap.guessing.clone(),
-            directory: directory.clone(),
+            directory: sources.ledger(),
             router: imap.router.clone(),
             fleet: imap.fleet.clone(),
             health: imap.health.clone(),

@@ -44,6 +44,8 @@ pub(crate) struct Status {
     pub(crate) backends: Vec<Backend>,
     /// Keys whose logins wait.
     pub(crate) moving: Vec<KeyHold>,
+    /// Who is asked where an archive is, in this order.
+    pub(crate) sources: Vec<Source>,
     /// The number of its process.
     pub(crate) process: u32,
     /// How far usher's own end has come.

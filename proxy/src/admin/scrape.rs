@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use usher_backends::http::Pool;
 use usher_backends::roster::{BackendId, Service, ServiceState, Standing};
+use usher_backends::sources::Health;
 use usher_config::snapshot::Protocol;
 
 impl Context {
@@ -30,7 +31,17 @@ impl Context {
         page.set(names::PRESSURE, &[], f64::from(self.memory.level()));
         page.set(names::STOPPING, &[], on(self.shutdown.has_begun()));
         page.set(names::SUSPECTED, &[], on(self.health.suspects_itself()));
-        page.set(names::STALE, &[], on(self.metrics.is_directory_stale()));
+        let standings = self.router.sources.standings();
+        let is_stale = standings.iter().any(|standing| standing.is_stale);
+        page.set(names::STALE, &[], on(is_stale || self.metrics.is_directory_stale()));
+        for standing in &standings {
+            let source = [("source", standing.name)];
+            let is_down = matches!(standing.health, Some(Health::Down { .. }));
+            page.set(names::SOURCE_UP, &source, on(!is_down));
+            if standing.health.is_some() {
+                page.set(names::SOURCE_REMEMBERED, &source, standing.remembered as f64);
+            }
+        }
         let active = self.config.load();
         for (chain, ends) in active.tls.ends.iter().chain(&self.keeper.acquired.ends()) {
             page.set(names::CERTIFICATE, &[("chain", chain)], *ends as f64);

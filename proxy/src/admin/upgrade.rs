@@ -56,7 +56,7 @@ pub(super) async fn look(context: State) -> Result<StatusCode, Refusal> {
         context.fleet.look()?;
         context.guessing.look().map_err(|error| Refusal::internal(&error))?;
         // A directory that cannot be read is reported where logins need it.
-        let _ = context.directory.follow_changes();
+        let _ = context.router.sources.follow_changes();
         context.enforcer.look();
         Ok(StatusCode::NO_CONTENT)
     })

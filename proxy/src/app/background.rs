@@ -11,7 +11,7 @@ use crate::succession::Formers;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::RwLock;
-use usher_backends::directory::Directory;
+use usher_backends::sources::Sources;
 
 /// Interval at which metrics are tidied up.
 const TIDY: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ const ABANDONED: Duration = Duration::from_secs(1);
 /// Starts all of it.
 pub(super) fn start(
     acceptor: &Arc<Acceptor>,
-    directory: Arc<Directory>,
+    sources: Arc<Sources>,
     enforcer: Arc<Enforcer>,
     mover: Arc<Mover>,
     formers: Arc<Formers>,
@@ -44,7 +44,7 @@ pub(super) fn start(
     tokio::spawn(service_manager::follow_watchdog(acceptor.workers.clone(), acceptor.shutdown.clone()));
     tokio::spawn(watch_memory(acceptor.clone()));
     tokio::spawn(tidy_up(acceptor.clone()));
-    tokio::spawn(follow_directory(directory, enforcer));
+    tokio::spawn(follow_directory(sources, enforcer));
     tokio::spawn(acme::keep(keeper));
 }
 
@@ -106,9 +106,9 @@ async fn watch_memory(acceptor: Arc<Acceptor>) {
 }
 
 /// Follows what other processes change in the directory, and forgets it.
-async fn follow_directory(directory: Arc<Directory>, enforcer: Arc<Enforcer>) {
+async fn follow_directory(sources: Arc<Sources>, enforcer: Arc<Enforcer>) {
     loop {
-        let followed = directory.clone();
+        let followed = sources.clone();
         // A directory that cannot be read is reported where logins need it.
         let followed = tokio::task::spawn_blocking(move || followed.follow_changes()).await;
         if let Ok(Ok(true)) = followed {

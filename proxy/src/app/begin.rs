@@ -39,7 +39,7 @@ pub(super) async fn begin(
     prepared: Prepared,
     successor: &mut Option<Successor>,
 ) -> Result<Begun, RunError> {
-    let Parts { enforcer, acceptor, mover, directory, fleet, health, .. } = parts;
+    let Parts { enforcer, acceptor, mover, sources, fleet, health, .. } = parts;
     let Prepared { path, watched, loaded, lasting, bound, state_dir, program, admin, unwanted } = prepared;
     let bound = listen::watch(&acceptor.workers, bound)?;
     let doors = Doors::open(&acceptor.config.load().snapshot.admin, admin)?;
@@ -81,7 +81,7 @@ pub(super) async fn begin(
     };
     let reloader = Reloader {
         acceptor: acceptor.clone(),
-        directory: directory.clone(),
+        directory: sources.ledger(),
         enforcer: enforcer.clone(),
         fleet: fleet.clone(),
         health: health.clone(),

@@ -33,9 +33,9 @@ use usher_backends::Observer;
 use usher_backends::bans::Bans;
 use usher_backends::connect::Deadlines;
 use usher_backends::connect::identity::Identity;
-use usher_backends::directory::{Directory, Source};
 use usher_backends::health::Health;
 use usher_backends::roster::{AdmissionCounter, Fleet, now};
+use usher_backends::sources::Sources;
 use usher_backends::state::State;
 use usher_config::Snapshot;
 
@@ -49,9 +49,11 @@ pub(crate) fn build(
     stopped: Option<Vec<String>>,
 ) -> Result<Parts, RunError> {
     let state_dir = snapshot.server.state_dir.clone();
-    let directory = Arc::new(Directory::remembering(&state_dir, snapshot.limits.remembered_placements)?);
+    let remember = snapshot.limits.remembered_placements;
+    let sources = Sources::new(&snapshot.directory, remember, &state_dir, &apart("directory")?)?;
+    let sources = Arc::new(sources);
     // Start following before the first look-up, so that nothing remembered has to be forgotten at once.
-    let _ = directory.follow_changes();
+    let _ = sources.follow_changes();
     let metrics = Arc::new(Metrics::new()?);
     let observer: Arc<dyn Observer> = Arc::new(Reporter(metrics.clone()));
     let identity = Identity::load_or_make(&state_dir, &snapshot.server.name)?;
@@ -62,7 +64,7 @@ pub(crate) fn build(
     let (shutdown, memory) = (Arc::new(Shutdown::default()), Arc::new(MemoryPressure::default()));
     let admission = Admission::default();
     let guessing = guessing(&state_dir, &config, &metrics, bans)?;
-    let router = router(&state_dir, &config, &directory, &fleet, &observer, &metrics);
+    let router = router(&state_dir, &config, &sources, &fleet, &observer, &metrics);
     let imap = Arc::new(login::Server {
         guessing: guessing.clone(),
         router: router.clone(),
@@ -97,7 +99,7 @@ pub(crate) fn build(
     });
     let tcp = Arc::new(tcp(&imap));
     let formers = Arc::new(Formers::new(&state_dir));
-    let mover = Mover::new(&imap, config.clone(), directory.clone(), formers.clone());
+    let mover = Mover::new(&imap, config.clone(), sources.ledger(), formers.clone());
     let drainer = Arc::new(Drainer {
         config: config.clone(),
         fleet: fleet.clone(),
@@ -112,7 +114,7 @@ pub(crate) fn build(
         mover: Arc::new(mover),
         acceptor: Arc::new(acceptor),
         drainer,
-        directory,
+        sources,
         fleet,
         health,
         formers,
@@ -142,7 +144,7 @@ fn health(
 ) -> std::io::Result<Arc<Health>> {
     let deadlines = Deadlines::from(&snapshot.limits);
     let secrets_dir = snapshot.admin.secrets_dir.clone();
-    let health = Health::new(fleet.clone(), observer.clone(), deadlines, secrets_dir, apart()?);
+    let health = Health::new(fleet.clone(), observer.clone(), deadlines, secrets_dir, apart("health")?);
     health.reconcile(deadlines);
     Ok(health)
 }
@@ -177,24 +179,30 @@ fn guessing(
 fn router(
     state_dir: &Path,
     config: &Arc<CurrentConfig>,
-    directory: &Arc<Directory>,
+    sources: &Arc<Sources>,
     fleet: &Arc<Fleet>,
     observer: &Arc<dyn Observer>,
     metrics: &Arc<Metrics>,
 ) -> Arc<Router> {
     let access = Access::new(config.clone(), metrics.clone());
     let remembered = Arc::new(Remembered::open(state_dir, config.clone()));
-    let source = Source::Embedded(directory.clone());
-    let peers = Peers::new(config.clone(), directory.clone(), fleet.clone(), observer.clone());
-    Arc::new(Router::new(source, fleet.clone(), access, remembered, Arc::new(peers), metrics.clone()))
+    let peers = Peers::new(config.clone(), sources.ledger(), fleet.clone(), observer.clone());
+    Arc::new(Router::new(
+        sources.clone(),
+        fleet.clone(),
+        access,
+        remembered,
+        Arc::new(peers),
+        metrics.clone(),
+    ))
 }
 
-/// A runtime on its own thread, so that supervising many hosts delays no session.
-fn apart() -> std::io::Result<Handle> {
+/// A runtime on a thread of its own called `name`, so that what is done there delays no session.
+fn apart(name: &str) -> std::io::Result<Handle> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
     std::thread::Builder::new()
-        .name("health".to_owned())
+        .name(name.to_owned())
         .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
     Ok(handle)
 }

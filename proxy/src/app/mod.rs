@@ -152,12 +152,12 @@ async fn serve(parts: Parts, prepared: Prepared, mut successor: Option<Successor
     let begun = begin(&parts, prepared, &mut successor).await;
     let Begun { orders, admin, reloading, watched, loaded, path, bulk, unwanted } =
         begun.inspect_err(|error| fail(successor.as_ref(), error))?;
-    let Parts { enforcer, acceptor, drainer, mover, directory, formers, keeper, .. } = parts;
+    let Parts { enforcer, acceptor, drainer, mover, sources, formers, keeper, .. } = parts;
     tokio::spawn(reload::follow_hangups(hangups, orders.reloads.clone()));
     tokio::spawn(succession::follow_signal(upgrades, orders.upgrades.clone()));
     let (config, reloads) = (acceptor.config.clone(), orders.reloads.clone());
     tokio::spawn(reload::follow_files(config, path, loaded, watched, reloads));
-    background::start(&acceptor, directory, enforcer, mover.clone(), formers, orders.changes.clone(), keeper);
+    background::start(&acceptor, sources, enforcer, mover.clone(), formers, orders.changes.clone(), keeper);
     drop(orders);
     service_manager::ready();
     successor.iter().for_each(Successor::serving);
@@ -225,6 +225,7 @@ async fn stop(
         drain::stop(drainer, deadline).await;
         if !has_successor {
             acceptor.imap.router.remembered.save();
+            acceptor.imap.router.sources.keep();
         }
     };
     tokio::select! {

@@ -10,6 +10,7 @@ mod check;
 mod complete;
 mod config;
 mod convert;
+mod directory;
 mod dns;
 mod drain;
 mod explain;
@@ -58,6 +59,8 @@ enum Command {
     Init(init::Arguments),
     /// Manage which host has whose archive.
     User(user::Arguments),
+    /// Prepare a directory that is kept elsewhere.
+    Directory(directory::Arguments),
     /// Import what another program has: its users, or a first configuration from its own.
     Import(user::BringArguments),
     /// Move archives' keys to another host, with clients unchanged: the mail itself is copied by others.
@@ -152,6 +155,7 @@ pub fn main() -> ExitCode {
         Command::Serve(argument) => serve::serve(&argument),
         Command::Check(arguments) => check::check(&arguments),
         Command::Init(arguments) => init::init(&arguments),
+        Command::Directory(arguments) => directory::directory(&arguments),
         Command::User(arguments) => user::user(&arguments),
         Command::Import(arguments) => user::bring(arguments),
         Command::Move(arguments) => moves::moves(&arguments),

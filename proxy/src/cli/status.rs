@@ -69,6 +69,16 @@ pub(super) fn headline(status: &Status) -> String {
             span(left.unwrap_or_default().max(0.0) as u64)
         );
     }
+    for source in status.sources.iter().filter(|source| source.error.is_some()) {
+        let since = source.down_since.map(|since| format!(" since {}", date(since as i64)));
+        let _ = writeln!(
+            text,
+            "the directory's source {} is out{}: {}; former answers are used",
+            source.name,
+            since.unwrap_or_default(),
+            source.error.as_deref().unwrap_or_default()
+        );
+    }
     for hold in &status.moving {
         let _ = writeln!(text, "{} is held by {}: {}", hold.key, hold.by, hold.why);
     }

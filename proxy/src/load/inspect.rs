@@ -41,6 +41,9 @@ pub(crate) fn inspect(text: &str, snapshot: Option<&Snapshot>) -> Findings {
     {
         found.faults.push(super::no_countries(file, &error));
     }
+    found
+        .faults
+        .extend(snapshot.into_iter().flat_map(|snapshot| super::unusable_of_sources(&snapshot.directory)));
     let ordered = snapshot.map(Snapshot::acme_names).unwrap_or_default();
     let is_ordered = |name: &String| ordered.contains(&name.to_ascii_lowercase());
     let server = names.server.as_ref().filter(|name| !is_ordered(name));

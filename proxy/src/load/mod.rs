@@ -20,9 +20,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use usher_backends::health::secret;
 use usher_backends::roster::HostOrigin;
+use usher_backends::sources;
 use usher_config::health::ImapProbe;
 use usher_config::named::Named;
-use usher_config::snapshot::{Acme, AcmeFile, Certificate};
+use usher_config::snapshot::{Acme, AcmeFile, Certificate, Directory};
 use usher_config::{Fault, Snapshot};
 
 /// What was read from the files that a configuration names.
@@ -109,6 +110,7 @@ impl Config {
             Countries::read(&file.path).map_err(|error| faults.push(no_countries(file, &error))).ok()
         });
         faults.extend(unusable_of_acme(self.snapshot.acme.as_ref()));
+        faults.extend(unusable_of_sources(&self.snapshot.directory));
         let text = self.text.as_str().into();
         let read = Read { text, certificates: loaded, clients, profiles, countries };
         if faults.is_empty() { Ok(read) } else { Err(self.faulty(faults)) }
@@ -187,6 +189,24 @@ fn unusable_of_acme(acme: Option<&Acme>) -> Vec<Fault> {
         Fault::new(file.span.clone(), what, "name a file that usher may read")
     };
     ca.into_iter().chain(key).map(fault).collect()
+}
+
+/// What is wrong with the sources of the directory, as far as that can be said without asking them.
+fn unusable_of_sources(directory: &Directory) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for source in &directory.sources {
+        let Some(access) = source.access() else { continue };
+        let secret = access.password_file.as_ref();
+        let secret = secret.and_then(|file| secret::read(file, &HostOrigin::File, None).err());
+        let fault = sources::check(source, directory.deadline).err();
+        for what in
+            secret.map(|error| error.to_string()).into_iter().chain(fault.map(|fault| fault.to_string()))
+        {
+            let what = format!("[directory.{}]: {what}", source.name());
+            faults.push(Fault::new(access.at.0.clone(), what, "name what usher can use"));
+        }
+    }
+    faults
 }
 
 fn no_countries(file: &Named, error: &CountriesError) -> Fault {

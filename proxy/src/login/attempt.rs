@@ -20,6 +20,7 @@ use usher_backends::connect::{
 };
 use usher_backends::health::secret;
 use usher_backends::roster::{Host, Lease, Service, Unavailable, UnderWay};
+use usher_backends::sources::Visitor;
 use usher_config::snapshot::LoginAs;
 use usher_policy::ArchiveKey;
 use usher_policy::identity::Says;
@@ -38,7 +39,9 @@ const REFERRALS: usize = 3;
 /// Where the archive of `key` is to be used; `Err` is the result of the attempt if it cannot be used.
 async fn home(case: &Case<'_>, key: &ArchiveKey) -> Result<(Permit, Arc<Host>), Try> {
     let Case { prelogin, session, .. } = case;
-    let permit = match prelogin.server.router.decide(key, Instant::now(), || Visit::of(session)).await {
+    let deciding =
+        prelogin.server.router.decide(key, Instant::now(), || Visit::of(session), || visitor(case));
+    let permit = match deciding.await {
         Decision::Permitted(permit) => permit,
         Decision::Denied => return Err(Try::Denied),
         // A wrong password would be one only to a host that is there.
@@ -53,6 +56,21 @@ async fn home(case: &Case<'_>, key: &ArchiveKey) -> Result<(Permit, Arc<Host>), 
     Ok((permit, host))
 }
 
+/// Who logs in, for a source that wants to know.
+fn visitor(Case { prelogin, claim, tls, .. }: &Case<'_>) -> Visitor {
+    let credential = &claim.credential;
+    let is_password = credential.proof == Proof::Password;
+    Visitor {
+        login: credential.acting_user().to_vec(),
+        password: is_password.then(|| credential.password.clone()),
+        mechanism: if is_password { "plain".to_owned() } else { claim.mechanism.rule_name().to_owned() },
+        protocol: "imap",
+        client: prelogin.client,
+        attempt: 1,
+        tls: (!tls.is_empty()).then(|| (*tls, String::new())),
+    }
+}
+
 /// Where the archive of a user is whom the directory does not know, if the hosts are to be asked by the user's own
 /// login. Each is asked once for each login that a client tries.
 async fn ask_peers(case: &Case<'_>, key: &ArchiveKey) -> Result<(Permit, Arc<Host>), Try> {
@@ -64,7 +82,7 @@ async fn ask_peers(case: &Case<'_>, key: &ArchiveKey) -> Result<(Permit, Arc<Hos
     let id = prelogin.id.to_string();
     let on_behalf =
         OnBehalf { source: prelogin.client, destination: prelogin.local, session: &id, certificate: None };
-    let credential = |host: &Host| credential_for(prelogin, host, claim, key).into_owned();
+    let credential = |host: &Host| credential_for(prelogin, host, claim, key, None).into_owned();
     let told = prelogin.server.router.peers.ask_by_own_login(key, &credential, on_behalf).await;
     match told {
         None | Some(Told::Nobody) => Err(Try::Unknown),
@@ -203,7 +221,7 @@ async fn log_in(
 ) -> Try {
     let Case { prelogin, claim, session, .. } = case;
     let (server, host) = (&prelogin.server, lease.backend().clone());
-    let credential = match at_host(case, &host, permit.key()).await {
+    let credential = match at_host(case, &host, permit).await {
         Ok(credential) => credential,
         Err(without) => return without,
     };
@@ -241,7 +259,7 @@ async fn log_in(
             Try::Hopeless
         }
         // Another host would perhaps not refuse it.
-        Ok(LoginOutcome::Refused { .. }) if !server.router.stands(decided).await => {
+        Ok(LoginOutcome::Refused { .. }) if !server.router.stands_though_refused(decided).await => {
             if has_spoken {
                 Try::Hopeless
             } else {
@@ -326,11 +344,13 @@ async fn pass_on(
 }
 
 /// The credential for a host; `Err` is the result if there is none that it could take.
-async fn at_host<'c>(case: &Case<'c>, host: &Host, key: &ArchiveKey) -> Result<Cow<'c, Credential>, Try> {
+async fn at_host<'c>(case: &Case<'c>, host: &Host, permit: &Permit) -> Result<Cow<'c, Credential>, Try> {
     let Case { prelogin, claim, .. } = case;
+    let key = permit.key();
     if case.voice.is_some() {
         // The name is signed as it is.
-        if host.config.login_as != LoginAs::Typed {
+        let is_as_typed = |login: &str| login.as_bytes() == claim.credential.user;
+        if host.config.login_as != LoginAs::Typed || permit.login().is_some_and(|login| !is_as_typed(login)) {
             return Err(Try::Hopeless);
         }
         // Whose salt it is would say whether the archive exists that somebody else is to open.
@@ -341,7 +361,7 @@ async fn at_host<'c>(case: &Case<'c>, host: &Host, key: &ArchiveKey) -> Result<C
             return Err(Try::Unknown);
         }
     }
-    let credential = credential_for(prelogin, host, claim, key);
+    let credential = credential_for(prelogin, host, claim, key, permit.login());
     if credential.proof != Proof::Certificate {
         return Ok(credential);
     }

@@ -16,6 +16,8 @@ pub(super) fn credential_for<'c>(
     host: &Host,
     claim: &'c Claim,
     key: &ArchiveKey,
+    // What the directory says that the host knows the user by.
+    login: Option<&str>,
 ) -> Cow<'c, Credential> {
     let typed = &claim.credential;
     let named = |name: &[u8]| {
@@ -26,6 +28,7 @@ pub(super) fn credential_for<'c>(
     let acts_for_another = typed.acts_for_another() && !is_own_key();
     let slot = if acts_for_another { &typed.authorize_as } else { &typed.user };
     let name = match &host.config.login_as {
+        _ if login.is_some() => login.map(ToOwned::to_owned),
         LoginAs::Typed => None,
         login_as => named(slot).and_then(|named| name_for(login_as, &Named { key: key.clone(), ..named })),
     };

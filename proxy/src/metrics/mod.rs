@@ -27,7 +27,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
-use usher_backends::directory::{DirectoryError, Found};
+use usher_backends::directory::Found;
+use usher_backends::sources::Said;
 use usher_config::snapshot::Protocol;
 
 /// Up to ten seconds; most of the buckets are for directory look-ups and other short times.
@@ -47,6 +48,11 @@ pub(crate) struct Bytes {
     pub(crate) from_backend: Counter,
 }
 
+/// The source that is asked without handles being looked for.
+const EMBEDDED: &str = "embedded";
+/// What a look-up can come to.
+const RESULTS: [&str; 4] = ["found", "nobody", "remembered", "failed"];
+
 /// Metrics of look-ups, through handles because each request makes one.
 struct Lookups {
     /// Found, nobody, remembered, failed.
@@ -57,8 +63,8 @@ struct Lookups {
 
 impl Lookups {
     fn new(recorder: &PrometheusRecorder) -> Self {
-        let results = ["found", "nobody", "remembered", "failed"]
-            .map(|result| counter(recorder, names::LOOKUPS, &[("source", "embedded"), ("result", result)]));
+        let results = RESULTS
+            .map(|result| counter(recorder, names::LOOKUPS, &[("source", EMBEDDED), ("result", result)]));
         let histogram = |name, labels| recorder.register_histogram(&key(name, labels), &METADATA);
         let time = histogram(names::LOOKUP_TIME, &[("source", "embedded")]);
         Self { results, time, stage: histogram(names::STAGE_TIME, &[("stage", "directory")]) }
@@ -190,14 +196,17 @@ impl Metrics {
     }
 
     /// A directory look-up.
-    pub(crate) fn lookup(&self, found: &Result<Found, DirectoryError>, took: Duration) {
-        let result = match found {
+    pub(crate) fn lookup(&self, said: &Said, took: Duration) {
+        let result = match &said.found {
             Ok(Found::Now(Some(_))) => 0,
             Ok(Found::Now(None)) => 1,
             Ok(Found::Remembered(_)) => 2,
             Err(_) => 3,
         };
-        let stale = !matches!(found, Ok(Found::Now(_)));
+        if said.source != EMBEDDED {
+            return self.lookup_elsewhere(said.source, result, took);
+        }
+        let stale = !matches!(said.found, Ok(Found::Now(_)));
         // Mostly it is as it was, and nobody else's processor has to hear of it.
         if self.stale.load(Ordering::Relaxed) != stale && self.stale.swap(stale, Ordering::Relaxed) != stale {
             match stale {
@@ -206,6 +215,16 @@ impl Metrics {
             }
         }
         self.lookups.note(result, took);
+    }
+
+    /// Of a source that is elsewhere, which itself says when it is out.
+    fn lookup_elsewhere(&self, source: &'static str, result: usize, took: Duration) {
+        let result = RESULTS.get(result).copied().unwrap_or_default();
+        self.count(names::LOOKUPS, &[("source", source), ("result", result)], 1);
+        let time =
+            self.recorder.register_histogram(&key(names::LOOKUP_TIME, &[("source", source)]), &METADATA);
+        time.record(took.as_secs_f64());
+        self.lookups.stage.record(took.as_secs_f64());
     }
 
     /// The outcome of a login.

@@ -38,6 +38,8 @@ pub(crate) const LOOKUPS: &str = "usher_directory_lookups_total";
 pub(crate) const LOOKUP_TIME: &str = "usher_directory_lookup_duration_seconds";
 pub(crate) const STALE_ENTRIES: &str = "usher_directory_stale_entries_total";
 pub(crate) const STALE: &str = "usher_directory_stale";
+pub(crate) const SOURCE_UP: &str = "usher_directory_source_up";
+pub(crate) const SOURCE_REMEMBERED: &str = "usher_directory_remembered_answers";
 pub(crate) const STATE: &str = "usher_host_state";
 pub(crate) const HOLD: &str = "usher_host_hold";
 pub(crate) const LEASES: &str = "usher_host_leases";
@@ -97,6 +99,8 @@ pub(crate) const ALL: &[(&str, Kind, &str)] = &[
     (LOOKUPS, Kind::Counter, "Directory look-ups by source and result."),
     (LOOKUP_TIME, Kind::Histogram, "Duration of directory look-ups by source."),
     (STALE_ENTRIES, Kind::Counter, "Logins whose home host referred to another one that let the user in."),
+    (SOURCE_UP, Kind::Gauge, "1 while a source of the directory answers, or has not been asked."),
+    (SOURCE_REMEMBERED, Kind::Gauge, "Answers of a source that is elsewhere which are remembered."),
     (STALE, Kind::Gauge, "1 while the directory cannot be read and last known answers are used."),
     (STATE, Kind::Gauge, "1 for the state that a host's or member's service is in, 0 for the others."),
     (HOLD, Kind::Gauge, "1 for each hold on a host or member: operator, agent, boot, health."),

@@ -27,6 +27,8 @@ pub(crate) enum MoveError {
     Former { process: u32 },
     #[error("somebody else has put {key} on {}", .host.as_deref().unwrap_or("no host"))]
     Elsewhere { key: ArchiveKey, host: Option<String> },
+    #[error("{by} says where {key} is, and is kept by others: move it there")]
+    ReadOnly { key: ArchiveKey, by: &'static str },
     #[error("the test login at {host} fails: {why}")]
     Login { host: String, why: String },
     #[error("another move from one host to another is under way")]

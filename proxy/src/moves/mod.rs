@@ -24,10 +24,12 @@ use crate::succession::Formers;
 use progress::Moves;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use usher_backends::connect::Deadlines;
-use usher_backends::directory::{Directory, Flip};
+use usher_backends::directory::{DirectoryError, Flip, Found, Ledger};
 use usher_backends::roster::{Fleet, MoveEnds, Service};
+use usher_backends::sources::Inquiry;
 use usher_policy::ArchiveKey;
 
 /// How long a move waits for whoever has begun it to say that they are still there.
@@ -36,7 +38,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Moves keys.
 pub(crate) struct Mover {
     config: Arc<CurrentConfig>,
-    directory: Arc<Directory>,
+    directory: Arc<dyn Ledger>,
     fleet: Arc<Fleet>,
     router: Arc<Router>,
     sessions: Arc<Table>,
@@ -58,7 +60,7 @@ impl Mover {
     pub(crate) fn new(
         server: &Server,
         config: Arc<CurrentConfig>,
-        directory: Arc<Directory>,
+        directory: Arc<dyn Ledger>,
         formers: Arc<Formers>,
     ) -> Self {
         let (router, fleet, sessions) =
@@ -74,7 +76,7 @@ impl Mover {
     pub(crate) async fn begin(&self, order: &Order) -> Result<(), MoveError> {
         let Order { key, to, by } = order;
         self.is_fit(to)?;
-        let from = self.directory.look_up(key)?.ok_or_else(|| MoveError::Nowhere(key.clone()))?.host;
+        let from = self.movable_from(key).await?;
         if from == *to {
             return Err(MoveError::There { key: key.clone(), host: from });
         }
@@ -83,7 +85,7 @@ impl Mover {
             return Err(MoveError::Held(key.clone()));
         }
         self.moves.begin(key, &from, to);
-        self.directory.forget(key);
+        self.router.sources.forget(key);
         tracing::info!(key = %key, from, to, by, "moving");
         match self.end_sessions_everywhere(key, &from).await {
             Ok(ended) => {
@@ -116,7 +118,7 @@ impl Mover {
     ) -> Result<(), MoveError> {
         let ends = self.claim(key)?;
         let flipped = match self.check(&ends.to, test).await {
-            Ok(()) => self.flip(key, &ends, by),
+            Ok(()) => self.flip(key, &ends, by).await,
             Err(error) => Err(error),
         };
         if let Err(error) = flipped {
@@ -125,7 +127,7 @@ impl Mover {
             return Err(error);
         }
         self.router.note_move();
-        self.directory.forget(key);
+        self.router.sources.forget(key);
         self.fleet.release_key(key)?;
         self.formers.look().await;
         self.moves.end(key, Phase::Done, "");
@@ -237,8 +239,26 @@ impl Mover {
         test.succeeds_at(&host, &deadlines).await
     }
 
-    fn flip(&self, key: &ArchiveKey, ends: &MoveEnds, by: &str) -> Result<(), MoveError> {
-        match self.directory.flip(key, &ends.from, &ends.to, by)? {
+    /// Where `key` is now, if it can be moved from there.
+    async fn movable_from(&self, key: &ArchiveKey) -> Result<String, MoveError> {
+        let inquiry = Inquiry { freshness: Some(Duration::ZERO), ..Inquiry::about(key) };
+        let said = self.router.sources.find(&inquiry).await;
+        let Found::Now(found) = said.found? else {
+            return Err(DirectoryError::Unsure(format!("{} cannot be asked now", said.source)).into());
+        };
+        let placement = found.ok_or_else(|| MoveError::Nowhere(key.clone()))?;
+        if said.source != self.directory.name() {
+            return Err(MoveError::ReadOnly { key: key.clone(), by: said.source });
+        }
+        Ok(placement.host)
+    }
+
+    async fn flip(&self, key: &ArchiveKey, ends: &MoveEnds, by: &str) -> Result<(), MoveError> {
+        let (directory, flipped, by) = (self.directory.clone(), key.clone(), by.to_owned());
+        let (from, to) = (ends.from.clone(), ends.to.clone());
+        // A disk or another server is waited for where that delays nobody else.
+        let flipping = spawn_blocking(move || directory.flip(&flipped, &from, &to, &by)).await;
+        match flipping.unwrap_or_else(|error| Err(DirectoryError::Unsure(error.to_string())))? {
             Flip::Done => Ok(()),
             Flip::Elsewhere(host) => Err(MoveError::Elsewhere { key: key.clone(), host }),
         }

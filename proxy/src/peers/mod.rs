@@ -17,7 +17,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::timeout;
 use usher_backends::Observer;
 use usher_backends::connect::{Deadlines, OnBehalf};
-use usher_backends::directory::{Directory, DirectoryError};
+use usher_backends::directory::{DirectoryError, Ledger};
 use usher_backends::health::secret;
 use usher_backends::peers::{Has, ask_by_http, ask_by_login};
 use usher_backends::roster::{Fleet, Host, HostOrigin, Service};
@@ -70,7 +70,7 @@ impl Drop for Asking<'_> {
 /// Asks hosts.
 pub(crate) struct Peers {
     config: Arc<CurrentConfig>,
-    directory: Arc<Directory>,
+    directory: Arc<dyn Ledger>,
     fleet: Arc<Fleet>,
     observer: Arc<dyn Observer>,
     /// Those who ask about the same user share the answer.
@@ -83,7 +83,7 @@ pub(crate) struct Peers {
 impl Peers {
     pub(crate) fn new(
         config: Arc<CurrentConfig>,
-        directory: Arc<Directory>,
+        directory: Arc<dyn Ledger>,
         fleet: Arc<Fleet>,
         observer: Arc<dyn Observer>,
     ) -> Self {

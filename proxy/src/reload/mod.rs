@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use usher_backends::connect::Deadlines;
-use usher_backends::directory::Directory;
+use usher_backends::directory::Ledger;
 use usher_backends::health::Health;
 use usher_backends::roster::{Fleet, Prepared};
 use usher_config::snapshot::Listener;
@@ -60,7 +60,7 @@ impl Request {
 /// What reloads need in addition to what all share.
 pub(crate) struct Reloader {
     pub(crate) acceptor: Arc<Acceptor>,
-    pub(crate) directory: Arc<Directory>,
+    pub(crate) directory: Arc<dyn Ledger>,
     pub(crate) enforcer: Arc<Enforcer>,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) health: Arc<Health>,

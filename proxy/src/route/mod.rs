@@ -1,23 +1,30 @@
 //! The one routing decision, with its sources: the directory, the holds and the roster. Logins, requests and `explain`
 //! all use it.
 
+mod registered;
+
 use crate::access::{Access, Hearing, Visit};
 use crate::metrics::Metrics;
 use crate::peers::{Peers, Told};
 use crate::remembered::Remembered;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::time::Instant;
-use usher_backends::directory::{DirectoryError, Found, Placement, Source};
+use usher_backends::directory::{DirectoryError, Found, Placement};
 use usher_backends::roster::{Fleet, Host, Lease, Service, Unavailable};
+use usher_backends::sources::{Inquiry, Said, Sources, Visitor};
 use usher_policy::ArchiveKey;
 use usher_policy::access::Attributes;
 use usher_policy::route::{self, ArrayPermit, Decision, Denied, Facts, Home, Outage, Permit};
 use usher_wire::imap::referral::Referral;
 
+/// How old the answer of a source may be for somebody whose login was refused.
+const RECENT: Duration = Duration::from_secs(1);
+
 /// Decides where archives may be used.
 pub(crate) struct Router {
-    source: Source,
+    pub(crate) sources: Arc<Sources>,
     fleet: Arc<Fleet>,
     pub(crate) access: Access,
     pub(crate) remembered: Arc<Remembered>,
@@ -31,6 +38,10 @@ pub(crate) struct Router {
 pub(crate) struct Decided {
     pub(crate) decision: Decision,
     pub(crate) answer: Answer,
+    /// Who gave the answer.
+    pub(crate) source: &'static str,
+    /// How long ago.
+    pub(crate) age: Duration,
 }
 
 /// What the directory has answered.
@@ -42,14 +53,14 @@ pub(crate) enum Answer {
 
 impl Router {
     pub(crate) fn new(
-        source: Source,
+        sources: Arc<Sources>,
         fleet: Arc<Fleet>,
         access: Access,
         remembered: Arc<Remembered>,
         peers: Arc<Peers>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { source, fleet, access, remembered, peers, metrics, moves: AtomicU64::new(0) }
+        Self { sources, fleet, access, remembered, peers, metrics, moves: AtomicU64::new(0) }
     }
 
     /// Decides where `key` goes, for somebody who is waiting for it: counted, and logged if it is denied or an outage.
@@ -59,6 +70,7 @@ impl Router {
         key: &ArchiveKey,
         asked: Instant,
         visit: impl FnOnce() -> Visit,
+        visitor: impl FnOnce() -> Visitor,
     ) -> Decision {
         let hearing = self.access.hear(visit);
         if let Some(hearing) = hearing.as_ref().filter(|hearing| self.access.denies_name(hearing)) {
@@ -66,17 +78,22 @@ impl Router {
             return Decision::Denied;
         }
         let begun = Instant::now();
-        let mut found = self.source.find(key, asked).await;
-        self.metrics.lookup(&found, begun.elapsed());
-        if matches!(found, Ok(Found::Now(None)))
+        let visitor = self.sources.wants_visitor().then(|| Arc::new(visitor()));
+        let inquiry = Inquiry { key, asked, freshness: None, visitor: visitor.as_ref() };
+        let mut said = self.sources.find(&inquiry).await;
+        self.metrics.lookup(&said, begun.elapsed());
+        if matches!(said.found, Ok(Found::Now(None)))
             && let Some(told) = Box::pin(self.peers.ask(key)).await
         {
-            found = match told {
-                Told::On(_) => self.source.find(key, Instant::now()).await,
-                other => other.error().map_or(Ok(Found::Now(None)), Err),
-            };
+            match told {
+                Told::On(_) => {
+                    self.sources.forget(key);
+                    said = self.sources.find(&Inquiry { asked: Instant::now(), ..inquiry }).await;
+                }
+                other => said.found = other.error().map_or(Ok(Found::Now(None)), Err),
+            }
         }
-        let Decided { decision, answer } = self.decided(key, found, |placement| {
+        let Decided { decision, answer, source, .. } = self.decided(key, said, |placement| {
             let hearing = hearing.as_ref().filter(|hearing| hearing.needs_entry())?;
             self.access.denies(hearing, &placement.attributes()).then_some(Denied::Covertly)
         });
@@ -85,19 +102,14 @@ impl Router {
                 hearing.iter().for_each(|hearing| self.remembered.note(hearing.visit().clone(), true));
             }
             (Decision::Outage(Outage::Undecided), Answer::Failed(error)) => {
-                tracing::error!(%error, "the directory cannot be read");
+                tracing::error!(source, user = %key, %error, "the directory cannot say where a user is");
             }
             (Decision::Outage(Outage::UnknownHost), Answer::Placed { placement, .. }) => {
-                tell_unknown(key, &placement.host);
+                tell_unknown(key, source, &placement.host);
             }
             _ => {}
         }
         decision
-    }
-
-    /// The source of placements.
-    pub(crate) fn source(&self) -> &'static str {
-        self.source.name()
     }
 
     /// Decides where those go who name nobody; `None`: the access rules deny it.
@@ -113,8 +125,18 @@ impl Router {
 
     /// The same decision for somebody who only wants to know, without counting or logging it. `hearing`: who would come.
     pub(crate) async fn explain(&self, key: &ArchiveKey, hearing: Option<&Hearing>) -> Decided {
-        let found = self.source.find(key, Instant::now()).await;
-        let mut decided = self.decided(key, found, |placement| {
+        self.explain_fresh(key, hearing, None).await
+    }
+
+    /// The same by an answer that is not older than `freshness`.
+    async fn explain_fresh(
+        &self,
+        key: &ArchiveKey,
+        hearing: Option<&Hearing>,
+        freshness: Option<Duration>,
+    ) -> Decided {
+        let said = self.sources.find(&Inquiry { freshness, ..Inquiry::about(key) }).await;
+        let mut decided = self.decided(key, said, |placement| {
             hearing?.entirely(&placement.attributes()).denies().then_some(Denied::Covertly)
         });
         if hearing.is_some_and(|hearing| hearing.by_name().denies()) {
@@ -129,9 +151,16 @@ impl Router {
         matches!(now, Decision::Permitted(now) if now == *permit)
     }
 
+    /// The same, now that its host refuses the login: perhaps because it has moved, which a source that was asked a while
+    /// ago has not said.
+    pub(crate) async fn stands_though_refused(&self, permit: &Permit) -> bool {
+        let now = Box::pin(self.explain_fresh(permit.key(), None, Some(RECENT))).await.decision;
+        matches!(now, Decision::Permitted(now) if now == *permit)
+    }
+
     /// What the directory says of `key` besides its host; `None`: it cannot be read.
     pub(crate) async fn attributes(&self, key: &ArchiveKey) -> Option<Attributes> {
-        match self.source.find(key, Instant::now()).await {
+        match self.sources.find(&Inquiry::about(key)).await.found {
             Ok(Found::Now(Some(placement)) | Found::Remembered(placement)) => Some(placement.attributes()),
             Ok(Found::Now(None)) => Some(Attributes::default()),
             Err(_) => None,
@@ -186,7 +215,7 @@ impl Router {
         let learns = is_own && self.access.learns_referrals();
         tracing::warn!(user = %permit.key(), entry = permit.host(), host, learns, "the directory's entry is out of date");
         self.metrics.stale_entry();
-        if learns && let Err(error) = self.source.learn(permit.key(), permit.host(), host).await {
+        if learns && let Err(error) = self.sources.learn(permit.key(), permit.host(), host).await {
             tracing::error!(user = %permit.key(), %error, "the directory cannot be mended");
         }
     }
@@ -198,7 +227,7 @@ impl Router {
     pub(crate) fn lease(&self, permit: &Permit, service: Service) -> Result<Lease<Host>, Unavailable> {
         let leased = self.fleet.roster().lease(permit, service);
         if let Err(Unavailable::Gone) = leased {
-            tell_unknown(permit.key(), permit.host());
+            tell_unknown(permit.key(), "", permit.host());
         }
         leased
     }
@@ -206,16 +235,22 @@ impl Router {
     fn decided(
         &self,
         key: &ArchiveKey,
-        found: Result<Found, DirectoryError>,
+        said: Said,
         denied: impl FnOnce(&Placement) -> Option<Denied>,
     ) -> Decided {
-        let answer = match found {
+        let Said { found, source, age } = said;
+        let mut answer = match found {
             Ok(Found::Now(Some(placement))) => Answer::Placed { placement, is_remembered: false },
             Ok(Found::Remembered(placement)) => Answer::Placed { placement, is_remembered: true },
             Ok(Found::Now(None)) => Answer::Nobody,
             Err(error) => Answer::Failed(error),
         };
         let roster = self.fleet.roster();
+        if let Answer::Placed { placement, .. } = &mut answer
+            && let Some(named) = registered::name(&roster, placement)
+        {
+            placement.host = named;
+        }
         let home = match &answer {
             Answer::Placed { placement, .. } => Home::On(&placement.host),
             Answer::Nobody => Home::Nowhere,
@@ -235,11 +270,15 @@ impl Router {
             Answer::Placed { placement, .. } => denied(placement),
             Answer::Nobody | Answer::Failed(_) => None,
         };
-        let facts = Facts { home, is_by_domain, is_moving, is_configured, denied };
-        Decided { decision: route::decide(key, facts), answer }
+        let login = match &answer {
+            Answer::Placed { placement, .. } => placement.login.as_ref(),
+            Answer::Nobody | Answer::Failed(_) => None,
+        };
+        let facts = Facts { home, is_by_domain, is_moving, is_configured, denied, login };
+        Decided { decision: route::decide(key, facts), answer, source, age }
     }
 }
 
-fn tell_unknown(key: &ArchiveKey, host: &str) {
-    tracing::error!(user = key.name(), host, "the directory names a host that is not configured");
+fn tell_unknown(key: &ArchiveKey, source: &str, host: &str) {
+    tracing::error!(user = key.name(), source, host, "the directory names a host that is not configured");
 }

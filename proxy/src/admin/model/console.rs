@@ -71,6 +71,10 @@ pub(crate) struct Source {
     pub(crate) entries: Option<u64>,
     /// Why it cannot be read.
     pub(crate) error: Option<String>,
+    /// Since when it cannot be read, in seconds since 1970.
+    pub(crate) down_since: Option<u64>,
+    /// Answers of it that are remembered; missing if it is within usher.
+    pub(crate) remembered: Option<usize>,
 }
 
 /// How usher is, in what the console follows.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, IsTerminal, Read};
 use std::path::Path;
-use usher_backends::directory::{Directory, ImportOptions, ImportPhase, Sync};
+use usher_backends::directory::{ImportOptions, ImportPhase, Ledger, Sync};
 use usher_wire::printable::printable;
 
 /// How to import.
@@ -27,7 +27,7 @@ pub(super) struct How {
 
 pub(super) fn import(
     known: &Known<'_>,
-    directory: &Directory,
+    directory: &dyn Ledger,
     file: &Path,
     how: How,
     changed: &Audit<'_>,

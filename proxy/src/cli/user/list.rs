@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use usher_backends::directory::{Directory, Entry};
+use usher_backends::directory::{Entry, Ledger};
 use usher_wire::printable::printable;
 
 #[derive(Args)]
@@ -25,14 +25,14 @@ pub(super) struct Arguments {
     counts: bool,
 }
 
-pub(super) fn list(directory: &Directory, arguments: &Arguments) -> Result<Exit, UserError> {
+pub(super) fn list(directory: &dyn Ledger, arguments: &Arguments) -> Result<Exit, UserError> {
     let host = arguments.host.as_ref().map(|host| host.to_ascii_lowercase());
     if arguments.counts {
         return counts(directory, host.as_deref(), arguments.json);
     }
     let mut out = io::BufWriter::new(io::stdout().lock());
     let (mut written, mut before) = (Ok(()), "[");
-    directory.scan(host.as_deref(), |entry| {
+    directory.scan(host.as_deref(), &mut |entry| {
         // As they come: there may be millions.
         written = match arguments.json {
             true => write!(out, "{}\n{}", std::mem::replace(&mut before, ","), object(&entry)),
@@ -63,9 +63,9 @@ fn object(entry: &Entry) -> serde_json::Value {
     })
 }
 
-fn counts(directory: &Directory, host: Option<&str>, json: bool) -> Result<Exit, UserError> {
+fn counts(directory: &dyn Ledger, host: Option<&str>, json: bool) -> Result<Exit, UserError> {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    directory.scan(host, |entry| {
+    directory.scan(host, &mut |entry| {
         *counts.entry(entry.host).or_default() += 1;
         true
     })?;

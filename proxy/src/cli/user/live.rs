@@ -4,7 +4,7 @@ use super::SHOWN;
 use crate::admin::model::Sessions;
 use crate::cli::api::Reach;
 use std::collections::BTreeSet;
-use usher_backends::directory::Directory;
+use usher_backends::directory::Ledger;
 use usher_policy::identity::Domains;
 use usher_wire::printable::printable;
 
@@ -12,7 +12,7 @@ use usher_wire::printable::printable;
 const MOST: usize = 100_000;
 
 /// Tells which users are at another host now than the directory says. Without a running usher there is nothing to tell.
-pub(super) fn compare(reach: &Reach, directory: &Directory, domains: &Domains) {
+pub(super) fn compare(reach: &Reach, directory: &dyn Ledger, domains: &Domains) {
     let path = format!("/v1/sessions?limit={MOST}");
     let Ok(found) = reach.api().and_then(|api| api.get::<Sessions>(&path)) else { return };
     let users: BTreeSet<_> =

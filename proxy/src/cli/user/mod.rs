@@ -15,6 +15,7 @@ use self::formats::Format;
 use self::import::{How, import};
 use self::rename::rename;
 use super::api::{ApiError, Reach, part};
+use super::directory::runtime;
 use super::table::date;
 use super::{ConfigArgument, Exit, complain, complete, print, who};
 use crate::admin::model::{Change, Changed, Reason};
@@ -27,8 +28,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use usher_backends::directory::{ATTRIBUTE_CAP, Directory, DirectoryError, Sync, attribute_name};
+use usher_backends::directory::{self, ATTRIBUTE_CAP, DirectoryError, Ledger, Sync, attribute_name};
 use usher_backends::roster::{KeyHold, now};
+use usher_backends::sources;
 use usher_backends::state::State;
 use usher_backends::state_dir::{self, StateDirError};
 use usher_backends::store::{FleetChange, Store, StoreError};
@@ -167,9 +169,14 @@ pub(super) fn user(arguments: &Arguments) -> Exit {
     };
     let state_dir = &config.snapshot.server.state_dir;
     let socket_inside = config.snapshot.admin.socket.parent() == Some(state_dir);
+    // For a directory that is elsewhere.
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(exit) => return exit,
+    };
     let opened = state_dir::prepare(state_dir, socket_inside)
         .map_err(UserError::from)
-        .and_then(|_| Ok(Directory::open(state_dir)?));
+        .and_then(|_| Ok(sources::open(&config.snapshot.directory, state_dir, runtime.handle())?));
     let done = opened.and_then(|directory| {
         let places = places(&config.snapshot);
         let known =
@@ -178,7 +185,7 @@ pub(super) fn user(arguments: &Arguments) -> Exit {
         state_dir::give_to_owner(state_dir)?;
         let reach = Reach::by(&arguments.config);
         let changed = |what, on: &str, why: &str| audit(&config, &reach, what, on, why);
-        execute(&known, &directory, &arguments.command, &reach, state_dir, &changed)
+        execute(&known, &*directory, &arguments.command, &reach, state_dir, &changed)
     });
     let done = done.and_then(|exit| Ok(state_dir::give_to_owner(state_dir).map(|()| exit)?));
     match done {
@@ -230,7 +237,7 @@ struct Known<'c> {
 
 fn execute(
     known: &Known<'_>,
-    directory: &Directory,
+    directory: &dyn Ledger,
     command: &Command,
     reach: &Reach,
     state_dir: &Path,
@@ -340,7 +347,7 @@ fn known_host(known: &Known<'_>, host: &str) -> Result<String, UserError> {
     Err(UserError::Host { host, known: known.join(", ") })
 }
 
-fn set(directory: &Directory, key: &ArchiveKey, host: &str) -> Result<Exit, UserError> {
+fn set(directory: &dyn Ledger, key: &ArchiveKey, host: &str) -> Result<Exit, UserError> {
     match directory.set(key, host, &who())? {
         Some(before) if before == host => println!("{key}: already on {host}"),
         Some(before) => println!("{key}: {host}, previously on {before}"),
@@ -349,7 +356,7 @@ fn set(directory: &Directory, key: &ArchiveKey, host: &str) -> Result<Exit, User
     Ok(Exit::Done)
 }
 
-fn get(directory: &Directory, key: &ArchiveKey) -> Result<Exit, UserError> {
+fn get(directory: &dyn Ledger, key: &ArchiveKey) -> Result<Exit, UserError> {
     if let Some(entry) = directory.get(key)? {
         println!("{key}: {}, set {} by {}", entry.host, date(entry.set_at), printable(&entry.set_by));
         for (name, value) in &entry.attributes {
@@ -369,7 +376,7 @@ fn get(directory: &Directory, key: &ArchiveKey) -> Result<Exit, UserError> {
     }
 }
 
-fn remove(directory: &Directory, key: &ArchiveKey) -> Result<Exit, UserError> {
+fn remove(directory: &dyn Ledger, key: &ArchiveKey) -> Result<Exit, UserError> {
     match directory.remove(key, &who())? {
         Some(before) => {
             println!("{key}: removed, previously on {before}");
@@ -382,13 +389,13 @@ fn remove(directory: &Directory, key: &ArchiveKey) -> Result<Exit, UserError> {
     }
 }
 
-fn export(directory: &Directory, file: &Path) -> Result<Exit, UserError> {
+fn export(directory: &dyn Ledger, file: &Path) -> Result<Exit, UserError> {
     let out: Box<dyn Write> = if file.as_os_str() == "-" {
         Box::new(io::stdout().lock())
     } else {
         let path = file.to_owned();
         Box::new(File::create(file).map_err(|source| UserError::File { path, source })?)
     };
-    directory.export(out)?;
+    directory::export(directory, out)?;
     Ok(Exit::Done)
 }

@@ -3,11 +3,11 @@
 use super::{Audit, UserError};
 use crate::admin::model::Changed;
 use crate::cli::{Exit, complain, print, who};
-use usher_backends::directory::{Directory, Renamed};
+use usher_backends::directory::{Ledger, Renamed};
 use usher_policy::ArchiveKey;
 
 pub(super) fn rename(
-    directory: &Directory,
+    directory: &dyn Ledger,
     from: &ArchiveKey,
     to: &ArchiveKey,
     changed: &Audit<'_>,

@@ -20,6 +20,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Method, StatusCode};
 use tokio::time::Instant;
+use usher_backends::sources::Visitor;
 use usher_config::https::Identity;
 use usher_config::snapshot::Protocol;
 use usher_policy::ArchiveKey;
@@ -237,7 +238,16 @@ async fn place(client: &Client, named: Named, asked: Instant) -> Option<Claimant
         names: if names.is_empty() { vec![Name::written(&key.to_string())] } else { names.clone() },
         has_certificate: client.certificate.is_some(),
     };
-    match client.server.router.decide(&key, asked, visit).await {
+    let visitor = || Visitor {
+        login: key.to_string().into_bytes(),
+        password: None,
+        mechanism: "plain".to_owned(),
+        protocol: "http",
+        client: client.ends.client,
+        attempt: 1,
+        tls: None,
+    };
+    match client.server.router.decide(&key, asked, visit, visitor).await {
         // As if nobody had this name; whoever has the cookie of it knows better.
         Decision::Concealed(_) if by != NamedBy::Cookie => {
             is_certain.then_some(Claimant::Unknown { key: Some(key), by })

@@ -1,5 +1,8 @@
 //! `[directory]`.
 
+mod ldap;
+mod sources;
+
 use super::Faults;
 use crate::fault::Fault;
 use crate::raw::{Located, Section};
@@ -25,7 +28,13 @@ pub(super) fn check(
 ) -> Directory {
     let mut directory = Directory::default();
     let Some(mut section) = file.single("directory", faults) else { return directory };
-    section.word("source", &[("embedded", ())], faults);
+    directory.sources = sources::check(&mut section, faults);
+    if let Some(cache) = sources::cache(&mut section, faults) {
+        directory.cache = cache;
+    }
+    if let Some(deadline) = section.optional("deadline", faults) {
+        directory.deadline = deadline.value;
+    }
     let on_miss = section.word("on_miss", &[("none", false), ("peers", true)], faults);
     directory.learn_referrals =
         section.optional("learn_referrals", faults).is_some_and(|learns| learns.value);

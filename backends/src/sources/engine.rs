@@ -1,0 +1,69 @@
+//! What asks one kind of source.
+
+use super::fault::SourceFault;
+use super::http::HttpEngine;
+use super::inquiry::Visitor;
+use super::ldap::LdapEngine;
+use super::postgres::PostgresEngine;
+use super::redis::RedisEngine;
+use crate::directory::Placement;
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use std::time::Duration;
+use usher_config::snapshot::Source as Configured;
+use usher_policy::ArchiveKey;
+
+/// What a source says of one key; `None`: it has nothing of this name.
+pub(super) type Answer = Result<Option<Placement>, SourceFault>;
+
+/// What a source is asked.
+pub(super) struct Question {
+    pub(super) key: ArchiveKey,
+    pub(super) visitor: Option<Arc<Visitor>>,
+}
+
+/// What is heard of changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum News {
+    /// What was said of this key may be wrong.
+    Of(ArchiveKey),
+    /// Everything that was said may be.
+    Everything,
+    /// Something may have changed, and nobody knows what: former answers are still better than none.
+    Doubt,
+}
+
+/// Called with what is heard.
+pub(super) type Tell = Box<dyn Fn(News) + Send + Sync>;
+
+/// Asks one source. May be dropped at any moment while it does.
+pub(super) trait Engine: Send + Sync {
+    /// Where the archive is.
+    fn look_up<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Answer>;
+
+    /// Whether it is told passwords, so that each is judged.
+    fn judges(&self) -> bool {
+        false
+    }
+
+    /// Whether it is told who asks.
+    fn wants_visitor(&self) -> bool {
+        false
+    }
+
+    /// Hears of changes for as long as usher runs; `None`: it tells nobody.
+    fn follow(self: Arc<Self>, _tell: Tell) -> Option<BoxFuture<'static, ()>> {
+        None
+    }
+}
+
+/// What asks this source, each time for `deadline` at most.
+pub(super) fn engine(configured: &Configured, deadline: Duration) -> Result<Arc<dyn Engine>, SourceFault> {
+    Ok(match configured {
+        Configured::Postgres(postgres) => Arc::new(PostgresEngine::new(postgres, deadline)?),
+        Configured::Ldap(ldap) => Arc::new(LdapEngine::new(ldap, deadline)?),
+        Configured::Redis(redis) => Arc::new(RedisEngine::new(redis, deadline)?),
+        Configured::Http(http) => Arc::new(HttpEngine::new(http, deadline)?),
+        Configured::Embedded => return Err(SourceFault::answer("the embedded directory is not elsewhere")),
+    })
+}

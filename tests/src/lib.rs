@@ -25,6 +25,7 @@ pub mod nginx;
 pub mod runtime;
 pub mod scram;
 pub mod scripted;
+pub mod store;
 pub mod storm;
 pub mod swarm;
 pub mod usher;

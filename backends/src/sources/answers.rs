@@ -10,6 +10,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use usher_config::snapshot::SourceCache;
 use usher_policy::ArchiveKey;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Among so many places keys are divided, so that those who are forgotten are few.
+const PLACES: usize = 256;
 
 /// One answer.
 #[derive(Debug, Clone)]
@@ -33,8 +37,10 @@ pub(super) struct Answers {
     known: Cache<ArchiveKey, Known>,
     /// Those of whom only this is known.
     absent: Cache<ArchiveKey, Instant>,
-    /// How often something was forgotten. A question that was on its way at the time may bring what is no longer true.
-    forgotten: AtomicU64,
+    /// How often something was forgotten: of keys that share a place, and of all. A question that was on its way at the time
+    /// may bring what is no longer true.
+    forgotten: [AtomicU64; PLACES],
+    all_forgotten: AtomicU64,
     /// Milliseconds from `start` to the moment before which nothing that was said is believed without asking.
     believed_from: AtomicU64,
     start: Instant,
@@ -49,7 +55,8 @@ impl Answers {
             limits,
             known: Cache::new(most),
             absent: Cache::new(most),
-            forgotten: AtomicU64::new(0),
+            forgotten: std::array::from_fn(|_| AtomicU64::new(0)),
+            all_forgotten: AtomicU64::new(0),
             believed_from: AtomicU64::new(0),
             start: Instant::now(),
             changes: AtomicU64::new(0),
@@ -72,8 +79,13 @@ impl Answers {
     }
 
     /// To be read before a question is asked.
-    pub(super) fn forgotten(&self) -> u64 {
-        self.forgotten.load(Ordering::SeqCst)
+    pub(super) fn forgotten(&self, key: &ArchiveKey) -> u64 {
+        // Both only grow, so the sum of the two is the same only if both are.
+        self.place(key).load(Ordering::SeqCst) + self.all_forgotten.load(Ordering::SeqCst)
+    }
+
+    fn place(&self, key: &ArchiveKey) -> &AtomicU64 {
+        &self.forgotten[xxh3_64(key.name().as_bytes()) as usize % PLACES]
     }
 
     /// Remembers the answer to a question that was asked at `asked`, when the counter was at `forgotten`, unless that has
@@ -94,7 +106,7 @@ impl Answers {
             self.absent.insert(key.clone(), asked);
             self.known.remove(key);
         }
-        if self.forgotten() != forgotten {
+        if self.forgotten(key) != forgotten {
             self.known.remove(key);
             self.absent.remove(key);
         }
@@ -117,14 +129,15 @@ impl Answers {
 
     /// Forgets what was said of `key`; for the key of a domain, or of many, everything.
     pub(super) fn forget(&self, key: Option<&ArchiveKey>) {
-        self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.changes.fetch_add(1, Ordering::Relaxed);
         match key {
             Some(key @ (ArchiveKey::User(_) | ArchiveKey::Tenant(_))) => {
+                self.place(key).fetch_add(1, Ordering::SeqCst);
                 self.known.remove(key);
                 self.absent.remove(key);
             }
             Some(ArchiveKey::Domain(_)) | None => {
+                self.all_forgotten.fetch_add(1, Ordering::SeqCst);
                 self.known.clear();
                 self.absent.clear();
             }
@@ -150,5 +163,71 @@ impl Answers {
     /// Those that are known.
     pub(super) fn all(&self) -> impl Iterator<Item = (ArchiveKey, Known)> + '_ {
         self.known.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sources::placement;
+
+    fn key(name: &str) -> ArchiveKey {
+        ArchiveKey::User(name.to_owned())
+    }
+
+    fn on(host: &str) -> Option<Placement> {
+        Some(placement(host.to_owned(), key("anna@example.com")))
+    }
+
+    fn answers(entries: u32) -> Answers {
+        Answers::new(SourceCache { entries, ..SourceCache::default() })
+    }
+
+    fn remember(answers: &Answers, name: &str, placement: Option<Placement>) {
+        answers.remember(&key(name), placement, Instant::now(), answers.forgotten(&key(name)));
+    }
+
+    #[test]
+    fn made_up_names_push_nobody_out_who_is_known() {
+        let answers = answers(100);
+        remember(&answers, "anna@example.com", on("ih1"));
+        remember(&answers, "berta@example.com", None);
+        answers.keep_absence(&key("berta@example.com"));
+        for at in 0..10_000 {
+            remember(&answers, &format!("nobody{at}@example.com"), None);
+        }
+        assert!(answers.get(&key("anna@example.com")).unwrap().placement.is_some());
+        assert!(answers.get(&key("berta@example.com")).unwrap().placement.is_none());
+    }
+
+    #[test]
+    fn an_answer_to_a_question_from_before_a_change_is_not_kept() {
+        let answers = answers(100);
+        let anna = key("anna@example.com");
+        for change in [Some(&anna), None] {
+            let before = answers.forgotten(&anna);
+            answers.forget(change);
+            answers.remember(&anna, on("old"), Instant::now(), before);
+            assert!(answers.get(&anna).is_none());
+        }
+        remember(&answers, "anna@example.com", on("new"));
+        answers.forget(Some(&key("berta@example.com")));
+        assert!(answers.get(&anna).is_some());
+    }
+
+    #[test]
+    fn what_is_doubted_is_used_only_if_there_is_nothing_better() {
+        let answers = answers(100);
+        let anna = key("anna@example.com");
+        remember(&answers, "anna@example.com", on("ih1"));
+        let known = answers.get(&anna).unwrap();
+        assert!(answers.is_fresh(&known, None) && !answers.is_fresh(&known, Some(Duration::ZERO)));
+        answers.doubt();
+        assert!(!answers.is_fresh(&answers.get(&anna).unwrap(), None));
+        answers.restore(key("carl@example.com"), on("ih1"), Duration::from_secs(1));
+        let restored = answers.get(&key("carl@example.com")).unwrap();
+        assert!(!answers.is_fresh(&restored, None), "it may have changed before the start");
+        answers.restore(key("dora@example.com"), on("ih1"), SourceCache::default().stale);
+        assert!(answers.get(&key("dora@example.com")).is_none());
     }
 }

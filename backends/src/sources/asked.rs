@@ -13,7 +13,7 @@ use dashmap::DashMap;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -23,7 +23,9 @@ use usher_config::snapshot;
 use usher_policy::ArchiveKey;
 
 /// Time that somebody waits for an answer who can have the former one.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_millis(400);
+/// Time in which nobody else waits for it then.
+const HURRY: Duration = Duration::from_secs(1);
 /// Time between two questions to a source that is out.
 const AGAIN: Duration = Duration::from_millis(500);
 /// Time in which a service that wants to be asked again is asked again.
@@ -49,6 +51,9 @@ pub(super) struct Asked {
     runtime: Handle,
     kept: Kept,
     is_probed: AtomicBool,
+    /// When somebody has last waited in vain, in milliseconds from `start`; 0: nobody has.
+    late: AtomicU64,
+    start: Instant,
     /// For the tasks.
     this: Weak<Self>,
 }
@@ -99,6 +104,8 @@ impl Asked {
             runtime: runtime.clone(),
             kept: Kept::at(kept),
             is_probed: AtomicBool::new(false),
+            late: AtomicU64::new(0),
+            start: Instant::now(),
             this: this.clone(),
         });
         asked.kept.restore(&asked.answers);
@@ -126,8 +133,16 @@ impl Asked {
     }
 
     pub(super) fn hear(&self, news: &News) {
+        tracing::debug!(source = self.name, ?news, "heard of a change");
         match news {
-            News::Of(key) => self.forget(Some(key)),
+            News::Of(key) => {
+                let was_known = self.answers.get(key).is_some();
+                self.forget(Some(key));
+                // At once, while it can be asked: afterwards they are known again.
+                if was_known && !self.engine.judges() {
+                    self.flights.entry(key.clone()).or_insert_with(|| self.fly(&Inquiry::about(key)));
+                }
+            }
             News::Everything => self.forget(None),
             News::Doubt => self.answers.doubt(),
         }
@@ -153,6 +168,7 @@ impl Asked {
         }
         let wait = match (&known, judged) {
             (_, Some(_)) => LAST,
+            (Some(_), None) if self.is_late() => Duration::ZERO,
             (Some(_), None) => PATIENCE,
             (None, None) => self.deadline,
         };
@@ -170,8 +186,19 @@ impl Asked {
                 let found = Err(DirectoryError::Source(format!("{}: {fault}", self.name)));
                 Heard { found, age: Duration::ZERO, is_stale: false }
             }
-            Err(_) => self.without(known, "it has not answered in time"),
+            Err(_) => {
+                if wait == PATIENCE {
+                    self.late.store(self.start.elapsed().as_millis() as u64, Ordering::Relaxed);
+                }
+                self.without(known, "it has not answered in time")
+            }
         }
+    }
+
+    /// Whether somebody has just waited in vain.
+    fn is_late(&self) -> bool {
+        let late = Duration::from_millis(self.late.load(Ordering::Relaxed));
+        !late.is_zero() && self.start.elapsed() < late + HURRY
     }
 
     /// What is to be said while the source is out because of `why`.
@@ -190,11 +217,14 @@ impl Asked {
         let (sender, receiver) = oneshot::channel();
         let question = Question { key: inquiry.key.clone(), visitor: inquiry.visitor.cloned() };
         if let Some(this) = self.this.upgrade() {
-            let (asked, forgotten) = (Instant::now(), self.answers.forgotten());
+            let (asked, forgotten) = (Instant::now(), self.answers.forgotten(inquiry.key));
             self.runtime.spawn(async move {
                 let answer = this.ask(&question).await;
                 this.note(&answer, &question.key, false);
                 this.keep_in_mind(&question, &answer, asked, forgotten);
+                if answer.is_ok() && asked.elapsed() < PATIENCE {
+                    this.late.store(0, Ordering::Relaxed);
+                }
                 if !this.is_judged(question.visitor.as_ref()) {
                     this.flights.remove(&question.key);
                 }

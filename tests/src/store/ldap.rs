@@ -35,7 +35,10 @@ pub(super) fn command(store: &Store) -> Command {
 }
 
 pub(super) fn make(store: &Store) {
-    add(store, &format!("dn: {BASE}\nobjectClass: dcObject\nobjectClass: organization\no: example\ndc: example\n"));
+    add(
+        store,
+        &format!("dn: {BASE}\nobjectClass: dcObject\nobjectClass: organization\no: example\ndc: example\n"),
+    );
 }
 
 pub(super) fn put(store: &Store, user: &str, host: &str) {

@@ -10,9 +10,8 @@ pub use door::{Door, Mode};
 
 use crate::certificate::Certificate;
 use crate::deadline::DEADLINE;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -81,7 +80,7 @@ impl Store {
             Kind::Redis | Kind::RedisHash => redis::command(self),
             Kind::Json | Kind::AuthHttp => service::command(self),
         };
-        command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
         let log = std::fs::File::options().create(true).append(true).open(self.dir.path().join("log"));
         command.stderr(log.unwrap());
         self.child = Some(command.spawn().expect("it is installed; tests/install-peers does it"));
@@ -109,7 +108,9 @@ impl Store {
         match self.kind {
             Kind::Postgres => {
                 let url = format!("postgres://usher@{through}/usher?sslmode=disable");
-                format!("source = \"postgres\"\n[directory.postgres]\nurl = \"{url}\"\npassword_file = {secret:?}")
+                format!(
+                    "source = \"postgres\"\n[directory.postgres]\nurl = \"{url}\"\npassword_file = {secret:?}"
+                )
             }
             Kind::PostgresQuery => {
                 let url = format!("postgres://usher@{through}/usher?sslmode=disable");
@@ -121,7 +122,8 @@ impl Store {
             Kind::Ldap => format!(
                 "source = \"ldap\"\n[directory.ldap]\nurls = [\"ldap://{through}\"]\nbase = \"{}\"\n\
                  bind_dn = \"{}\"\npassword_file = {secret:?}\npreset = \"mailhost\"\nattributes = [\"departmentNumber\"]",
-                ldap::BASE, ldap::ROOT
+                ldap::BASE,
+                ldap::ROOT
             ),
             Kind::Redis => format!(
                 "source = \"redis\"\n[directory.redis]\nurl = \"redis://{through}\"\npassword_file = {secret:?}"
@@ -184,10 +186,13 @@ impl Store {
         std::fs::write(self.dir.path().join("secret"), SECRET).unwrap();
     }
 
+    /// Signals it and its children, which leave its process group where it is PostgreSQL.
     fn signal(&self, signal: Signal) {
-        let child = self.child.as_ref().map(|child| child.id() as i32);
-        if let Some(group) = child.and_then(Pid::from_raw) {
-            let _ = kill_process_group(group, signal);
+        let Some(child) = self.child.as_ref().map(Child::id) else { return };
+        for process in children(child).into_iter().chain([child]) {
+            if let Some(process) = Pid::from_raw(process as i32) {
+                let _ = kill_process(process, signal);
+            }
         }
     }
 }
@@ -196,6 +201,17 @@ impl Drop for Store {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn children(parent: u32) -> Vec<u32> {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let processes = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let is_child = |process: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        after_name.split_whitespace().nth(1) == Some(&parent.to_string())
+    };
+    processes.filter(is_child).collect()
 }
 
 /// Runs a command that must succeed, with `input`.

@@ -9,14 +9,14 @@ use crate::sources::engine::News;
 use crate::sources::fault::SourceFault;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::Client;
 use tokio_postgres::config::TargetSessionAttrs;
 
 /// Time between two attempts to listen.
 const AGAIN: Duration = Duration::from_millis(500);
-/// Time without notifications after which the connection is tried; and for the answer.
-const QUIET: Duration = Duration::from_secs(2);
+/// Time between two looks at what may have been missed, which also try the connection; and for the answer.
+const LOOK: Duration = Duration::from_secs(2);
 /// Changes that are told one by one; of more, everything may have changed.
 const ONE_BY_ONE: i64 = 10_000;
 
@@ -41,7 +41,7 @@ pub(super) async fn own(place: Arc<Place>, channel: String, tell: Tell) {
 async fn listen(
     place: &Place,
     channel: &str,
-    read_to: Option<&mut Option<String>>,
+    mut read_to: Option<&mut Option<String>>,
     says: fn(&str) -> News,
     tell: &Tell,
 ) -> Result<(), SourceFault> {
@@ -49,18 +49,21 @@ async fn listen(
     let quoted = channel.replace('"', "\"\"");
     client.batch_execute(&format!("LISTEN \"{quoted}\"")).await.map_err(failed)?;
     // After that: what is committed from here on is notified of.
-    match read_to {
-        Some(read_to) => catch_up(&client, read_to, tell).await?,
-        None => tell(News::Doubt),
+    if read_to.is_none() {
+        tell(News::Doubt);
     }
     loop {
-        match timeout(QUIET, notified.recv()).await {
-            Ok(Some(notification)) => tell(says(notification.payload())),
-            Ok(None) => return Err(SourceFault::out("the connection is lost")),
-            Err(_) => {
-                let tried = timeout(QUIET, client.batch_execute("")).await;
-                tried.map_err(SourceFault::out)?.map_err(failed)?;
+        let looking = async {
+            match &mut read_to {
+                Some(read_to) => catch_up(&client, read_to, tell).await,
+                None => client.batch_execute("").await.map_err(failed),
             }
+        };
+        timeout(LOOK, looking).await.map_err(SourceFault::out)??;
+        let until = Instant::now() + LOOK;
+        while let Ok(notification) = timeout_at(until, notified.recv()).await {
+            let lost = || SourceFault::out("the connection is lost");
+            tell(says(notification.ok_or_else(lost)?.payload()));
         }
     }
 }

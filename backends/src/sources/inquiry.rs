@@ -1,5 +1,6 @@
 //! A question to the sources.
 
+use rustls::CipherSuite;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,5 +43,5 @@ pub struct Visitor {
     /// Which login of this connection it is, from 1 on.
     pub attempt: u32,
     /// The version of TLS and the cipher suite, if there is TLS.
-    pub tls: Option<(&'static str, String)>,
+    pub tls: Option<(&'static str, CipherSuite)>,
 }

@@ -10,7 +10,7 @@ use crate::session::{By, Cause, Ended, Record, Stage};
 use crate::slot::Slot;
 use crate::tls::{self, ClientStream, HandshakeFault};
 use crate::unread::Unread;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use usher_config::snapshot::ImapListener;
@@ -58,8 +58,9 @@ async fn begin(
 ) -> Option<Begun> {
     let Accepted { tcp, peer, local } = accepted;
     let id = server.ids.next();
-    let (tried, waited) = (Mutex::default(), Mutex::default());
-    let mut prelogin = PreLogin { server, at, id, client: peer, local, begun: Instant::now(), tried, waited };
+    let (tried, waited, attempts) = Default::default();
+    let mut prelogin =
+        PreLogin { server, at, id, client: peer, local, begun: Instant::now(), tried, waited, attempts };
     let outcome = before_login(&mut prelogin, listener, tcp).await;
     let record = Record::new(prelogin.id, prelogin.protocol(), prelogin.client, prelogin.begun);
     let (server, patience) = (prelogin.server.clone(), prelogin.snapshot().limits.farewell);

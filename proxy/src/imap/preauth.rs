@@ -7,6 +7,7 @@ use crate::login::{Handover, PreLogin, Refusal, complete, hand_over};
 use crate::session::{By, Cause, Ended, Stage};
 use crate::tls::ClientStream;
 use crate::unread::Unread;
+use std::sync::atomic::Ordering;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
 use usher_backends::connect::read_once;
@@ -71,6 +72,7 @@ pub(crate) async fn converse(
             }
             Step::Claim(mut claim) => {
                 complete(&mut claim.credential, prelogin.snapshot(), stream.client_certificate());
+                prelogin.attempts.fetch_add(1, Ordering::Relaxed);
                 let begun = Instant::now();
                 let handed = Box::pin(hand_over(prelogin, &claim, &mut preauth, &mut stream)).await?;
                 *until += begun.elapsed().saturating_sub(prelogin.take_waited());

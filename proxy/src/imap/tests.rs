@@ -35,6 +35,7 @@ async fn talk(world: &World, stream: DuplexStream) -> Result<Box<Joined>, Ended>
         begun: Instant::now(),
         tried: Mutex::default(),
         waited: Mutex::default(),
+        attempts: Default::default(),
     };
     let stream = ClientStream::Memory(stream);
     match converse(&prelogin, &listener, stream, Privacy::Tls, &mut until).await? {

@@ -12,6 +12,7 @@ use crate::session::Why;
 use crate::slot::Slot;
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
@@ -57,7 +58,7 @@ async fn home(case: &Case<'_>, key: &ArchiveKey) -> Result<(Permit, Arc<Host>), 
 }
 
 /// Who logs in, for a source that wants to know.
-fn visitor(Case { prelogin, claim, tls, .. }: &Case<'_>) -> Visitor {
+fn visitor(Case { prelogin, claim, tls, cipher_suite, .. }: &Case<'_>) -> Visitor {
     let credential = &claim.credential;
     let is_password = credential.proof == Proof::Password;
     Visitor {
@@ -66,8 +67,8 @@ fn visitor(Case { prelogin, claim, tls, .. }: &Case<'_>) -> Visitor {
         mechanism: if is_password { "plain".to_owned() } else { claim.mechanism.rule_name().to_owned() },
         protocol: "imap",
         client: prelogin.client,
-        attempt: 1,
-        tls: (!tls.is_empty()).then(|| (*tls, String::new())),
+        attempt: prelogin.attempts.load(Ordering::Relaxed),
+        tls: cipher_suite.map(|suite| (*tls, suite)),
     }
 }
 

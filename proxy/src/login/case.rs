@@ -4,6 +4,7 @@ use super::PreLogin;
 use super::voice::Voice;
 use crate::guessing::Attempt;
 use crate::session::Session;
+use rustls::CipherSuite;
 use rustls::pki_types::CertificateDer;
 use std::sync::OnceLock;
 use tokio::time::Instant;
@@ -24,6 +25,8 @@ pub(super) struct Case<'c> {
     pub(super) certificate: Option<CertificateDer<'static>>,
     /// The version of TLS towards the client.
     pub(super) tls: &'static str,
+    /// Its cipher suite, if there is TLS.
+    pub(super) cipher_suite: Option<CipherSuite>,
     /// The name that the client has asked for with SNI.
     pub(super) server_name: Option<String>,
     /// It, while it may fail.

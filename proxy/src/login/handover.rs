@@ -166,6 +166,7 @@ async fn sought(
         voice,
         certificate,
         tls: stream.tls_version(),
+        cipher_suite: stream.cipher_suite(),
         server_name: stream.server_name().map(str::to_owned),
         attempt: OnceLock::new(),
     };

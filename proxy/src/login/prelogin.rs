@@ -5,6 +5,7 @@ use crate::active::ListenerContext;
 use crate::id::Id;
 use crate::log::{self, Timed};
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -26,6 +27,8 @@ pub(crate) struct PreLogin {
     pub(crate) tried: Mutex<Option<Tried>>,
     /// How long the last login has waited for the client itself.
     pub(crate) waited: Mutex<Duration>,
+    /// How many logins have been tried.
+    pub(crate) attempts: AtomicU32,
 }
 
 /// A login that came to nothing.

@@ -42,6 +42,11 @@ impl ClientStream {
         }
     }
 
+    /// The cipher suite, if there is TLS.
+    pub(crate) fn cipher_suite(&self) -> Option<rustls::CipherSuite> {
+        Some(self.secured()?.negotiated().negotiated_cipher_suite()?.suite())
+    }
+
     /// Whether the client resumed an earlier TLS session.
     pub(crate) fn is_resumed(&self) -> bool {
         let kind = self.secured().and_then(|stream| stream.negotiated().handshake_kind());

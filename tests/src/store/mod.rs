@@ -5,8 +5,10 @@ mod ldap;
 mod postgres;
 mod redis;
 mod service;
+mod site;
 
 pub use door::{Door, Mode};
+pub use site::{FORGETFUL, HOME, Site};
 
 use crate::certificate::Certificate;
 use crate::deadline::DEADLINE;
@@ -53,7 +55,7 @@ impl Store {
     /// Starts one on `address`.
     pub fn start(kind: Kind, address: SocketAddr) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let certificate = Certificate::for_names(&["store.test", "localhost"]);
+        let certificate = Certificate::for_names(&[&address.ip().to_string()]);
         let mut store = Self { kind, dir, address, certificate, child: None };
         std::fs::write(store.dir.path().join("secret"), SECRET).unwrap();
         std::fs::write(store.dir.path().join("ca.pem"), store.certificate.pem()).unwrap();

@@ -6,6 +6,7 @@ use crate::sources::inquiry::Visitor;
 use crate::sources::names::read;
 use crate::sources::{secret, tls};
 use http::Uri;
+use rustls::CipherSuite;
 use rustls::pki_types::ServerName;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,9 +105,7 @@ impl AuthHttp {
         if let Some((version, cipher)) = visitor.and_then(|Visitor { tls, .. }| tls.as_ref()) {
             line("Auth-SSL", b"on");
             line("Auth-SSL-Protocol", version.as_bytes());
-            if !cipher.is_empty() {
-                line("Auth-SSL-Cipher", cipher.as_bytes());
-            }
+            line("Auth-SSL-Cipher", name_of(*cipher).as_bytes());
         }
         if let (Some(name), Some(secret)) = (&self.secret_header, secret) {
             line(name, secret.reveal());
@@ -130,6 +129,20 @@ fn place(url: &str) -> Result<Place, SourceFault> {
         target: uri.path_and_query().map_or("/", |target| target.as_str()).to_owned(),
         is_secure,
     })
+}
+
+/// The name of a cipher suite as OpenSSL has it.
+fn name_of(suite: CipherSuite) -> String {
+    let name = suite.as_str().unwrap_or_default();
+    if let Some(rest) = name.strip_prefix("TLS13_") {
+        return format!("TLS_{rest}");
+    }
+    let name =
+        name.trim_start_matches("TLS_").replace("_WITH_", "_").replace("AES_", "AES").replace('_', "-");
+    match name.strip_suffix("-POLY1305-SHA256") {
+        Some(chacha) => format!("{chacha}-POLY1305"),
+        None => name,
+    }
 }
 
 /// What may not stand in a field is written as nginx does: spaces, percent signs and control characters.
@@ -228,6 +241,18 @@ mod tests {
     #[test]
     fn what_may_not_stand_in_a_field_is_escaped_as_nginx_does() {
         assert_eq!(escaped(b"a b%c\r\n\x00\x1f\x7f\xff+"), b"a%20b%25c%0D%0A%00%1F\x7f\xff+");
+    }
+
+    #[test]
+    fn cipher_suites_have_the_names_that_openssl_gives_them() {
+        let cases = [
+            (CipherSuite::TLS13_AES_256_GCM_SHA384, "TLS_AES_256_GCM_SHA384"),
+            (CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, "ECDHE-RSA-AES128-GCM-SHA256"),
+            (CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, "ECDHE-ECDSA-CHACHA20-POLY1305"),
+        ];
+        for (suite, name) in cases {
+            assert_eq!(name_of(suite), name);
+        }
     }
 
     #[test]

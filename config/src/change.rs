@@ -17,6 +17,7 @@ impl Snapshot {
         keep(self.admin != running.admin, "[admin]");
         keep(self.log != running.log, "[log]");
         keep(self.tracing != running.tracing, "[tracing]");
+        keep(self.lookups != running.lookups, "[[listener]] with protocol = \"lookup\"");
         keep(self.directory.sources != running.directory.sources, "[directory] source");
         keep(self.directory.cache != running.directory.cache, "[directory] cache");
         keep(self.directory.deadline != running.directory.deadline, "[directory] deadline");
@@ -33,6 +34,7 @@ impl Snapshot {
         self.admin.clone_from(&running.admin);
         self.log.clone_from(&running.log);
         self.tracing.clone_from(&running.tracing);
+        self.lookups.clone_from(&running.lookups);
         self.directory.sources.clone_from(&running.directory.sources);
         self.directory.cache = running.directory.cache;
         self.directory.deadline = running.directory.deadline;

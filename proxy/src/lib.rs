@@ -23,6 +23,7 @@ mod listen;
 mod load;
 mod log;
 mod login;
+mod lookup;
 mod memory;
 mod metrics;
 mod moves;

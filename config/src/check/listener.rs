@@ -1,11 +1,12 @@
 //! `[[listener]]`.
 
-use super::{Faults, mechanisms, networks, unique};
+use super::{Faults, lookup, mechanisms, networks, unique};
 use crate::fault::Fault;
 use crate::https::ClientCa;
 use crate::raw::{Item, Located, Section};
 use crate::snapshot::{
-    HttpsListener, ImapListener, Listener, Offered, Protocol, RedirectListener, Serves, TcpListener,
+    HttpsListener, ImapListener, Listener, LookupListener, Offered, Protocol, RedirectListener, Serves,
+    TcpListener,
 };
 use ipnet::IpNet;
 use std::collections::HashMap;
@@ -21,28 +22,36 @@ const ADDRESS: &str = "write an address and a port such as \"[::]:993\" or \"192
 /// Addresses that are taken.
 type Seen = HashMap<SocketAddr, ()>;
 
-pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> Vec<Listener> {
+pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> (Vec<Listener>, Vec<LookupListener>) {
     let sections = file.many("listener", faults);
     if sections.is_empty() {
         let instead = "add `[[listener]]` with `protocol = \"imaps\"` and `address = \"[::]:993\"`";
         faults.push(Fault::new(0..0, "there is no [[listener]], so nobody could connect", instead));
     }
     let mut seen = Seen::new();
-    let mut listeners = Vec::new();
-    for section in sections {
-        one(section, &mut seen, &mut listeners, faults);
+    let (mut listeners, mut lookups) = (Vec::new(), Vec::new());
+    for mut section in sections {
+        let spoken = match protocol(&mut section, faults) {
+            Some(Spoken::Lookup) => {
+                lookups.extend(lookup::check(section, faults));
+                continue;
+            }
+            Some(Spoken::By(protocol)) => Some(protocol),
+            None => None,
+        };
+        one(section, spoken, &mut seen, &mut listeners, faults);
     }
-    listeners
+    (listeners, lookups)
 }
 
 fn one(
     mut section: Section<'_>,
+    protocol: Option<Protocol>,
     seen: &mut Seen,
     listeners: &mut Vec<Listener>,
     faults: &mut Faults,
 ) -> Option<()> {
     let span = section.span.clone();
-    let protocol = protocol(&mut section, faults);
     let address = address(&mut section, protocol, seen, faults);
     let redirected = redirected(&mut section, protocol, faults);
     let array = array(&mut section, protocol, faults);
@@ -79,12 +88,20 @@ fn one(
     Some(())
 }
 
-fn protocol(section: &mut Section<'_>, faults: &mut Faults) -> Option<Protocol> {
+/// What is spoken: by clients, or by others who want to know where a user is.
+#[derive(Clone, Copy)]
+enum Spoken {
+    By(Protocol),
+    Lookup,
+}
+
+fn protocol(section: &mut Section<'_>, faults: &mut Faults) -> Option<Spoken> {
     let words = [
-        ("imap", Protocol::Imap),
-        ("imaps", Protocol::Imaps),
-        ("https", Protocol::Https),
-        ("tcp", Protocol::Tcp),
+        ("imap", Spoken::By(Protocol::Imap)),
+        ("imaps", Spoken::By(Protocol::Imaps)),
+        ("https", Spoken::By(Protocol::Https)),
+        ("tcp", Spoken::By(Protocol::Tcp)),
+        ("lookup", Spoken::Lookup),
     ];
     section.demand("protocol", "\"imaps\"", faults);
     section.word("protocol", &words, faults)

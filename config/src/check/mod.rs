@@ -15,6 +15,7 @@ mod limits;
 mod listener;
 mod log;
 mod login;
+mod lookup;
 mod server;
 mod tls;
 mod tracing;
@@ -58,7 +59,7 @@ fn read(mut file: Section<'_>) -> Result<Snapshot, Vec<Fault>> {
     let admin = admin::check(&mut file, &state_dir, &mut faults);
     let log = log::check(&mut file, &mut faults);
     let tracing = tracing::check(&mut file, &mut faults);
-    let listeners = listener::check(&mut file, &mut faults);
+    let (listeners, lookups) = listener::check(&mut file, &mut faults);
     admin::tell_if_taken(&admin, &listeners, &mut faults);
     let certificates = certificate::check(&mut file, &mut faults);
     let tls = tls::check(&mut file, &mut faults);
@@ -92,6 +93,7 @@ fn read(mut file: Section<'_>) -> Result<Snapshot, Vec<Fault>> {
             limits,
             access,
             guessing: guessing.into(),
+            lookups,
             directory,
             oauth,
             domain_mechanisms,

@@ -11,6 +11,7 @@ mod domain;
 mod guessing;
 mod limits;
 mod listener;
+mod lookup;
 mod server;
 mod sources;
 mod tls;
@@ -29,6 +30,7 @@ pub use limits::Limits;
 pub use listener::{
     HttpsListener, ImapListener, Listener, Offered, Protocol, RedirectListener, Serves, TcpListener,
 };
+pub use lookup::{LookupAddress, LookupListener, LookupProtocol};
 pub use server::{Admin, Log, LogFormat, OldSessions, OutageReply, Server, Tracing, TrustedProxy};
 pub use sources::{
     At, Http, HttpStyle, Ldap, Postgres, Redis, RedisDeployment, Source, SourceAccess, SourceCache,
@@ -74,6 +76,8 @@ pub struct Snapshot {
     pub access: Access,
     /// `[guessing]`.
     pub guessing: Arc<Guessing>,
+    /// Those listeners that answer others where a user is.
+    pub lookups: Vec<LookupListener>,
     /// `[directory]`.
     pub directory: Directory,
     /// `oauth` of each `[[domain]]` that has it.

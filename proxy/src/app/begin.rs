@@ -3,6 +3,7 @@
 use super::{Prepared, RunError};
 use crate::admin::{Admin, Doors, Orders};
 use crate::listen::{self, Sockets};
+use crate::lookup;
 use crate::parts::Parts;
 use crate::reload::{self, Content, Reloader};
 use crate::succession::BulkUnderWay;
@@ -42,6 +43,7 @@ pub(super) async fn begin(
     let Parts { enforcer, acceptor, mover, sources, fleet, health, .. } = parts;
     let Prepared { path, watched, loaded, lasting, bound, state_dir, program, admin, unwanted } = prepared;
     let bound = listen::watch(&acceptor.workers, bound)?;
+    let lookups = lookup::bind(&acceptor.config.load().snapshot.lookups)?;
     let doors = Doors::open(&acceptor.config.load().snapshot.admin, admin)?;
     // From here on, nothing fails.
     let unfinished = match successor {
@@ -65,6 +67,13 @@ pub(super) async fn begin(
     let mut sockets = Sockets::default();
     let listeners = acceptor.config.load().snapshot.listeners.clone();
     sockets.follow(acceptor, bound, &listeners).await;
+    let server = lookup::Server {
+        config: acceptor.config.clone(),
+        router: acceptor.imap.router.clone(),
+        metrics: acceptor.metrics.clone(),
+        shutdown: acceptor.shutdown.clone(),
+    };
+    lookup::serve(lookups, &Arc::new(server));
     if unfinished.reload {
         // Its result is logged.
         let _ = orders.reloads.try_send(reload::Request::new().0);

@@ -2,6 +2,7 @@
 
 use crate::admin;
 use crate::load::{ConfigError, TlsSetupError};
+use crate::lookup::LookupError;
 use usher_backends::connect::identity::SelfMadeError;
 use usher_backends::directory::DirectoryError;
 use usher_backends::roster::FleetError;
@@ -44,6 +45,9 @@ pub(crate) enum RunError {
     /// The admin API cannot be served.
     #[error(transparent)]
     Admin(#[from] admin::AdminError),
+    /// Others cannot ask where users are.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
     /// Another error of the system.
     #[error("{0}")]
     System(#[from] std::io::Error),

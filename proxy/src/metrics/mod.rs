@@ -271,6 +271,11 @@ impl Metrics {
         self.count(names::STALE_ENTRIES, &[], 1);
     }
 
+    /// Somebody else was told where a user is.
+    pub(crate) fn answered(&self, protocol: &'static str, result: &'static str) {
+        self.count_words(names::ANSWERED, [("protocol", protocol), ("result", result)]);
+    }
+
     /// A stage of a connection.
     pub(crate) fn stage(&self, stage: &'static str, took: Duration) {
         self.time(names::STAGE_TIME, [("stage", stage)], took);

@@ -37,6 +37,7 @@ pub(crate) const FAILING: &str = "usher_acme_failing_names";
 pub(crate) const LOOKUPS: &str = "usher_directory_lookups_total";
 pub(crate) const LOOKUP_TIME: &str = "usher_directory_lookup_duration_seconds";
 pub(crate) const STALE_ENTRIES: &str = "usher_directory_stale_entries_total";
+pub(crate) const ANSWERED: &str = "usher_lookups_answered_total";
 pub(crate) const STALE: &str = "usher_directory_stale";
 pub(crate) const SOURCE_UP: &str = "usher_directory_source_up";
 pub(crate) const SOURCE_REMEMBERED: &str = "usher_directory_remembered_answers";
@@ -99,6 +100,7 @@ pub(crate) const ALL: &[(&str, Kind, &str)] = &[
     (LOOKUPS, Kind::Counter, "Directory look-ups by source and result."),
     (LOOKUP_TIME, Kind::Histogram, "Duration of directory look-ups by source."),
     (STALE_ENTRIES, Kind::Counter, "Logins whose home host referred to another one that let the user in."),
+    (ANSWERED, Kind::Counter, "Look-ups by other programs, by protocol and result."),
     (SOURCE_UP, Kind::Gauge, "1 while a source of the directory answers, or has not been asked."),
     (SOURCE_REMEMBERED, Kind::Gauge, "Answers of a source that is elsewhere which are remembered."),
     (STALE, Kind::Gauge, "1 while the directory cannot be read and last known answers are used."),

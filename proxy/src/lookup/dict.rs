@@ -1,0 +1,91 @@
+//! Dovecot's dict client, by which its passdb asks where it is to proxy a user to. Passwords are for the host to judge.
+
+use super::place::{Place, Told};
+use super::{Service, line, send};
+use serde_json::json;
+use std::io;
+use tokio::io::{AsyncBufRead, AsyncWrite};
+use usher_backends::roster::Service::Imap;
+use usher_config::snapshot::{BackendTls, LookupProtocol};
+
+/// What is asked for of a user, as the passdb's `key` says: it is followed by the name.
+const KEY: &[u8] = b"shared/passdb/";
+
+impl Service {
+    pub(super) async fn answer_dict<S>(&self, stream: &mut S) -> io::Result<()>
+    where
+        S: AsyncBufRead + AsyncWrite + Unpin + Send,
+    {
+        while let Some(question) = line(stream).await? {
+            let answer = match question.split_first() {
+                Some((b'L', rest)) => {
+                    let key = rest.split(|byte| *byte == b'\t').next().unwrap_or_default();
+                    self.dict_answer(&unescaped(key)).await
+                }
+                // It says hello, and what it no longer needs.
+                Some((b'H' | b'S', _)) => continue,
+                _ => "Fonly look-ups are understood\n".to_owned(),
+            };
+            send(stream, answer.as_bytes()).await?;
+        }
+        Ok(())
+    }
+
+    async fn dict_answer(&self, key: &[u8]) -> String {
+        let Some(name) = key.strip_prefix(KEY) else { return "N\n".to_owned() };
+        match self.look_up(LookupProtocol::Dict, name).await {
+            Told::Nobody => "N\n".to_owned(),
+            Told::Later => "Fwhere the user is cannot be said now\n".to_owned(),
+            Told::On(place) => match fields(&place).await {
+                Some(fields) => format!("O{}\n", escaped(&fields)),
+                None => "Fthe host has no address\n".to_owned(),
+            },
+        }
+    }
+}
+
+/// The fields of a passdb that proxies.
+async fn fields(place: &Place) -> Option<String> {
+    let (ip, port) = place.resolved().await?;
+    let mut fields = json!({
+        "password": "",
+        "nopassword": "y",
+        "proxy": "y",
+        "host": ip.to_string(),
+        "port": port.to_string(),
+    });
+    // Pins are not for Dovecot to check.
+    match place.host.services.mail(Imap).map(|mail| mail.endpoint.tls) {
+        Some(BackendTls::Implicit) => fields["ssl"] = "any-cert".into(),
+        Some(BackendTls::StartTls) => fields["starttls"] = "any-cert".into(),
+        Some(BackendTls::None) | None => {}
+    }
+    if let Some(login) = &place.login {
+        fields["destuser"] = login.as_str().into();
+    }
+    Some(fields.to_string())
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\u{1}', "\u{1}1").replace('\t', "\u{1}t").replace('\n', "\u{1}n").replace('\r', "\u{1}r")
+}
+
+fn unescaped(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes.iter();
+    while let Some(byte) = rest.next() {
+        match byte {
+            1 => match rest.next() {
+                Some(b'1') => out.push(1),
+                Some(b't') => out.push(b'\t'),
+                Some(b'n') => out.push(b'\n'),
+                Some(b'r') => out.push(b'\r'),
+                Some(b'0') => out.push(0),
+                Some(other) => out.push(*other),
+                None => {}
+            },
+            other => out.push(*other),
+        }
+    }
+    out
+}

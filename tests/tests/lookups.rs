@@ -249,7 +249,7 @@ fn says(at: SocketAddr, bytes: &[u8]) -> String {
 fn what_is_not_a_question_has_no_answer_and_disturbs_nobody() {
     let site = site();
     let huge = [b"99999:".as_slice(), &[b'x'; 6000]].concat();
-    let long = [b"get ".as_slice(), &[b'x'; 20_000], b"\n"].concat();
+    let long = [b"get ".as_slice(), &vec![b'x'; 20_000], b"\n"].concat();
     for bad in [
         b"\xff\x00".as_slice(),
         b"12",

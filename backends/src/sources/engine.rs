@@ -1,16 +1,10 @@
 //! What asks one kind of source.
 
 use super::fault::SourceFault;
-use super::http::HttpEngine;
 use super::inquiry::Visitor;
-use super::ldap::LdapEngine;
-use super::postgres::PostgresEngine;
-use super::redis::RedisEngine;
 use crate::directory::Placement;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
-use std::time::Duration;
-use usher_config::snapshot::Source as Configured;
 use usher_policy::ArchiveKey;
 
 /// What a source says of one key; `None`: it has nothing of this name.
@@ -55,15 +49,4 @@ pub(super) trait Engine: Send + Sync {
     fn follow(self: Arc<Self>, _tell: Tell) -> Option<BoxFuture<'static, ()>> {
         None
     }
-}
-
-/// What asks this source, each time for `deadline` at most.
-pub(super) fn engine(configured: &Configured, deadline: Duration) -> Result<Arc<dyn Engine>, SourceFault> {
-    Ok(match configured {
-        Configured::Postgres(postgres) => Arc::new(PostgresEngine::new(postgres, deadline)?),
-        Configured::Ldap(ldap) => Arc::new(LdapEngine::new(ldap, deadline)?),
-        Configured::Redis(redis) => Arc::new(RedisEngine::new(redis, deadline)?),
-        Configured::Http(http) => Arc::new(HttpEngine::new(http, deadline)?),
-        Configured::Embedded => return Err(SourceFault::answer("the embedded directory is not elsewhere")),
-    })
 }

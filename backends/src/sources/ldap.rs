@@ -47,7 +47,7 @@ impl LdapEngine {
         let share = self.deadline / urls.len().max(1) as u32;
         let mut last = SourceFault::out("no address");
         for url in urls {
-            match timeout(share, self.connect_to(url)).await {
+            match Box::pin(timeout(share, self.connect_to(url))).await {
                 Ok(Ok(handle)) => return Ok(handle),
                 Ok(Err(fault)) => last = fault,
                 Err(_) => last = SourceFault::Out(format!("{url} does not answer in time")),
@@ -59,10 +59,11 @@ impl LdapEngine {
     async fn connect_to(&self, url: &str) -> Result<Handle, SourceFault> {
         let settings = LdapConnSettings::new().set_config(self.tls.clone()).set_starttls(self.ldap.starttls);
         let failed = |error: LdapError| SourceFault::Out(format!("{url}: {error}"));
-        let (connection, mut handle) = LdapConnAsync::with_settings(settings, url).await.map_err(failed)?;
+        let (connection, mut handle) =
+            Box::pin(LdapConnAsync::with_settings(settings, url)).await.map_err(failed)?;
         tokio::spawn(async move {
             // Whoever uses it hears of its end.
-            let _ = connection.drive().await;
+            let _ = Box::pin(connection.drive()).await;
         });
         if let Some(dn) = &self.ldap.bind_dn {
             let password = secret::password(&self.ldap.access).await?;
@@ -74,7 +75,7 @@ impl LdapEngine {
     }
 
     async fn find(&self, key: &ArchiveKey) -> Answer {
-        let mut handle = self.shared.get(self.connect()).await?;
+        let mut handle = Box::pin(self.shared.get(self.connect())).await?;
         let mut found = self.search(&mut handle, key, key, &self.ldap.filter).await;
         if let (Ok(None), Some(filter), Some(domain)) = (&found, &self.ldap.domain_filter, key.domain()) {
             found = self.search(&mut handle, key, &domain, filter).await;

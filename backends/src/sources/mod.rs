@@ -7,6 +7,7 @@ mod answers;
 mod asked;
 mod circuit;
 mod engine;
+mod engines;
 mod fault;
 mod http;
 mod inquiry;
@@ -75,7 +76,7 @@ impl Sources {
                 Ok(Source::Embedded(Arc::new(Directory::remembering(state_dir, remember)?)))
             }
             elsewhere => {
-                let engine = engine::engine(elsewhere, deadline)
+                let engine = engines::engine(elsewhere, deadline)
                     .map_err(|fault| DirectoryError::Source(format!("{}: {fault}", elsewhere.name())))?;
                 let kept = state_dir.join(format!("placements.{}", elsewhere.name()));
                 Ok(Source::Elsewhere(Asked::new(elsewhere.name(), engine, configured, kept, runtime)))
@@ -283,7 +284,7 @@ pub fn init(
 pub fn check(source: &Configured, deadline: Duration) -> Result<(), SourceFault> {
     match source {
         Configured::Embedded => Ok(()),
-        elsewhere => engine::engine(elsewhere, deadline).map(|_| ()),
+        elsewhere => engines::engine(elsewhere, deadline).map(|_| ()),
     }
 }
 

@@ -47,10 +47,11 @@ impl Link {
 impl RedisEngine {
     pub(super) fn new(redis: &Redis, deadline: Duration) -> Result<Self, SourceFault> {
         let unusable = |url: &str, why: &dyn std::fmt::Display| SourceFault::Out(format!("{url}: {why}"));
-        let infos = redis.access.urls.iter().map(|url| {
-            let parsed = url.as_str().into_connection_info().map_err(|error| unusable(url, &error));
-            parsed
-        });
+        let infos = redis
+            .access
+            .urls
+            .iter()
+            .map(|url| url.as_str().into_connection_info().map_err(|error| unusable(url, &error)));
         let root_cert = redis
             .access
             .ca
@@ -141,7 +142,7 @@ impl RedisEngine {
     }
 
     async fn find(&self, key: &ArchiveKey) -> Answer {
-        let mut link = self.shared.get(self.connect()).await?;
+        let mut link = Box::pin(self.shared.get(self.connect())).await?;
         let mut found = Ok(None);
         for found_by in [Some(key.clone()), key.domain()].into_iter().flatten() {
             found = self.read(&mut link, key, found_by).await;

@@ -98,8 +98,7 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
         return Ok(told);
     }
     if decision == Decision::Denied {
-        told.outcome = replies.denied.to_owned();
-        return Ok(told);
+        return Ok(Explanation { outcome: replies.denied.to_owned(), ..told });
     }
     let (placement, is_remembered) = match answer {
         Answer::Placed { placement, is_remembered } => (placement, is_remembered),
@@ -115,8 +114,8 @@ fn explained(context: &Context, login: &Login) -> Result<Explanation, Refusal> {
     };
     if is_remembered {
         told.source = format!("{source}, remembered");
-        told.age_seconds = Some(age.as_secs() as i64);
-    } else if source != context.directory.name() {
+    }
+    if is_remembered || source != context.directory.name() {
         told.age_seconds = Some(age.as_secs() as i64);
     } else if let Some(entry) = context.directory.get(&placement.found_by)? {
         told.age_seconds = Some(now() - entry.set_at);

@@ -6,6 +6,7 @@ mod console;
 mod log_level;
 mod moves;
 mod rules;
+mod sources;
 mod upgrade;
 
 pub(crate) use bans::*;
@@ -14,6 +15,7 @@ pub(crate) use console::*;
 pub(crate) use log_level::*;
 pub(crate) use moves::*;
 pub(crate) use rules::*;
+pub(crate) use sources::*;
 pub(crate) use upgrade::*;
 
 use serde::{Deserialize, Serialize};

@@ -49,11 +49,7 @@ pub(crate) fn build(
     stopped: Option<Vec<String>>,
 ) -> Result<Parts, RunError> {
     let state_dir = snapshot.server.state_dir.clone();
-    let remember = snapshot.limits.remembered_placements;
-    let sources = Sources::new(&snapshot.directory, remember, &state_dir, &apart("directory")?)?;
-    let sources = Arc::new(sources);
-    // Start following before the first look-up, so that nothing remembered has to be forgotten at once.
-    let _ = sources.follow_changes();
+    let sources = sources(&snapshot)?;
     let metrics = Arc::new(Metrics::new()?);
     let observer: Arc<dyn Observer> = Arc::new(Reporter(metrics.clone()));
     let identity = Identity::load_or_make(&state_dir, &snapshot.server.name)?;
@@ -120,6 +116,15 @@ pub(crate) fn build(
         formers,
         keeper,
     })
+}
+
+/// Who is asked where an archive is.
+fn sources(snapshot: &Snapshot) -> Result<Arc<Sources>, RunError> {
+    let (remember, state_dir) = (snapshot.limits.remembered_placements, &snapshot.server.state_dir);
+    let sources = Sources::new(&snapshot.directory, remember, state_dir, &apart("directory")?)?;
+    // Start following before the first look-up, so that nothing remembered has to be forgotten at once.
+    let _ = sources.follow_changes();
+    Ok(Arc::new(sources))
 }
 
 /// The hosts and arrays, and who is banned.

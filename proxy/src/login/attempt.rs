@@ -5,6 +5,7 @@ use super::case::Case;
 use super::credential::credential_for;
 use super::scram::{Relayed, in_time};
 use super::tried::{Refusal, Try};
+use super::visitor::visitor;
 use super::voice::Voice;
 use crate::access::Visit;
 use crate::peers::Told;
@@ -12,7 +13,6 @@ use crate::session::Why;
 use crate::slot::Slot;
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
@@ -21,7 +21,6 @@ use usher_backends::connect::{
 };
 use usher_backends::health::secret;
 use usher_backends::roster::{Host, Lease, Service, Unavailable, UnderWay};
-use usher_backends::sources::Visitor;
 use usher_config::snapshot::LoginAs;
 use usher_policy::ArchiveKey;
 use usher_policy::identity::Says;
@@ -40,36 +39,20 @@ const REFERRALS: usize = 3;
 /// Where the archive of `key` is to be used; `Err` is the result of the attempt if it cannot be used.
 async fn home(case: &Case<'_>, key: &ArchiveKey) -> Result<(Permit, Arc<Host>), Try> {
     let Case { prelogin, session, .. } = case;
-    let deciding =
-        prelogin.server.router.decide(key, Instant::now(), || Visit::of(session), || visitor(case));
-    let permit = match deciding.await {
+    let router = &prelogin.server.router;
+    let permit = match router.decide(key, Instant::now(), || Visit::of(session), || visitor(case)).await {
         Decision::Permitted(permit) => permit,
         Decision::Denied => return Err(Try::Denied),
         // A wrong password would be one only to a host that is there.
         Decision::Concealed(permit) => {
-            let leased = prelogin.server.router.lease(&permit, Service::Imap);
+            let leased = router.lease(&permit, Service::Imap);
             return Err(leased.map_or_else(unavailable, |_| Try::DeniedCovertly));
         }
         Decision::Nobody => return Err(Try::Unknown),
         Decision::Outage(_) => return Err(Try::Out),
     };
-    let host = prelogin.server.router.host(&permit).ok_or(Try::Out)?;
+    let host = router.host(&permit).ok_or(Try::Out)?;
     Ok((permit, host))
-}
-
-/// Who logs in, for a source that wants to know.
-fn visitor(Case { prelogin, claim, tls, cipher_suite, .. }: &Case<'_>) -> Visitor {
-    let credential = &claim.credential;
-    let is_password = credential.proof == Proof::Password;
-    Visitor {
-        login: credential.acting_user().to_vec(),
-        password: is_password.then(|| credential.password.clone()),
-        mechanism: if is_password { "plain".to_owned() } else { claim.mechanism.rule_name().to_owned() },
-        protocol: "imap",
-        client: prelogin.client,
-        attempt: prelogin.attempts.load(Ordering::Relaxed),
-        tls: cipher_suite.map(|suite| (*tls, suite)),
-    }
 }
 
 /// Where the archive of a user is whom the directory does not know, if the hosts are to be asked by the user's own
@@ -118,13 +101,8 @@ pub(super) async fn attempt(
         Err(without) => return without,
     };
     session.goes_to(&host.id);
-    tracing::debug!(
-        client = %prelogin.client,
-        session = %prelogin.id,
-        user = %key,
-        host = host.config.name,
-        "the directory names this host"
-    );
+    let (client, id) = (prelogin.client, prelogin.id);
+    tracing::debug!(%client, session = %id, user = %key, host = host.config.name, "the directory names this host");
     let mut turn = None;
     if host.standing.share(Service::Imap) < 1.0 && host.standing.serves(Service::Imap) {
         turn = wait_for_turn(prelogin, &host, (come, until), slot).await;

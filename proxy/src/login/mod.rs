@@ -16,6 +16,7 @@ mod server;
 mod shapes;
 mod token;
 mod tried;
+mod visitor;
 mod voice;
 mod whys;
 

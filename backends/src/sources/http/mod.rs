@@ -13,14 +13,14 @@ use std::time::Duration;
 use usher_config::snapshot::{Http, HttpStyle};
 
 pub(super) enum HttpEngine {
-    Json(Json),
+    Json(Box<Json>),
     AuthHttp(AuthHttp),
 }
 
 impl HttpEngine {
     pub(super) fn new(http: &Http, deadline: Duration) -> Result<Self, SourceFault> {
         Ok(match http.style {
-            HttpStyle::Json => Self::Json(Json::new(http, deadline)?),
+            HttpStyle::Json => Self::Json(Box::new(Json::new(http, deadline)?)),
             HttpStyle::AuthHttp { send_password } => Self::AuthHttp(AuthHttp::new(http, send_password)?),
         })
     }

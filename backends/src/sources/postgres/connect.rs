@@ -52,7 +52,7 @@ impl Place {
         &self,
         wanted: TargetSessionAttrs,
     ) -> Result<Client, SourceFault> {
-        self.listen(wanted).await.map(|(client, _)| client)
+        Box::pin(self.listen(wanted)).await.map(|(client, _)| client)
     }
 
     /// The same, with what the server notifies of.
@@ -69,7 +69,7 @@ impl Place {
             if let Some(password) = &password {
                 config.password(password.reveal());
             }
-            match timeout(share, config.connect(self.tls.clone())).await {
+            match Box::pin(timeout(share, config.connect(self.tls.clone()))).await {
                 Ok(Ok((client, connection))) => {
                     let (sender, notified) = mpsc::unbounded_channel();
                     tokio::spawn(drive(connection, sender));

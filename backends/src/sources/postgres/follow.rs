@@ -24,7 +24,8 @@ const ONE_BY_ONE: i64 = 10_000;
 pub(super) async fn shipped(place: Arc<Place>, tell: Tell) {
     let mut read_to = None;
     loop {
-        let _ = listen(&place, "usher_change", Some(&mut read_to), news::shipped, &tell).await;
+        let listening = listen(&place, "usher_change", Some(&mut read_to), news::shipped, &tell);
+        let _ = Box::pin(listening).await;
         sleep(AGAIN).await;
     }
 }
@@ -32,7 +33,7 @@ pub(super) async fn shipped(place: Arc<Place>, tell: Tell) {
 /// Follows a channel of the site's own.
 pub(super) async fn own(place: Arc<Place>, channel: String, tell: Tell) {
     loop {
-        let _ = listen(&place, &channel, None, news::own, &tell).await;
+        let _ = Box::pin(listen(&place, &channel, None, news::own, &tell)).await;
         sleep(AGAIN).await;
     }
 }
@@ -45,7 +46,7 @@ async fn listen(
     says: fn(&str) -> News,
     tell: &Tell,
 ) -> Result<(), SourceFault> {
-    let (client, mut notified) = place.listen(TargetSessionAttrs::Any).await?;
+    let (client, mut notified) = Box::pin(place.listen(TargetSessionAttrs::Any)).await?;
     let quoted = channel.replace('"', "\"\"");
     client.batch_execute(&format!("LISTEN \"{quoted}\"")).await.map_err(failed)?;
     // After that: what is committed from here on is notified of.

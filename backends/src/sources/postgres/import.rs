@@ -2,7 +2,7 @@
 //! there in one transaction.
 
 use super::failed;
-use super::ledger::{PostgresLedger, new_change};
+use super::writer::{Writer, new_change};
 use crate::directory::{
     Conflict, ConflictKind, Directory, DirectoryError, ImportOptions, ImportPhase, Imported, Sync, key_of,
     kind, stored_as,
@@ -48,7 +48,7 @@ struct Outcome {
 }
 
 pub(super) fn import(
-    ledger: &PostgresLedger,
+    ledger: &Writer,
     source: &mut dyn Read,
     options: &ImportOptions<'_>,
     conflict: &mut dyn FnMut(&Conflict),
@@ -98,7 +98,7 @@ pub(super) fn import(
 
 /// Sends what is staged, and has it put in force.
 fn send(
-    ledger: &PostgresLedger,
+    ledger: &Writer,
     staged: Directory,
     plan: Plan,
 ) -> Result<(Outcome, UnboundedReceiver<Elsewhere>), DirectoryError> {

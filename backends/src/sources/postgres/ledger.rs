@@ -2,111 +2,28 @@
 //! change is made to what was read.
 
 use super::connect::Place;
-use super::{failed, import, tables};
+use super::writer::{Writer, new_change};
+use super::{failed, import};
 use crate::directory::{
     Conflict, DirectoryError, Entry, Flip, ImportOptions, ImportPhase, Imported, Ledger, Pairs, Placement,
     Renamed, key_of, kind, pairs, stored_as,
 };
-use crate::roster::now;
-use crate::sources::engine::{News, Tell};
+use crate::sources::engine::Tell;
 use crate::sources::fault::SourceFault;
 use crate::sources::placement;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use std::io::Read;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::time::timeout;
-use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, GenericClient, Row, Transaction};
+use tokio_postgres::{GenericClient, Row, Transaction};
 use usher_policy::ArchiveKey;
 
 const ENTRIES: &str = "SELECT e.kind, e.key, e.host, c.at, c.by, e.attributes FROM usher.entry e \
      JOIN usher.change c ON c.id = e.change";
 /// Entries that are read at once.
 const PAGE: u32 = 10_000;
-/// Time in which a change must be made.
-const DEADLINE: Duration = Duration::from_secs(15);
 /// Up to so many entries are counted; of more, the server's own estimate is told.
 const COUNTED: f32 = 100_000.0;
-
-/// Work on a connection.
-type Work<T> =
-    Box<dyn for<'c> FnOnce(&'c mut Client) -> BoxFuture<'c, Result<T, SourceFault>> + Send + 'static>;
-
-pub(in crate::sources) struct PostgresLedger {
-    place: Arc<Place>,
-    runtime: Handle,
-    idle: Arc<Mutex<Option<Client>>>,
-    tell: Tell,
-}
-
-impl PostgresLedger {
-    /// `tell` is called with what has been changed here.
-    pub(in crate::sources) fn new(place: Place, runtime: &Handle, tell: Tell) -> Self {
-        Self { place: Arc::new(place), runtime: runtime.clone(), idle: Arc::default(), tell }
-    }
-
-    /// Makes the tables, unless they are there. Returns whether they were not.
-    pub(in crate::sources) fn init(&self) -> Result<bool, DirectoryError> {
-        self.connected(false, Some(DEADLINE), Box::new(|client| tables::make(client).boxed()))
-    }
-
-    /// Runs `work` on a connection to a server that can be written.
-    fn run<T: Send + 'static>(&self, work: Work<T>) -> Result<T, DirectoryError> {
-        self.connected(true, Some(DEADLINE), work)
-    }
-
-    pub(super) fn connected<T: Send + 'static>(
-        &self,
-        has_tables: bool,
-        within: Option<Duration>,
-        work: Work<T>,
-    ) -> Result<T, DirectoryError> {
-        let (place, idle) = (self.place.clone(), self.idle.clone());
-        let (sender, receiver) = mpsc::channel();
-        self.runtime.spawn(async move {
-            let doing = async {
-                let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let mut client = match taken.filter(|client| !client.is_closed()) {
-                    Some(client) => client,
-                    None => {
-                        let client = place.connect(TargetSessionAttrs::ReadWrite).await?;
-                        if has_tables {
-                            tables::check(&client).await?;
-                        }
-                        client
-                    }
-                };
-                let done = work(&mut client).await?;
-                *idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(client);
-                Ok(done)
-            };
-            let done = match within {
-                Some(within) => {
-                    let late = |_| Err(SourceFault::out("no answer in time"));
-                    timeout(within, doing).await.unwrap_or_else(late)
-                }
-                None => doing.await,
-            };
-            let _ = sender.send(done);
-        });
-        let done = receiver.recv().unwrap_or_else(|_| Err(SourceFault::out("usher is ending")));
-        done.map_err(|fault| DirectoryError::Source(format!("postgres: {fault}")))
-    }
-
-    fn told<T>(&self, key: &ArchiveKey, done: Result<T, DirectoryError>) -> Result<T, DirectoryError> {
-        // Even if it has failed: perhaps only the answer was lost.
-        (self.tell)(News::Of(key.clone()));
-        done
-    }
-
-    pub(super) fn tell_of_everything(&self) {
-        (self.tell)(News::Everything);
-    }
-}
 
 /// Keeps others from changing `key` until the transaction ends.
 async fn lock(transaction: &Transaction<'_>, key: &ArchiveKey) -> Result<(), SourceFault> {
@@ -122,18 +39,6 @@ async fn host_of(client: &impl GenericClient, key: &ArchiveKey) -> Result<Option
     let sql = "SELECT host FROM usher.entry WHERE kind = $1 AND key = $2";
     let row = client.query_opt(sql, &[&i16::from(kind(key)), &key.name()]).await.map_err(failed)?;
     row.map(|row| row.try_get(0).map_err(failed)).transpose()
-}
-
-/// Records a change of `key`, or of many keys at once.
-pub(super) async fn new_change(
-    client: &impl GenericClient,
-    by: &str,
-    key: Option<&ArchiveKey>,
-) -> Result<i64, SourceFault> {
-    let sql = "INSERT INTO usher.change (at, by, kind, key) VALUES ($1, $2, $3, $4) RETURNING id";
-    let (kind, name) = (key.map(|key| i16::from(kind(key))), key.map(ArchiveKey::name));
-    let row = client.query_one(sql, &[&now(), &by, &kind, &name]).await.map_err(failed)?;
-    row.try_get(0).map_err(failed)
 }
 
 async fn put(
@@ -165,6 +70,20 @@ fn entry(row: &Row) -> Result<Entry, SourceFault> {
     })
 }
 
+pub(in crate::sources) struct PostgresLedger(Writer);
+
+impl PostgresLedger {
+    /// `tell` is called with what has been changed here.
+    pub(in crate::sources) fn new(place: Place, runtime: &Handle, tell: Tell) -> Self {
+        Self(Writer::new(place, runtime, tell))
+    }
+
+    /// Makes the tables, unless they are there. Returns whether they were not.
+    pub(in crate::sources) fn init(&self) -> Result<bool, DirectoryError> {
+        self.0.init()
+    }
+}
+
 impl Ledger for PostgresLedger {
     fn name(&self) -> &'static str {
         "postgres"
@@ -172,7 +91,7 @@ impl Ledger for PostgresLedger {
 
     fn look_up(&self, key: &ArchiveKey) -> Result<Option<Placement>, DirectoryError> {
         let key = key.clone();
-        self.run(Box::new(|client| {
+        self.0.run(Box::new(|client| {
             async move {
                 for by in [Some(key.clone()), key.domain()].into_iter().flatten() {
                     let sql = "SELECT host, attributes FROM usher.entry WHERE kind = $1 AND key = $2";
@@ -190,7 +109,7 @@ impl Ledger for PostgresLedger {
 
     fn get(&self, key: &ArchiveKey) -> Result<Option<Entry>, DirectoryError> {
         let key = key.clone();
-        self.run(Box::new(|client| {
+        self.0.run(Box::new(|client| {
             async move {
                 let sql = format!("{ENTRIES} WHERE e.kind = $1 AND e.key = $2");
                 let values: [&(dyn ToSql + Sync); 2] = [&i16::from(kind(&key)), &key.name()];
@@ -202,7 +121,7 @@ impl Ledger for PostgresLedger {
 
     fn set(&self, key: &ArchiveKey, host: &str, by: &str) -> Result<Option<String>, DirectoryError> {
         let (owned, host, by) = (key.clone(), host.to_owned(), by.to_owned());
-        let done = self.run(Box::new(|client| {
+        let done = self.0.run(Box::new(|client| {
             async move {
                 let transaction = client.transaction().await.map_err(failed)?;
                 lock(&transaction, &owned).await?;
@@ -213,12 +132,12 @@ impl Ledger for PostgresLedger {
             }
             .boxed()
         }));
-        self.told(key, done)
+        self.0.told(key, done)
     }
 
     fn add(&self, key: &ArchiveKey, host: &str, by: &str) -> Result<Option<String>, DirectoryError> {
         let (owned, host, by) = (key.clone(), host.to_owned(), by.to_owned());
-        let done = self.run(Box::new(|client| {
+        let done = self.0.run(Box::new(|client| {
             async move {
                 let transaction = client.transaction().await.map_err(failed)?;
                 lock(&transaction, &owned).await?;
@@ -231,7 +150,7 @@ impl Ledger for PostgresLedger {
             }
             .boxed()
         }));
-        self.told(key, done)
+        self.0.told(key, done)
     }
 
     fn set_attributes(
@@ -241,7 +160,7 @@ impl Ledger for PostgresLedger {
         by: &str,
     ) -> Result<bool, DirectoryError> {
         let (owned, changes, by) = (key.clone(), changes.to_vec(), by.to_owned());
-        let done = self.run(Box::new(|client| {
+        let done = self.0.run(Box::new(|client| {
             async move {
                 let transaction = client.transaction().await.map_err(failed)?;
                 lock(&transaction, &owned).await?;
@@ -267,12 +186,12 @@ impl Ledger for PostgresLedger {
             }
             .boxed()
         }));
-        self.told(key, done)
+        self.0.told(key, done)
     }
 
     fn remove(&self, key: &ArchiveKey, by: &str) -> Result<Option<String>, DirectoryError> {
         let (owned, by) = (key.clone(), by.to_owned());
-        let done = self.run(Box::new(|client| {
+        let done = self.0.run(Box::new(|client| {
             async move {
                 let transaction = client.transaction().await.map_err(failed)?;
                 lock(&transaction, &owned).await?;
@@ -288,12 +207,12 @@ impl Ledger for PostgresLedger {
             }
             .boxed()
         }));
-        self.told(key, done)
+        self.0.told(key, done)
     }
 
     fn flip(&self, key: &ArchiveKey, from: &str, to: &str, by: &str) -> Result<Flip, DirectoryError> {
         let (owned, from, to, by) = (key.clone(), from.to_owned(), to.to_owned(), by.to_owned());
-        let done = self.run(Box::new(|client| {
+        let done = self.0.run(Box::new(|client| {
             async move {
                 let transaction = client.transaction().await.map_err(failed)?;
                 lock(&transaction, &owned).await?;
@@ -313,12 +232,12 @@ impl Ledger for PostgresLedger {
             }
             .boxed()
         }));
-        self.told(key, done)
+        self.0.told(key, done)
     }
 
     fn rename(&self, from: &ArchiveKey, to: &ArchiveKey, by: &str) -> Result<Renamed, DirectoryError> {
         let (former, next, by) = (from.clone(), to.clone(), by.to_owned());
-        let done = self.run(Box::new(|client| {
+        let done = self.0.run(Box::new(|client| {
             async move {
                 let transaction = client.transaction().await.map_err(failed)?;
                 // In one order, so that two who want both do not wait for each other.
@@ -341,13 +260,13 @@ impl Ledger for PostgresLedger {
             }
             .boxed()
         }));
-        let done = self.told(from, done);
-        self.told(to, done)
+        let done = self.0.told(from, done);
+        self.0.told(to, done)
     }
 
     fn names_host(&self, host: &str) -> Result<bool, DirectoryError> {
         let host = host.to_owned();
-        self.run(Box::new(|client| {
+        self.0.run(Box::new(|client| {
             async move {
                 let sql = "SELECT EXISTS (SELECT 1 FROM usher.entry WHERE host = $1)";
                 client.query_one(sql, &[&host]).await.map_err(failed)?.try_get(0).map_err(failed)
@@ -357,7 +276,7 @@ impl Ledger for PostgresLedger {
     }
 
     fn count(&self) -> Result<u64, DirectoryError> {
-        self.run(Box::new(|client| {
+        self.0.run(Box::new(|client| {
             async move {
                 let sql = "SELECT reltuples FROM pg_class WHERE oid = 'usher.entry'::regclass";
                 let about: f32 =
@@ -381,7 +300,7 @@ impl Ledger for PostgresLedger {
     ) -> Result<Vec<Entry>, DirectoryError> {
         let host = host.map(ToOwned::to_owned);
         let after = after.map_or((0, String::new()), |key| (i16::from(kind(key)), key.name().to_owned()));
-        self.run(Box::new(move |client| {
+        self.0.run(Box::new(move |client| {
             async move {
                 let order = "ORDER BY e.kind, e.key LIMIT $3";
                 let mut values: Vec<&(dyn ToSql + Sync)> = vec![&after.0, &after.1];
@@ -423,6 +342,6 @@ impl Ledger for PostgresLedger {
         conflict: &mut dyn FnMut(&Conflict),
         progress: &mut dyn FnMut(ImportPhase),
     ) -> Result<Imported, DirectoryError> {
-        import::import(self, source, options, conflict, progress)
+        import::import(&self.0, source, options, conflict, progress)
     }
 }

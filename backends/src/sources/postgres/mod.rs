@@ -6,6 +6,7 @@ mod import;
 mod ledger;
 mod news;
 mod tables;
+mod writer;
 
 pub(super) use connect::Place;
 pub(super) use ledger::PostgresLedger;
@@ -119,6 +120,7 @@ fn text(row: &Row, at: usize, of: &Type) -> Result<Option<String>, String> {
 }
 
 /// An error, with what the server says of it.
+#[allow(clippy::needless_pass_by_value)] // what `map_err` gives
 pub(super) fn failed(error: tokio_postgres::Error) -> SourceFault {
     match error.as_db_error() {
         Some(said) if [SqlState::UNDEFINED_TABLE, SqlState::INVALID_SCHEMA_NAME].contains(said.code()) => {

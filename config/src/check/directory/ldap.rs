@@ -1,6 +1,6 @@
 //! `[directory.ldap]`.
 
-use super::sources::{access, is_near};
+use super::access::{access, is_near};
 use crate::check::Faults;
 use crate::fault::Fault;
 use crate::raw::{Located, Section};

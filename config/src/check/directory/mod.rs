@@ -1,5 +1,6 @@
 //! `[directory]`.
 
+mod access;
 mod ldap;
 mod sources;
 

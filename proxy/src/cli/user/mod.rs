@@ -169,7 +169,6 @@ pub(super) fn user(arguments: &Arguments) -> Exit {
     };
     let state_dir = &config.snapshot.server.state_dir;
     let socket_inside = config.snapshot.admin.socket.parent() == Some(state_dir);
-    // For a directory that is elsewhere.
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(exit) => return exit,

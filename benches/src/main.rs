@@ -17,6 +17,7 @@ mod micro;
 mod peers;
 mod refusals;
 mod sessions;
+mod sources;
 mod storm;
 mod stub;
 mod table;
@@ -39,7 +40,7 @@ type Measure = fn(&mut Table) -> Outcome;
 const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench");
 
 /// Every subject by its name.
-const SUBJECTS: [(&str, Measure); 14] = [
+const SUBJECTS: [(&str, Measure); 15] = [
     ("sessions", sessions::measure),
     ("mechanisms", mechanisms::measure),
     ("idle", idle::measure),
@@ -54,6 +55,7 @@ const SUBJECTS: [(&str, Measure); 14] = [
     ("input", input::measure),
     ("health", health::measure),
     ("refusals", refusals::measure),
+    ("sources", sources::measure),
 ];
 
 fn main() -> ExitCode {

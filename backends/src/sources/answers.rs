@@ -97,9 +97,13 @@ impl Answers {
         asked: Instant,
         forgotten: u64,
     ) {
+        let before = self.known.get(key);
+        if before.as_ref().is_some_and(|before| before.said > asked) {
+            // Somebody who asked later was answered sooner.
+            return;
+        }
         self.changes.fetch_add(1, Ordering::Relaxed);
-        let is_elsewhere = || self.known.get(key).is_some_and(|known| known.placement.is_none());
-        if placement.is_some() || is_elsewhere() {
+        if placement.is_some() || before.is_some_and(|before| before.placement.is_none()) {
             self.known.insert(key.clone(), Known { placement, said: asked });
             self.absent.remove(key);
         } else {
@@ -114,15 +118,22 @@ impl Answers {
 
     /// A later source has this key: that this one has not is worth as much as what is known of others.
     pub(super) fn keep_absence(&self, key: &ArchiveKey) {
-        if let Some((_, said)) = self.absent.remove(key) {
+        let forgotten = self.forgotten(key);
+        let Some((_, said)) = self.absent.remove(key) else { return };
+        if self.known.get(key).is_none() {
             self.changes.fetch_add(1, Ordering::Relaxed);
             self.known.insert(key.clone(), Known { placement: None, said });
+            if self.forgotten(key) != forgotten {
+                self.known.remove(key);
+            }
         }
     }
 
     /// Puts back what was said before the start. It is used only while the source cannot be asked.
     pub(super) fn restore(&self, key: ArchiveKey, placement: Option<Placement>, age: Duration) {
-        if let Some(said) = Instant::now().checked_sub(age) {
+        // Before the start, whatever the clock has done meanwhile.
+        let before = self.start.checked_sub(Duration::from_millis(1));
+        if let Some(said) = before.and_then(|before| Some(Instant::now().checked_sub(age)?.min(before))) {
             self.known.insert(key, Known { placement, said });
         }
     }

@@ -13,7 +13,7 @@ use dashmap::DashMap;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -24,6 +24,8 @@ use usher_policy::ArchiveKey;
 
 /// Time that somebody waits for an answer who can have the former one.
 const PATIENCE: Duration = Duration::from_millis(400);
+/// The same where passwords are judged, which takes time.
+const PATIENCE_OF_JUDGES: Duration = Duration::from_millis(900);
 /// Time in which nobody else waits for it then.
 const HURRY: Duration = Duration::from_secs(1);
 /// Time between two questions to a source that is out.
@@ -39,6 +41,26 @@ const NOBODY: &str = "usher-probe@usher.invalid";
 
 type Flight = Shared<BoxFuture<'static, Answer>>;
 
+/// A question that others may join.
+struct OnItsWay {
+    number: u64,
+    asked: Instant,
+    flight: Flight,
+}
+
+/// Ends a question, however that comes about.
+struct Landing<'a> {
+    asked: &'a Asked,
+    key: &'a ArchiveKey,
+    number: Option<u64>,
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        self.asked.flights.remove_if(self.key, |_, on_its_way| Some(on_its_way.number) == self.number);
+    }
+}
+
 /// One source.
 pub(super) struct Asked {
     pub(super) name: &'static str,
@@ -46,11 +68,11 @@ pub(super) struct Asked {
     answers: Answers,
     circuit: Circuit,
     deadline: Duration,
-    flights: DashMap<ArchiveKey, Flight>,
+    flights: DashMap<ArchiveKey, OnItsWay>,
+    numbers: AtomicU64,
     places: Semaphore,
     runtime: Handle,
     kept: Kept,
-    is_probed: AtomicBool,
     /// When somebody has last waited in vain, in milliseconds from `start`; 0: nobody has.
     late: AtomicU64,
     start: Instant,
@@ -64,6 +86,15 @@ pub(super) struct Heard {
     pub(super) age: Duration,
     /// It said so before it went out.
     pub(super) is_stale: bool,
+    /// It has judged the password, and refuses: nobody else is to be asked.
+    pub(super) is_refusal: bool,
+}
+
+impl Heard {
+    fn known(known: Known) -> Self {
+        let age = known.age();
+        Self { found: Ok(Found::Now(known.placement)), age, is_stale: false, is_refusal: false }
+    }
 }
 
 /// How a source is.
@@ -100,10 +131,10 @@ impl Asked {
             circuit: Circuit::new(),
             deadline: configured.deadline,
             flights: DashMap::new(),
+            numbers: AtomicU64::new(0),
             places: Semaphore::new(AT_ONCE),
             runtime: runtime.clone(),
             kept: Kept::at(kept),
-            is_probed: AtomicBool::new(false),
             late: AtomicU64::new(0),
             start: Instant::now(),
             this: this.clone(),
@@ -140,7 +171,7 @@ impl Asked {
                 self.forget(Some(key));
                 // At once, while it can be asked: afterwards they are known again.
                 if was_known && !self.engine.judges() {
-                    self.flights.entry(key.clone()).or_insert_with(|| self.fly(&Inquiry::about(key)));
+                    let _ = self.flight(&Inquiry::about(key));
                 }
             }
             News::Everything => self.forget(None),
@@ -150,47 +181,58 @@ impl Asked {
 
     pub(super) async fn find(&self, inquiry: &Inquiry<'_>) -> Heard {
         let known = self.answers.get(inquiry.key);
-        // A service that judges passwords is asked about each.
-        let judged = inquiry.visitor.filter(|who| self.engine.judges() && who.password.is_some());
-        // It could not be asked again without the password.
-        let freshness = inquiry.freshness.filter(|_| !self.engine.judges());
-        if judged.is_none()
-            && let Some(known) = known.as_ref().filter(|known| self.answers.is_fresh(known, freshness))
-        {
-            return Heard {
-                found: Ok(Found::Now(known.placement.clone())),
-                age: known.age(),
-                is_stale: false,
+        let is_judged = self.is_judged(inquiry.visitor);
+        if self.engine.judges() && !is_judged {
+            // It would refuse whoever shows no password, and count that.
+            return match known {
+                Some(known) if self.answers.is_fresh(&known, None) => Heard::known(known),
+                known => self.without(known, "it is asked only with a password"),
             };
         }
-        if let Some(why) = self.circuit.is_open() {
-            return self.without(known, &why);
+        if let Some(known) = known.as_ref().filter(|_| !is_judged)
+            && self.answers.is_fresh(known, inquiry.freshness)
+        {
+            return Heard::known(known.clone());
         }
-        let wait = match (&known, judged) {
-            (_, Some(_)) => LAST,
-            (Some(_), None) if self.is_late() => Duration::ZERO,
-            (Some(_), None) => PATIENCE,
-            (None, None) => self.deadline,
-        };
-        let asked = Instant::now();
-        let flight = match judged {
-            Some(_) => self.fly(inquiry),
-            None => self.flights.entry(inquiry.key.clone()).or_insert_with(|| self.fly(inquiry)).clone(),
-        };
-        match timeout(wait, flight).await {
-            Ok(Ok(placement)) => {
-                Heard { found: Ok(Found::Now(placement)), age: asked.elapsed(), is_stale: false }
+        let until = Instant::now() + LAST;
+        loop {
+            if let Some(why) = self.circuit.is_open() {
+                return self.without(known, &why);
             }
-            Ok(Err(SourceFault::Out(why))) => self.without(known, &why),
-            Ok(Err(fault)) => {
-                let found = Err(DirectoryError::Source(format!("{}: {fault}", self.name)));
-                Heard { found, age: Duration::ZERO, is_stale: false }
-            }
-            Err(_) => {
-                if wait == PATIENCE {
-                    self.late.store(self.start.elapsed().as_millis() as u64, Ordering::Relaxed);
+            let wait = match (&known, is_judged) {
+                (Some(_), _) if self.is_late() => Duration::ZERO,
+                (Some(_), false) => PATIENCE,
+                (Some(_), true) => PATIENCE_OF_JUDGES,
+                (None, _) => self.deadline,
+            };
+            let (asked, flight) = if is_judged { self.fly(inquiry, None) } else { self.flight(inquiry) };
+            match timeout(wait, flight).await {
+                Ok(Ok(placement)) => {
+                    let is_refusal = is_judged && placement.is_none();
+                    let found = Ok(Found::Now(placement));
+                    return Heard { found, age: asked.elapsed(), is_stale: false, is_refusal };
                 }
-                self.without(known, "it has not answered in time")
+                Ok(Err(SourceFault::Out(why))) => return self.without(known, &why),
+                Ok(Err(SourceFault::Wait(wait))) if is_judged && Instant::now() + wait < until => {
+                    sleep(wait).await;
+                }
+                Ok(Err(SourceFault::Refused(wait))) => {
+                    if is_judged {
+                        sleep(wait.min(REFUSED)).await;
+                    }
+                    let found = Ok(Found::Now(None));
+                    return Heard { found, age: Duration::ZERO, is_stale: false, is_refusal: is_judged };
+                }
+                Ok(Err(fault)) => {
+                    let found = Err(DirectoryError::Source(format!("{}: {fault}", self.name)));
+                    return Heard { found, age: Duration::ZERO, is_stale: false, is_refusal: false };
+                }
+                Err(_) => {
+                    if !wait.is_zero() && known.is_some() {
+                        self.late.store(self.start.elapsed().as_millis() as u64, Ordering::Relaxed);
+                    }
+                    return self.without(known, "it has not answered in time");
+                }
             }
         }
     }
@@ -205,34 +247,51 @@ impl Asked {
     fn without(&self, known: Option<Known>, why: &str) -> Heard {
         let Some(known) = known else {
             let found = Err(DirectoryError::Source(format!("{}: {why}", self.name)));
-            return Heard { found, age: Duration::ZERO, is_stale: true };
+            return Heard { found, age: Duration::ZERO, is_stale: true, is_refusal: false };
         };
         let age = known.age();
         let found = known.placement.map_or(Found::Now(None), Found::Remembered);
-        Heard { found: Ok(found), age, is_stale: true }
+        Heard { found: Ok(found), age, is_stale: true, is_refusal: false }
     }
 
-    /// Sends a question on its way, which nobody who asks can call back.
-    fn fly(&self, inquiry: &Inquiry<'_>) -> Flight {
+    /// The question that is on its way already, unless it has been for too long, or a new one; and when it was asked.
+    fn flight(&self, inquiry: &Inquiry<'_>) -> (Instant, Flight) {
+        let mut new = None;
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let mut entry = self.flights.entry(inquiry.key.clone()).or_insert_with(|| {
+            let (asked, flight) = self.fly(inquiry, Some(number));
+            new = Some(asked);
+            OnItsWay { number, asked, flight }
+        });
+        let is_too_old = inquiry.freshness.is_some_and(|freshness| entry.asked.elapsed() > freshness);
+        if new.is_none() && is_too_old {
+            let (asked, flight) = self.fly(inquiry, Some(number));
+            *entry = OnItsWay { number, asked, flight };
+        }
+        (entry.asked, entry.flight.clone())
+    }
+
+    /// Sends a question on its way, which nobody who asks can call back; with a `number`, others join it.
+    fn fly(&self, inquiry: &Inquiry<'_>, number: Option<u64>) -> (Instant, Flight) {
         let (sender, receiver) = oneshot::channel();
         let question = Question { key: inquiry.key.clone(), visitor: inquiry.visitor.cloned() };
+        let (asked, forgotten) = (Instant::now(), self.answers.forgotten(inquiry.key));
         if let Some(this) = self.this.upgrade() {
-            let (asked, forgotten) = (Instant::now(), self.answers.forgotten(inquiry.key));
             self.runtime.spawn(async move {
+                let landing = Landing { asked: &this, key: &question.key, number };
                 let answer = this.ask(&question).await;
                 this.note(&answer, &question.key, false);
-                this.keep_in_mind(&question, &answer, asked, forgotten);
+                this.keep_in_mind(&question.key, &answer, asked, forgotten);
                 if answer.is_ok() && asked.elapsed() < PATIENCE {
                     this.late.store(0, Ordering::Relaxed);
                 }
-                if !this.is_judged(question.visitor.as_ref()) {
-                    this.flights.remove(&question.key);
-                }
+                drop(landing);
                 let _ = sender.send(answer);
             });
         }
-        let landed = async { receiver.await.unwrap_or_else(|_| Err(SourceFault::out("usher is ending"))) };
-        landed.boxed().shared()
+        let landed =
+            async { receiver.await.unwrap_or_else(|_| Err(SourceFault::out("the question is lost"))) };
+        (asked, landed.boxed().shared())
     }
 
     fn is_judged(&self, visitor: Option<&Arc<Visitor>>) -> bool {
@@ -240,72 +299,61 @@ impl Asked {
     }
 
     async fn ask(&self, question: &Question) -> Answer {
-        let until = Instant::now() + LAST;
-        loop {
-            let asking = async {
-                let Ok(_place) = self.places.acquire().await else { return Err(SourceFault::out("closed")) };
-                self.engine.look_up(question).await
-            };
-            let late = || SourceFault::Out(format!("no answer within {} ms", self.deadline.as_millis()));
-            let answer = timeout(self.deadline, asking).await.unwrap_or_else(|_| Err(late()));
-            match answer {
-                Err(SourceFault::Wait(wait)) if Instant::now() + wait < until => sleep(wait).await,
-                Err(SourceFault::Wait(_)) => {
-                    return Err(SourceFault::answer("it wants to be asked again, and again"));
-                }
-                Err(SourceFault::Refused(wait)) => {
-                    sleep(wait.min(REFUSED)).await;
-                    return Ok(None);
-                }
-                answer => return answer,
-            }
-        }
+        let asking = async {
+            let Ok(_place) = self.places.acquire().await else { return Err(SourceFault::out("closed")) };
+            self.engine.look_up(question).await
+        };
+        let late = || SourceFault::Out(format!("no answer within {} ms", self.deadline.as_millis()));
+        timeout(self.deadline, asking).await.unwrap_or_else(|_| Err(late()))
     }
 
-    fn keep_in_mind(&self, question: &Question, answer: &Answer, asked: Instant, forgotten: u64) {
-        match answer {
-            // A wrong password, or none at all: that says nothing of the user.
-            Ok(None) if self.engine.judges() => {}
-            Ok(placement) => self.answers.remember(&question.key, placement.clone(), asked, forgotten),
-            Err(_) => {}
+    fn keep_in_mind(&self, key: &ArchiveKey, answer: &Answer, asked: Instant, forgotten: u64) {
+        let placement = match answer {
+            Ok(placement) => placement.clone(),
+            Err(SourceFault::Refused(_)) => None,
+            Err(_) => return,
+        };
+        // A wrong password says nothing of the user.
+        if placement.is_some() || !self.engine.judges() {
+            self.answers.remember(key, placement, asked, forgotten);
         }
     }
 
     /// Notes how a question was answered.
     fn note(&self, answer: &Answer, key: &ArchiveKey, is_first: bool) {
         let failure = match answer {
-            Ok(_) | Err(SourceFault::Answer(_) | SourceFault::Wait(_) | SourceFault::Refused(_)) => None,
             Err(SourceFault::Out(why)) => Some(why.clone()),
+            Ok(_) | Err(SourceFault::Answer(_) | SourceFault::Wait(_) | SourceFault::Refused(_)) => None,
         };
-        match self.circuit.note(failure, is_first) {
+        match self.circuit.note(key, failure, is_first) {
             Turn::None => {}
             Turn::Closed => tracing::warn!(source = self.name, "the directory's source answers again"),
-            Turn::Opened => {
+            Turn::Opened(opening) => {
                 let why = self.circuit.is_open().unwrap_or_default();
                 tracing::error!(
                     source = self.name,
                     why,
                     "the directory's source is out; what it last said is used"
                 );
-                self.probe(key.clone());
+                self.probe(key.clone(), opening);
             }
         }
     }
 
-    /// Asks again and again until there is an answer.
-    fn probe(&self, key: ArchiveKey) {
+    /// Asks again and again until there is an answer: in turn about the one whose question failed, and about nobody.
+    fn probe(&self, key: ArchiveKey, opening: u64) {
         let Some(this) = self.this.upgrade() else { return };
-        if self.is_probed.swap(true, Ordering::SeqCst) {
-            return;
-        }
         self.runtime.spawn(async move {
-            let question = Question { key, visitor: None };
-            while this.circuit.is_open().is_some() {
+            let nobody = ArchiveKey::User(NOBODY.to_owned());
+            for next in [key, nobody.clone()].into_iter().cycle() {
                 sleep(AGAIN).await;
-                let answer = this.ask(&question).await;
-                if !matches!(answer, Err(SourceFault::Out(_))) {
-                    this.is_probed.store(false, Ordering::SeqCst);
+                if !this.circuit.is_open_for(opening) {
+                    return;
                 }
+                // A service that judges would count a failure of somebody who is real.
+                let key = if this.engine.judges() { nobody.clone() } else { next };
+                let question = Question { key, visitor: None };
+                let answer = this.ask(&question).await;
                 this.note(&answer, &question.key, false);
             }
         });

@@ -56,6 +56,8 @@ pub struct Said {
     pub source: &'static str,
     /// How long ago that source said it.
     pub age: Duration,
+    /// It has judged the password, and refuses the login.
+    pub is_refusal: bool,
 }
 
 impl Sources {
@@ -112,25 +114,33 @@ impl Sources {
     pub async fn find(&self, inquiry: &Inquiry<'_>) -> Said {
         // Of those that were passed over by what they had said long ago.
         let mut stale: Option<(usize, Duration)> = None;
-        let mut last = Said { found: Ok(Found::Now(None)), source: "", age: Duration::ZERO };
+        let mut last =
+            Said { found: Ok(Found::Now(None)), source: "", age: Duration::ZERO, is_refusal: false };
         for (at, source) in self.all.iter().enumerate() {
             last = match source {
                 Source::Embedded(directory) => Said {
                     found: directory.find(inquiry.key, inquiry.asked),
                     source: "embedded",
                     age: Duration::ZERO,
+                    is_refusal: false,
                 },
                 Source::Elsewhere(asked) => {
                     let answer = Box::pin(asked.find(inquiry)).await;
                     if answer.is_stale && matches!(answer.found, Ok(Found::Now(None))) {
                         stale = Some((at, answer.age));
                     }
-                    Said { found: answer.found, source: asked.name, age: answer.age }
+                    let is_refusal = answer.is_refusal;
+                    Said { found: answer.found, source: asked.name, age: answer.age, is_refusal }
                 }
             };
-            if !matches!(last.found, Ok(Found::Now(None))) {
-                self.note_elsewhere(inquiry.key, at);
-                break;
+            match last.found {
+                Ok(Found::Now(None)) if last.is_refusal => return last,
+                Ok(Found::Now(None)) => {}
+                Ok(Found::Now(Some(_)) | Found::Remembered(_)) => {
+                    self.note_elsewhere(inquiry.key, at);
+                    break;
+                }
+                Err(_) => break,
             }
         }
         if let (Some((at, age)), Ok(Found::Now(found))) = (stale, &mut last.found) {
@@ -139,7 +149,7 @@ impl Sources {
                 None => {
                     let source = self.all[at].name();
                     let why = format!("{source}: it cannot be asked, and had nothing of them long ago");
-                    last = Said { found: Err(DirectoryError::Source(why)), source, age };
+                    last = Said { found: Err(DirectoryError::Source(why)), source, age, is_refusal: false };
                 }
             }
         }

@@ -74,6 +74,10 @@ impl RedisEngine {
             RedisDeployment::Cluster => {
                 let mut builder = ClusterClient::builder(self.infos.iter().cloned())
                     .connection_timeout(self.deadline)
+                    // Whoever asks has a deadline, and asks again.
+                    .retries(3)
+                    .min_retry_wait(10)
+                    .max_retry_wait(50)
                     .response_timeout(self.deadline)
                     .certs(self.certificates.clone());
                 if let Some(password) = password {

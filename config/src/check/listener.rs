@@ -1,6 +1,6 @@
 //! `[[listener]]`.
 
-use super::{Faults, lookup, mechanisms, networks, unique};
+use super::{Faults, Taken, lookup, mechanisms, networks, unique};
 use crate::fault::Fault;
 use crate::https::ClientCa;
 use crate::raw::{Item, Located, Section};
@@ -9,7 +9,6 @@ use crate::snapshot::{
     TcpListener,
 };
 use ipnet::IpNet;
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,21 +18,20 @@ use usher_wire::imap::sasl::Mechanism;
 
 const ADDRESS: &str = "write an address and a port such as \"[::]:993\" or \"192.0.2.1:993\"";
 
-/// Addresses that are taken.
-type Seen = HashMap<SocketAddr, ()>;
-
 pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> (Vec<Listener>, Vec<LookupListener>) {
     let sections = file.many("listener", faults);
-    if sections.is_empty() {
+    let is_lookup = |section: &Section<'_>| section.says("protocol", "lookup");
+    if sections.iter().all(is_lookup) {
         let instead = "add `[[listener]]` with `protocol = \"imaps\"` and `address = \"[::]:993\"`";
         faults.push(Fault::new(0..0, "there is no [[listener]], so nobody could connect", instead));
     }
-    let mut seen = Seen::new();
+    let mut seen = Taken::new();
     let (mut listeners, mut lookups) = (Vec::new(), Vec::new());
     for mut section in sections {
         let spoken = match protocol(&mut section, faults) {
             Some(Spoken::Lookup) => {
-                lookups.extend(lookup::check(section, faults));
+                let checked = lookup::check(section, &mut seen, &lookups, faults);
+                lookups.extend(checked);
                 continue;
             }
             Some(Spoken::By(protocol)) => Some(protocol),
@@ -47,7 +45,7 @@ pub(super) fn check(file: &mut Section<'_>, faults: &mut Faults) -> (Vec<Listene
 fn one(
     mut section: Section<'_>,
     protocol: Option<Protocol>,
-    seen: &mut Seen,
+    seen: &mut Taken,
     listeners: &mut Vec<Listener>,
     faults: &mut Faults,
 ) -> Option<()> {
@@ -111,7 +109,7 @@ fn protocol(section: &mut Section<'_>, faults: &mut Faults) -> Option<Spoken> {
 fn address(
     section: &mut Section<'_>,
     protocol: Option<Protocol>,
-    seen: &mut Seen,
+    seen: &mut Taken,
     faults: &mut Faults,
 ) -> Option<(SocketAddr, u16)> {
     let written: Located<String> = section.required("address", "\"[::]:993\"", faults)?;
@@ -206,7 +204,7 @@ fn proxy_from(section: &mut Section<'_>, faults: &mut Faults) -> Option<Vec<IpNe
 fn of_https(
     section: &mut Section<'_>,
     protocol: Option<Protocol>,
-    seen: &mut Seen,
+    seen: &mut Taken,
     faults: &mut Faults,
 ) -> (Option<Duration>, Option<SocketAddr>) {
     let hsts: Option<Located<Duration>> = section.optional("hsts", faults);

@@ -1,15 +1,30 @@
 //! `[[listener]]` with `protocol = "lookup"`.
 
-use super::Faults;
+use super::{Faults, Taken, unique};
+use crate::fault::Fault;
 use crate::raw::{Located, Section};
 use crate::snapshot::{LookupAddress, LookupListener, LookupProtocol};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// The rest of such a section.
-pub(super) fn check(mut section: Section<'_>, faults: &mut Faults) -> Option<LookupListener> {
-    let address: Option<Located<String>> = section.required("address", "\"127.0.0.1:9145\"", faults);
-    let address = address.and_then(|written| address_of(&written, faults));
+pub(super) fn check(
+    mut section: Section<'_>,
+    seen: &mut Taken,
+    others: &[LookupListener],
+    faults: &mut Faults,
+) -> Option<LookupListener> {
+    let written: Option<Located<String>> = section.required("address", "\"127.0.0.1:9145\"", faults);
+    let address = written.as_ref().and_then(|written| address_of(written, faults));
+    match (&address, &written) {
+        (Some(LookupAddress::Tcp(address)), Some(written)) => {
+            unique(seen, *address, written, "the address", faults);
+        }
+        (Some(path), Some(written)) if others.iter().any(|other| other.address == *path) => {
+            faults.push(written.fault("two listeners are at this path", "give each a path of its own"));
+        }
+        _ => {}
+    }
     let serves = serves(&mut section, faults);
     let transport: Option<Located<String>> = section.optional("transport", faults);
     if let Some(transport) = &transport
@@ -44,6 +59,10 @@ fn address_of(written: &Located<String>, faults: &mut Faults) -> Option<LookupAd
 
 fn serves(section: &mut Section<'_>, faults: &mut Faults) -> Vec<LookupProtocol> {
     let Some(items) = section.given_list("serves", faults) else { return LookupProtocol::ALL.to_vec() };
+    if items.is_empty() {
+        let instead = "remove it, or name what is served";
+        faults.push(Fault::new(section.span.clone(), "nobody is answered: `serves` is empty", instead));
+    }
     let mut serves = Vec::new();
     for item in items {
         let Some(word) = item.text(faults) else { continue };

@@ -27,10 +27,14 @@ use crate::raw::{Item, Located, Section, Shape, Trace};
 use crate::snapshot::{InstanceHost, Snapshot};
 use ipnet::IpNet;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use toml::de::DeTable;
 use usher_wire::imap::sasl::Mechanism;
 
 type Faults = Vec<Fault>;
+
+/// Addresses that are taken.
+type Taken = HashMap<SocketAddr, ()>;
 
 /// Most syntax errors shown. Later ones are often consequences of the first.
 const SYNTAX_SHOWN: usize = 3;
@@ -183,7 +187,7 @@ fn is_host_name(name: &str) -> bool {
 
 /// A host name or an address, with a port.
 fn is_host_and_port(address: &str) -> bool {
-    if address.parse::<std::net::SocketAddr>().is_ok_and(|address| address.port() != 0) {
+    if address.parse::<SocketAddr>().is_ok_and(|address| address.port() != 0) {
         return true;
     }
     match address.rsplit_once(':') {

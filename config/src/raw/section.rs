@@ -168,6 +168,11 @@ impl<'t> Section<'t> {
         lists
     }
 
+    /// Whether `key` is this text.
+    pub(crate) fn says(&self, key: &str, text: &str) -> bool {
+        matches!(self.table.get(key).map(|value| value.get_ref()), Some(DeValue::String(said)) if said == text)
+    }
+
     /// Whether a value is a list.
     pub(crate) fn is_list(&mut self, key: &'static str) -> bool {
         matches!(self.get(key), Some((DeValue::Array(_), _)))

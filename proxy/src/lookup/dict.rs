@@ -5,7 +5,6 @@ use super::{Service, line, send};
 use serde_json::json;
 use std::io;
 use tokio::io::{AsyncBufRead, AsyncWrite};
-use usher_backends::roster::Service::Imap;
 use usher_config::snapshot::{BackendTls, LookupProtocol};
 
 /// What is asked for of a user, as the passdb's `key` says: it is followed by the name.
@@ -55,10 +54,10 @@ async fn fields(place: &Place) -> Option<String> {
         "port": port.to_string(),
     });
     // Pins are not for Dovecot to check.
-    match place.host.services.mail(Imap).map(|mail| mail.endpoint.tls) {
-        Some(BackendTls::Implicit) => fields["ssl"] = "any-cert".into(),
-        Some(BackendTls::StartTls) => fields["starttls"] = "any-cert".into(),
-        Some(BackendTls::None) | None => {}
+    match place.tls() {
+        BackendTls::Implicit => fields["ssl"] = "any-cert".into(),
+        BackendTls::StartTls => fields["starttls"] = "any-cert".into(),
+        BackendTls::None => {}
     }
     if let Some(login) = &place.login {
         fields["destuser"] = login.as_str().into();

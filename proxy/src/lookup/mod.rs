@@ -31,6 +31,12 @@ const CONNECTIONS: usize = 1000;
 const SILENCE: Duration = Duration::from_secs(300);
 /// Longest line of a question, in bytes.
 const LINE: u64 = 8 * 1024;
+/// How long those are let in who came before a successor did.
+const LATECOMERS: Duration = Duration::from_millis(200);
+/// How long their connections go on.
+const LAST: Duration = Duration::from_secs(2);
+/// Time for a question that has begun.
+const QUESTION: Duration = Duration::from_secs(10);
 /// Wait after a system error before the next attempt.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
@@ -51,7 +57,14 @@ struct Service {
 
 /// Answers at all of them.
 pub(crate) fn serve(bound: Vec<Bound>, server: &Arc<Server>) {
-    for Bound { listener, socket } in bound {
+    for bound in bound {
+        let (listener, socket) = match bound.open() {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::error!(%error, "others cannot ask where users are");
+                continue;
+            }
+        };
         let (server, places) = (server.clone(), Arc::new(Semaphore::new(CONNECTIONS)));
         let service = Arc::new(Service { server, listener, places });
         let retired = service.server.shutdown.clone();
@@ -64,8 +77,11 @@ pub(crate) fn serve(bound: Vec<Bound>, server: &Arc<Server>) {
             };
             tokio::select! {
                 () = accepting => {}
-                // A successor answers.
-                () = retired.retired() => {}
+                // A successor answers; those who came before it did are not turned away.
+                () = async {
+                    retired.retired().await;
+                    sleep(LATECOMERS).await;
+                } => {}
             }
         });
     }
@@ -94,13 +110,24 @@ async fn accept_unix(socket: UnixListener, service: Arc<Service>) {
 
 impl Service {
     fn take<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self: Arc<Self>, stream: S) {
-        let Ok(place) = self.places.clone().try_acquire_owned() else { return };
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            self.server.metrics.answered("any", "full");
+            return;
+        };
         tokio::spawn(async move {
             let _place = place;
-            if let Err(error) = self.answer(BufReader::new(stream)).await
-                && error.kind() == ErrorKind::InvalidData
-            {
-                tracing::warn!(%error, "a look-up is not understood");
+            let shutdown = self.server.shutdown.clone();
+            tokio::select! {
+                answered = self.answer(BufReader::new(stream)) => {
+                    if answered.is_err_and(|error| error.kind() == ErrorKind::InvalidData) {
+                        self.server.metrics.answered("any", "invalid");
+                    }
+                }
+                // A successor answers whoever comes again.
+                () = async {
+                    shutdown.retired().await;
+                    sleep(LAST).await;
+                } => {}
             }
         });
     }
@@ -139,11 +166,12 @@ async fn spoken<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> io::Result<O
 
 /// The next line without its end; `None`: there is none.
 async fn line<S: AsyncBufRead + Unpin>(stream: &mut S) -> io::Result<Option<Vec<u8>>> {
-    let mut line = Vec::new();
-    let read = timeout(SILENCE, stream.take(LINE).read_until(b'\n', &mut line)).await??;
-    if read == 0 {
+    if timeout(SILENCE, stream.fill_buf()).await??.is_empty() {
         return Ok(None);
     }
+    // With all the room that it may need: one may hold a password, which must not be left behind.
+    let mut line = Vec::with_capacity(LINE as usize);
+    timeout(QUESTION, stream.take(LINE).read_until(b'\n', &mut line)).await??;
     if line.pop() != Some(b'\n') {
         return Err(invalid("a line that has no end"));
     }

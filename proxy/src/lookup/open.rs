@@ -24,10 +24,28 @@ pub(crate) enum LookupError {
     },
 }
 
-/// A listener with its socket.
+/// A listener with its socket, which nobody reaches yet.
 pub(crate) struct Bound {
     pub(super) listener: LookupListener,
-    pub(super) socket: Socket,
+    socket: Ready,
+}
+
+enum Ready {
+    Tcp(RawSocket),
+    Unix(UnixListener, Placing),
+}
+
+/// A socket that is to be put in its place.
+struct Placing {
+    next: PathBuf,
+    path: PathBuf,
+}
+
+impl Drop for Placing {
+    fn drop(&mut self) {
+        // There only if it was not put in its place.
+        let _ = std::fs::remove_file(&self.next);
+    }
 }
 
 pub(super) enum Socket {
@@ -35,15 +53,38 @@ pub(super) enum Socket {
     Unix(UnixListener),
 }
 
-/// Opens the sockets. A process that this one succeeds may have them too: nobody is refused while both do.
+impl Bound {
+    /// Lets others in.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn open(self) -> io::Result<(LookupListener, Socket)> {
+        let socket = match self.socket {
+            Ready::Tcp(socket) => {
+                socket.listen(BACKLOG)?;
+                Socket::Tcp(TcpListener::from_std(socket.into())?)
+            }
+            // Whatever is there: whoever asks finds one at any moment.
+            Ready::Unix(socket, placing) => {
+                std::fs::rename(&placing.next, &placing.path)?;
+                Socket::Unix(socket)
+            }
+        };
+        Ok((self.listener, socket))
+    }
+}
+
+/// Takes the addresses. A process that this one succeeds has them too, and answers until this one does.
 ///
 /// # Errors
 /// [`LookupError`].
 pub(crate) fn bind(listeners: &[LookupListener]) -> Result<Vec<Bound>, LookupError> {
     let bound = listeners.iter().map(|listener| {
         let (shown, socket) = match &listener.address {
-            LookupAddress::Tcp(address) => (address.to_string(), tcp(*address).map(Socket::Tcp)),
-            LookupAddress::Unix(path) => (path.display().to_string(), unix(path).map(Socket::Unix)),
+            LookupAddress::Tcp(address) => (address.to_string(), tcp(*address).map(Ready::Tcp)),
+            LookupAddress::Unix(path) => {
+                (path.display().to_string(), unix(path).map(|(socket, placing)| Ready::Unix(socket, placing)))
+            }
         };
         let socket = socket.map_err(|source| LookupError::Address { address: shown, source })?;
         Ok(Bound { listener: listener.clone(), socket })
@@ -51,22 +92,19 @@ pub(crate) fn bind(listeners: &[LookupListener]) -> Result<Vec<Bound>, LookupErr
     bound.collect()
 }
 
-fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
+fn tcp(address: SocketAddr) -> io::Result<RawSocket> {
     let socket = RawSocket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket)
 }
 
-/// Puts the socket in its place when it is ready, whatever is there: whoever asks finds one at any moment.
-fn unix(path: &Path) -> io::Result<UnixListener> {
+fn unix(path: &Path) -> io::Result<(UnixListener, Placing)> {
     let next = PathBuf::from(format!("{}.{}", path.display(), std::process::id()));
     let _ = std::fs::remove_file(&next);
     let socket = UnixListener::bind(&next)?;
     // Whoever may enter its directory may ask, as with sockets of other mail servers.
     std::fs::set_permissions(&next, std::fs::Permissions::from_mode(0o666))?;
-    std::fs::rename(&next, path)?;
-    Ok(socket)
+    Ok((socket, Placing { next, path: path.to_owned() }))
 }

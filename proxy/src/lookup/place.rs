@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::net::lookup_host;
 use usher_backends::roster::Host;
-use usher_config::snapshot::LookupProtocol;
+use usher_config::snapshot::{BackendTls, LookupProtocol};
 use usher_policy::identity::{Arrival, Says};
 use usher_policy::route::Decision;
 
@@ -44,6 +44,10 @@ impl Service {
                         Some(host) => Told::On(Place { host, login: permit.login().map(ToOwned::to_owned) }),
                         None => Told::Later,
                     },
+                    // A host may have somebody whom the directory does not know yet.
+                    Decision::Nobody if self.server.config.load().snapshot.directory.peers.is_some() => {
+                        Told::Later
+                    }
                     Decision::Nobody => Told::Nobody,
                     Decision::Denied | Decision::Concealed(_) | Decision::Outage(_) => {
                         if let Answer::Failed(error) = answer {
@@ -77,6 +81,12 @@ impl Place {
         let mail = self.host.services.mail(usher_backends::roster::Service::Imap)?;
         let (address, port) = mail.endpoint.address.rsplit_once(':')?;
         Some((address.trim_matches(['[', ']']), port.parse().ok()?))
+    }
+
+    /// How TLS with it begins.
+    pub(super) fn tls(&self) -> BackendTls {
+        let mail = self.host.services.mail(usher_backends::roster::Service::Imap);
+        mail.map_or(BackendTls::None, |mail| mail.endpoint.tls)
     }
 
     /// The same as numbers.

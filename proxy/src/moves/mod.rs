@@ -257,7 +257,14 @@ impl Mover {
         let (directory, flipped, by) = (self.directory.clone(), key.clone(), by.to_owned());
         let (from, to) = (ends.from.clone(), ends.to.clone());
         // A disk or another server is waited for where that delays nobody else.
-        let flipping = spawn_blocking(move || directory.flip(&flipped, &from, &to, &by)).await;
+        let flipping = spawn_blocking(move || {
+            directory.flip(&flipped, &from, &to, &by).or_else(|error| {
+                // Perhaps only the answer was lost.
+                let now = directory.look_up(&flipped).ok().flatten();
+                now.filter(|now| now.found_by == flipped && now.host == to).map(|_| Flip::Done).ok_or(error)
+            })
+        })
+        .await;
         match flipping.unwrap_or_else(|error| Err(DirectoryError::Unsure(error.to_string())))? {
             Flip::Done => Ok(()),
             Flip::Elsewhere(host) => Err(MoveError::Elsewhere { key: key.clone(), host }),

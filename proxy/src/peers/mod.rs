@@ -130,7 +130,10 @@ impl Peers {
             let key = domains.written(user);
             key.is_none_or(|key| !matches!(self.directory.look_up(&key), Ok(Some(_))))
         };
-        self.twice().retain(|user, _| undecided(user));
+        // Whoever asks peers must not wait for the directory.
+        let users: Vec<String> = self.twice().keys().cloned().collect();
+        let decided: Vec<String> = users.into_iter().filter(|user| !undecided(user)).collect();
+        self.twice().retain(|user, _| !decided.contains(user));
         self.twice().iter().map(|(user, hosts)| (user.clone(), hosts.clone())).collect()
     }
 

@@ -10,7 +10,7 @@ use crate::remembered::Remembered;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use usher_backends::directory::{DirectoryError, Found, Placement};
 use usher_backends::roster::{Fleet, Host, Lease, Service, Unavailable};
 use usher_backends::sources::{Inquiry, Said, Sources, Visitor};
@@ -21,6 +21,9 @@ use usher_wire::imap::referral::Referral;
 
 /// How old the answer of a source may be for somebody whose login was refused.
 const RECENT: Duration = Duration::from_secs(1);
+
+/// Time that a login waits for what has been learnt from it to be written down.
+const SOON: Duration = Duration::from_millis(500);
 
 /// Decides where archives may be used.
 pub(crate) struct Router {
@@ -83,6 +86,7 @@ impl Router {
         let mut said = self.sources.find(&inquiry).await;
         self.metrics.lookup(&said, begun.elapsed());
         if matches!(said.found, Ok(Found::Now(None)))
+            && !said.is_refusal
             && let Some(told) = Box::pin(self.peers.ask(key)).await
         {
             match told {
@@ -215,9 +219,19 @@ impl Router {
         let learns = is_own && self.access.learns_referrals();
         tracing::warn!(user = %permit.key(), entry = permit.host(), host, learns, "the directory's entry is out of date");
         self.metrics.stale_entry();
-        if learns && let Err(error) = self.sources.learn(permit.key(), permit.host(), host).await {
-            tracing::error!(user = %permit.key(), %error, "the directory cannot be mended");
+        if !learns {
+            return;
         }
+        let (sources, key) = (self.sources.clone(), permit.key().clone());
+        let (from, to) = (permit.host().to_owned(), host.to_owned());
+        let learning = async move {
+            if let Err(error) = sources.learn(&key, &from, &to).await {
+                tracing::error!(user = %key, %error, "the directory cannot be mended");
+            }
+        };
+        // Whoever has logged in does not wait for another server.
+        let soon = timeout(SOON, tokio::spawn(learning)).await;
+        drop(soon);
     }
 
     /// A lease of the host of a permit.
@@ -238,7 +252,7 @@ impl Router {
         said: Said,
         denied: impl FnOnce(&Placement) -> Option<Denied>,
     ) -> Decided {
-        let Said { found, source, age } = said;
+        let Said { found, source, age, is_refusal: _ } = said;
         let mut answer = match found {
             Ok(Found::Now(Some(placement))) => Answer::Placed { placement, is_remembered: false },
             Ok(Found::Remembered(placement)) => Answer::Placed { placement, is_remembered: true },

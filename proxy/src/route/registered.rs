@@ -1,5 +1,6 @@
 //! The host of the fleet that a source means.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use usher_backends::directory::Placement;
 use usher_backends::roster::{Host, Roster, Service};
@@ -13,7 +14,11 @@ pub(super) fn name(roster: &Roster, placement: &Placement) -> Option<String> {
     let mut at_address = roster.hosts().filter(|host| port(host, &placement.host).is_some());
     let first = at_address.next();
     let found = match (first, at_address.next()) {
-        (Some(only), None) => Some(only),
+        // Another server of the machine is perhaps meant.
+        (Some(only), None) => {
+            let ports = (placement.port, port(only, &placement.host));
+            Some(only).filter(|_| ports.0.is_none() || ports.0 == ports.1)
+        }
         (Some(_), Some(_)) => {
             let is_there = |host: &&Arc<Host>| port(host, &placement.host) == placement.port;
             only(roster.hosts().filter(|_| placement.port.is_some()).filter(is_there))
@@ -31,7 +36,11 @@ fn only<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
 /// The port of a host whose mail is at `address`.
 fn port(host: &Host, address: &str) -> Option<u16> {
     let (name, port) = host.services.mail(Service::Imap)?.endpoint.address.rsplit_once(':')?;
-    let is_there = name.trim_matches(['[', ']']).eq_ignore_ascii_case(address);
+    let name = name.trim_matches(['[', ']']);
+    let is_there = match (name.parse::<IpAddr>(), address.parse::<IpAddr>()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => name.eq_ignore_ascii_case(address),
+    };
     port.parse().ok().filter(|_| is_there)
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use usher_config::snapshot::{Http, SourceAccess};
 use usher_policy::ArchiveKey;
@@ -27,6 +28,7 @@ pub(in crate::sources) struct AuthHttp {
     places: Vec<Place>,
     secret_header: Option<String>,
     sends_password: bool,
+    deadline: Duration,
     tls: Arc<rustls::ClientConfig>,
 }
 
@@ -39,12 +41,17 @@ struct Place {
 }
 
 impl AuthHttp {
-    pub(in crate::sources) fn new(http: &Http, sends_password: bool) -> Result<Self, SourceFault> {
+    pub(in crate::sources) fn new(
+        http: &Http,
+        sends_password: bool,
+        deadline: Duration,
+    ) -> Result<Self, SourceFault> {
         Ok(Self {
             access: http.access.clone(),
             places: http.access.urls.iter().map(|url| place(url)).collect::<Result<_, _>>()?,
             secret_header: http.secret_header.clone(),
             sends_password,
+            deadline,
             tls: tls::config(http.access.ca.as_deref())?,
         })
     }
@@ -56,7 +63,10 @@ impl AuthHttp {
     pub(in crate::sources) async fn look_up(&self, question: &Question) -> Answer {
         let mut last = Err(SourceFault::out("no address"));
         for place in &self.places {
-            last = self.ask(place, question).await;
+            // One that does not answer must leave time for the others.
+            let share = self.deadline / self.places.len().max(1) as u32;
+            let late = |_| Err(SourceFault::out("it does not answer in time"));
+            last = timeout(share, self.ask(place, question)).await.unwrap_or_else(late);
             if !matches!(last, Err(SourceFault::Out(_))) {
                 return last;
             }
@@ -207,7 +217,7 @@ fn fields(head: &[u8]) -> Result<Fields, SourceFault> {
             "auth-user" => &mut fields.user,
             "auth-error-code" => &mut fields.code,
             "auth-wait" => {
-                fields.wait = value.parse().ok().map(Duration::from_secs);
+                fields.wait = value.parse::<u32>().ok().map(|wait| Duration::from_secs(wait.into()));
                 continue;
             }
             _ => continue,

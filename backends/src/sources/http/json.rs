@@ -16,17 +16,21 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::time::Duration;
+use tokio::time::timeout;
 use usher_config::snapshot::{Http, SourceAccess};
 use usher_policy::ArchiveKey;
 
 /// Largest answer in bytes.
 const CAP: usize = 64 * 1024;
+/// Client errors that say nothing of a name: RFC 9110 section 15.5, RFC 6585 section 4.
+const OF_USHER: [u16; 6] = [401, 403, 405, 407, 408, 429];
 /// How long a connection is kept that nobody uses.
 const IDLE: Duration = Duration::from_secs(30);
 
 pub(in crate::sources) struct Json {
     access: SourceAccess,
     secret_header: Option<HeaderName>,
+    deadline: Duration,
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
 }
 
@@ -51,13 +55,16 @@ impl Json {
         }
         let secret_header = http.secret_header.as_ref().map(|name| name.parse()).transpose();
         let secret_header = secret_header.map_err(SourceFault::out)?;
-        Ok(Self { access: http.access.clone(), secret_header, client })
+        Ok(Self { access: http.access.clone(), secret_header, deadline, client })
     }
 
     pub(in crate::sources) async fn look_up(&self, key: &ArchiveKey) -> Answer {
         let mut last = Err(SourceFault::out("no address"));
         for url in &self.access.urls {
-            last = self.ask(url, key).await;
+            // One that does not answer must leave time for the others.
+            let share = self.deadline / self.access.urls.len().max(1) as u32;
+            let late = |_| Err(SourceFault::out("it does not answer in time"));
+            last = timeout(share, self.ask(url, key)).await.unwrap_or_else(late);
             if !matches!(last, Err(SourceFault::Out(_))) {
                 return last;
             }
@@ -80,6 +87,10 @@ impl Json {
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),
+            // It is this name that it does not like, and not usher.
+            status if status.is_client_error() && !OF_USHER.contains(&status.as_u16()) => {
+                return Err(SourceFault::answer(format!("it answers {} for {key}", status.as_u16())));
+            }
             status => return Err(SourceFault::Out(format!("it answers {}", status.as_u16()))),
         }
         let body = Limited::new(response.into_body(), CAP).collect().await;

@@ -21,7 +21,9 @@ impl HttpEngine {
     pub(super) fn new(http: &Http, deadline: Duration) -> Result<Self, SourceFault> {
         Ok(match http.style {
             HttpStyle::Json => Self::Json(Box::new(Json::new(http, deadline)?)),
-            HttpStyle::AuthHttp { send_password } => Self::AuthHttp(AuthHttp::new(http, send_password)?),
+            HttpStyle::AuthHttp { send_password } => {
+                Self::AuthHttp(AuthHttp::new(http, send_password, deadline)?)
+            }
         })
     }
 }

@@ -15,6 +15,9 @@ use usher_config::snapshot::SourceAccess;
 /// Time after which a connection is given up whose data nobody acknowledges.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 
+/// Time after which a quiet connection is tried, and tried again.
+const QUIET: Duration = Duration::from_secs(5);
+
 /// The servers, the first of which that can be reached is used.
 pub(in crate::sources) struct Place {
     access: SourceAccess,
@@ -30,7 +33,8 @@ impl Place {
             let mut config =
                 Config::from_str(url).map_err(|error| SourceFault::Out(format!("{url}: {error}")))?;
             let hosts = config.get_hosts().len().max(1) * access.urls.len();
-            let is_near = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
+            let all_unix = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
+            let is_near = all_unix && !config.get_hosts().is_empty() && config.get_hostaddrs().is_empty();
             if !is_near && !url.contains("sslmode=") {
                 // Whoever is on the way could otherwise say that there is no TLS.
                 config.ssl_mode(SslMode::Require);
@@ -41,6 +45,7 @@ impl Place {
             config.application_name("usher");
             // One that does not answer must leave time for the others.
             config.connect_timeout(deadline / hosts as u32).tcp_user_timeout(UNACKNOWLEDGED);
+            config.keepalives_idle(QUIET).keepalives_interval(QUIET).keepalives_retries(3);
             configs.push(config);
         }
         let tls = MakeRustlsConnect::new((*tls::config(access.ca.as_deref())?).clone());
@@ -53,6 +58,16 @@ impl Place {
         wanted: TargetSessionAttrs,
     ) -> Result<Client, SourceFault> {
         Box::pin(self.listen(wanted)).await.map(|(client, _)| client)
+    }
+
+    /// A connection for look-ups: to a server that can be written, since one that follows it may be behind, or to any if there
+    /// is no other.
+    pub(super) async fn for_look_ups(&self) -> Result<Client, SourceFault> {
+        let half = self.deadline / 2;
+        match timeout(half, self.connect(TargetSessionAttrs::ReadWrite)).await {
+            Ok(Ok(client)) => Ok(client),
+            Ok(Err(_)) | Err(_) => self.connect(TargetSessionAttrs::Any).await,
+        }
     }
 
     /// The same, with what the server notifies of.

@@ -7,6 +7,7 @@ use super::{Tell, failed};
 use crate::directory::key_of;
 use crate::sources::engine::News;
 use crate::sources::fault::SourceFault;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -22,10 +23,10 @@ const ONE_BY_ONE: i64 = 10_000;
 
 /// Follows usher's own tables.
 pub(super) async fn shipped(place: Arc<Place>, tell: Tell) {
-    let mut read_to = None;
+    let mut followed = Followed::default();
     loop {
-        let listening = listen(&place, "usher_change", Some(&mut read_to), news::shipped, &tell);
-        let _ = Box::pin(listening).await;
+        let listening = listen(&place, "usher_change", Some(&mut followed), news::shipped, &tell);
+        told(Box::pin(listening).await);
         sleep(AGAIN).await;
     }
 }
@@ -33,8 +34,14 @@ pub(super) async fn shipped(place: Arc<Place>, tell: Tell) {
 /// Follows a channel of the site's own.
 pub(super) async fn own(place: Arc<Place>, channel: String, tell: Tell) {
     loop {
-        let _ = Box::pin(listen(&place, &channel, None, news::own, &tell)).await;
+        told(Box::pin(listen(&place, &channel, None, news::own, &tell)).await);
         sleep(AGAIN).await;
+    }
+}
+
+fn told(listened: Result<(), SourceFault>) {
+    if let Err(fault) = listened {
+        tracing::debug!(source = "postgres", %fault, "changes cannot be listened to");
     }
 }
 
@@ -42,21 +49,22 @@ pub(super) async fn own(place: Arc<Place>, channel: String, tell: Tell) {
 async fn listen(
     place: &Place,
     channel: &str,
-    mut read_to: Option<&mut Option<String>>,
+    mut followed: Option<&mut Followed>,
     says: fn(&str) -> News,
     tell: &Tell,
 ) -> Result<(), SourceFault> {
-    let (client, mut notified) = Box::pin(place.listen(TargetSessionAttrs::Any)).await?;
+    let (client, mut notified) = Box::pin(place.listen(TargetSessionAttrs::ReadWrite)).await?;
     let quoted = channel.replace('"', "\"\"");
-    client.batch_execute(&format!("LISTEN \"{quoted}\"")).await.map_err(failed)?;
+    let listening = format!("LISTEN \"{quoted}\"");
+    timeout(LOOK, client.batch_execute(&listening)).await.map_err(SourceFault::out)?.map_err(failed)?;
     // After that: what is committed from here on is notified of.
-    if read_to.is_none() {
+    if followed.is_none() {
         tell(News::Doubt);
     }
     loop {
         let looking = async {
-            match &mut read_to {
-                Some(read_to) => catch_up(&client, read_to, tell).await,
+            match &mut followed {
+                Some(followed) => catch_up(&client, followed, tell).await,
                 None => client.batch_execute("").await.map_err(failed),
             }
         };
@@ -69,30 +77,61 @@ async fn listen(
     }
 }
 
-/// Tells of what was committed since `read_to`: the oldest transaction that was under way when this was read last.
-/// Numbers of changes would not do, because they are not committed in their order.
-async fn catch_up(client: &Client, read_to: &mut Option<String>, tell: &Tell) -> Result<(), SourceFault> {
-    let now = client.query_one("SELECT pg_snapshot_xmin(pg_current_snapshot())::text", &[]).await;
-    let now: String = now.map_err(failed)?.try_get(0).map_err(failed)?;
-    let Some(since) = read_to.as_ref() else {
-        *read_to = Some(now);
+/// How far changes have been followed.
+#[derive(Default)]
+pub(super) struct Followed {
+    /// The oldest transaction that was under way when this was read last: numbers of changes would not do, because they are
+    /// not committed in their order.
+    since: Option<u64>,
+    /// The changes since then that have been told.
+    told: BTreeSet<i64>,
+}
+
+/// Tells of what has been committed since the last time.
+async fn catch_up(client: &Client, followed: &mut Followed, tell: &Tell) -> Result<(), SourceFault> {
+    let now =
+        "SELECT pg_snapshot_xmin(pg_current_snapshot())::text, pg_snapshot_xmax(pg_current_snapshot())::text";
+    let now = client.query_one(now, &[]).await.map_err(failed)?;
+    let number = |at| {
+        let text: String = now.try_get(at).map_err(failed)?;
+        text.parse::<u64>().map_err(SourceFault::out)
+    };
+    let (oldest, next) = (number(0)?, number(1)?);
+    let Some(since) = followed.since.filter(|since| *since <= oldest) else {
+        // The first time, or another server, which counts in its own way.
+        *followed = Followed { since: Some(oldest), told: BTreeSet::new() };
         tell(News::Doubt);
         return Ok(());
     };
-    let sql = "SELECT kind, key FROM usher.change WHERE xid >= $1::text::xid8 LIMIT $2";
-    let changes = client.query(sql, &[since, &ONE_BY_ONE]).await.map_err(failed)?;
-    if changes.len() as i64 == ONE_BY_ONE {
-        tell(News::Everything);
-    } else {
-        for change in changes {
-            let kind: Option<i16> = change.try_get(0).map_err(failed)?;
-            let key: Option<String> = change.try_get(1).map_err(failed)?;
-            tell(match kind.and_then(|kind| u8::try_from(kind).ok()).zip(key) {
-                Some((kind, key)) => News::Of(key_of(kind, key)),
-                None => News::Everything,
-            });
+    // A dump that was read in has numbers of another server, perhaps higher than any here.
+    let sql = "SELECT id, kind, key FROM usher.change WHERE xid >= $1::text::xid8 AND xid < $2::text::xid8 \
+         ORDER BY id DESC LIMIT $3";
+    let changes =
+        client.query(sql, &[&since.to_string(), &next.to_string(), &ONE_BY_ONE]).await.map_err(failed)?;
+    let is_all = (changes.len() as i64) < ONE_BY_ONE;
+    let mut seen = BTreeSet::new();
+    for change in changes {
+        let id: i64 = change.try_get(0).map_err(failed)?;
+        seen.insert(id);
+        if followed.told.contains(&id) {
+            continue;
+        }
+        let kind: Option<i16> = change.try_get(1).map_err(failed)?;
+        let key: Option<String> = change.try_get(2).map_err(failed)?;
+        match kind.and_then(|kind| u8::try_from(kind).ok()).zip(key) {
+            Some((kind, key)) if is_all => tell(News::Of(key_of(kind, key))),
+            Some(_) | None => {
+                tell(News::Everything);
+                break;
+            }
         }
     }
-    *read_to = Some(now);
+    // While a long transaction is under way, the same ones are read again and again.
+    followed.told.append(&mut seen);
+    let cap = 2 * ONE_BY_ONE as usize;
+    while followed.told.len() > cap {
+        followed.told.pop_first();
+    }
+    followed.since = Some(oldest);
     Ok(())
 }

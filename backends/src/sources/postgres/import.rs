@@ -2,6 +2,7 @@
 //! there in one transaction.
 
 use super::failed;
+use super::header::Header;
 use super::writer::{Writer, new_change};
 use crate::directory::{
     Conflict, ConflictKind, Directory, DirectoryError, ImportOptions, ImportPhase, Imported, Sync, key_of,
@@ -10,7 +11,6 @@ use crate::directory::{
 use crate::sources::fault::SourceFault;
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, SinkExt};
-use std::collections::BTreeSet;
 use std::io::Read;
 use std::pin::pin;
 use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver};
@@ -24,6 +24,13 @@ const WAITING: usize = 16;
 
 const INCOMING: &str = "CREATE TEMPORARY TABLE incoming (kind smallint, key text COLLATE \"C\", host text, \
      attributes jsonb, PRIMARY KEY (kind, key)) ON COMMIT DROP";
+
+/// What is sent to the server.
+enum Piece {
+    Lines(Bytes),
+    /// That was all.
+    End,
+}
 
 /// What the server is to do.
 struct Plan {
@@ -60,22 +67,18 @@ pub(super) fn import(
     let ImportOptions { domains, is_host, replace, by, .. } = *options;
     // Nothing is there that could be elsewhere, so lines can only be wrong in themselves.
     let itself = ImportOptions { domains, is_host, replace: true, sync: None, only_look: false, by };
-    let mut tally = staged.import(source, &itself, conflict, progress)?;
+    let mut header = Header::new(source);
+    let mut tally = staged.import(&mut header, &itself, conflict, progress)?;
     (tally.added, tally.moved, tally.done) = (0, 0, false);
     if tally.left_out > 0 && !options.only_look && !(replace && options.sync.is_none()) {
         return Ok(tally);
     }
-    let mut columns = BTreeSet::new();
-    staged.scan(None, |entry| {
-        columns.extend(entry.attributes.into_keys());
-        true
-    })?;
     let plan = Plan {
         moves: replace || options.sync.is_some(),
         sync: options.sync,
         only_look: options.only_look,
         by: by.to_owned(),
-        columns: columns.into_iter().collect(),
+        columns: header.columns(),
     };
     let (outcome, mut elsewhere) = send(ledger, staged, plan)?;
     while let Ok((user, host)) = elsewhere.try_recv() {
@@ -102,7 +105,7 @@ fn send(
     staged: Directory,
     plan: Plan,
 ) -> Result<(Outcome, UnboundedReceiver<Elsewhere>), DirectoryError> {
-    let (sender, lines) = mpsc::channel::<Bytes>(WAITING);
+    let (sender, lines) = mpsc::channel::<Piece>(WAITING);
     let (told, elsewhere) = mpsc::unbounded_channel();
     let reader = std::thread::spawn(move || {
         let mut chunk = BytesMut::with_capacity(2 * CHUNK);
@@ -120,12 +123,13 @@ fn send(
             }
             chunk.extend_from_slice(b"\n");
             if chunk.len() >= CHUNK {
-                is_wanted = sender.blocking_send(chunk.split().freeze()).is_ok();
+                is_wanted = sender.blocking_send(Piece::Lines(chunk.split().freeze())).is_ok();
             }
             is_wanted
         });
         if scanned.is_ok() && is_wanted {
-            let _ = sender.blocking_send(chunk.freeze());
+            let _ = sender.blocking_send(Piece::Lines(chunk.freeze()));
+            let _ = sender.blocking_send(Piece::End);
         }
         scanned
     });
@@ -168,12 +172,17 @@ fn write(field: Option<&str>, out: &mut BytesMut) {
     }
 }
 
-async fn copy(transaction: &Transaction<'_>, mut lines: Receiver<Bytes>) -> Result<(), SourceFault> {
+async fn copy(transaction: &Transaction<'_>, mut lines: Receiver<Piece>) -> Result<(), SourceFault> {
     transaction.batch_execute(INCOMING).await.map_err(failed)?;
     let sink = transaction.copy_in("COPY incoming FROM STDIN").await.map_err(failed)?;
     let mut sink = pin!(sink);
-    while let Some(chunk) = lines.recv().await {
-        sink.send(chunk).await.map_err(failed)?;
+    loop {
+        match lines.recv().await {
+            Some(Piece::Lines(chunk)) => sink.send(chunk).await.map_err(failed)?,
+            Some(Piece::End) => break,
+            // What is cut off would be taken for all there is.
+            None => return Err(SourceFault::out("the list is cut off")),
+        }
     }
     sink.finish().await.map_err(failed)?;
     transaction.batch_execute("ANALYZE incoming").await.map_err(failed)

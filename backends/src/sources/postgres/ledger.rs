@@ -27,12 +27,13 @@ const COUNTED: f32 = 100_000.0;
 
 /// Keeps others from changing `key` until the transaction ends.
 async fn lock(transaction: &Transaction<'_>, key: &ArchiveKey) -> Result<(), SourceFault> {
+    // An import holds the table: everybody takes that first.
+    let wait = "LOCK TABLE usher.entry IN ROW EXCLUSIVE MODE";
+    transaction.batch_execute(wait).await.map_err(failed)?;
     let name = format!("usher {}:{}", kind(key), key.name());
     let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
     transaction.execute(sql, &[&name]).await.map_err(failed)?;
-    // An import holds the table.
-    let wait = "LOCK TABLE usher.entry IN ROW EXCLUSIVE MODE";
-    transaction.batch_execute(wait).await.map_err(failed)
+    Ok(())
 }
 
 async fn host_of(client: &impl GenericClient, key: &ArchiveKey) -> Result<Option<String>, SourceFault> {

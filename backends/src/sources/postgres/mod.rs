@@ -2,6 +2,7 @@
 
 mod connect;
 mod follow;
+mod header;
 mod import;
 mod ledger;
 mod news;
@@ -22,7 +23,6 @@ use futures_util::future::BoxFuture;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row, Statement};
@@ -57,7 +57,10 @@ impl PostgresEngine {
     }
 
     async fn connect(&self) -> Result<Arc<Prepared>, SourceFault> {
-        let client = self.place.connect(TargetSessionAttrs::Any).await?;
+        let client = Box::pin(self.place.for_look_ups()).await?;
+        if self.query.is_none() {
+            tables::check(&client).await?;
+        }
         let question = client.prepare(self.query.as_deref().unwrap_or(LOOK_UP)).await;
         Ok(Arc::new(Prepared { question: question.map_err(failed)?, client }))
     }
@@ -127,6 +130,8 @@ pub(super) fn failed(error: tokio_postgres::Error) -> SourceFault {
             let hint = "if usher is to have tables there, make them with: usher directory init";
             SourceFault::Out(format!("{}: {}; {hint}", said.severity(), said.message()))
         }
+        // What a name is, and not the server, brings about (class 22, data exceptions).
+        Some(said) if said.code().code().starts_with("22") => SourceFault::answer(said.message()),
         Some(said) => SourceFault::Out(format!("{}: {}", said.severity(), said.message())),
         None => {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));

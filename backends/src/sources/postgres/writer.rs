@@ -89,8 +89,10 @@ impl Writer {
         key: &ArchiveKey,
         done: Result<T, DirectoryError>,
     ) -> Result<T, DirectoryError> {
-        // Even if it has failed: perhaps only the answer was lost.
-        (self.tell)(News::Of(key.clone()));
+        // If only the answer was lost, the server's notification tells it.
+        if done.is_ok() {
+            (self.tell)(News::Of(key.clone()));
+        }
         done
     }
 

@@ -1,8 +1,10 @@
 //! Where a source is, and what it asks for before it answers.
 
 use crate::check::Faults;
+use crate::fault::Fault;
 use crate::raw::{Located, Section};
 use crate::snapshot::{At, SourceAccess};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// What all sources have: where they are, and what is needed to be answered there. `schemes` are the beginnings that an
@@ -36,9 +38,34 @@ pub(super) fn access(
 /// Whether what is sent to an address does not leave this machine.
 pub(super) fn is_near(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or_default();
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    ["127.", "localhost", "[::1]"].iter().any(|near| host.starts_with(near)) || host.is_empty()
+    let host = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((ip, _)) => ip,
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Refuses a secret that could be read on its way, unless the operator answers for the network.
+pub(super) fn keep_secret(
+    section: &mut Section<'_>,
+    access: Option<&SourceAccess>,
+    has_secret: bool,
+    plain: &str,
+    instead: &str,
+    faults: &mut Faults,
+) {
+    let trusts: Option<Located<bool>> = section.optional("trusted_network", faults);
+    let Some(access) = access.filter(|_| has_secret && !trusts.is_some_and(|trusts| trusts.value)) else {
+        return;
+    };
+    if access.urls.iter().any(|url| url.starts_with(plain) && !is_near(url)) {
+        let what = "a password could be read on its way";
+        let instead =
+            format!("write {instead}, or `trusted_network = true` if nobody else can be on the way");
+        faults.push(Fault::new(access.at.0.clone(), what, instead));
+    }
 }
 
 fn what_is_wrong(url: &str, schemes: &[&str]) -> Option<String> {
@@ -52,4 +79,27 @@ fn what_is_wrong(url: &str, schemes: &[&str]) -> Option<String> {
     }
     let is_text = url.chars().all(|c| !c.is_control() && !c.is_whitespace());
     (!is_text).then(|| "not an address: there are spaces in it".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_near;
+
+    #[test]
+    fn only_this_machine_is_near() {
+        for near in
+            ["ldap://127.0.0.1:389", "http://localhost/a", "redis://u@[::1]:6379/0", "http://127.9.9.9?x"]
+        {
+            assert!(is_near(near), "{near}");
+        }
+        for far in [
+            "ldap://127.evil.example",
+            "http://localhost.evil.example/",
+            "redis://10.0.0.1",
+            "http://localhost@10.0.0.1/",
+            "ldap://",
+        ] {
+            assert!(!is_near(far), "{far}");
+        }
+    }
 }

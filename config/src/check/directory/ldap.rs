@@ -1,10 +1,10 @@
 //! `[directory.ldap]`.
 
-use super::access::{access, is_near};
+use super::access::{access, keep_secret};
 use crate::check::Faults;
 use crate::fault::Fault;
 use crate::raw::{Located, Section};
-use crate::snapshot::Ldap;
+use crate::snapshot::{Ldap, SourceAccess};
 
 pub(super) const EXAMPLE: &str = "{ urls = [\"ldaps://ldap1.example.com\"], base = \"dc=example,dc=com\" }";
 
@@ -70,18 +70,23 @@ pub(super) fn check(mut section: Section<'_>, faults: &mut Faults) -> Option<Lda
         let instead = "add `preset = \"mailhost\"`, or both `filter` and `host_attribute`";
         faults.push(Fault::new(section.span.clone(), what, instead));
     }
-    if let Some(access) = &access {
-        let plain = |url: &String| url.starts_with("ldap://") && !is_near(url);
-        let is_open = access.urls.iter().any(plain) && !starttls.as_ref().is_some_and(|tls| tls.value);
-        if bind_dn.is_some() && access.password_file.is_none() {
-            // Servers take a name without a password for nobody (RFC 4513 section 5.1.2).
-            let instead = "add `password_file = \"/etc/usher/ldap.secret\"`";
-            faults.push(Fault::new(access.at.0.clone(), "`bind_dn` without a password is nobody", instead));
-        } else if bind_dn.is_some() && is_open {
-            let what = "the password could be read on its way";
-            faults.push(Fault::new(access.at.0.clone(), what, "write \"ldaps://…\", or `starttls = true`"));
-        }
+    let begins_tls = starttls.as_ref().is_some_and(|starttls| starttls.value);
+    let has_secret = bind_dn.is_some() && !begins_tls;
+    keep_secret(
+        &mut section,
+        access.as_ref(),
+        has_secret,
+        "ldap://",
+        "\"ldaps://…\", or `starttls = true`",
+        faults,
+    );
+    if let Some(access) = access.as_ref().filter(|access| bind_dn.is_some() && access.password_file.is_none())
+    {
+        // Servers take a name without a password for nobody (RFC 4513 section 5.1.2).
+        let instead = "add `password_file = \"/etc/usher/ldap.secret\"`";
+        faults.push(Fault::new(access.at.0.clone(), "`bind_dn` without a password is nobody", instead));
     }
+    access.iter().for_each(|access| refuse_useless(access, begins_tls, faults));
     let preset = preset.unwrap_or(MAIL_HOST);
     if let (Some(access), true) = (&access, starttls.as_ref().is_some_and(|starttls| starttls.value))
         && access.urls.iter().any(|url| !url.starts_with("ldap://"))
@@ -103,4 +108,18 @@ pub(super) fn check(mut section: Section<'_>, faults: &mut Faults) -> Option<Lda
         login_attribute,
         attributes,
     })
+}
+
+/// Refuses addresses at which no server can be reached.
+fn refuse_useless(access: &SourceAccess, begins_tls: bool, faults: &mut Faults) {
+    let is_useless = |url: &String| {
+        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+        let has_tls = url.starts_with("ldaps://") || begins_tls;
+        rest.trim_matches('/').is_empty() || has_tls && rest.starts_with('[')
+    };
+    if access.urls.iter().any(is_useless) {
+        let what = "no server can be reached so: TLS needs a name or an IPv4 address, and a socket its path";
+        let instead = "write such as \"ldaps://ldap1.example.com\" or \"ldapi://%2Frun%2Fslapd%2Fldapi\"";
+        faults.push(Fault::new(access.at.0.clone(), what, instead));
+    }
 }

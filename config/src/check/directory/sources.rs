@@ -1,6 +1,6 @@
 //! `source` of `[directory]`, and the section of each source.
 
-use super::access::access;
+use super::access::{access, keep_secret};
 use super::ldap;
 use crate::check::Faults;
 use crate::fault::Fault;
@@ -117,6 +117,8 @@ fn redis(mut section: Section<'_>, faults: &mut Faults) -> Option<Source> {
     if let (Some(cluster), Some(_), true) = (&cluster, &sentinel, is_cluster) {
         faults.push(cluster.fault("sentinels are not for clusters", "remove `sentinel` or `cluster`"));
     }
+    let has_secret = access.as_ref().is_some_and(|access| access.password_file.is_some());
+    keep_secret(&mut section, access.as_ref(), has_secret, "redis://", "\"rediss://…\"", faults);
     section.finish(faults);
     let deployment = match sentinel {
         Some(master) => RedisDeployment::Sentinel(master.value),
@@ -175,6 +177,8 @@ fn http(mut section: Section<'_>, faults: &mut Faults) -> Option<Source> {
             faults.push(Fault::new(access.at.0.clone(), what, instead));
         }
     }
+    let shows = has_secret || style == HttpStyle::AuthHttp { send_password: true };
+    keep_secret(&mut section, access.as_ref(), shows, "http://", "\"https://…\"", faults);
     section.finish(faults);
     let secret_header = secret_header.map(|header| header.value);
     Some(Source::Http(Http { access: access?, style, secret_header }))

@@ -46,7 +46,7 @@ fn answers(kind: Kind) {
     assert!(site.tries("lost@example.com", "secret").starts_with("a NO [UNAVAILABLE]"));
     site.usher.wait_for_log("host=\"elsewhere.test\"");
     let told = site.usher.did(&["explain", "anna@example.com"]);
-    assert!(told.contains(&format!("{}", source_of(kind))), "{told}");
+    assert!(told.contains(source_of(kind)), "{told}");
     let shown = site.usher.shows("/v1/sources");
     assert_eq!(shown["sources"][0]["error"], serde_json::Value::Null, "{shown:#}");
     assert_eq!(shown["sources"][0]["is_writable"], kind == Kind::Postgres);

@@ -134,7 +134,8 @@ fn many(table: &mut Table, runtime: &Runtime) -> Outcome {
     };
     let setup = Setup::new();
     let store = Store::start(Kind::Postgres, setup.at(15432));
-    let config = setup.section(&format!("[directory]\n{}", store.section(store.address))).write();
+    let setup = setup.section(&format!("[directory]\n{}", store.section(store.address)));
+    let config = setup.write();
     let made = command(&["directory", "init", "--config", &config.display().to_string()]);
     if !made.status.success() {
         return Err(String::from_utf8_lossy(&made.stderr).into());

@@ -78,8 +78,10 @@ impl RedisEngine {
                     .retries(3)
                     .min_retry_wait(10)
                     .max_retry_wait(50)
-                    .response_timeout(self.deadline)
-                    .certs(self.certificates.clone());
+                    .response_timeout(self.deadline);
+                if self.infos.iter().any(|info| matches!(info.addr(), ConnectionAddr::TcpTls { .. })) {
+                    builder = builder.certs(self.certificates.clone());
+                }
                 if let Some(password) = password {
                     builder = builder.password(password);
                 }

@@ -65,7 +65,72 @@ fn one_fault_each() {
         ("[[domain]]\nname = \"a.com\"\n[[domain]]\nname = \"A.com\"", "twice"),
         ("[[domain]]\nname = \"a.com\"\ndefault_for = [\"any\", \"any\"]", "two domains"),
         ("[[domain]]\nname = \"a.com\"\nseparators = [\"##\"]", "separator"),
-        ("[directory]\nsource = \"postgres\"", "postgres"),
+        ("[directory]\nsource = \"postgres\"", "has no `postgres`"),
+        ("[directory]\nsource = \"mysql\"", "there is no source \"mysql\""),
+        ("[directory]\nsource = [\"embedded\", \"embedded\"]", "listed twice"),
+        ("[directory]\n[directory.redis]\nurl = \"redis://127.0.0.1\"", "`source` does not name it"),
+        (
+            "[directory]\nsource = \"postgres\"\n[directory.postgres]\nurl = \"postgres://u:secret@db/x\"",
+            "a password does not belong",
+        ),
+        (
+            "[directory]\nsource = \"postgres\"\n[directory.postgres]\nurl = \"mysql://db\"",
+            "does not begin with",
+        ),
+        (
+            "[directory]\nsource = \"postgres\"\n[directory.postgres]\nurl = \"postgres://db/x\"\nquery = \"SELECT host FROM users\"",
+            "`$1` stands for the user",
+        ),
+        (
+            "[directory]\nsource = \"ldap\"\n[directory.ldap]\nurl = \"ldaps://l\"\nbase = \"dc=a\"",
+            "nothing says what is searched",
+        ),
+        (
+            "[directory]\nsource = \"ldap\"\n[directory.ldap]\nurl = \"ldap://l\"\nbase = \"dc=a\"\npreset = \"mailhost\"\nbind_dn = \"cn=u\"\npassword_file = \"/x\"",
+            "read on its way",
+        ),
+        (
+            "[directory]\nsource = \"ldap\"\n[directory.ldap]\nurl = \"ldaps://l\"\nbase = \"dc=a\"\npreset = \"mailhost\"\nbind_dn = \"cn=u\"",
+            "is nobody",
+        ),
+        (
+            "[directory]\nsource = \"ldap\"\n[directory.ldap]\nurl = \"ldapi:///\"\nbase = \"dc=a\"\npreset = \"mailhost\"",
+            "no server can be reached so",
+        ),
+        (
+            "[directory]\nsource = \"ldap\"\n[directory.ldap]\nurl = \"ldaps://l\"\nbase = \"dc=a\"\nfilter = \"(uid=anna)\"\nhost_attribute = \"h\"",
+            "the same for everybody",
+        ),
+        (
+            "[directory]\nsource = \"redis\"\n[directory.redis]\nurl = \"redis://10.0.0.1\"\npassword_file = \"/x\"",
+            "read on its way",
+        ),
+        (
+            "[directory]\nsource = \"redis\"\n[directory.redis]\nurl = \"redis://10.0.0.1\"\nkey = \"usher\"",
+            "the same for everybody",
+        ),
+        (
+            "[directory]\nsource = \"http\"\n[directory.http]\nurl = \"https://l/users\"",
+            "does not say who is meant",
+        ),
+        (
+            "[directory]\nsource = \"http\"\n[directory.http]\nurl = \"http://l/auth\"\nstyle = \"auth_http\"\nsend_password = true",
+            "read on its way",
+        ),
+        (
+            "[directory]\nsource = \"http\"\n[directory.http]\nurl = \"https://l/{user}\"\nsecret_file = \"/x\"",
+            "how the secret is shown",
+        ),
+        ("[[listener]]\nprotocol = \"lookup\"\naddress = \"0.0.0.0:9145\"", "others could ask who exists"),
+        (
+            "[[listener]]\nprotocol = \"lookup\"\naddress = \"127.0.0.1:9145\"\nserves = [\"pop3\"]",
+            "nobody asks by",
+        ),
+        ("[[listener]]\nprotocol = \"lookup\"\naddress = \"127.0.0.1:9145\"\nserves = []", "is empty"),
+        (
+            "[[listener]]\nprotocol = \"lookup\"\naddress = \"127.0.0.1:9145\"\n[[listener]]\nprotocol = \"lookup\"\naddress = \"127.0.0.1:9145\"",
+            "127.0.0.1:9145",
+        ),
         ("[limits]\nidle = \"0s\"", "`idle`"),
         ("[storage]\narray = \"cas\"", "unknown key `storage`"),
         (

@@ -325,3 +325,39 @@ fn a_service_that_nginx_asks_does_not_notice_the_difference() {
     site.at_home("anna@example.com", 0);
     assert!(!asked(&site).contains("Auth-Pass"), "{}", asked(&site));
 }
+
+#[test]
+fn what_these_programs_write_can_be_imported() {
+    let change = |section: String| section.replace("source = \"ldap\"", "source = [\"embedded\", \"ldap\"]");
+    let site = Site::with(Kind::Ldap, FORGETFUL, "", change);
+    site.put("anna@example.com", 0);
+    site.put("berta@example.com", 1);
+    site.store.put("lost@example.com", "elsewhere.test");
+    let mut slapcat = Command::new("/usr/sbin/slapcat");
+    let listed = slapcat.arg("-f").arg(site.store.dir.path().join("slapd.conf")).output().unwrap();
+    let list = site.store.dir.path().join("list.ldif");
+    std::fs::write(&list, listed.stdout).unwrap();
+    let import = |format: &str, list: &std::path::Path, options: &[&str]| {
+        let output = site.usher.cli(&[&["import", format, list.to_str().unwrap()], options].concat());
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    let said = import("ldif", &list, &["--dry-run"]);
+    assert!(
+        said.contains("2 users: 2 would be added") && said.contains("unknown host \"elsewhere.test\""),
+        "{said}"
+    );
+    assert!(site.usher.did(&["user", "list"]).is_empty());
+    let said = import("ldif", &list, &["--replace"]);
+    assert!(said.contains("2 users: 2 added"), "{said}");
+    let got = site.usher.did(&["user", "get", "berta@example.com"]);
+    assert!(got.starts_with("berta@example.com: two.test"), "{got}");
+    // Rows of a database, by its own CSV.
+    let rows = mindful(Kind::PostgresQuery);
+    rows.store.sql("CREATE TABLE proxy (\"user\" text, host text, destuser text); INSERT INTO proxy VALUES ('carl@example.com', 'one.test', NULL), ('dora, the@example.com', 'two.test', 'd')");
+    let csv = rows.store.sql("COPY (SELECT \"user\", host, destuser FROM proxy) TO STDOUT WITH CSV HEADER");
+    std::fs::write(&list, csv).unwrap();
+    let said = import("csv", &list, &[]);
+    assert!(said.contains("2 users: 2 added"), "{said}");
+    let got = site.usher.did(&["user", "get", "carl@example.com"]);
+    assert!(got.starts_with("carl@example.com: one.test"), "{got}");
+}

@@ -2,10 +2,14 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
 
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 use usher_tests::archive::Options;
+use usher_tests::certificate::Certificate;
 use usher_tests::client::Client;
+use usher_tests::deadline::DEADLINE;
 use usher_tests::runtime::archive;
 use usher_tests::usher::{Setup, Usher, command};
 
@@ -148,4 +152,47 @@ fn live_sessions_that_are_elsewhere_are_named() {
     let said = told(&moved);
     assert!(said.contains("anna@example.com has a session at ih1.test, and is on ih2.test"), "{said}");
     assert_eq!(site.place("anna@example.com"), "ih2.test");
+}
+
+#[test]
+fn tenants_of_mailstore_are_brought() {
+    let site = site();
+    let ip = site.one.clone();
+    let certificate = Certificate::for_names(&[&ip]);
+    let (chain, key) = certificate.write(&site.dir, "management");
+    let (secret, ca) = (site.dir.join("management.secret"), site.dir.join("management.pem"));
+    std::fs::write(&secret, "store-secret\n").unwrap();
+    std::fs::write(&ca, certificate.pem()).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/mailstore.py");
+    let mut server = Command::new("/usr/bin/python3");
+    let mut server = server.args([script, &ip, "8474"]).arg(chain).arg(key).spawn().unwrap();
+    let until = Instant::now() + DEADLINE;
+    while TcpStream::connect((ip.as_str(), 8474)).is_err() {
+        assert!(Instant::now() < until, "the management server does not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let url = format!("https://{ip}:8474/");
+    let bring = |secret: &PathBuf, options: &[&str]| {
+        let words = ["import", "mailstore", &url, "--password-file", secret.to_str().unwrap(), "--ca"];
+        told(&site.usher.cli(&[&words[..], &[ca.to_str().unwrap()], options].concat()))
+    };
+    let said = bring(&secret, &["--dry-run"]);
+    assert!(said.contains("usher pair ih9.test:8472") && said.contains("CC:DD"), "{said}");
+    assert!(
+        said.contains("unknown host \"ih9.test\"") && said.contains("3 users: 3 would be added"),
+        "{said}"
+    );
+    assert!(site.place("tenant:acme").contains("not on any host"));
+    let said = bring(&secret, &["--replace"]);
+    assert!(said.contains("3 users: 3 added"), "{said}");
+    for (tenant, host) in [("acme", "ih1.test"), ("acme.example.com", "ih1.test"), ("globex", "ih2.test")] {
+        assert_eq!(site.place(&format!("tenant:{tenant}")), host);
+    }
+    std::fs::write(&secret, "wrong").unwrap();
+    let said = bring(&secret, &[]);
+    assert!(said.contains("GetInstanceHosts: it answers 401") && !said.contains("wrong"), "{said}");
+    let _ = server.kill();
+    let _ = server.wait();
+    let said = bring(&secret, &[]);
+    assert!(said.contains("refused"), "{said}");
 }

@@ -1,14 +1,18 @@
 //! `usher import`.
 
 use super::formats::Format;
+use super::mailstore::{self, Management};
 use super::{Arguments, Command, user};
 use crate::cli::convert::convert;
-use crate::cli::{ConfigArgument, Exit};
+use crate::cli::directory::runtime;
+use crate::cli::{ConfigArgument, Exit, complain};
 use clap::{Args, ValueEnum};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use usher_backends::roster::Service;
 use usher_config::Snapshot;
+use usher_wire::printable::printable;
 
 /// What another program has.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -23,6 +27,9 @@ enum What {
     Popmap,
     /// Users, in LDIF with `mailHost` or `zimbraMailHost`, as `slapcat` writes it.
     Ldif,
+    /// Tenants, asked for at the management server of MailStore Service Provider Edition, whose address is given instead of a
+    /// file: https://HOST:8474.
+    Mailstore,
 }
 
 /// `usher import`: what other programs know of users, and how they are configured.
@@ -34,6 +41,8 @@ pub(in crate::cli) struct BringArguments {
     what: What,
     /// The file; `-` for standard input.
     file: PathBuf,
+    #[command(flatten)]
+    management: Management,
     /// Move users that are on another host, and leave out lines that cannot be imported.
     #[arg(long)]
     replace: bool,
@@ -43,15 +52,56 @@ pub(in crate::cli) struct BringArguments {
 }
 
 pub(in crate::cli) fn bring(arguments: BringArguments) -> Exit {
-    let BringArguments { config, what, file, replace, dry_run } = arguments;
+    let BringArguments { config, what, file, management, replace, dry_run } = arguments;
     let format = match what {
         What::Config => return convert(&file),
         What::Csv => Format::Csv,
         What::PasswdFile => Format::PasswdFile,
         What::Popmap => Format::Popmap,
         What::Ldif => Format::Ldif,
+        What::Mailstore => return tenants(config, &file, &management, replace, dry_run),
     };
     user(&Arguments { config, command: Command::Bring { format, file, replace, dry_run } })
+}
+
+/// Brings the tenants of MailStore Service Provider Edition, and says which of its hosts are not here yet.
+fn tenants(
+    config: ConfigArgument,
+    url: &Path,
+    management: &Management,
+    replace: bool,
+    dry_run: bool,
+) -> Exit {
+    let snapshot = match config.load() {
+        Ok(loaded) => loaded.snapshot,
+        Err(exit) => return exit,
+    };
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(exit) => return exit,
+    };
+    let asked = runtime.block_on(mailstore::ask(&url.to_string_lossy(), management));
+    let written = asked.and_then(|known| {
+        for (host, port, thumbprint) in &known.hosts {
+            if !snapshot.hosts.iter().any(|ours| ours.name == *host) {
+                let (host, thumbprint) = (printable(host), printable(thumbprint));
+                eprintln!("{host} is not an instance host here; its thumbprint there is {thumbprint}: usher pair {host}:{port}");
+            }
+        }
+        let mut list = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
+        list.write_all(known.tenants.as_bytes()).map_err(|error| error.to_string())?;
+        Ok(list)
+    });
+    match written {
+        Ok(list) => {
+            let (format, file) = (Format::Csv, list.path().to_owned());
+            user(&Arguments { config, command: Command::Bring { format, file, replace, dry_run } })
+        }
+        Err(why) => {
+            complain(&why);
+            Exit::Unavailable
+        }
+    }
 }
 
 /// The hosts of the configuration by the names and addresses at which they are reached.

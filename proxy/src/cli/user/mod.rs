@@ -1,11 +1,11 @@
-//! `usher user`: which host has whose archive. Works directly on the directory's file, so it does not matter whether a
-//! server is running; a running one sees every change at its next login.
+//! `usher user`: which host has whose archive. Works directly on the directory, whether or not a server is running.
 
 mod bring;
 mod formats;
 mod import;
 mod list;
 mod live;
+mod mailstore;
 mod rename;
 
 pub(super) use self::bring::{BringArguments, bring};

@@ -37,6 +37,9 @@ impl Door {
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let Ok(server) = TcpStream::connect(to) else { continue };
+                for end in [&client, &server] {
+                    end.set_nodelay(true).unwrap();
+                }
                 let ends = [&client, &server].map(|end| end.try_clone().unwrap());
                 kept.lock().unwrap().extend(ends);
                 let both = (client.try_clone().unwrap(), server.try_clone().unwrap());

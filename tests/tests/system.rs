@@ -250,7 +250,7 @@ fn a_directory_that_is_down_is_no_unknown_user() {
     let connection = rusqlite::Connection::open(database).unwrap();
     connection.execute_batch("ALTER TABLE entry RENAME TO gone").unwrap();
     assert!(says(&usher, "a LOGIN anna secret").starts_with("a OK"), "the last known answer");
-    assert!(usher.did(&["explain", "anna"]).contains("source remembered"));
+    assert!(usher.did(&["explain", "anna"]).contains("source embedded, remembered"));
     let bye = "a NO [UNAVAILABLE] Temporarily unavailable, try again later.";
     for user in ["bert", "nobody"] {
         assert_eq!(says(&usher, &format!("a LOGIN {user} secret")), bye, "{user}: as an outage");

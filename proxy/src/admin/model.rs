@@ -291,7 +291,7 @@ pub(crate) struct Explanation {
     pub(crate) domain: Option<String>,
     /// The entry that decides.
     pub(crate) entry: Option<Entry>,
-    /// Where the answer comes from: `embedded`, or `remembered` while the directory cannot be read.
+    /// Which source of the directory has answered, with `, remembered` while it cannot be asked.
     pub(crate) source: String,
     /// Seconds since the entry was set.
     pub(crate) age_seconds: Option<i64>,

@@ -49,12 +49,13 @@ pub(crate) fn build(
     stopped: Option<Vec<String>>,
 ) -> Result<Parts, RunError> {
     let state_dir = snapshot.server.state_dir.clone();
-    let sources = sources(&snapshot)?;
+    let aside = apart("health")?;
+    let sources = sources(&snapshot, &aside)?;
     let metrics = Arc::new(Metrics::new()?);
     let observer: Arc<dyn Observer> = Arc::new(Reporter(metrics.clone()));
     let identity = Identity::load_or_make(&state_dir, &snapshot.server.name)?;
     let (fleet, bans) = fleet(&snapshot, identity, &observer, stopped)?;
-    let health = health(&snapshot, &fleet, &observer)?;
+    let health = health(&snapshot, &fleet, &observer, aside)?;
     let config = Arc::new(CurrentConfig::new(load::activate(snapshot, read, lasting)?));
     let (sessions, ids) = (Arc::new(Table::new()), Arc::new(Ids::default()));
     let (shutdown, memory) = (Arc::new(Shutdown::default()), Arc::new(MemoryPressure::default()));
@@ -119,9 +120,12 @@ pub(crate) fn build(
 }
 
 /// Who is asked where an archive is.
-fn sources(snapshot: &Snapshot) -> Result<Arc<Sources>, RunError> {
+fn sources(snapshot: &Snapshot, aside: &Handle) -> Result<Arc<Sources>, RunError> {
     let (remember, state_dir) = (snapshot.limits.remembered_placements, &snapshot.server.state_dir);
-    let sources = Sources::new(&snapshot.directory, remember, state_dir, &apart("directory")?)?;
+    // Only those that are elsewhere are asked on it: without one, its thread and descriptors are not needed.
+    let is_elsewhere = snapshot.directory.sources.iter().any(|source| source.access().is_some());
+    let own = is_elsewhere.then(|| apart("directory")).transpose()?;
+    let sources = Sources::new(&snapshot.directory, remember, state_dir, own.as_ref().unwrap_or(aside))?;
     // Start following before the first look-up, so that nothing remembered has to be forgotten at once.
     let _ = sources.follow_changes();
     Ok(Arc::new(sources))
@@ -146,10 +150,11 @@ fn health(
     snapshot: &Snapshot,
     fleet: &Arc<Fleet>,
     observer: &Arc<dyn Observer>,
+    aside: Handle,
 ) -> std::io::Result<Arc<Health>> {
     let deadlines = Deadlines::from(&snapshot.limits);
     let secrets_dir = snapshot.admin.secrets_dir.clone();
-    let health = Health::new(fleet.clone(), observer.clone(), deadlines, secrets_dir, apart("health")?);
+    let health = Health::new(fleet.clone(), observer.clone(), deadlines, secrets_dir, aside);
     health.reconcile(deadlines);
     Ok(health)
 }

@@ -28,3 +28,14 @@ impl SourceFault {
         Self::Answer(why.into())
     }
 }
+
+/// An error and what has led to it.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut told = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        told = format!("{told}: {inner}");
+        source = inner.source();
+    }
+    told
+}

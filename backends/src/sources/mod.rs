@@ -21,7 +21,7 @@ mod shared;
 mod tls;
 
 pub use asked::{Health, Standing};
-pub use fault::SourceFault;
+pub use fault::{SourceFault, chain};
 pub use inquiry::{Inquiry, Visitor};
 
 use crate::directory::{Directory, DirectoryError, Flip, Found, Ledger, Placement, ReadOnly};

@@ -1,7 +1,7 @@
 //! A look-up by GET that is answered in JSON: an object with `host`, 200, or nobody, 404.
 
 use crate::sources::engine::Answer;
-use crate::sources::fault::SourceFault;
+use crate::sources::fault::{SourceFault, chain};
 use crate::sources::names::{fill, read};
 use crate::sources::{secret, tls};
 use http::header::{ACCEPT, HeaderName, HeaderValue};
@@ -135,15 +135,4 @@ fn text(value: Value) -> Option<String> {
 
 fn percent(text: &str) -> Cow<'_, str> {
     utf8_percent_encode(text, NON_ALPHANUMERIC).into()
-}
-
-/// An error and what has led to it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut told = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        told = format!("{told}: {inner}");
-        source = inner.source();
-    }
-    told
 }

@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use usher_backends::connect::tls::system_roots;
 use usher_backends::health::secret;
 use usher_backends::roster::HostOrigin;
+use usher_backends::sources::chain;
 use usher_wire::printable::printable;
 use zeroize::Zeroizing;
 
@@ -136,15 +137,4 @@ fn tenants(instances: &[Value]) -> String {
 
 fn quoted(field: &str) -> String {
     format!("\"{}\"", field.replace('"', "\"\""))
-}
-
-/// An error and what has led to it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut told = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        told = format!("{told}: {inner}");
-        source = inner.source();
-    }
-    told
 }

@@ -11,6 +11,7 @@ use usher_tests::certificate::Certificate;
 use usher_tests::client::Client;
 use usher_tests::deadline::DEADLINE;
 use usher_tests::runtime::archive;
+use usher_tests::store::{Kind, SECRET, Store};
 use usher_tests::usher::{Setup, Usher, command};
 
 fn told(output: &Output) -> String {
@@ -195,4 +196,104 @@ fn tenants_of_mailstore_are_brought() {
     let _ = server.wait();
     let said = bring(&secret, &[]);
     assert!(said.contains("refused"), "{said}");
+}
+
+impl Site {
+    /// Asks whoever is at `url`, with the password of `store`.
+    fn ask(&self, what: &str, url: &str, store: &Store, options: &[&str]) -> Output {
+        let secret = store.dir.path().join("secret");
+        let words = ["import", what, url, "--password-file", secret.to_str().unwrap()];
+        self.usher.cli(&[&words[..], options].concat())
+    }
+}
+
+#[test]
+fn rows_of_a_database_are_brought() {
+    let site = site();
+    let mut store = Store::start(Kind::Postgres, format!("{}:15432", site.one).parse().unwrap());
+    store.sql(&format!(
+        "CREATE TABLE popmap (\"user\" text, servername text, port int);
+         GRANT SELECT ON popmap TO usher;
+         INSERT INTO popmap VALUES ('bert', '127.77.77.77', 143), ('carl@example.com', '{}', NULL);
+         CREATE TABLE proxy (username text, host inet, destuser text, proxy bool, password text);
+         GRANT SELECT ON proxy TO usher;
+         INSERT INTO proxy VALUES ('dora', '127.77.77.77', 'd', true, 'hidden-word'), ('emil', '10.9.9.9', NULL, NULL, NULL),
+             ('dora', '{}', NULL, NULL, NULL), ('fred', NULL, NULL, NULL, NULL), ('anna', '127.77.77.77', NULL, NULL, NULL)",
+        site.one, site.one
+    ));
+    let url = format!("postgres://usher@{}/usher?sslmode=disable", store.address);
+    let popmap = ["--query", "SELECT \"user\", servername, port FROM popmap ORDER BY 1"];
+    let said = told(&site.ask("postgres", &url, &store, &[&popmap[..], &["--dry-run"]].concat()));
+    assert!(said.contains("2 users: 2 would be added"), "{said}");
+    assert!(site.place("bert@example.com").contains("not on any host"));
+    let said = told(&site.ask("postgres", &url, &store, &popmap));
+    assert!(said.contains("2 users: 2 added") && said.contains("not carried over: port (1)"), "{said}");
+    assert_eq!((&*site.place("bert"), &*site.place("carl")), ("ih2.test", "ih1.test"));
+    // Each fault with the number of its row.
+    let proxy = ["--query", "SELECT * FROM proxy"];
+    let output = site.ask("postgres", &url, &store, &proxy);
+    let said = told(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for wanted in [
+        "not carried over: destuser (1)",
+        "not carried over: password (1)",
+        "line 2: unknown host",
+        "line 3: ",
+        "line 4: ",
+        "line 5: anna@example.com is on ih1.test already",
+        "nothing was changed",
+    ] {
+        assert!(said.contains(wanted), "{wanted} is not in {said}");
+    }
+    assert!(!said.contains("hidden-word") && site.place("dora").contains("not on any host"), "{said}");
+    let missing = told(&site.ask("postgres", &url, &store, &["--query", "SELECT 1 FROM nowhere"]));
+    assert!(missing.contains("nowhere") && !missing.contains(SECRET), "{missing}");
+    assert!(told(&site.ask("postgres", &url, &store, &[])).contains("--query"));
+    store.kill();
+    let gone = site.ask("postgres", &url, &store, &popmap);
+    assert_eq!(gone.status.code(), Some(69), "{}", told(&gone));
+}
+
+#[test]
+fn a_service_of_nginx_is_asked_for_a_list_of_users() {
+    let site = site();
+    let mut store = Store::start(Kind::AuthHttp, format!("{}:18080", site.one).parse().unwrap());
+    for (user, host) in [
+        ("bert@example.com", "127.77.77.77:143"),
+        ("carl@example.com", "ih1.test"),
+        ("alias@example.com", "ih1.test"),
+        ("emil@example.com", "10.9.9.9"),
+        ("anna@example.com", "ih2.test"),
+    ] {
+        store.put(user, host);
+    }
+    let users = site.dir.join("users");
+    let url = format!("http://{}/auth", store.address);
+    let ask = |store: &Store, list: &str, options: &[&str]| {
+        std::fs::write(&users, list).unwrap();
+        let words = ["--secret-header", "X-Auth-Key", "--users", users.to_str().unwrap()];
+        site.ask("auth-http", &url, store, &[&words[..], options].concat())
+    };
+    let good = "bert\r\n\ncarl@example.com\nalias\n";
+    let said = told(&ask(&store, good, &["--dry-run"]));
+    assert!(said.contains("3 users: 3 would be added"), "{said}");
+    assert!(site.place("bert").contains("not on any host"));
+    let said = told(&ask(&store, good, &[]));
+    assert!(said.contains("3 users: 3 added") && said.contains("Auth-Port (1)"), "{said}");
+    assert!(said.contains("Auth-User (1)"), "{said}");
+    assert_eq!((&*site.place("bert"), &*site.place("carl")), ("ih2.test", "ih1.test"));
+    let output = ask(&store, "emil\n\nnobody\nanna\nbert\n", &[]);
+    let said = told(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for wanted in ["line 1: unknown host \"10.9.9.9\"", "line 3: ", "line 4: anna@example.com is on ih1.test"]
+    {
+        assert!(said.contains(wanted), "{wanted} is not in {said}");
+    }
+    // Whoever cannot be asked is no fault of the list.
+    let output = ask(&store, "bert\nlater\n", &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    store.kill();
+    let output = ask(&store, "bert\n", &[]);
+    assert_eq!(output.status.code(), Some(69), "{}", told(&output));
+    assert!(!told(&output).contains(SECRET));
 }

@@ -5,6 +5,7 @@
 
 mod answers;
 mod asked;
+mod bring;
 mod circuit;
 mod engine;
 mod engines;
@@ -21,8 +22,10 @@ mod shared;
 mod tls;
 
 pub use asked::{Health, Standing};
+pub use bring::{Inquirer, Whereabouts, rows};
 pub use fault::{SourceFault, chain};
 pub use inquiry::{Inquiry, Visitor};
+pub use tls::config as tls_config;
 
 use crate::directory::{Directory, DirectoryError, Flip, Found, Ledger, Placement, ReadOnly};
 use asked::Asked;

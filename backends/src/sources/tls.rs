@@ -9,7 +9,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// How servers are verified whose certificates are signed by those in `ca`, or else by the system's roots.
-pub(super) fn config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, SourceFault> {
+///
+/// # Errors
+/// [`SourceFault`], if there are none in `ca`.
+pub fn config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, SourceFault> {
     let mut roots = RootCertStore::empty();
     match ca {
         Some(path) => {

@@ -1,7 +1,7 @@
 //! `usher import`.
 
+use super::asked::{Access, Asked, ask};
 use super::formats::Format;
-use super::mailstore::{self, Management};
 use super::{Arguments, Command, user};
 use crate::cli::convert::convert;
 use crate::cli::directory::runtime;
@@ -27,8 +27,12 @@ enum What {
     Popmap,
     /// Users, in LDIF with `mailHost` or `zimbraMailHost`, as `slapcat` writes it.
     Ldif,
-    /// Tenants, asked for at the management server of MailStore Service Provider Edition, whose address is given instead of a
-    /// file: https://HOST:8474.
+    /// Users, in rows of PostgreSQL that `--query` asks for, such as those of Dovecot's or Perdition's tables. Instead of a file:
+    /// postgresql://HOST/DATABASE.
+    Postgres,
+    /// Users, about each of whom the service is asked that nginx asks by `auth_http`. Instead of a file: http://HOST/auth.
+    AuthHttp,
+    /// Tenants, asked for at the management server of MailStore Service Provider Edition. Instead of a file: https://HOST:8474.
     Mailstore,
 }
 
@@ -39,10 +43,10 @@ pub(in crate::cli) struct BringArguments {
     config: ConfigArgument,
     /// What is brought.
     what: What,
-    /// The file; `-` for standard input.
+    /// The file; `-` for standard input. Or the address of whoever is asked.
     file: PathBuf,
     #[command(flatten)]
-    management: Management,
+    access: Access,
     /// Move users that are on another host, and leave out lines that cannot be imported.
     #[arg(long)]
     replace: bool,
@@ -52,23 +56,26 @@ pub(in crate::cli) struct BringArguments {
 }
 
 pub(in crate::cli) fn bring(arguments: BringArguments) -> Exit {
-    let BringArguments { config, what, file, management, replace, dry_run } = arguments;
+    let BringArguments { config, what, file, access, replace, dry_run } = arguments;
     let format = match what {
         What::Config => return convert(&file),
         What::Csv => Format::Csv,
         What::PasswdFile => Format::PasswdFile,
         What::Popmap => Format::Popmap,
         What::Ldif => Format::Ldif,
-        What::Mailstore => return tenants(config, &file, &management, replace, dry_run),
+        What::Postgres => return list_of(Asked::Postgres, config, &file, &access, replace, dry_run),
+        What::AuthHttp => return list_of(Asked::AuthHttp, config, &file, &access, replace, dry_run),
+        What::Mailstore => return list_of(Asked::Mailstore, config, &file, &access, replace, dry_run),
     };
     user(&Arguments { config, command: Command::Bring { format, file, replace, dry_run } })
 }
 
-/// Brings the tenants of MailStore Service Provider Edition, and says which of its hosts are not here yet.
-fn tenants(
+/// Brings what somebody at an address is asked for.
+fn list_of(
+    whom: Asked,
     config: ConfigArgument,
     url: &Path,
-    management: &Management,
+    access: &Access,
     replace: bool,
     dry_run: bool,
 ) -> Exit {
@@ -80,28 +87,24 @@ fn tenants(
         Ok(runtime) => runtime,
         Err(exit) => return exit,
     };
-    let asked = runtime.block_on(mailstore::ask(&url.to_string_lossy(), management));
-    let written = asked.and_then(|known| {
-        for (host, port, thumbprint) in &known.hosts {
-            if !snapshot.hosts.iter().any(|ours| ours.name == *host) {
-                let (host, thumbprint) = (printable(host), printable(thumbprint));
-                eprintln!("{host} is not an instance host here; its thumbprint there is {thumbprint}: usher pair {host}:{port}");
-            }
-        }
-        let mut list = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
-        list.write_all(known.tenants.as_bytes()).map_err(|error| error.to_string())?;
-        Ok(list)
+    let asked = runtime.block_on(ask(whom, &url.to_string_lossy(), access, &snapshot));
+    let written = asked.and_then(|list| {
+        let mut file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
+        file.write_all(list.lines.as_bytes()).map_err(|error| error.to_string())?;
+        Ok((file, list.left))
     });
-    match written {
-        Ok(list) => {
-            let (format, file) = (Format::Csv, list.path().to_owned());
-            user(&Arguments { config, command: Command::Bring { format, file, replace, dry_run } })
-        }
+    let (list, left) = match written {
+        Ok(written) => written,
         Err(why) => {
             complain(&why);
-            Exit::Unavailable
+            return Exit::Unavailable;
         }
+    };
+    for (what, count) in left {
+        eprintln!("not carried over: {} ({count})", printable(&what));
     }
+    let (format, file) = (Format::Pairs, list.path().to_owned());
+    user(&Arguments { config, command: Command::Bring { format, file, replace, dry_run } })
 }
 
 /// The hosts of the configuration by the names and addresses at which they are reached.

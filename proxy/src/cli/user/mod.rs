@@ -1,11 +1,11 @@
 //! `usher user`: which host has whose archive. Works directly on the directory, whether or not a server is running.
 
+mod asked;
 mod bring;
 mod formats;
 mod import;
 mod list;
 mod live;
-mod mailstore;
 mod rename;
 
 pub(super) use self::bring::{BringArguments, bring};

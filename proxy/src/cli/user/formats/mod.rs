@@ -2,6 +2,7 @@
 //! source becomes one line, so that what is said of a line is said of the right one.
 
 mod ldif;
+mod pairs;
 mod passwd_file;
 mod popmap;
 
@@ -19,6 +20,8 @@ pub(super) enum Format {
     Popmap,
     /// LDIF with `mailHost` or `zimbraMailHost`, as `slapcat` writes it.
     Ldif,
+    /// Lines of a user, a tab and a host, as usher writes what it has asked others for.
+    Pairs,
 }
 
 /// What a reader of lines says.
@@ -57,6 +60,7 @@ impl<'h, R: BufRead> Translated<'h, R> {
             Format::PasswdFile => Box::new(passwd_file::PasswdFile),
             Format::Popmap => Box::new(popmap::Popmap),
             Format::Ldif => Box::<ldif::Ldif>::default(),
+            Format::Pairs => Box::new(pairs::Pairs),
         };
         Ok(Self { source, reader, host, ready: Vec::new(), at: 0, is_over: false, left: Left::default() })
     }

@@ -1,28 +1,21 @@
 //! What the management API of MailStore Service Provider Edition knows: instance hosts, and which tenant is on which.
 
-use crate::tls::read_roots;
+use super::Access;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use clap::Args;
 use http::Request;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use rustls::ClientConfig;
-use rustls::crypto::aws_lc_rs::default_provider;
 use serde_json::Value;
-use std::fmt::Write;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
-use usher_backends::connect::tls::system_roots;
 use usher_backends::health::secret;
 use usher_backends::roster::HostOrigin;
-use usher_backends::sources::chain;
+use usher_backends::sources::{chain, tls_config};
 use usher_wire::printable::printable;
 use zeroize::Zeroizing;
 
@@ -31,24 +24,10 @@ const TIME: Duration = Duration::from_secs(60);
 /// Largest answer in bytes: that of a hundred thousand tenants.
 const SIZE: usize = 256 * 1024 * 1024;
 
-/// How the management server is asked.
-#[derive(Args)]
-pub(super) struct Management {
-    /// With `mailstore`: the administrator's name.
-    #[arg(long, value_name = "NAME", default_value = "admin")]
-    user: String,
-    /// With `mailstore`: the file with the administrator's password.
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<PathBuf>,
-    /// With `mailstore`: the certificate of the management server, or of whoever has signed it; by default whom the system trusts.
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
-}
-
 /// What it knows.
 pub(super) struct Known {
-    /// Lines of `user,host`.
-    pub(super) tenants: String,
+    /// The names of each tenant, and its host.
+    pub(super) tenants: Vec<(String, String)>,
     /// Each instance host: its name, its port, and the thumbprint of its certificate.
     pub(super) hosts: Vec<(String, u64, String)>,
 }
@@ -57,27 +36,20 @@ pub(super) struct Known {
 ///
 /// # Errors
 /// What is told to the operator, without the password.
-pub(super) async fn ask(url: &str, management: &Management) -> Result<Known, String> {
+pub(super) async fn ask(url: &str, access: &Access) -> Result<Known, String> {
     if !url.starts_with("https://") {
         return Err("the address of the management server begins with https://".to_owned());
     }
-    let roots = match &management.ca {
-        Some(file) => read_roots(file).map_err(|error| error.to_string())?,
-        None => system_roots()?,
-    };
-    let file = management.password_file.as_ref().ok_or("--password-file is missing")?;
+    let file = access.password_file.as_ref().ok_or("--password-file is missing")?;
     let password = secret::read(file, &HostOrigin::File, None).map_err(|error| error.to_string())?;
-    let mut pair = Zeroizing::new(format!("{}:", management.user).into_bytes());
+    let mut pair = Zeroizing::new(format!("{}:", access.user).into_bytes());
     pair.extend_from_slice(password.reveal());
     let basic = Zeroizing::new(format!("Basic {}", STANDARD.encode(&*pair)));
     let mut basic = HeaderValue::from_str(&basic).map_err(|error| error.to_string())?;
     basic.set_sensitive(true);
-    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1().build();
+    let config = tls_config(access.ca.as_deref()).map_err(|fault| fault.to_string())?;
+    let connector =
+        HttpsConnectorBuilder::new().with_tls_config((*config).clone()).https_only().enable_http1().build();
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
     let invoke = async |function: &str, parameters: &'static str| -> Result<Vec<Value>, String> {
         let told = |why: String| format!("{url}: {function}: {why}");
@@ -121,20 +93,15 @@ fn host(host: &Value) -> Option<(String, u64, String)> {
     Some((name, host["port"].as_u64().unwrap_or_default(), thumbprint.unwrap_or_default().to_owned()))
 }
 
-/// A line for each name of each tenant.
-fn tenants(instances: &[Value]) -> String {
-    let mut lines = String::from("user,host\n");
+/// Each name of each tenant, and the tenant's host.
+fn tenants(instances: &[Value]) -> Vec<(String, String)> {
+    let mut tenants = Vec::new();
     for instance in instances {
         let host = instance["instanceHost"].as_str().unwrap_or_default();
         let id = instance["instanceID"].as_str().unwrap_or_default();
         let alias = instance["alias"].as_str().filter(|alias| !alias.is_empty() && *alias != id);
-        for name in std::iter::once(id).chain(alias) {
-            let _ = writeln!(lines, "{},{}", quoted(&format!("tenant:{name}")), quoted(host));
-        }
+        tenants
+            .extend(std::iter::once(id).chain(alias).map(|name| (format!("tenant:{name}"), host.to_owned())));
     }
-    lines
-}
-
-fn quoted(field: &str) -> String {
-    format!("\"{}\"", field.replace('"', "\"\""))
+    tenants
 }

@@ -1,0 +1,90 @@
+//! Sources that are asked for everything that they know, once, to bring it elsewhere.
+
+use super::engine::{Engine, Question};
+use super::engines::engine;
+use super::fault::SourceFault;
+use super::postgres::{Place, failed};
+use futures_util::TryStreamExt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::config::TargetSessionAttrs;
+use usher_config::snapshot::{Source, SourceAccess};
+use usher_policy::ArchiveKey;
+
+/// Times that a source may want to be asked again.
+const ATTEMPTS: u32 = 5;
+/// Longest time that it is given for that.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// A source that is asked about one user after the other.
+pub struct Inquirer {
+    engine: Arc<dyn Engine>,
+    deadline: Duration,
+}
+
+/// Where a source says that a user is.
+pub struct Whereabouts {
+    /// The host, or its address.
+    pub host: String,
+    /// The port, if it says one.
+    pub port: Option<u16>,
+    /// The name that the host knows the user by, if it says one.
+    pub login: Option<Arc<str>>,
+}
+
+impl Inquirer {
+    /// `deadline`: for one answer.
+    ///
+    /// # Errors
+    /// [`SourceFault`], if what is said of the source cannot be used.
+    pub fn new(source: &Source, deadline: Duration) -> Result<Self, SourceFault> {
+        Ok(Self { engine: engine(source, deadline)?, deadline })
+    }
+
+    /// Where the source says that `key` is; `None`: it has nobody of this name, or refuses the login.
+    ///
+    /// # Errors
+    /// [`SourceFault`]; [`SourceFault::Answer`] is about this user alone.
+    pub async fn ask(&self, key: ArchiveKey) -> Result<Option<Whereabouts>, SourceFault> {
+        let question = Question { key, visitor: None };
+        for _ in 0..ATTEMPTS {
+            let answer = timeout(self.deadline, self.engine.look_up(&question)).await;
+            return match answer {
+                Err(_) => Err(SourceFault::out("it does not answer in time")),
+                Ok(Err(SourceFault::Wait(wait))) => {
+                    sleep(wait.min(LONGEST_WAIT)).await;
+                    continue;
+                }
+                Ok(Err(SourceFault::Refused(_))) => Ok(None),
+                Ok(answer) => answer.map(|found| {
+                    found.map(|found| Whereabouts { host: found.host, port: found.port, login: found.login })
+                }),
+            };
+        }
+        Err(SourceFault::out("it wants to be asked again, and again"))
+    }
+}
+
+/// Hands each row of `query` to `take`, as pairs of a column's name and its value; what is NULL is left out.
+///
+/// # Errors
+/// [`SourceFault`], if the database cannot be asked; what `take` has been given until then is not all.
+pub async fn rows(
+    access: &SourceAccess,
+    query: &str,
+    deadline: Duration,
+    mut take: impl FnMut(Vec<(&str, &str)>),
+) -> Result<(), SourceFault> {
+    let client = Place::new(access, deadline)?.connect(TargetSessionAttrs::Any).await?;
+    let mut messages = pin!(client.simple_query_raw(query).await.map_err(failed)?);
+    while let Some(message) = messages.try_next().await.map_err(failed)? {
+        if let SimpleQueryMessage::Row(row) = message {
+            let columns = row.columns().iter().enumerate();
+            take(columns.filter_map(|(at, column)| Some((column.name(), row.get(at)?))).collect());
+        }
+    }
+    Ok(())
+}

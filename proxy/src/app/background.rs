@@ -40,7 +40,7 @@ pub(super) fn start(
     tokio::spawn(enforce::follow(enforcer.clone(), acceptor.config.clone(), router, sessions));
     tokio::spawn(sweep(acceptor.config.clone(), acceptor.https.clone(), acceptor.memory.clone()));
     tokio::spawn(keep_logins(acceptor.clone()));
-    tokio::spawn(undo_abandoned(acceptor.clone(), mover, formers, changes));
+    tokio::spawn(end_moves(acceptor.clone(), mover, formers, changes));
     tokio::spawn(service_manager::follow_watchdog(acceptor.workers.clone(), acceptor.shutdown.clone()));
     tokio::spawn(watch_memory(acceptor.clone()));
     tokio::spawn(tidy_up(acceptor.clone()));
@@ -77,8 +77,8 @@ async fn keep_logins(acceptor: Arc<Acceptor>) {
     }
 }
 
-/// Undoes the moves that nobody finishes.
-async fn undo_abandoned(
+/// Undoes the moves that nobody finishes, and ends those that a former process has left once the directory says how.
+async fn end_moves(
     acceptor: Arc<Acceptor>,
     mover: Arc<Mover>,
     formers: Arc<Formers>,
@@ -92,7 +92,12 @@ async fn undo_abandoned(
             return;
         }
         let mover = mover.clone();
-        if let Ok(true) = tokio::task::spawn_blocking(move || mover.undo_abandoned()).await {
+        let ending = move || {
+            // Why it cannot be was told at the start.
+            let _ = mover.settle();
+            mover.undo_abandoned()
+        };
+        if let Ok(true) = tokio::task::spawn_blocking(ending).await {
             formers.look().await;
         }
     }

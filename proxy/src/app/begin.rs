@@ -52,9 +52,7 @@ pub(super) async fn begin(
     };
     acceptor.imap.guessing.go_on_with(&unfinished.guesses);
     // Before anybody is let in.
-    if let Err(error) = mover.recover(&unfinished.moves) {
-        tracing::error!(%error, "moves that were under way cannot be finished or undone; their logins wait");
-    }
+    mover.recover(&unfinished.moves);
     let formers = parts.formers.clone();
     tokio::spawn(async move { formers.look().await });
     let (reloads, requests) = mpsc::channel(QUEUED);

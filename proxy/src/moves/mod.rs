@@ -28,7 +28,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use usher_backends::connect::Deadlines;
 use usher_backends::directory::{DirectoryError, Flip, Found, Ledger};
-use usher_backends::roster::{Fleet, MoveEnds, Service};
+use usher_backends::roster::{Fleet, KeyHold, MoveEnds, Service};
 use usher_backends::sources::Inquiry;
 use usher_policy::ArchiveKey;
 
@@ -44,6 +44,8 @@ pub(crate) struct Mover {
     sessions: Arc<Table>,
     formers: Arc<Formers>,
     moves: Moves,
+    /// Those of a former process that are still to be finished or undone.
+    unsettled: Mutex<Vec<(ArchiveKey, KeyHold)>>,
     bulk: Mutex<Option<Arc<Bulk>>>,
 }
 
@@ -65,8 +67,8 @@ impl Mover {
     ) -> Self {
         let (router, fleet, sessions) =
             (server.router.clone(), server.fleet.clone(), server.sessions.clone());
-        let (moves, bulk) = Default::default();
-        Self { config, directory, fleet, router, sessions, formers, moves, bulk }
+        let (moves, unsettled, bulk) = Default::default();
+        Self { config, directory, fleet, router, sessions, formers, moves, unsettled, bulk }
     }
 
     /// Holds the logins of a key and ends its sessions. What was begun must be finished or undone.

@@ -4,6 +4,7 @@ use super::engine::{Engine, Question};
 use super::engines::engine;
 use super::fault::SourceFault;
 use super::postgres::{Place, failed};
+use crate::directory::Placement;
 use futures_util::TryStreamExt;
 use std::pin::pin;
 use std::sync::Arc;
@@ -25,16 +26,6 @@ pub struct Inquirer {
     deadline: Duration,
 }
 
-/// Where a source says that a user is.
-pub struct Whereabouts {
-    /// The host, or its address.
-    pub host: String,
-    /// The port, if it says one.
-    pub port: Option<u16>,
-    /// The name that the host knows the user by, if it says one.
-    pub login: Option<Arc<str>>,
-}
-
 impl Inquirer {
     /// `deadline`: for one answer.
     ///
@@ -48,7 +39,7 @@ impl Inquirer {
     ///
     /// # Errors
     /// [`SourceFault`]; [`SourceFault::Answer`] is about this user alone.
-    pub async fn ask(&self, key: ArchiveKey) -> Result<Option<Whereabouts>, SourceFault> {
+    pub async fn ask(&self, key: ArchiveKey) -> Result<Option<Placement>, SourceFault> {
         let question = Question { key, visitor: None };
         for _ in 0..ATTEMPTS {
             let answer = timeout(self.deadline, self.engine.look_up(&question)).await;
@@ -59,9 +50,7 @@ impl Inquirer {
                     continue;
                 }
                 Ok(Err(SourceFault::Refused(_))) => Ok(None),
-                Ok(answer) => answer.map(|found| {
-                    found.map(|found| Whereabouts { host: found.host, port: found.port, login: found.login })
-                }),
+                Ok(answer) => answer,
             };
         }
         Err(SourceFault::out("it wants to be asked again, and again"))

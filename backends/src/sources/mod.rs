@@ -22,7 +22,7 @@ mod shared;
 mod tls;
 
 pub use asked::{Health, Standing};
-pub use bring::{Inquirer, Whereabouts, rows};
+pub use bring::{Inquirer, rows};
 pub use fault::{SourceFault, chain};
 pub use inquiry::{Inquiry, Visitor};
 pub use tls::config as tls_config;

@@ -93,9 +93,8 @@ async fn end_moves(
         }
         let mover = mover.clone();
         let ending = move || {
-            // Why it cannot be was told at the start.
-            let _ = mover.settle();
-            mover.undo_abandoned()
+            let are_settled = mover.settle_the_rest();
+            mover.undo_abandoned() || are_settled
         };
         if let Ok(true) = tokio::task::spawn_blocking(ending).await {
             formers.look().await;

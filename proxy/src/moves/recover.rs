@@ -31,11 +31,16 @@ impl Mover {
         }
     }
 
-    /// Finishes or undoes what [`Mover::recover`] could not: the directory says how far each had come.
-    ///
-    /// # Errors
-    /// [`MoveError`], if the directory cannot be read or the change cannot be saved; the logins of the rest wait.
-    pub(crate) fn settle(&self) -> Result<(), MoveError> {
+    /// Finishes or undoes what [`Mover::recover`] could not, as far as it can be now. Returns whether there was any of it.
+    pub(crate) fn settle_the_rest(&self) -> bool {
+        let were_some = !self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        // Why it cannot be was told at the start.
+        let _ = self.settle();
+        were_some
+    }
+
+    /// Finishes or undoes each: the directory says how far it had come.
+    fn settle(&self) -> Result<(), MoveError> {
         let mut left = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((key, hold)) = left.last() {
             self.settle_one(key, hold)?;

@@ -12,7 +12,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use usher_backends::roster::Service;
 use usher_config::Snapshot;
-use usher_wire::printable::printable;
 
 /// What another program has.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -90,7 +89,7 @@ fn list_of(
     let asked = runtime.block_on(ask(whom, &url.to_string_lossy(), access, &snapshot));
     let written = asked.and_then(|list| {
         let mut file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
-        file.write_all(list.lines.as_bytes()).map_err(|error| error.to_string())?;
+        file.write_all(&list.lines).map_err(|error| error.to_string())?;
         Ok((file, list.left))
     });
     let (list, left) = match written {
@@ -100,9 +99,7 @@ fn list_of(
             return Exit::Unavailable;
         }
     };
-    for (what, count) in left {
-        eprintln!("not carried over: {} ({count})", printable(&what));
-    }
+    left.tell();
     let (format, file) = (Format::Pairs, list.path().to_owned());
     user(&Arguments { config, command: Command::Bring { format, file, replace, dry_run } })
 }

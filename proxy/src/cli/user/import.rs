@@ -63,9 +63,7 @@ pub(super) fn import(
     );
     bar.finish_and_clear();
     let imported = imported?;
-    for (what, count) in translated.iter().flat_map(|translated| &translated.left.0) {
-        eprintln!("not carried over: {} ({count})", printable(what));
-    }
+    translated.iter().for_each(|translated| translated.left.tell());
     for (kind, count) in told_of.iter().filter(|(_, count)| **count > SHOWN) {
         eprintln!("and {} more: {kind}", count - SHOWN);
     }

@@ -2,12 +2,13 @@
 
 mod mailstore;
 
+use super::formats::{Left, push, skip};
 use clap::Args;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
-use usher_backends::sources::{Inquirer, SourceFault, Whereabouts, rows};
+use usher_backends::directory::Placement;
+use usher_backends::sources::{Inquirer, SourceFault, rows};
 use usher_config::Snapshot;
 use usher_config::snapshot::{At, Http, HttpStyle, Source, SourceAccess};
 use usher_wire::printable::printable;
@@ -51,23 +52,12 @@ pub(super) struct Access {
     secret_header: Option<String>,
 }
 
-/// What was said: a line for each user, of the name, a tab and the host; and what is not carried over, and how often.
+/// What was said.
 #[derive(Default)]
 pub(super) struct List {
-    pub(super) lines: String,
-    pub(super) left: BTreeMap<String, u64>,
-}
-
-impl List {
-    fn push(&mut self, user: &str, host: &str) {
-        // A tab can be in neither: it would be malformed.
-        let clean = |text: &str| text.replace(['\t', '\r', '\n'], " ");
-        self.lines.push_str(&format!("{}\t{}\n", clean(user), clean(host)));
-    }
-
-    fn leave(&mut self, what: &str) {
-        *self.left.entry(what.to_owned()).or_default() += 1;
-    }
+    /// In [`Format::Pairs`](super::formats::Format::Pairs).
+    pub(super) lines: Vec<u8>,
+    pub(super) left: Left,
 }
 
 /// Asks whoever is at `url`.
@@ -105,10 +95,10 @@ async fn database(url: &str, access: &Access) -> Result<List, String> {
         let (user, host) = (of(&USER_COLUMNS), of(&HOST_COLUMNS));
         let value =
             |pair: Option<&(&str, &str)>| pair.map_or(String::new(), |(_, value)| (*value).to_owned());
-        list.push(&value(user), &value(host));
+        push(&mut list.lines, &value(user), &value(host));
         for pair in &row {
             if Some(pair) != user && Some(pair) != host {
-                list.leave(&pair.0.to_ascii_lowercase());
+                list.left.note(&pair.0.to_ascii_lowercase());
             }
         }
     };
@@ -142,14 +132,14 @@ async fn service(url: &str, access: &Access, snapshot: &Snapshot) -> Result<List
     let mut list = List::default();
     for (line, said) in users.lines().zip(said) {
         match said.flatten() {
-            Some(Whereabouts { host, port, login }) => {
-                list.push(line.trim(), &host);
-                port.iter().for_each(|_| list.leave("Auth-Port"));
-                login.iter().for_each(|_| list.leave("Auth-User"));
+            Some(Placement { host, port, login, .. }) => {
+                push(&mut list.lines, line.trim(), &host);
+                port.iter().for_each(|_| list.left.note("Auth-Port"));
+                login.iter().for_each(|_| list.left.note("Auth-User"));
             }
             // Faults are told with the lines of the file.
-            None if line.trim().is_empty() => list.lines.push('\n'),
-            None => list.push(line.trim(), ""),
+            None if line.trim().is_empty() => skip(&mut list.lines),
+            None => push(&mut list.lines, line.trim(), ""),
         }
     }
     Ok(list)
@@ -167,6 +157,6 @@ async fn tenants(url: &str, access: &Access, snapshot: &Snapshot) -> Result<List
         }
     }
     let mut list = List::default();
-    known.tenants.iter().for_each(|(tenant, host)| list.push(tenant, host));
+    known.tenants.iter().for_each(|(tenant, host)| push(&mut list.lines, tenant, host));
     Ok(list)
 }

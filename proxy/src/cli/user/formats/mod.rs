@@ -8,6 +8,7 @@ mod popmap;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read};
+use usher_wire::printable::printable;
 
 /// How a list is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +33,18 @@ trait Reader {
 
 /// What is not carried over, and how often it was there.
 #[derive(Debug, Default)]
-pub(super) struct Left(pub(super) BTreeMap<String, u64>);
+pub(super) struct Left(BTreeMap<String, u64>);
 
 impl Left {
-    fn note(&mut self, what: &str) {
+    pub(super) fn note(&mut self, what: &str) {
         *self.0.entry(what.to_owned()).or_default() += 1;
+    }
+
+    /// Says it.
+    pub(super) fn tell(&self) {
+        for (what, count) in &self.0 {
+            eprintln!("not carried over: {} ({count})", printable(what));
+        }
     }
 }
 
@@ -118,14 +126,14 @@ impl<R: BufRead> Read for Translated<'_, R> {
 }
 
 /// Pushes a line for `user` at `host`.
-fn push(out: &mut Vec<u8>, user: &str, host: &str) {
+pub(super) fn push(out: &mut Vec<u8>, user: &str, host: &str) {
     // A tab can be in neither: it would be malformed.
     let clean = |text: &str| text.trim().replace(['\t', '\n'], " ");
     out.extend_from_slice(format!("{}\t{}\n", clean(user), clean(host)).as_bytes());
 }
 
 /// Pushes a line that says nothing.
-fn skip(out: &mut Vec<u8>) {
+pub(super) fn skip(out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 

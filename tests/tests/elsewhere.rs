@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use usher_tests::client::Client;
 use usher_tests::deadline::DEADLINE;
 use usher_tests::store::{FORGETFUL, HOME, Kind, Mode, SECRET, Site};
-use usher_tests::usher::command;
 
 const REFUSED: &str = "a NO [AUTHENTICATIONFAILED] Authentication failed.";
 /// What was said is used for longer than any test takes.
@@ -361,40 +360,4 @@ fn what_these_programs_write_can_be_imported() {
     assert!(said.contains("2 users: 2 added"), "{said}");
     let got = site.usher.did(&["user", "get", "carl@example.com"]);
     assert!(got.starts_with("carl@example.com: one.test"), "{got}");
-}
-
-/// usher is killed between the hold and the change, one of which has got through, and starts before PostgreSQL does.
-#[test]
-fn moves_that_were_cut_short_end_once_postgresql_can_be_asked() {
-    let mut site = Site::filled(Kind::Postgres);
-    let dir = site.store.dir.path().to_owned();
-    let go = dir.join("go");
-    let config = site.usher.config().to_str().unwrap().to_owned();
-    thread::scope(|scope| {
-        for (user, to) in [("anna@example.com", "two.test"), ("berta@example.com", "one.test")] {
-            let begun = dir.join(user);
-            let wait = format!("touch {begun:?}; while ! test -e {go:?}; do sleep 0.02; done");
-            let config = &config;
-            scope.spawn(move || command(&["move", "user", user, to, "--run", &wait, "--config", config]));
-            let until = Instant::now() + DEADLINE;
-            while !begun.exists() {
-                assert!(Instant::now() < until, "{}", site.usher.log());
-                thread::sleep(Duration::from_millis(5));
-            }
-        }
-        site.usher.kill();
-        std::fs::write(&go, "").unwrap();
-    });
-    site.store.put("berta@example.com", "one.test");
-    site.store.kill();
-    site.usher.restart();
-    assert_eq!(site.usher.shows("/v1/holds")["keys"].as_array().unwrap().len(), 2);
-    site.store.launch();
-    site.usher.wait_until("/v1/holds", |shown| shown["keys"].as_array().unwrap().is_empty());
-    for (user, outcome) in [("anna", "undone"), ("berta", "finished")] {
-        let moved = format!("a move was under way when usher ended key={user}@example.com");
-        let told = site.usher.wait_for_log(&moved);
-        assert!(told.contains(&format!("outcome=\"{outcome}\"")), "{told}");
-        site.at_home(&format!("{user}@example.com"), 0);
-    }
 }

@@ -10,7 +10,8 @@ use usher_policy::ArchiveKey;
 /// Entries that can be changed. Each call may wait for a disk or for another server, so they belong where that delays
 /// nobody else. What was changed is durable once the call returns; `by` says who asked for it.
 ///
-/// All of them fail with [`DirectoryError`] when the directory cannot be read or written, and then nothing has changed.
+/// All of them fail with [`DirectoryError`] when the directory cannot be read or written. Nothing has changed then, unless it is
+/// [`DirectoryError::InDoubt`].
 #[allow(clippy::missing_errors_doc)]
 pub trait Ledger: Send + Sync {
     /// The name of the source.
@@ -18,6 +19,12 @@ pub trait Ledger: Send + Sync {
 
     /// Where the archive of `key` is: under its own name or under that of its domain.
     fn look_up(&self, key: &ArchiveKey) -> Result<Option<Placement>, DirectoryError>;
+
+    /// The same, once every change of `key` that is under way has been made or never will be.
+    fn settled(&self, key: &ArchiveKey) -> Result<Option<Placement>, DirectoryError> {
+        // Where no change is under way once its call has returned.
+        self.look_up(key)
+    }
 
     /// The entry of exactly this key.
     fn get(&self, key: &ArchiveKey) -> Result<Option<Entry>, DirectoryError>;

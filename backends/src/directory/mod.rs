@@ -63,6 +63,9 @@ pub enum DirectoryError {
     /// A source that is elsewhere has no answer.
     #[error("{0}")]
     Source(String),
+    /// A source that is elsewhere was told to make a change, and has not said that it has.
+    #[error("{0}; whether it is changed is not known: look before you try again")]
+    InDoubt(String),
     /// There is no source that can be written.
     #[error("none of the directory's sources can be written: change it where it is kept")]
     ReadOnly,
@@ -81,6 +84,7 @@ impl DirectoryError {
             | Self::Unsure(_)
             | Self::Twice(_)
             | Self::Source(_)
+            | Self::InDoubt(_)
             | Self::ReadOnly
             | Self::ImportUnderWay => false,
         }

@@ -84,6 +84,7 @@ impl From<MoveError> for Refusal {
         match error {
             MoveError::Directory(error) => error.into(),
             MoveError::Fleet(error) => error.into(),
+            MoveError::Unsettled { .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             MoveError::Nowhere(_) | MoveError::NoHost(_) | MoveError::NotMoving(_) => {
                 Self::unknown(error.to_string())
             }

@@ -37,7 +37,7 @@ pub(super) async fn show(context: State, Path(typed): Path<String>) -> Result<Js
 /// Moves a key: its logins wait, its sessions end, the directory changes, and its logins go on. With `prepare`, the rest is
 /// left until it is asked to finish; it is undone if nobody says for half a minute that they are still there.
 #[utoipa::path(post, path = "/v1/moves/{key}", operation_id = "move", request_body = MoveOrder,
-    responses((status = 200, description = "Done, or prepared.", body = MoveState), (status = 404, description = "Not found."), (status = 409, description = "It is not possible now; `error` says why."), (status = 507, description = "The disk is full; nothing has changed.")))]
+    responses((status = 200, description = "Done, or prepared.", body = MoveState), (status = 404, description = "Not found."), (status = 409, description = "It is not possible now; `error` says why."), (status = 503, description = "How it has ended is not known, or cannot be saved yet: its logins wait."), (status = 507, description = "The disk is full; nothing has changed.")))]
 pub(super) async fn begin(
     context: State,
     author: Author,
@@ -80,7 +80,7 @@ pub(super) async fn end_sessions(context: State, Path(typed): Path<String>) -> R
 
 /// Finishes a move that was prepared, or undoes it if the new host is not fit or the test login fails there.
 #[utoipa::path(post, path = "/v1/moves/{key}/finish", operation_id = "finishMove", request_body = MoveTest,
-    responses((status = 200, description = "Done.", body = MoveState), (status = 404, description = "Not found."), (status = 409, description = "It has been undone; `error` says why.")))]
+    responses((status = 200, description = "Done.", body = MoveState), (status = 404, description = "Not found."), (status = 409, description = "It has been undone; `error` says why."), (status = 503, description = "How it has ended is not known, or cannot be saved yet: its logins wait.")))]
 pub(super) async fn finish(
     context: State,
     author: Author,
@@ -99,7 +99,8 @@ pub(super) async fn finish(
 }
 
 /// Undoes a move that was prepared.
-#[utoipa::path(delete, path = "/v1/moves/{key}", operation_id = "undoMove", responses((status = 200, description = "Done.", body = MoveState), (status = 404, description = "Not found.")))]
+#[utoipa::path(delete, path = "/v1/moves/{key}", operation_id = "undoMove",
+    responses((status = 200, description = "Done.", body = MoveState), (status = 404, description = "Not found."), (status = 503, description = "How it has ended is not known, or cannot be saved yet: its logins wait.")))]
 pub(super) async fn undo(
     context: State,
     author: Author,

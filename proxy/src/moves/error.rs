@@ -4,7 +4,7 @@ use usher_backends::directory::DirectoryError;
 use usher_backends::roster::FleetError;
 use usher_policy::ArchiveKey;
 
-/// Why a key is not moved; it is where it was.
+/// Why a key is not moved; it is where it was, unless that is [`MoveError::Unsettled`].
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MoveError {
     #[error("{0} is not on any host")]
@@ -29,6 +29,10 @@ pub(crate) enum MoveError {
     Elsewhere { key: ArchiveKey, host: Option<String> },
     #[error("{by} says where {key} is, and is kept by others: move it there")]
     ReadOnly { key: ArchiveKey, by: &'static str },
+    #[error("the directory has not taken the change of {0}, and has not said why")]
+    Lost(ArchiveKey),
+    #[error("{why}; the logins of {key} wait until that is known and kept, which is tried again and again")]
+    Unsettled { key: ArchiveKey, why: String },
     #[error("the test login at {host} fails: {why}")]
     Login { host: String, why: String },
     #[error("another move from one host to another is under way")]

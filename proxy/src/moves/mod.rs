@@ -44,7 +44,7 @@ pub(crate) struct Mover {
     sessions: Arc<Table>,
     formers: Arc<Formers>,
     moves: Moves,
-    /// Those of a former process that are still to be finished or undone.
+    /// Those whose logins wait until the directory can say, and the disk can keep, how they have ended.
     unsettled: Mutex<Vec<(ArchiveKey, KeyHold)>>,
     bulk: Mutex<Option<Arc<Bulk>>>,
 }
@@ -111,7 +111,7 @@ impl Mover {
     /// first.
     ///
     /// # Errors
-    /// [`MoveError`], and all is as before the move.
+    /// [`MoveError`], and all is as before the move, unless it is [`MoveError::Unsettled`].
     pub(crate) async fn finish(
         &self,
         key: &ArchiveKey,
@@ -123,14 +123,20 @@ impl Mover {
             Ok(()) => self.flip(key, &ends, by).await,
             Err(error) => Err(error),
         };
-        if let Err(error) = flipped {
-            self.give_back(key, &ends, &error.to_string())?;
-            self.formers.look().await;
-            return Err(error);
+        match flipped {
+            Ok(()) => {}
+            Err(MoveError::Directory(DirectoryError::InDoubt(why))) => {
+                return Err(self.settle_later(key, &why));
+            }
+            Err(error) => {
+                self.give_back(key, &ends, &error.to_string())?;
+                self.formers.look().await;
+                return Err(error);
+            }
         }
         self.router.note_move();
         self.router.sources.forget(key);
-        self.fleet.release_key(key)?;
+        self.release(key)?;
         self.formers.look().await;
         self.moves.end(key, Phase::Done, "");
         tracing::info!(key = %key, from = ends.from, to = ends.to, "moved");
@@ -140,7 +146,7 @@ impl Mover {
     /// Lets the logins of a key that was begun go on where they were.
     ///
     /// # Errors
-    /// [`MoveError`], if it cannot be saved; the logins wait until the next start.
+    /// [`MoveError::Unsettled`], if that cannot be saved, or [`MoveError::NotMoving`].
     pub(crate) fn undo(&self, key: &ArchiveKey, why: &str) -> Result<(), MoveError> {
         let ends = self.claim(key)?;
         self.give_back(key, &ends, why)
@@ -148,10 +154,15 @@ impl Mover {
 
     /// Ends a move that the caller has claimed, and leaves the key where it was.
     fn give_back(&self, key: &ArchiveKey, ends: &MoveEnds, why: &str) -> Result<(), MoveError> {
-        self.fleet.release_key(key)?;
+        self.release(key)?;
         self.moves.end(key, Phase::Undone, why);
         tracing::warn!(key = %key, from = ends.from, to = ends.to, why, "a move is undone");
         Ok(())
+    }
+
+    /// Lets the logins of a key go on; if that cannot be saved, as soon as it can be.
+    fn release(&self, key: &ArchiveKey) -> Result<(), MoveError> {
+        self.fleet.release_key(key).map(drop).map_err(|error| self.settle_later(key, &error.to_string()))
     }
 
     /// Makes the caller the only one who may finish or undo the move of `key`.
@@ -261,14 +272,23 @@ impl Mover {
         // A disk or another server is waited for where that delays nobody else.
         let flipping = spawn_blocking(move || {
             directory.flip(&flipped, &from, &to, &by).or_else(|error| {
+                if !matches!(error, DirectoryError::InDoubt(_)) {
+                    return Err(error);
+                }
                 // Perhaps only the answer was lost.
-                let now = directory.look_up(&flipped).ok().flatten();
-                now.filter(|now| now.found_by == flipped && now.host == to).map(|_| Flip::Done).ok_or(error)
+                let now = directory.settled(&flipped).map_err(|_| error)?;
+                Ok(match now {
+                    Some(now) if now.found_by == flipped && now.host == to => Flip::Done,
+                    now => Flip::Elsewhere(now.map(|now| now.host)),
+                })
             })
         })
         .await;
-        match flipping.unwrap_or_else(|error| Err(DirectoryError::Unsure(error.to_string())))? {
+        match flipping.unwrap_or_else(|error| Err(DirectoryError::InDoubt(error.to_string())))? {
             Flip::Done => Ok(()),
+            Flip::Elsewhere(host) if host.as_deref() == Some(&*ends.from) => {
+                Err(MoveError::Lost(key.clone()))
+            }
             Flip::Elsewhere(host) => Err(MoveError::Elsewhere { key: key.clone(), host }),
         }
     }

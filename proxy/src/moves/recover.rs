@@ -1,8 +1,9 @@
-//! What a crash has left behind.
+//! Moves whose end is not known, or not kept, when it should be: a crash, a directory that has not answered, a disk that
+//! is full. Their logins wait, since nobody knows where the archive is.
 
-use super::{Mover, PATIENCE, error::MoveError};
+use super::{MoveError, Mover, PATIENCE, Phase};
 use crate::succession::MoveUnderWay;
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 use tokio::time::Instant;
 use usher_backends::roster::KeyHold;
 use usher_policy::ArchiveKey;
@@ -25,41 +26,66 @@ impl Mover {
                 self.moves.wait_for(key, Instant::now() + PATIENCE);
             }
         }
-        *self.unsettled.lock().unwrap_or_else(PoisonError::into_inner) = left;
+        *self.unsettled() = left;
         if let Err(error) = self.settle() {
             tracing::error!(%error, "moves that were under way cannot be finished or undone yet; their logins wait");
         }
     }
 
-    /// Finishes or undoes what [`Mover::recover`] could not, as far as it can be now. Returns whether there was any of it.
+    /// Leaves the end of a move that its caller has claimed to [`Mover::settle_the_rest`].
+    pub(super) fn settle_later(&self, key: &ArchiveKey, why: &str) -> MoveError {
+        let roster = self.fleet.roster();
+        let hold = roster.moving_keys().find(|(held, _)| *held == key).map(|(_, hold)| hold.clone());
+        match hold {
+            Some(hold) => self.unsettled().push((key.clone(), hold)),
+            None => self.moves.end(key, Phase::Undone, "its hold is gone"),
+        }
+        tracing::error!(key = %key, why, "how a move has ended is not known or not kept; its logins wait");
+        MoveError::Unsettled { key: key.clone(), why: why.to_owned() }
+    }
+
+    /// Finishes or undoes what could not be when it should have been, as far as it can be now. Returns whether there was
+    /// any of it.
     pub(crate) fn settle_the_rest(&self) -> bool {
-        let were_some = !self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
-        // Why it cannot be was told at the start.
+        let were_some = !self.unsettled().is_empty();
+        // Why it cannot be was told before.
         let _ = self.settle();
         were_some
     }
 
     /// Finishes or undoes each: the directory says how far it had come.
     fn settle(&self) -> Result<(), MoveError> {
-        let mut left = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner);
+        // Taken out meanwhile: a directory may take its time, and others may have more of them.
+        let mut left = std::mem::take(&mut *self.unsettled());
+        let mut settled = Ok(());
         while let Some((key, hold)) = left.last() {
-            self.settle_one(key, hold)?;
+            settled = self.settle_one(key, hold);
+            if settled.is_err() {
+                break;
+            }
             left.pop();
         }
-        Ok(())
+        self.unsettled().append(&mut left);
+        settled
     }
 
     fn settle_one(&self, key: &ArchiveKey, hold: &KeyHold) -> Result<(), MoveError> {
-        let host = self.directory.look_up(key)?.map(|placement| placement.host);
+        let host = self.directory.settled(key)?.map(|placement| placement.host);
         // An operator may have released it meanwhile, and begun anew.
         let is_held = self.fleet.roster().moving_keys().any(|(held, by)| held == key && by == hold);
         let Some(ends) = hold.ends.as_ref().filter(|_| is_held) else { return Ok(()) };
         // What was remembered of it is from before the move.
+        self.router.note_move();
         self.router.sources.forget(key);
         self.fleet.release_key(key)?;
-        let outcome = if host.as_deref() == Some(&*ends.to) { "finished" } else { "undone" };
-        let (from, to) = (&ends.from, &ends.to);
-        tracing::warn!(key = %key, from, to, outcome, "a move was under way when usher ended");
+        let phase = if host.as_deref() == Some(&*ends.to) { Phase::Done } else { Phase::Undone };
+        self.moves.end(key, phase, "how it had ended was not known or not kept at first");
+        let (from, to, outcome) = (&ends.from, &ends.to, phase.name());
+        tracing::warn!(key = %key, from, to, outcome, "a move is settled whose end was not known or not kept");
         Ok(())
+    }
+
+    fn unsettled(&self) -> MutexGuard<'_, Vec<(ArchiveKey, KeyHold)>> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -133,18 +133,12 @@ fn send(
         }
         scanned
     });
-    let outcome = ledger.connected(
+    let outcome = ledger.change(
         true,
-        None,
-        Box::new(|client| {
+        Box::new(|transaction| {
             async move {
-                let transaction = client.transaction().await.map_err(failed)?;
-                copy(&transaction, lines).await?;
-                let outcome = apply(&transaction, &plan, told).await?;
-                if outcome.done {
-                    transaction.commit().await.map_err(failed)?;
-                }
-                Ok(outcome)
+                copy(transaction, lines).await?;
+                apply(transaction, &plan, told).await
             }
             .boxed()
         }),

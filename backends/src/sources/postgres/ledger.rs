@@ -42,6 +42,18 @@ async fn host_of(client: &impl GenericClient, key: &ArchiveKey) -> Result<Option
     row.map(|row| row.try_get(0).map_err(failed)).transpose()
 }
 
+async fn look_up(client: &impl GenericClient, key: &ArchiveKey) -> Result<Option<Placement>, SourceFault> {
+    for by in [Some(key.clone()), key.domain()].into_iter().flatten() {
+        let sql = "SELECT host, attributes FROM usher.entry WHERE kind = $1 AND key = $2";
+        let values: [&(dyn ToSql + Sync); 2] = [&i16::from(kind(&by)), &by.name()];
+        let Some(row) = client.query_opt(sql, &values).await.map_err(failed)? else { continue };
+        let mut found = placement(row.try_get(0).map_err(failed)?, by);
+        found.attributes = row.try_get::<_, Option<String>>(1).map_err(failed)?.map(Into::into);
+        return Ok(Some(found));
+    }
+    Ok(None)
+}
+
 async fn put(
     transaction: &Transaction<'_>,
     key: &ArchiveKey,
@@ -92,17 +104,17 @@ impl Ledger for PostgresLedger {
 
     fn look_up(&self, key: &ArchiveKey) -> Result<Option<Placement>, DirectoryError> {
         let key = key.clone();
+        self.0.run(Box::new(|client| async move { look_up(client, &key).await }.boxed()))
+    }
+
+    fn settled(&self, key: &ArchiveKey) -> Result<Option<Placement>, DirectoryError> {
+        let key = key.clone();
         self.0.run(Box::new(|client| {
             async move {
-                for by in [Some(key.clone()), key.domain()].into_iter().flatten() {
-                    let sql = "SELECT host, attributes FROM usher.entry WHERE kind = $1 AND key = $2";
-                    let values: [&(dyn ToSql + Sync); 2] = [&i16::from(kind(&by)), &by.name()];
-                    let Some(row) = client.query_opt(sql, &values).await.map_err(failed)? else { continue };
-                    let mut found = placement(row.try_get(0).map_err(failed)?, by);
-                    found.attributes = row.try_get::<_, Option<String>>(1).map_err(failed)?.map(Into::into);
-                    return Ok(Some(found));
-                }
-                Ok(None)
+                let transaction = client.transaction().await.map_err(failed)?;
+                // Whoever changes it holds its lock until that is done, or never will be.
+                lock(&transaction, &key).await?;
+                look_up(&transaction, &key).await
             }
             .boxed()
         }))
@@ -122,35 +134,37 @@ impl Ledger for PostgresLedger {
 
     fn set(&self, key: &ArchiveKey, host: &str, by: &str) -> Result<Option<String>, DirectoryError> {
         let (owned, host, by) = (key.clone(), host.to_owned(), by.to_owned());
-        let done = self.0.run(Box::new(|client| {
-            async move {
-                let transaction = client.transaction().await.map_err(failed)?;
-                lock(&transaction, &owned).await?;
-                let before = host_of(&transaction, &owned).await?;
-                put(&transaction, &owned, &host, &by, &owned).await?;
-                transaction.commit().await.map_err(failed)?;
-                Ok(before)
-            }
-            .boxed()
-        }));
+        let done = self.0.change(
+            false,
+            Box::new(|transaction| {
+                async move {
+                    lock(transaction, &owned).await?;
+                    let before = host_of(transaction, &owned).await?;
+                    put(transaction, &owned, &host, &by, &owned).await?;
+                    Ok(before)
+                }
+                .boxed()
+            }),
+        );
         self.0.told(key, done)
     }
 
     fn add(&self, key: &ArchiveKey, host: &str, by: &str) -> Result<Option<String>, DirectoryError> {
         let (owned, host, by) = (key.clone(), host.to_owned(), by.to_owned());
-        let done = self.0.run(Box::new(|client| {
-            async move {
-                let transaction = client.transaction().await.map_err(failed)?;
-                lock(&transaction, &owned).await?;
-                let there = host_of(&transaction, &owned).await?;
-                if there.is_none() {
-                    put(&transaction, &owned, &host, &by, &owned).await?;
+        let done = self.0.change(
+            false,
+            Box::new(|transaction| {
+                async move {
+                    lock(transaction, &owned).await?;
+                    let there = host_of(transaction, &owned).await?;
+                    if there.is_none() {
+                        put(transaction, &owned, &host, &by, &owned).await?;
+                    }
+                    Ok(there)
                 }
-                transaction.commit().await.map_err(failed)?;
-                Ok(there)
-            }
-            .boxed()
-        }));
+                .boxed()
+            }),
+        );
         self.0.told(key, done)
     }
 
@@ -161,106 +175,111 @@ impl Ledger for PostgresLedger {
         by: &str,
     ) -> Result<bool, DirectoryError> {
         let (owned, changes, by) = (key.clone(), changes.to_vec(), by.to_owned());
-        let done = self.0.run(Box::new(|client| {
-            async move {
-                let transaction = client.transaction().await.map_err(failed)?;
-                lock(&transaction, &owned).await?;
-                let (of, name) = (i16::from(kind(&owned)), owned.name());
-                let sql = "SELECT attributes FROM usher.entry WHERE kind = $1 AND key = $2";
-                let Some(row) = transaction.query_opt(sql, &[&of, &name]).await.map_err(failed)? else {
-                    return Ok(false);
-                };
-                let stored: Option<String> = row.try_get(0).map_err(failed)?;
-                let mut now: Pairs = stored.map(|stored| pairs(&stored)).unwrap_or_default();
-                for (name, value) in changes {
-                    match value {
-                        Some(value) => now.insert(name, value),
-                        None => now.remove(&name),
+        let done = self.0.change(
+            false,
+            Box::new(|transaction| {
+                async move {
+                    lock(transaction, &owned).await?;
+                    let (of, name) = (i16::from(kind(&owned)), owned.name());
+                    let sql = "SELECT attributes FROM usher.entry WHERE kind = $1 AND key = $2";
+                    let Some(row) = transaction.query_opt(sql, &[&of, &name]).await.map_err(failed)? else {
+                        return Ok(false);
                     };
+                    let stored: Option<String> = row.try_get(0).map_err(failed)?;
+                    let mut now: Pairs = stored.map(|stored| pairs(&stored)).unwrap_or_default();
+                    for (name, value) in changes {
+                        match value {
+                            Some(value) => now.insert(name, value),
+                            None => now.remove(&name),
+                        };
+                    }
+                    let change = new_change(transaction, &by, Some(&owned)).await?;
+                    let sql =
+                        "UPDATE usher.entry SET attributes = $3, change = $4 WHERE kind = $1 AND key = $2";
+                    let values: [&(dyn ToSql + Sync); 4] = [&of, &name, &stored_as(&now), &change];
+                    transaction.execute(sql, &values).await.map_err(failed)?;
+                    Ok(true)
                 }
-                let change = new_change(&transaction, &by, Some(&owned)).await?;
-                let sql = "UPDATE usher.entry SET attributes = $3, change = $4 WHERE kind = $1 AND key = $2";
-                let values: [&(dyn ToSql + Sync); 4] = [&of, &name, &stored_as(&now), &change];
-                transaction.execute(sql, &values).await.map_err(failed)?;
-                transaction.commit().await.map_err(failed)?;
-                Ok(true)
-            }
-            .boxed()
-        }));
+                .boxed()
+            }),
+        );
         self.0.told(key, done)
     }
 
     fn remove(&self, key: &ArchiveKey, by: &str) -> Result<Option<String>, DirectoryError> {
         let (owned, by) = (key.clone(), by.to_owned());
-        let done = self.0.run(Box::new(|client| {
-            async move {
-                let transaction = client.transaction().await.map_err(failed)?;
-                lock(&transaction, &owned).await?;
-                let before = host_of(&transaction, &owned).await?;
-                if before.is_some() {
-                    new_change(&transaction, &by, Some(&owned)).await?;
-                    let sql = "DELETE FROM usher.entry WHERE kind = $1 AND key = $2";
-                    let values: [&(dyn ToSql + Sync); 2] = [&i16::from(kind(&owned)), &owned.name()];
-                    transaction.execute(sql, &values).await.map_err(failed)?;
+        let done = self.0.change(
+            false,
+            Box::new(|transaction| {
+                async move {
+                    lock(transaction, &owned).await?;
+                    let before = host_of(transaction, &owned).await?;
+                    if before.is_some() {
+                        new_change(transaction, &by, Some(&owned)).await?;
+                        let sql = "DELETE FROM usher.entry WHERE kind = $1 AND key = $2";
+                        let values: [&(dyn ToSql + Sync); 2] = [&i16::from(kind(&owned)), &owned.name()];
+                        transaction.execute(sql, &values).await.map_err(failed)?;
+                    }
+                    Ok(before)
                 }
-                transaction.commit().await.map_err(failed)?;
-                Ok(before)
-            }
-            .boxed()
-        }));
+                .boxed()
+            }),
+        );
         self.0.told(key, done)
     }
 
     fn flip(&self, key: &ArchiveKey, from: &str, to: &str, by: &str) -> Result<Flip, DirectoryError> {
         let (owned, from, to, by) = (key.clone(), from.to_owned(), to.to_owned(), by.to_owned());
-        let done = self.0.run(Box::new(|client| {
-            async move {
-                let transaction = client.transaction().await.map_err(failed)?;
-                lock(&transaction, &owned).await?;
-                let mut found = None;
-                for found_by in [Some(owned.clone()), owned.domain()].into_iter().flatten() {
-                    found = host_of(&transaction, &found_by).await?.map(|host| (found_by, host));
-                    if found.is_some() {
-                        break;
+        let done = self.0.change(
+            false,
+            Box::new(|transaction| {
+                async move {
+                    lock(transaction, &owned).await?;
+                    let mut found = None;
+                    for found_by in [Some(owned.clone()), owned.domain()].into_iter().flatten() {
+                        found = host_of(transaction, &found_by).await?.map(|host| (found_by, host));
+                        if found.is_some() {
+                            break;
+                        }
                     }
+                    let Some((found_by, _)) = found.as_ref().filter(|(_, host)| *host == from) else {
+                        return Ok(Flip::Elsewhere(found.map(|(_, host)| host)));
+                    };
+                    put(transaction, &owned, &to, &by, found_by).await?;
+                    Ok(Flip::Done)
                 }
-                let Some((found_by, _)) = found.as_ref().filter(|(_, host)| *host == from) else {
-                    return Ok(Flip::Elsewhere(found.map(|(_, host)| host)));
-                };
-                put(&transaction, &owned, &to, &by, found_by).await?;
-                transaction.commit().await.map_err(failed)?;
-                Ok(Flip::Done)
-            }
-            .boxed()
-        }));
+                .boxed()
+            }),
+        );
         self.0.told(key, done)
     }
 
     fn rename(&self, from: &ArchiveKey, to: &ArchiveKey, by: &str) -> Result<Renamed, DirectoryError> {
         let (former, next, by) = (from.clone(), to.clone(), by.to_owned());
-        let done = self.0.run(Box::new(|client| {
-            async move {
-                let transaction = client.transaction().await.map_err(failed)?;
+        let done = self.0.change(
+            false,
+            Box::new(|transaction| {
+                async move {
                 // In one order, so that two who want both do not wait for each other.
                 for key in [(&former).min(&next), (&former).max(&next)] {
-                    lock(&transaction, key).await?;
+                    lock(transaction, key).await?;
                 }
-                let Some(host) = host_of(&transaction, &former).await? else { return Ok(Renamed::Nobody) };
-                if let Some(host) = host_of(&transaction, &next).await? {
+                let Some(host) = host_of(transaction, &former).await? else { return Ok(Renamed::Nobody) };
+                if let Some(host) = host_of(transaction, &next).await? {
                     return Ok(Renamed::Taken(host));
                 }
-                new_change(&transaction, &by, Some(&former)).await?;
-                let change = new_change(&transaction, &by, Some(&next)).await?;
+                new_change(transaction, &by, Some(&former)).await?;
+                let change = new_change(transaction, &by, Some(&next)).await?;
                 let sql =
                     "UPDATE usher.entry SET kind = $3, key = $4, change = $5 WHERE kind = $1 AND key = $2";
                 let (of, to) = (i16::from(kind(&former)), i16::from(kind(&next)));
                 let values: [&(dyn ToSql + Sync); 5] = [&of, &former.name(), &to, &next.name(), &change];
                 transaction.execute(sql, &values).await.map_err(failed)?;
-                transaction.commit().await.map_err(failed)?;
                 Ok(Renamed::Done(host))
             }
             .boxed()
-        }));
+            }),
+        );
         let done = self.0.told(from, done);
         self.0.told(to, done)
     }

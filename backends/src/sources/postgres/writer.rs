@@ -6,82 +6,125 @@ use crate::directory::{DirectoryError, kind};
 use crate::roster::now;
 use crate::sources::engine::{News, Tell};
 use crate::sources::fault::SourceFault;
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_postgres::config::TargetSessionAttrs;
-use tokio_postgres::{Client, GenericClient};
+use tokio_postgres::{Client, GenericClient, Transaction};
 use usher_policy::ArchiveKey;
 
 /// Time in which a change must be made.
 const DEADLINE: Duration = Duration::from_secs(15);
+/// The same for one that takes long: a list of millions, and its commit where others have to have it as well.
+const LONG: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// Work on a connection.
+/// Work on a connection that changes nothing.
 type Work<T> =
     Box<dyn for<'c> FnOnce(&'c mut Client) -> BoxFuture<'c, Result<T, SourceFault>> + Send + 'static>;
 
+/// What a change does before it is committed.
+type Change<T> =
+    Box<dyn for<'t> FnOnce(&'t Transaction<'_>) -> BoxFuture<'t, Result<T, SourceFault>> + Send + 'static>;
+
+/// Why something is not done, as far as is known.
+enum Undone {
+    Surely(SourceFault),
+    /// It was told to do it, and has not said that it has.
+    Perhaps(SourceFault),
+}
+
+impl From<SourceFault> for Undone {
+    fn from(why: SourceFault) -> Self {
+        Self::Surely(why)
+    }
+}
+
+#[derive(Clone)]
 pub(super) struct Writer {
     place: Arc<Place>,
     runtime: Handle,
     idle: Arc<Mutex<Option<Client>>>,
-    tell: Tell,
+    tell: Arc<Tell>,
 }
 
 impl Writer {
     /// `tell` is called with what has been changed here.
     pub(super) fn new(place: Place, runtime: &Handle, tell: Tell) -> Self {
-        Self { place: Arc::new(place), runtime: runtime.clone(), idle: Arc::default(), tell }
+        Self { place: Arc::new(place), runtime: runtime.clone(), idle: Arc::default(), tell: Arc::new(tell) }
     }
 
     /// Makes the tables, unless they are there. Returns whether they were not.
     pub(super) fn init(&self) -> Result<bool, DirectoryError> {
-        self.connected(false, Some(DEADLINE), Box::new(|client| tables::make(client).boxed()))
+        let writer = self.clone();
+        self.wait(async move {
+            let until = Instant::now() + DEADLINE;
+            let mut client = in_time(until, writer.place.connect(TargetSessionAttrs::ReadWrite)).await?;
+            Ok(in_time(until, tables::make(&mut client)).await?)
+        })
     }
 
     /// Runs `work` on a connection to a server that can be written.
     pub(super) fn run<T: Send + 'static>(&self, work: Work<T>) -> Result<T, DirectoryError> {
-        self.connected(true, Some(DEADLINE), work)
+        let writer = self.clone();
+        self.wait(async move {
+            let until = Instant::now() + DEADLINE;
+            let mut client = in_time(until, writer.connected()).await?;
+            let done = in_time(until, work(&mut client)).await?;
+            writer.keep(client);
+            Ok(done)
+        })
     }
 
-    pub(super) fn connected<T: Send + 'static>(
+    /// Makes a change, all of it or nothing, within a deadline unless it `is_long`.
+    pub(super) fn change<T: Send + 'static>(
         &self,
-        has_tables: bool,
-        within: Option<Duration>,
-        work: Work<T>,
+        is_long: bool,
+        work: Change<T>,
     ) -> Result<T, DirectoryError> {
-        let (place, idle) = (self.place.clone(), self.idle.clone());
+        let writer = self.clone();
+        self.wait(async move {
+            let until = Instant::now() + DEADLINE;
+            let mut client = in_time(until, writer.connected()).await?;
+            let transaction = in_time(until, begin(&mut client)).await?;
+            let until = if is_long { until + LONG } else { until };
+            let done = in_time(until, work(&transaction)).await?;
+            // Until here nothing has changed, whatever goes wrong; from here on, nobody knows if no answer comes.
+            let until = Instant::now() + if is_long { LONG } else { DEADLINE };
+            let committing = in_time(until, async { transaction.commit().await.map_err(failed) });
+            committing.await.map_err(Undone::Perhaps)?;
+            writer.keep(client);
+            Ok(done)
+        })
+    }
+
+    async fn connected(&self) -> Result<Client, SourceFault> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(client) = idle.filter(|client| !client.is_closed()) {
+            return Ok(client);
+        }
+        let client = self.place.connect(TargetSessionAttrs::ReadWrite).await?;
+        tables::check(&client).await?;
+        Ok(client)
+    }
+
+    fn keep(&self, client: Client) {
+        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(client);
+    }
+
+    /// Waits for `work`, on the thread of whoever has asked for it.
+    fn wait<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Undone>> + Send + 'static,
+    ) -> Result<T, DirectoryError> {
         let (sender, receiver) = mpsc::channel();
-        self.runtime.spawn(async move {
-            let doing = async {
-                let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let mut client = match taken.filter(|client| !client.is_closed()) {
-                    Some(client) => client,
-                    None => {
-                        let client = place.connect(TargetSessionAttrs::ReadWrite).await?;
-                        if has_tables {
-                            tables::check(&client).await?;
-                        }
-                        client
-                    }
-                };
-                let done = work(&mut client).await?;
-                *idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(client);
-                Ok(done)
-            };
-            let done = match within {
-                Some(within) => {
-                    let late = |_| Err(SourceFault::out("no answer in time"));
-                    timeout(within, doing).await.unwrap_or_else(late)
-                }
-                None => doing.await,
-            };
-            let _ = sender.send(done);
-        });
-        let done = receiver.recv().unwrap_or_else(|_| Err(SourceFault::out("usher is ending")));
-        done.map_err(|fault| DirectoryError::Source(format!("postgres: {fault}")))
+        self.runtime.spawn(async move { sender.send(work.await) });
+        let ending = |_| Err(Undone::Perhaps(SourceFault::out("usher is ending")));
+        receiver.recv().unwrap_or_else(ending).map_err(|undone| match undone {
+            Undone::Surely(why) => DirectoryError::Source(format!("postgres: {why}")),
+            Undone::Perhaps(why) => DirectoryError::InDoubt(format!("postgres: {why}")),
+        })
     }
 
     pub(super) fn told<T>(
@@ -111,4 +154,16 @@ pub(super) async fn new_change(
     let (kind, name) = (key.map(|key| i16::from(kind(key))), key.map(ArchiveKey::name));
     let row = client.query_one(sql, &[&now(), &by, &kind, &name]).await.map_err(failed)?;
     row.try_get(0).map_err(failed)
+}
+
+async fn begin(client: &mut Client) -> Result<Transaction<'_>, SourceFault> {
+    client.transaction().await.map_err(failed)
+}
+
+async fn in_time<T>(
+    until: Instant,
+    work: impl Future<Output = Result<T, SourceFault>>,
+) -> Result<T, SourceFault> {
+    let late = |_| Err(SourceFault::out("no answer in time"));
+    timeout_at(until, work).await.unwrap_or_else(late)
 }

@@ -5,6 +5,8 @@
 
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -165,17 +167,9 @@ fn what_others_change_in_postgresql_is_heard_of_at_once_and_after_a_lost_connect
 
 #[test]
 fn a_password_is_shown_only_to_the_server_that_it_is_for() {
-    for kind in [Kind::Postgres, Kind::Ldap] {
-        let tls = |section: String, dir: &std::path::Path, starttls: bool| {
-            let ca = format!("\nca = {:?}", dir.join("ca.pem"));
-            let section = section.replace("?sslmode=disable", "");
-            format!("{section}{ca}{}", if starttls { "\nstarttls = true" } else { "" })
-        };
-        // Its certificate is for the address that the door does not change.
-        let site = Site::with(kind, FORGETFUL, "", |section| {
-            let dir = section.split('"').find(|part| part.ends_with("/secret")).unwrap().to_owned();
-            tls(section, std::path::Path::new(&dir).parent().unwrap(), kind == Kind::Ldap)
-        });
+    let all = [Kind::Postgres, Kind::Ldap, Kind::Redis, Kind::Json, Kind::AuthHttp];
+    for (kind, starttls) in all.map(|kind| (kind, false)).into_iter().chain([(Kind::Ldap, true)]) {
+        let site = Site::secure(kind, starttls);
         site.put("anna@example.com", 0);
         site.moves_home("anna@example.com", 0);
         // One that nobody has signed whom usher trusts.
@@ -360,4 +354,31 @@ fn what_these_programs_write_can_be_imported() {
     assert!(said.contains("2 users: 2 added"), "{said}");
     let got = site.usher.did(&["user", "get", "carl@example.com"]);
     assert!(got.starts_with("carl@example.com: one.test"), "{got}");
+}
+
+#[test]
+fn a_question_of_dovecot_does_not_wait_for_the_look_up_of_another_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("lookup.sock");
+    let listener =
+        format!("[[listener]]\nprotocol = \"lookup\"\naddress = {socket:?}\nserves = [\"dict\"]\n");
+    let patient = FORGETFUL.replace("2s", "30s");
+    let site = Site::with(Kind::PostgresQuery, &patient, &listener, |section| section);
+    let users: Vec<String> = (0..50).map(|number| format!("u{number}@example.com")).collect();
+    users.iter().for_each(|user| site.store.put(user, &site.addresses[0]));
+    // One after another they would be answered in 75 s.
+    site.door.be(Mode::Slow);
+    let mut asking = UnixStream::connect(&socket).unwrap();
+    asking.set_read_timeout(Some(DEADLINE)).unwrap();
+    asking.write_all(b"H2\t1\t0\t\tusher\n").unwrap();
+    let begun = Instant::now();
+    for user in users.iter().map(String::as_str).chain(["nobody@example.com"]) {
+        asking.write_all(format!("Lshared/passdb/{user}\n").as_bytes()).unwrap();
+    }
+    asking.write_all(b"?\nLpriv/other\n").unwrap();
+    asking.shutdown(std::net::Shutdown::Write).unwrap();
+    let answers: Vec<String> = BufReader::new(asking).lines().map(Result::unwrap).collect();
+    assert!(begun.elapsed() < DEADLINE);
+    let kinds: String = answers.iter().map(|answer| answer.chars().next().unwrap()).collect();
+    assert_eq!(kinds, format!("{}NFN", "O".repeat(50)), "{answers:#?}");
 }

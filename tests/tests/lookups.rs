@@ -24,6 +24,20 @@ struct Site {
     archives: [std::sync::Arc<usher_tests::archive::Archive>; 2],
 }
 
+impl Site {
+    /// Whether anna has logged in at the host.
+    fn is_in(&self, at: usize) -> bool {
+        self.archives[at].events().contains(&Event::LoggedIn("anna@example.com".to_owned()))
+    }
+}
+
+/// Logs in at a proxy beside usher.
+fn logs_in(at: SocketAddr, user: &str) -> String {
+    let mut client = Client::plain(at);
+    client.line();
+    client.command(&format!("a LOGIN {user} secret")).pop().unwrap()
+}
+
 fn site() -> Site {
     let setup = Setup::new();
     let hosts = [("one.test", setup.at(10143)), ("two.test", setup.at(10144))];
@@ -142,26 +156,20 @@ fn nginx_proxies_to_where_a_user_is() {
         );
         thread::sleep(Duration::from_millis(20));
     }
-    let logs_in = |user: &str| {
-        let mut client = Client::plain(at);
-        client.line();
-        client.command(&format!("a LOGIN {user} secret")).pop().unwrap()
-    };
-    let is_in =
-        |at: usize| site.archives[at].events().contains(&Event::LoggedIn("anna@example.com".to_owned()));
+    let logs_in = |user: &str| logs_in(at, user);
     assert!(logs_in("anna@example.com").starts_with("a OK"));
-    assert!(is_in(0) && !is_in(1));
+    assert!(site.is_in(0) && !site.is_in(1));
     assert!(logs_in("nobody@example.com").starts_with("a NO"));
     site.usher.did(&["move", "user", "anna@example.com", "two.test", "--wait"]);
     assert!(logs_in("anna@example.com").starts_with("a OK"));
-    assert!(is_in(1));
+    assert!(site.is_in(1));
 }
 
-/// Dovecot, as far as its passdb is concerned.
+/// Dovecot as a proxy that knows nobody itself.
 struct Dovecot(TempDir);
 
 impl Dovecot {
-    fn start(socket: &std::path::Path) -> Self {
+    fn start(socket: &std::path::Path, at: SocketAddr) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let shown = dir.path().display();
@@ -174,9 +182,12 @@ impl Dovecot {
         )
         .unwrap();
         let config = format!(
-            "base_dir = {shown}/run\nlog_path = {shown}/log\nssl = no\nprotocols =\ndefault_internal_user = root\n\
-             default_login_user = nobody\npassdb {{\n driver = dict\n args = {shown}/usher.conf.ext\n}}\n\
-             userdb {{\n driver = static\n args = uid=nobody gid=nogroup home=/tmp\n}}\n"
+            "base_dir = {shown}/run\nlog_path = {shown}/log\nssl = no\nprotocols = imap\ndefault_internal_user = root\n\
+             default_login_user = nobody\ndisable_plaintext_auth = no\nlisten = {}\n\
+             service imap-login {{\n inet_listener imap {{\n port = {}\n }}\n inet_listener imaps {{\n port = 0\n }}\n}}\npassdb {{\n driver = dict\n args = {shown}/usher.conf.ext\n}}\n\
+             userdb {{\n driver = static\n args = uid=nobody gid=nogroup home=/tmp\n}}\n",
+            at.ip(),
+            at.port()
         );
         std::fs::write(dir.path().join("dovecot.conf"), config).unwrap();
         let mut started = Command::new("dovecot");
@@ -185,6 +196,10 @@ impl Dovecot {
         let started = started.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
         assert!(started.expect("Dovecot is installed").success());
         Self(dir)
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.0.path().join("log")).unwrap_or_default()
     }
 
     /// What the passdb says of a user.
@@ -219,12 +234,16 @@ fn dovecot_proxies_to_where_a_user_is() {
     }
     let site = site();
     std::fs::set_permissions(site.socket.parent().unwrap(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let dovecot = Dovecot::start(&site.socket);
+    let at = SocketAddr::new(site.at.ip(), 15143);
+    let dovecot = Dovecot::start(&site.socket, at);
     let (found, said) = dovecot.passdb("anna@example.com");
     assert!(found && said.contains(&format!("host      : {}", site.one.ip())), "{said}");
     assert!(said.contains("port      : 10143") && said.contains("proxy     : y"), "{said}");
     let (found, said) = dovecot.passdb("nobody@example.com");
     assert!(!found && said.contains("doesn't exist"), "{said}");
+    let logs_in = |user: &str| logs_in(at, user);
+    assert!(logs_in("anna@example.com").starts_with("a OK"), "{}", dovecot.log());
+    assert!(site.is_in(0) && !site.is_in(1));
     site.usher.did(&["user", "hold", "anna@example.com"]);
     let (found, said) = dovecot.passdb("anna@example.com");
     assert!(!found && !said.contains("doesn't exist"), "{said}");
@@ -232,6 +251,9 @@ fn dovecot_proxies_to_where_a_user_is() {
     site.usher.did(&["move", "user", "anna@example.com", "two.test", "--wait"]);
     let (found, said) = dovecot.passdb("anna@example.com");
     assert!(found && said.contains("port      : 10144"), "{said}");
+    assert!(logs_in("nobody@example.com").starts_with("a NO"));
+    assert!(logs_in("anna@example.com").starts_with("a OK"));
+    assert!(site.is_in(1));
 }
 
 /// Sends bytes, and reads until the other side has nothing more to say.

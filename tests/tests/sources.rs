@@ -4,7 +4,8 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
 
 use rustix::process::Signal;
-use usher_tests::store::{HOME, Kind, Mode, SECRET, Site};
+use std::sync::Arc;
+use usher_tests::store::{HOME, Kind, Mode, Namespace, SECRET, Site};
 
 const REFUSED: &str = "a NO [AUTHENTICATIONFAILED] Authentication failed.";
 /// Names that mean something to one kind of directory or another, all on the second host.
@@ -146,4 +147,25 @@ for_each_kind! {
     redis_hash: Kind::RedisHash,
     json: Kind::Json,
     auth_http: Kind::AuthHttp,
+}
+
+/// Not by a program that takes what comes and passes nothing on, as above, but by the system itself.
+#[test]
+fn a_cable_that_is_pulled_is_missed_by_nobody_who_is_known() {
+    let Some(cable) = Namespace::new().map(Arc::new) else {
+        eprintln!("not run: whoever runs this may not make networks");
+        return;
+    };
+    let kinds = [Kind::Postgres, Kind::PostgresQuery, Kind::Ldap, Kind::Redis, Kind::Json, Kind::AuthHttp];
+    for kind in kinds {
+        let site = Site::beyond(&cable, kind);
+        for (user, at) in HOME {
+            site.at_home(user, at);
+        }
+        site.put("carl@example.com", 0);
+        cable.pull();
+        site.survives("cable pulled");
+        assert!(cable.plug_in());
+        site.recovers("cable pulled", "carl@example.com");
+    }
 }

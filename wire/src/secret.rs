@@ -31,6 +31,9 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Bytes that a buffer has room for from its first one on, so that a login seldom has to be moved and wiped.
+const LEAST: usize = 128;
+
 /// A growing buffer whose old allocations are wiped when it grows and when it is dropped.
 #[derive(Default)]
 pub struct SecretBuf(Vec<u8>);
@@ -40,7 +43,7 @@ impl SecretBuf {
     pub fn extend(&mut self, bytes: &[u8]) {
         let needed = self.0.len() + bytes.len();
         if needed > self.0.capacity() {
-            let mut larger = Vec::with_capacity(needed.next_power_of_two());
+            let mut larger = Vec::with_capacity(needed.next_power_of_two().max(LEAST));
             larger.extend_from_slice(&self.0);
             self.0.zeroize();
             self.0 = larger;

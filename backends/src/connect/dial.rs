@@ -1,6 +1,6 @@
 //! The TCP connection.
 
-use super::{Cause, ConnectFault, Deadlines, Stage};
+use super::{Cause, ConnectFault, Deadlines, MailTarget, Stage};
 use socket2::{SockRef, TcpKeepalive};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -33,13 +33,16 @@ pub async fn dial(address: &str, deadlines: &Deadlines, until: Instant) -> Resul
     Ok(stream)
 }
 
-/// Connects to `address` as [`dial`] does, for a session of which nobody knows yet whether it will last: a peer that has
+/// Connects to `target` as [`dial`] does, for a session of which nobody knows yet whether it will last: a peer that has
 /// gone silently is noticed only once [`keep_alive`] has been called.
 ///
 /// # Errors
 /// [`ConnectFault`], within the deadline.
-pub(super) async fn dial_unwatched(address: &str, until: Instant) -> Result<TcpStream, ConnectFault> {
-    let stream = connect_briefly(address, until).await?;
+pub(super) async fn dial_unwatched(target: &MailTarget, until: Instant) -> Result<TcpStream, ConnectFault> {
+    let stream = match &target.at {
+        Some(at) => connect_to(std::slice::from_ref(at), until).await?,
+        None => connect_briefly(&target.endpoint.address, until).await?,
+    };
     stream.set_nodelay(true).map_err(|error| ConnectFault::at(Stage::Dial, error))?;
     Ok(stream)
 }
@@ -49,14 +52,18 @@ pub(super) async fn dial_unwatched(address: &str, until: Instant) -> Result<TcpS
 /// # Errors
 /// [`ConnectFault`], within the deadline.
 pub async fn connect_briefly(address: &str, until: Instant) -> Result<TcpStream, ConnectFault> {
-    let late = |stage| ConnectFault::at(stage, Cause::TimedOut);
-    let found = timeout_at(until, resolve(address)).await.map_err(|_| late(Stage::Resolve))?;
+    let late = |_| ConnectFault::at(Stage::Resolve, Cause::TimedOut);
+    let found = timeout_at(until, resolve(address)).await.map_err(late)?;
     let found = found.map_err(|error| ConnectFault::at(Stage::Resolve, error))?;
-    match timeout_at(until, race(&found, until)).await {
+    connect_to(&found, until).await
+}
+
+async fn connect_to(addresses: &[SocketAddr], until: Instant) -> Result<TcpStream, ConnectFault> {
+    match timeout_at(until, race(addresses, until)).await {
         Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) if found.is_empty() => Err(ConnectFault::at(Stage::Resolve, error)),
+        Ok(Err(error)) if addresses.is_empty() => Err(ConnectFault::at(Stage::Resolve, error)),
         Ok(Err(error)) => Err(ConnectFault::at(Stage::Dial, error)),
-        Err(_) => Err(late(Stage::Dial)),
+        Err(_) => Err(ConnectFault::at(Stage::Dial, Cause::TimedOut)),
     }
 }
 

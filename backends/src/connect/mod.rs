@@ -136,7 +136,7 @@ pub async fn open(
     let begun = Instant::now();
     let until = begun + deadlines.connect;
     let opened = async {
-        let tcp = dial_unwatched(&target.endpoint.address, until).await?;
+        let tcp = dial_unwatched(target, until).await?;
         dialogue::open(tcp, target, Some(on_behalf), until).await
     };
     match opened.await {

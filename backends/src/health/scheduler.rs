@@ -9,7 +9,7 @@ use crate::Observer;
 use crate::connect::{Deadlines, Learnt};
 use crate::observer::Report;
 use crate::roster::{AgentWord, BackendId, Fleet, Service, now};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -133,8 +133,8 @@ impl Health {
     }
 
     /// What all hosts have. Empty until a probe has seen every host.
-    pub fn shared(&self) -> Arc<Shared> {
-        self.shared.load_full()
+    pub fn shared(&self) -> Guard<Arc<Shared>> {
+        self.shared.load()
     }
 
     /// Determines again what all hosts have.

@@ -19,6 +19,7 @@ use crate::load::{Config, secrets_are_readable};
 use crate::parts::Parts;
 use crate::reload::{self, Content};
 use crate::service_manager;
+use crate::session::Session;
 use crate::spans;
 use crate::succession::{self, Program};
 use crate::takeover::{Inheritance, Successor};
@@ -177,7 +178,7 @@ async fn serve(parts: Parts, prepared: Prepared, mut successor: Option<Successor
     }
     if acceptor.shutdown.is_retired() {
         // Those who are left are told now.
-        acceptor.shutdown.begin();
+        begin_to_stop(&acceptor);
         tokio::select! {
             () = drain::stop(&drainer, Some(SOON)) => tracing::info!("nobody is left here"),
             _ = signals.next() => tracing::warn!(sessions = drainer.sessions.len(), "stopped at once"),
@@ -217,7 +218,7 @@ async fn stop(
         drain::let_in(drainer, SOON).await;
     }
     // Clients before login are told, and the listening sockets are closed.
-    acceptor.shutdown.begin();
+    begin_to_stop(acceptor);
     let stopped = async {
         if let Ok(sockets) = reloading.await {
             sockets.closed().await;
@@ -232,6 +233,12 @@ async fn stop(
         () = stopped => tracing::info!("stopped"),
         _ = signals.next() => tracing::warn!(sessions = drainer.sessions.len(), "stopped at once"),
     }
+}
+
+/// Lets nobody in any more. Logins under way look at that when they are woken.
+fn begin_to_stop(acceptor: &Acceptor) {
+    acceptor.shutdown.begin();
+    acceptor.imap.sessions.for_each(Session::wake);
 }
 
 /// The signals that ask usher to stop.

@@ -35,7 +35,7 @@ impl Guessing {
     ///
     /// # Errors
     /// If it must not be tried at all.
-    pub(crate) async fn admit(self: &Arc<Self>, who: Who, until: Instant) -> Result<Attempt, HeldOff> {
+    pub(crate) async fn admit(self: &Arc<Self>, who: Who, until: Instant) -> Result<Box<Attempt>, HeldOff> {
         self.refuse_banned(&who)?;
         let attempt = self.unheld(who);
         let wait = loop {
@@ -57,22 +57,15 @@ impl Guessing {
     }
 
     /// A login that is not held up, because nothing would do so.
-    pub(crate) fn unheld(self: &Arc<Self>, who: Who) -> Attempt {
+    pub(crate) fn unheld(self: &Arc<Self>, who: Who) -> Box<Attempt> {
         let rules = self.rules();
         let is_spared = rules.spares(who.client.ip());
         let at_home = if is_spared { Vec::new() } else { who.at_home(&self.marker) };
         let homes = at_home.iter().map(|marked| marked.mark).collect();
         let marks = if is_spared { Vec::new() } else { self.marks(&rules, &who, at_home) };
         let (is_under_way, is_exposed) = (AtomicBool::new(false), AtomicBool::new(false));
-        Attempt {
-            guessing: self.clone(),
-            who,
-            homes,
-            marks,
-            is_under_way,
-            is_exposed,
-            place: Mutex::default(),
-        }
+        let (guessing, place) = (self.clone(), Mutex::default());
+        Box::new(Attempt { guessing, who, homes, marks, is_under_way, is_exposed, place })
     }
 
     /// What a failure counts for: of those who are known there, for themselves alone.

@@ -35,7 +35,7 @@ impl RequestRecord {
         let until = self.begun + at.active.snapshot.server.login_wait;
         let attempt = guessing.admit(who, until).await.map_err(Refusal::held_off)?;
         attempt.expose();
-        self.attempt = Some(Box::new(attempt));
+        self.attempt = Some(attempt);
         Ok(())
     }
 
@@ -84,8 +84,7 @@ impl RequestRecord {
     pub(crate) async fn login_failed(&mut self) {
         let Some(login) = &self.login else { return };
         let who = self.who(login);
-        let attempt =
-            self.attempt.take().unwrap_or_else(|| Box::new(self.client.server.guessing.unheld(who)));
+        let attempt = self.attempt.take().unwrap_or_else(|| self.client.server.guessing.unheld(who));
         // Nobody guesses tokens; one that has expired comes from somebody who had it.
         match login.is_token && attempt.is_at_home() {
             true => attempt.rest(),

@@ -31,6 +31,16 @@ pub(crate) async fn accept(
     socket: Arc<TcpListener>,
     mut closed: watch::Receiver<bool>,
 ) {
+    let shutdown = acceptor.shutdown.clone();
+    tokio::select! {
+        biased;
+        () = shutdown.retired() => {}
+        _ = closed.wait_for(|closed| *closed) => {}
+        () = accept_all(&acceptor, address, &socket) => {}
+    }
+}
+
+async fn accept_all(acceptor: &Acceptor, address: SocketAddr, socket: &TcpListener) {
     let mut reserve = Reserve::take();
     let mut alarm = Alarm::default();
     let name: Arc<str> = address.to_string().into();
@@ -38,13 +48,7 @@ pub(crate) async fn accept(
     let mut keepalive = Keepalive::default();
     let mut arrivals = Arrivals::default();
     loop {
-        let accepted = tokio::select! {
-            biased;
-            () = acceptor.shutdown.retired() => return,
-            _ = closed.wait_for(|closed| *closed) => return,
-            accepted = socket.accept() => accepted,
-        };
-        match accepted {
+        match socket.accept().await {
             Ok((tcp, peer)) => {
                 let peer = canonical(peer);
                 // As configured now; there is none if a reload is just closing it.
@@ -53,14 +57,14 @@ pub(crate) async fn accept(
                 let most = at.active.snapshot.limits.connections;
                 let place = Slot::take(&acceptor.admission.connections, Some(most));
                 let Some(connection) = place.filter(|_| !acceptor.memory.is_full()) else {
-                    arrivals.of(protocol, &acceptor, &name).shed.increment(1);
+                    arrivals.of(protocol, acceptor, &name).shed.increment(1);
                     alarm.raise(|| tracing::error!(most, "too many connections or too little memory"));
                     send_away(&at, &tcp);
                     continue;
                 };
-                arrivals.of(protocol, &acceptor, &name).accepted.increment(1);
+                arrivals.of(protocol, acceptor, &name).accepted.increment(1);
                 // One that has gone already needs no handling.
-                let Ok(()) = keepalive.teach(&at, &socket, &tcp) else { continue };
+                let Ok(()) = keepalive.teach(&at, socket, &tcp) else { continue };
                 let local = if bound.ip().is_unspecified() { tcp.local_addr() } else { Ok(bound) };
                 let Ok(local) = local.map(canonical) else { continue };
                 // Counted before it is started, so that a stop of usher misses none.
@@ -68,17 +72,17 @@ pub(crate) async fn accept(
                 let Ok(tcp) = acceptor.workers.adopt(connection.worker(), tcp) else { continue };
                 let slots =
                     Slots { connection, before_login: Slot::take(&acceptor.admission.before_login, None) };
-                start(&acceptor, at, Accepted { tcp: Unread::accepted(tcp), peer, local }, slots);
+                start(acceptor, at, Accepted { tcp: Unread::accepted(tcp), peer, local }, slots);
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
                 alarm.raise(
                     || tracing::error!(%error, "connections cannot be accepted; waiting ones are closed"),
                 );
-                if reserve.shed(&socket)
+                if reserve.shed(socket)
                     && let Some(at) = acceptor.config.listener(address, &name)
                 {
-                    arrivals.of(at.listener().protocol(), &acceptor, &name).shed.increment(1);
+                    arrivals.of(at.listener().protocol(), acceptor, &name).shed.increment(1);
                 }
                 sleep(BACK_OFF).await;
             }

@@ -304,7 +304,7 @@ async fn pass_on(
                 mechanism: claim.mechanism,
                 client_first: claim.credential.password.reveal(),
                 begun: tried,
-                attempt: case.attempt.get(),
+                attempt: case.attempt.get().map(Box::as_ref),
             };
             ready.converse(target, credential, &claim.client_id, Some(on_behalf), &deadlines, &relayed).await
         }

@@ -4,7 +4,7 @@ use super::PreLogin;
 use super::inbox::Inbox;
 use super::tried::Try;
 use super::voice::Ear;
-use crate::session::{By, Cause, Ended, Session, Stage, Why};
+use crate::session::{By, Cause, Ended, Session, Stage};
 use crate::tls::ClientStream;
 use usher_backends::connect::read_once;
 
@@ -26,8 +26,7 @@ pub(super) async fn attended<I: Inbox>(
         let read = tokio::select! {
             biased;
             done = &mut work => return Ok(done),
-            () = prelogin.server.shutdown.stopped() => return Ok(Try::Ended(Why::Stopping)),
-            order = session.ordered() => return Ok(Try::Ended(order.why)),
+            why = session.called_off(&prelogin.server.shutdown) => return Ok(Try::Ended(why)),
             message = challenge(&mut ear) => {
                 if let Some(ear) = &mut ear {
                     ear.tell::<I>(stream, &message, prelogin.snapshot().limits.farewell).await?;

@@ -30,7 +30,7 @@ pub(super) struct Case<'c> {
     /// The name that the client has asked for with SNI.
     pub(super) server_name: Option<String>,
     /// It, while it may fail.
-    pub(super) attempt: OnceLock<Attempt>,
+    pub(super) attempt: OnceLock<Box<Attempt>>,
 }
 
 impl Case<'_> {
@@ -52,12 +52,12 @@ impl Case<'_> {
 
     /// What the client has said is on its way to somebody who judges it.
     pub(super) fn expose(&self) {
-        self.attempt.get().into_iter().for_each(Attempt::expose);
+        self.attempt.get().into_iter().for_each(|attempt| attempt.expose());
     }
 
     /// Nobody judges it for now.
     pub(super) fn rest(&self) {
-        self.attempt.get().into_iter().for_each(Attempt::rest);
+        self.attempt.get().into_iter().for_each(|attempt| attempt.rest());
     }
 
     /// Whose login it is, for what depends on the name alone: however a name is written, it is on one host.

@@ -9,7 +9,7 @@ use super::token;
 use super::tried::{Refusal, Try};
 use super::voice::{self, GaveUp, Voice};
 use crate::access::Visit;
-use crate::guessing::{Attempt, Place};
+use crate::guessing::Place;
 use crate::log::login_refused;
 use crate::session::{About, By, Cause, Ended, Entry, Session};
 use crate::spans::{self, Told};
@@ -81,18 +81,23 @@ pub(crate) async fn hand_over(
         has_certificate: stream.client_certificate().is_some(),
     });
     let (outcome, place) = sought(prelogin, claim, key.as_ref(), &session, inbox, stream, begun).await;
-    let host = session.backend().map(|backend| backend.name);
-    prelogin.note_tried(&session.about.user, host.clone());
+    let host = match &outcome {
+        Ok(Try::LoggedIn(_, lease)) => lease.backend().id.name.clone(),
+        _ => {
+            let host = session.backend().map(|backend| backend.name).unwrap_or_default();
+            prelogin.note_tried(&session.about.user, host.clone());
+            host
+        }
+    };
     let metrics = &prelogin.server.metrics;
     let counted = outcome.as_ref().map_or("aborted", Try::result);
     metrics.login(prelogin.protocol(), claim.mechanism.name(), counted, begun.elapsed());
     if let Some(span) = spans::begin("login", begun, None) {
-        let host = host.as_deref().unwrap_or_default();
-        span.end(&Told { session: &prelogin.id, host, result: counted, status: None, method: None });
+        span.end(&Told { session: &prelogin.id, host: &host, result: counted, status: None, method: None });
     }
     // Whoever is refused has been made to wait.
     if matches!(outcome, Ok(Try::LoggedIn(..) | Try::Out | Try::Hopeless | Try::Unanswered)) {
-        prelogin.tell_if_slow("login", host.as_deref().unwrap_or_default(), &session.about.user, begun);
+        prelogin.tell_if_slow("login", &host, &session.about.user, begun);
     }
     let refused = |refusal: Refusal| {
         log_refused(prelogin, claim, key.as_ref(), refusal.code);
@@ -182,11 +187,11 @@ async fn sought(
     };
     prelogin.note_waited(case.voice.as_ref().map(Voice::waited).unwrap_or_default());
     let attempt = case.attempt.get();
-    if outcome.is_err() && attempt.is_some_and(Attempt::is_exposed) {
+    if outcome.is_err() && attempt.is_some_and(|attempt| attempt.is_exposed()) {
         // Whoever leaves before a refusal that a host delays has learnt what it says.
         log_refused(prelogin, claim, key, Code::AuthenticationFailed);
     }
-    let place = attempt.and_then(Attempt::take_place);
+    let place = attempt.and_then(|attempt| attempt.take_place());
     (outcome, place)
 }
 

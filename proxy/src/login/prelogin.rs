@@ -23,7 +23,7 @@ pub(crate) struct PreLogin {
     /// The address of usher's that it connected to.
     pub(crate) local: SocketAddr,
     pub(crate) begun: Instant,
-    /// Whose login was tried last, and where.
+    /// Whose login came to nothing last, and where.
     pub(crate) tried: Mutex<Option<Tried>>,
     /// How long the last login has waited for the client itself.
     pub(crate) waited: Mutex<Duration>,
@@ -49,9 +49,9 @@ impl PreLogin {
         self.at.listener().protocol()
     }
 
-    /// Notes whose login is tried, and where.
-    pub(crate) fn note_tried(&self, user: &str, host: Option<Arc<str>>) {
-        let tried = Tried { user: user.into(), host: host.unwrap_or_default() };
+    /// Notes whose login has come to nothing, and where.
+    pub(crate) fn note_tried(&self, user: &str, host: Arc<str>) {
+        let tried = Tried { user: user.into(), host };
         *self.tried.lock().unwrap_or_else(PoisonError::into_inner) = Some(tried);
     }
 
@@ -70,7 +70,7 @@ impl PreLogin {
         std::mem::take(&mut self.waited.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whose login was tried last.
+    /// Whose login came to nothing last.
     pub(crate) fn take_tried(&self) -> Option<Tried> {
         self.tried.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

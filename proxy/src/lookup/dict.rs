@@ -1,36 +1,56 @@
 //! Dovecot's dict client, by which its passdb asks where it is to proxy a user to. Passwords are for the host to judge.
 
 use super::place::{Place, Told};
-use super::{Service, line, send};
+use super::{SILENCE, Service, line, send};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
 use serde_json::json;
 use std::io;
-use tokio::io::{AsyncBufRead, AsyncWrite};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite};
+use tokio::time::timeout;
 use usher_config::snapshot::{BackendTls, LookupProtocol};
 
 /// What is asked for of a user, as the passdb's `key` says: it is followed by the name.
 const KEY: &[u8] = b"shared/passdb/";
+/// Questions of one connection that are answered at the same time.
+const AT_ONCE: usize = 100;
 
 impl Service {
     pub(super) async fn answer_dict<S>(&self, stream: &mut S) -> io::Result<()>
     where
         S: AsyncBufRead + AsyncWrite + Unpin + Send,
     {
-        while let Some(question) = line(stream).await? {
-            let answer = match question.split_first() {
-                Some((b'L', rest)) => {
-                    let key = rest.split(|byte| *byte == b'\t').next().unwrap_or_default();
-                    self.dict_answer(&unescaped(key)).await
+        // All logins of a Dovecot come by one connection: none waits for the look-up of another one, but answers are in order.
+        let mut answers = FuturesOrdered::new();
+        loop {
+            tokio::select! {
+                Some(answer) = answers.next() => {
+                    let answer: String = answer;
+                    send(stream, answer.as_bytes()).await?;
+                    continue;
                 }
+                more = timeout(SILENCE, stream.fill_buf()), if answers.len() < AT_ONCE => {
+                    more??;
+                }
+            }
+            let Some(question) = line(stream).await? else { break };
+            let key = match question.split_first() {
+                Some((b'L', rest)) => rest.split(|byte| *byte == b'\t').next().map(unescaped),
                 // It says hello, and what it no longer needs.
                 Some((b'H' | b'S', _)) => continue,
-                _ => "Fonly look-ups are understood\n".to_owned(),
+                _ => None,
             };
+            answers.push_back(self.dict_answer(key));
+        }
+        while let Some(answer) = answers.next().await {
             send(stream, answer.as_bytes()).await?;
         }
         Ok(())
     }
 
-    async fn dict_answer(&self, key: &[u8]) -> String {
+    /// What is said of `key`; `None`: something else was asked.
+    async fn dict_answer(&self, key: Option<Vec<u8>>) -> String {
+        let Some(key) = key else { return "Fonly look-ups are understood\n".to_owned() };
         let Some(name) = key.strip_prefix(KEY) else { return "N\n".to_owned() };
         match self.look_up(LookupProtocol::Dict, name).await {
             Told::Nobody => "N\n".to_owned(),

@@ -1,15 +1,16 @@
 //! The table of live sessions. An entry is made before its host is looked up, so that whoever ends sessions misses none
 //! that is just being set up.
 
-use super::order::Order;
+use super::order::{Order, Why};
 use crate::id::Id;
+use crate::shutdown::Shutdown;
 use atomic_waker::AtomicWaker;
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 use tokio::time::Instant;
 use usher_backends::roster::BackendId;
@@ -147,13 +148,19 @@ impl Session {
         self.told()
     }
 
-    /// Returns with the first order.
-    pub(crate) async fn ordered(&self) -> Order {
+    /// Returns once it is to end before it has begun: it is told so, or usher stops, of which all are woken.
+    pub(crate) async fn called_off(&self, shutdown: &Shutdown) -> Why {
         std::future::poll_fn(|cx| match self.order(cx.waker()) {
-            None => std::task::Poll::Pending,
-            Some(order) => std::task::Poll::Ready(order),
+            _ if shutdown.has_begun() => Poll::Ready(Why::Stopping),
+            Some(order) => Poll::Ready(order.why),
+            None => Poll::Pending,
         })
         .await
+    }
+
+    /// Lets it look again at what concerns all.
+    pub(crate) fn wake(&self) {
+        self.waker.wake();
     }
 
     /// Notes that bytes came or went.
@@ -274,7 +281,7 @@ impl Table {
             blocked: AtomicU32::new(0),
         };
         session.begun = session.second();
-        session.note_activity();
+        session.active = AtomicU32::new(session.begun);
         let session = Arc::new(session);
         self.sessions.insert(id, session.clone());
         Entry { table: self.clone(), session }

@@ -154,11 +154,10 @@ async fn find_member(
         let opening = connect::open_tcp(&address, endpoint.client_address, on_behalf, &deadlines);
         let opened = tokio::select! {
             opened = opening => opened,
-            order = session.ordered() => {
-                let (by, cause) = Cause::ordered(order.why);
+            why = session.called_off(&server.shutdown) => {
+                let (by, cause) = Cause::ordered(why);
                 return Err(Ended::new(by, Stage::Login, cause));
             }
-            () = server.shutdown.stopped() => return Err(Ended::new(By::Operator, Stage::Login, Cause::Stopping)),
         };
         server.health.note_session(&member.id, Service::Tcp, opened.as_ref().map(|_| ()));
         match opened {

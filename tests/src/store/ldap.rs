@@ -10,7 +10,7 @@ pub(super) const ROOT: &str = "cn=admin,dc=example,dc=com";
 
 pub(super) fn prepare(store: &Store) {
     let dir = store.dir.path();
-    let (chain, key) = store.certificate.write(dir, "server");
+    let (chain, key) = (dir.join("server.pem"), dir.join("server.key"));
     std::fs::create_dir(dir.join("data")).unwrap();
     let shown = dir.display();
     let conf = format!(
@@ -29,7 +29,8 @@ pub(super) fn prepare(store: &Store) {
 pub(super) fn command(store: &Store) -> Command {
     let mut command = Command::new("/usr/sbin/slapd");
     // Without a debug level it would leave this process group.
-    command.args(["-d", "0", "-h", &format!("ldap://{}", store.address), "-f"]);
+    let at = format!("ldap://{} ldaps://{}", store.address, store.secure_address());
+    command.args(["-d", "0", "-h", &at, "-f"]);
     command.arg(store.dir.path().join("slapd.conf"));
     command
 }

@@ -2,12 +2,14 @@
 
 mod door;
 mod ldap;
+mod namespace;
 mod postgres;
 mod redis;
 mod service;
 mod site;
 
 pub use door::{Door, Mode};
+pub use namespace::Namespace;
 pub use site::{FORGETFUL, HOME, Site};
 
 use crate::certificate::Certificate;
@@ -48,15 +50,23 @@ pub struct Store {
     pub dir: TempDir,
     pub address: SocketAddr,
     pub certificate: Arc<Certificate>,
+    /// Where it runs, if that is not here.
+    namespace: Option<Arc<Namespace>>,
     child: Option<Child>,
 }
 
 impl Store {
     /// Starts one on `address`.
     pub fn start(kind: Kind, address: SocketAddr) -> Self {
+        Self::start_in(None, kind, address)
+    }
+
+    /// Starts one in a network of its own, if that is wanted.
+    pub(super) fn start_in(namespace: Option<Arc<Namespace>>, kind: Kind, address: SocketAddr) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let certificate = Certificate::for_names(&[&address.ip().to_string()]);
-        let mut store = Self { kind, dir, address, certificate, child: None };
+        certificate.write(dir.path(), "server");
+        let mut store = Self { kind, dir, address, certificate, namespace, child: None };
         std::fs::write(store.dir.path().join("secret"), SECRET).unwrap();
         std::fs::write(store.dir.path().join("ca.pem"), store.certificate.pem()).unwrap();
         match kind {
@@ -82,6 +92,9 @@ impl Store {
             Kind::Redis | Kind::RedisHash => redis::command(self),
             Kind::Json | Kind::AuthHttp => service::command(self),
         };
+        if let Some(namespace) = &self.namespace {
+            command = namespace.run_by(&command);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let log = std::fs::File::options().create(true).append(true).open(self.dir.path().join("log"));
         command.stderr(log.unwrap());
@@ -142,6 +155,30 @@ impl Store {
                  secret_header = \"X-Auth-Key\"\nsecret_file = {secret:?}"
             ),
         }
+    }
+
+    /// The same by TLS from the beginning, straight to it.
+    pub fn secure_section(&self) -> String {
+        let through = if self.is_postgres() { self.address } else { self.secure_address() };
+        let mut section = self.section(through).replace("?sslmode=disable", "");
+        for scheme in ["ldap", "redis", "http"] {
+            section = section.replace(&format!("{scheme}://"), &format!("{scheme}s://"));
+        }
+        self.trusting(&section)
+    }
+
+    /// `section`, which trusts only what is in a file beside it.
+    pub(super) fn trusting(&self, section: &str) -> String {
+        format!("{section}\nca = {:?}", self.dir.path().join("ca.pem"))
+    }
+
+    fn is_postgres(&self) -> bool {
+        matches!(self.kind, Kind::Postgres | Kind::PostgresQuery)
+    }
+
+    /// Where it speaks TLS from the beginning; PostgreSQL has one port for both.
+    fn secure_address(&self) -> SocketAddr {
+        SocketAddr::new(self.address.ip(), self.address.port() + 2)
     }
 
     /// Puts a user, or `@` and a domain, on a host; twice if `again`.

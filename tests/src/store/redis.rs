@@ -5,6 +5,13 @@ use std::process::Command;
 
 pub(super) fn command(store: &Store) -> Command {
     let mut command = Command::new("redis-server");
+    let (dir, secure) = (store.dir.path(), store.secure_address().port().to_string());
+    command.args(["--tls-port", &secure, "--tls-auth-clients", "no"]);
+    command
+        .arg("--tls-cert-file")
+        .arg(dir.join("server.pem"))
+        .arg("--tls-key-file")
+        .arg(dir.join("server.key"));
     let (ip, port) = (store.address.ip().to_string(), store.address.port().to_string());
     command.args(["--bind", &ip, "--port", &port, "--requirepass", SECRET, "--appendonly", "yes"]);
     command.args(["--save", "", "--dir"]).arg(store.dir.path());

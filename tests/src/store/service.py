@@ -1,6 +1,6 @@
 """Answers where users are: in JSON, and as nginx asks its auth_http. A file for each user, named by the hexadecimal
 digits of the name, holds the host. What nginx asks is noted in the file "asked"."""
-import http.server, json, os, sys, urllib.parse
+import http.server, json, os, ssl, sys, threading, urllib.parse
 
 secret = sys.argv[3]
 
@@ -64,4 +64,9 @@ class Service(http.server.BaseHTTPRequestHandler):
         pass
 
 
+secure = http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[4])), Service)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("server.pem", "server.key")
+secure.socket = context.wrap_socket(secure.socket, server_side=True)
+threading.Thread(target=secure.serve_forever, daemon=True).start()
 http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Service).serve_forever()

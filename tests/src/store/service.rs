@@ -14,7 +14,8 @@ pub(super) fn prepare(store: &Store) {
 pub(super) fn command(store: &Store) -> Command {
     let mut command = Command::new("/usr/bin/python3");
     command.arg(store.dir.path().join("service.py")).arg(store.address.ip().to_string());
-    command.arg(store.address.port().to_string()).arg(SECRET).current_dir(store.dir.path());
+    command.arg(store.address.port().to_string()).arg(SECRET);
+    command.arg(store.secure_address().port().to_string()).current_dir(store.dir.path());
     command
 }
 

@@ -1,11 +1,12 @@
 //! usher with two hosts, and a directory that is elsewhere, on the way to which things can go wrong.
 
-use super::{Door, Kind, Store};
+use super::{Door, Kind, Namespace, Store};
 use crate::archive::{Archive, Event, Options};
 use crate::client::Client;
 use crate::deadline::DEADLINE;
 use crate::runtime::archive;
 use crate::usher::{Setup, Usher, command};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +16,9 @@ pub const HOME: [(&str, usize); 2] = [("anna@example.com", 0), ("berta@example.c
 
 /// So that nothing that was said is used without asking.
 pub const FORGETFUL: &str = "cache = { positive = \"100ms\", negative = \"100ms\" }\ndeadline = \"2s\"\n";
+
+/// The port of the way to the directory.
+const DOOR: u16 = 15433;
 
 pub struct Site {
     pub usher: Usher,
@@ -33,10 +37,43 @@ impl Site {
     /// `cache` are keys of `[directory]`, `more` sections; `change` may change the section of the store.
     pub fn with(kind: Kind, cache: &str, more: &str, change: impl FnOnce(String) -> String) -> Self {
         let setup = Setup::new();
+        let store = Store::start(kind, setup.at(15432));
+        Self::around(setup, store, cache, more, change)
+    }
+
+    /// One whose directory is reached by TLS, from the beginning or after a word.
+    pub fn secure(kind: Kind, starttls: bool) -> Self {
+        let setup = Setup::new();
+        let store = Store::start(kind, setup.at(15432));
+        let section = match starttls {
+            // The certificate is for the address that the door does not change.
+            true => store.trusting(&format!("{}\nstarttls = true", store.section(setup.at(DOOR)))),
+            false => store.secure_section(),
+        };
+        Self::around(setup, store, FORGETFUL, "", |_| section)
+    }
+
+    /// One whose directory is in another network.
+    pub fn beyond(namespace: &Arc<Namespace>, kind: Kind) -> Self {
+        let store = Store::start_in(Some(namespace.clone()), kind, SocketAddr::new(namespace.inside, 15432));
+        let secure = store.secure_section();
+        let site = Self::around(Setup::new(), store, FORGETFUL, "", |_| secure);
+        site.fill();
+        site
+    }
+
+    fn around(
+        setup: Setup,
+        store: Store,
+        cache: &str,
+        more: &str,
+        change: impl FnOnce(String) -> String,
+    ) -> Self {
+        let kind = store.kind;
         let setup = setup.server("login_wait = \"300ms\"\noutage_reply = \"no\"\ndrain_deadline = \"1s\"");
         let hosts = [("one.test", setup.at(10143)), ("two.test", setup.at(10144))];
         let archives = hosts.map(|(name, at)| archive(Options::named(name), at));
-        let (store, door_at) = (Store::start(kind, setup.at(15432)), setup.at(15433));
+        let door_at = setup.at(DOOR);
         let door = Door::open(door_at, store.address);
         // Nobody is another's master, so that every name is one.
         let setup = setup
@@ -62,10 +99,14 @@ impl Site {
     /// Everybody is where they are.
     pub fn filled(kind: Kind) -> Self {
         let site = Self::new(kind);
-        for (user, at) in HOME {
-            site.put(user, at);
-        }
+        site.fill();
         site
+    }
+
+    fn fill(&self) {
+        for (user, at) in HOME {
+            self.put(user, at);
+        }
     }
 
     /// Puts a user on a host, both of which let everybody in who is put somewhere.

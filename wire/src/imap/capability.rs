@@ -114,11 +114,16 @@ pub fn scrub_line(line: &[u8]) -> Option<Vec<u8>> {
         return Some(out);
     }
     let names = code_names(rest)?;
-    let mut out = copy(line, head);
-    out.extend_from_slice(b" [CAPABILITY");
-    scrub(names, &mut out);
-    out.extend_from_slice(&rest[CODE.len() + names.len()..]);
+    let mut out = copy(line, head + 1);
+    scrub_text(rest, names, &mut out);
     Some(out)
+}
+
+/// Appends `text`, whose code lists these `names`, with what is hidden left out.
+pub(super) fn scrub_text(text: &[u8], names: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(CODE);
+    scrub(names, out);
+    out.extend_from_slice(&text[CODE.len() + names.len()..]);
 }
 
 /// The first bytes of `line`, with room for all of it, a default, and a line end.

@@ -209,25 +209,19 @@ pub fn alert(text: &[u8]) -> Option<String> {
 
 /// The client's own tagged line for a login that the backend accepted, with its capabilities scrubbed.
 pub fn login_ok(tag: &[u8], text: &[u8], out: &mut Vec<u8>) {
-    let mut line = Vec::with_capacity(tag.len() + text.len() + 32);
-    line.extend_from_slice(tag);
-    line.extend_from_slice(b" OK ");
-    let names = capability::code_names(text);
-    match (names, text.first()) {
-        (Some(_), _) => {
-            line.extend_from_slice(text);
-            line = capability::scrub_line(&line).unwrap_or(line);
-        }
+    out.reserve(tag.len() + text.len() + 32);
+    out.extend_from_slice(tag);
+    out.extend_from_slice(b" OK ");
+    match (capability::code_names(text), text.first()) {
+        (Some(names), _) => capability::scrub_text(text, names, out),
         // A referral would bypass the routing; other bracketed text is the backend's own business.
         (None, Some(b'[') | None) => match alert(text) {
-            Some(alert) => line.extend_from_slice(format!("[ALERT] {alert}").as_bytes()),
-            None => line.extend_from_slice(b"Logged in."),
+            Some(alert) => out.extend_from_slice(format!("[ALERT] {alert}").as_bytes()),
+            None => out.extend_from_slice(b"Logged in."),
         },
-        (None, Some(_)) => line.extend_from_slice(text),
+        (None, Some(_)) => out.extend_from_slice(text),
     }
-    line.extend_from_slice(b"\r\n");
-    // Mostly there is nothing before it.
-    if out.is_empty() { *out = line } else { out.append(&mut line) }
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]

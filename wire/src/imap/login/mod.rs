@@ -121,9 +121,8 @@ impl Accepted {
 /// Appends what tells the client that it is logged in: the capabilities, if it would miss them otherwise, and the OK
 /// under its own tag.
 pub fn hand_over(tag: &[u8], asked_capability: bool, accepted: &Accepted, out: &mut Vec<u8>) {
-    let in_text = capability::code_names(&accepted.text).is_some();
     if let Some(names) = &accepted.capabilities
-        && (asked_capability || !in_text)
+        && (asked_capability || capability::code_names(&accepted.text).is_none())
     {
         out.extend_from_slice(b"* CAPABILITY");
         capability::scrub(names, out);

@@ -165,6 +165,31 @@ fn what_others_change_in_postgresql_is_heard_of_at_once_and_after_a_lost_connect
     );
 }
 
+/// As a program of the site's own may write them: usher knows its hosts by more than their names.
+#[test]
+fn users_whose_host_is_written_in_another_way_are_moved_with_the_others() {
+    let site = mindful(Kind::Postgres);
+    site.let_in("carl@example.com");
+    for (user, written) in
+        [("anna@example.com", "one"), ("berta@example.com", "one.test"), ("carl@example.com", "one")]
+    {
+        site.store.put(user, written);
+        site.moves_home(user, 0);
+    }
+    let mut client = Client::tls(site.usher.imaps());
+    client.login("anna@example.com", "secret");
+    let moved = site.usher.did(&["move", "user", "anna@example.com", "two.test"]);
+    assert!(moved.contains("two.test"), "{moved}");
+    let bye = client.line();
+    assert!(bye.starts_with("* BYE"), "{bye}");
+    site.usher.did(&["move", "--from", "one.test", "--to", "two.test", "--wait"]);
+    for user in ["anna@example.com", "berta@example.com", "carl@example.com"] {
+        let got = site.usher.did(&["user", "get", user]);
+        assert!(got.starts_with(&format!("{user}: two.test")), "{got}");
+        site.moves_home(user, 1);
+    }
+}
+
 #[test]
 fn a_password_is_shown_only_to_the_server_that_it_is_for() {
     let all = [Kind::Postgres, Kind::Ldap, Kind::Redis, Kind::Json, Kind::AuthHttp];

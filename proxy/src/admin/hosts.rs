@@ -7,6 +7,7 @@ use super::change::blocking;
 use super::error::Refusal;
 use super::json_body::JsonBody;
 use super::params::Params;
+use crate::route::registered;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -14,6 +15,7 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use usher_backends::connect::Deadlines;
+use usher_backends::directory::DirectoryError;
 use usher_backends::health::secret;
 use usher_backends::roster::HostOrigin;
 use usher_config::fault;
@@ -122,6 +124,20 @@ pub(super) struct Removal {
     force: bool,
 }
 
+/// Whether the directory has users on a host of the fleet, however it writes the host.
+fn has_users(context: &Context, name: &str) -> Result<bool, DirectoryError> {
+    let roster = context.fleet.roster();
+    if roster.host(name).is_none() {
+        return Ok(false);
+    }
+    for written in registered::spellings(&roster, name) {
+        if context.directory.names_host(&written)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Removes a host that was added at run time. Its sessions continue; it gets no new ones.
 #[utoipa::path(delete, path = "/v1/hosts/{name}", operation_id = "removeHost", params(Removal),
     responses((status = 204, description = "The host has been removed."), (status = 404, description = "Not found."), (status = 409, description = "It conflicts with the current state."), (status = 507, description = "The disk is full; nothing has changed.")))]
@@ -134,7 +150,7 @@ pub(super) async fn remove(
     let (context, name) = (context.0.clone(), name.to_ascii_lowercase());
     let handle = Handle::current();
     blocking(move || {
-        if !force && context.fleet.roster().host(&name).is_some() && context.directory.names_host(&name)? {
+        if !force && has_users(&context, &name)? {
             return Err(Refusal::conflict(format!(
                 "the directory has users on {name}; move them first, or use force, and their logins will wait"
             )));

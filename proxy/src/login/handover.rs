@@ -81,24 +81,7 @@ pub(crate) async fn hand_over(
         has_certificate: stream.client_certificate().is_some(),
     });
     let (outcome, place) = sought(prelogin, claim, key.as_ref(), &session, inbox, stream, begun).await;
-    let host = match &outcome {
-        Ok(Try::LoggedIn(_, lease)) => lease.backend().id.name.clone(),
-        _ => {
-            let host = session.backend().map(|backend| backend.name).unwrap_or_default();
-            prelogin.note_tried(&session.about.user, host.clone());
-            host
-        }
-    };
-    let metrics = &prelogin.server.metrics;
-    let counted = outcome.as_ref().map_or("aborted", Try::result);
-    metrics.login(prelogin.protocol(), claim.mechanism.name(), counted, begun.elapsed());
-    if let Some(span) = spans::begin("login", begun, None) {
-        span.end(&Told { session: &prelogin.id, host: &host, result: counted, status: None, method: None });
-    }
-    // Whoever is refused has been made to wait.
-    if matches!(outcome, Ok(Try::LoggedIn(..) | Try::Out | Try::Hopeless | Try::Unanswered)) {
-        prelogin.tell_if_slow("login", &host, &session.about.user, begun);
-    }
+    note(prelogin, claim, &session, &outcome, begun);
     let refused = |refusal: Refusal| {
         log_refused(prelogin, claim, key.as_ref(), refusal.code);
         // Always, or whoever is not told would be known by that.
@@ -137,6 +120,28 @@ pub(crate) async fn hand_over(
         }
         Try::Out | Try::Hopeless | Try::Unanswered | Try::Referred(_) => Handover::Outage,
     })
+}
+
+/// Counts, and tells those who watch, what has come of a login that has begun at `begun`.
+fn note(prelogin: &PreLogin, claim: &Claim, session: &Session, outcome: &Result<Try, Ended>, begun: Instant) {
+    let host = match outcome {
+        Ok(Try::LoggedIn(_, lease)) => lease.backend().id.name.clone(),
+        _ => {
+            let host = session.backend().map(|backend| backend.name).unwrap_or_default();
+            prelogin.note_tried(&session.about.user, host.clone());
+            host
+        }
+    };
+    let metrics = &prelogin.server.metrics;
+    let counted = outcome.as_ref().map_or("aborted", Try::result);
+    metrics.login(prelogin.protocol(), claim.mechanism.name(), counted, begun.elapsed());
+    if let Some(span) = spans::begin("login", begun, None) {
+        span.end(&Told { session: &prelogin.id, host: &host, result: counted, status: None, method: None });
+    }
+    // Whoever is refused has been made to wait.
+    if matches!(outcome, Ok(Try::LoggedIn(..) | Try::Out | Try::Hopeless | Try::Unanswered)) {
+        prelogin.tell_if_slow("login", &host, &session.about.user, begun);
+    }
 }
 
 /// What comes of a login that has begun at `begun`, and its place where sessions are limited.

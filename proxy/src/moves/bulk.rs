@@ -1,6 +1,7 @@
 //! Moves many keys from one host to another.
 
 use super::{MoveError, Mover, Order};
+use crate::route::registered;
 use crate::succession::BulkUnderWay;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -91,19 +92,22 @@ impl Mover {
     /// If the directory cannot be read.
     pub(crate) fn keys(&self, from: &str, matching: Option<&Pattern>) -> Result<Vec<ArchiveKey>, MoveError> {
         let mut keys = Vec::new();
-        let mut after = None;
-        loop {
-            let page = self.directory.page(Some(from), after.as_ref(), PAGE)?;
-            after = page.last().map(|entry| entry.key.clone());
-            let is_last = page.len() < PAGE as usize;
-            let wanted = page.into_iter().map(|entry| entry.key);
-            keys.extend(
-                wanted.filter(|key| matching.is_none_or(|matching| matching.matches(&key.to_string()))),
-            );
-            if is_last {
-                return Ok(keys);
+        for written in registered::spellings(&self.fleet.roster(), from) {
+            let mut after = None;
+            loop {
+                let page = self.directory.page(Some(&written), after.as_ref(), PAGE)?;
+                after = page.last().map(|entry| entry.key.clone());
+                let is_last = page.len() < PAGE as usize;
+                let wanted = page.into_iter().map(|entry| entry.key);
+                keys.extend(
+                    wanted.filter(|key| matching.is_none_or(|matching| matching.matches(&key.to_string()))),
+                );
+                if is_last {
+                    break;
+                }
             }
         }
+        Ok(keys)
     }
 
     /// Begins to move the keys on one host to another, in the background.

@@ -18,7 +18,7 @@ pub(crate) use progress::{Move, Phase};
 
 use crate::active::CurrentConfig;
 use crate::login::Server;
-use crate::route::Router;
+use crate::route::{Router, registered};
 use crate::session::Table;
 use crate::succession::Formers;
 use progress::Moves;
@@ -263,15 +263,26 @@ impl Mover {
         if said.source != self.directory.name() {
             return Err(MoveError::ReadOnly { key: key.clone(), by: said.source });
         }
-        Ok(placement.host)
+        let roster = self.fleet.roster();
+        Ok(registered::name(&roster, &placement.host, placement.port).unwrap_or(placement.host))
     }
 
     async fn flip(&self, key: &ArchiveKey, ends: &MoveEnds, by: &str) -> Result<(), MoveError> {
         let (directory, flipped, by) = (self.directory.clone(), key.clone(), by.to_owned());
-        let (from, to) = (ends.from.clone(), ends.to.clone());
+        let (from, to, roster) = (ends.from.clone(), ends.to.clone(), self.fleet.roster());
         // A disk or another server is waited for where that delays nobody else.
         let flipping = spawn_blocking(move || {
-            directory.flip(&flipped, &from, &to, &by).or_else(|error| {
+            let flip = |written: &str| directory.flip(&flipped, written, &to, &by);
+            let flipped_at_once = match flip(&from) {
+                // A program of the site's own has written the same host in another way.
+                Ok(Flip::Elsewhere(Some(other)))
+                    if registered::name(&roster, &other, None).as_ref() == Some(&from) =>
+                {
+                    flip(&other)
+                }
+                flipped => flipped,
+            };
+            flipped_at_once.or_else(|error| {
                 if !matches!(error, DirectoryError::InDoubt(_)) {
                     return Err(error);
                 }

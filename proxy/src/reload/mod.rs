@@ -11,6 +11,7 @@ use crate::active::ActiveConfig;
 use crate::enforce::Enforcer;
 use crate::listen::{self, Acceptor, Bound, SocketSource, Sockets};
 use crate::load::{self, Config, secrets_are_readable};
+use crate::route::registered;
 use crate::succession::Formers;
 use crate::tls::Lasting;
 use error::ReloadError;
@@ -135,6 +136,7 @@ impl Reloader {
         let watched = listen::watch(&self.acceptor.workers, ready.bound).map_err(ReloadError::Listeners)?;
         let listeners = ready.active.snapshot.listeners.clone();
         let deadlines = Deadlines::from(&ready.active.snapshot.limits);
+        let before = self.fleet.roster();
         let gone = self.fleet.put_in_place(ready.fleet);
         self.acceptor.config.replace(ready.active);
         self.enforcer.look();
@@ -142,7 +144,11 @@ impl Reloader {
         self.sockets.follow(&self.acceptor, watched, &listeners).await;
         let directory = self.directory.clone();
         let still_named = tokio::task::spawn_blocking(move || {
-            gone.into_iter().filter(|host| directory.names_host(host).unwrap_or(false)).collect()
+            let is_named = |host: &String| {
+                let mut written = registered::spellings(&before, host).into_iter();
+                written.any(|written| directory.names_host(&written).unwrap_or(false))
+            };
+            gone.into_iter().filter(is_named).collect()
         });
         let still_named: Vec<String> = still_named.await.unwrap_or_default();
         let warnings = still_named.iter().map(|host| {

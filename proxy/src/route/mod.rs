@@ -1,7 +1,7 @@
 //! The one routing decision, with its sources: the directory, the holds and the roster. Logins, requests and `explain`
 //! all use it.
 
-mod registered;
+pub(crate) mod registered;
 
 use crate::access::{Access, Hearing, Visit};
 use crate::metrics::Metrics;
@@ -261,7 +261,7 @@ impl Router {
         };
         let roster = self.fleet.roster();
         if let Answer::Placed { placement, .. } = &mut answer
-            && let Some(named) = registered::name(&roster, placement)
+            && let Some(named) = registered::name(&roster, &placement.host, placement.port)
         {
             placement.host = named;
         }

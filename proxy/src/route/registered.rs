@@ -2,30 +2,39 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use usher_backends::directory::Placement;
 use usher_backends::roster::{Host, Roster, Service};
 
-/// The name of the host that a placement names by its address, or by a name without its domain. `None`: it is not in
-/// the fleet, or the placement has its name already, or several could be meant.
-pub(super) fn name(roster: &Roster, placement: &Placement) -> Option<String> {
-    if roster.host(&placement.host).is_some() {
+/// The name of the host that a directory has `written` as its address, perhaps with the `known` port, or as a name without its
+/// domain. `None`: it is not in the fleet, or that is its name already, or several could be meant.
+pub(crate) fn name(roster: &Roster, written: &str, known: Option<u16>) -> Option<String> {
+    if roster.host(written).is_some() {
         return None;
     }
-    let mut at_address = roster.hosts().filter(|host| port(host, &placement.host).is_some());
+    let mut at_address = roster.hosts().filter(|host| port(host, written).is_some());
     let first = at_address.next();
     let found = match (first, at_address.next()) {
         // Another server of the machine is perhaps meant.
         (Some(only), None) => {
-            let ports = (placement.port, port(only, &placement.host));
+            let ports = (known, port(only, written));
             Some(only).filter(|_| ports.0.is_none() || ports.0 == ports.1)
         }
         (Some(_), Some(_)) => {
-            let is_there = |host: &&Arc<Host>| port(host, &placement.host) == placement.port;
-            only(roster.hosts().filter(|_| placement.port.is_some()).filter(is_there))
+            let is_there = |host: &&Arc<Host>| port(host, written) == known;
+            only(roster.hosts().filter(|_| known.is_some()).filter(is_there))
         }
-        (None, _) => only(roster.hosts().filter(|host| is_short_for(&placement.host, &host.config.name))),
+        (None, _) => only(roster.hosts().filter(|host| is_short_for(written, &host.config.name))),
     };
     found.map(|host| host.config.name.clone())
+}
+
+/// Everything that a directory may have written for the host called `named`.
+pub(crate) fn spellings(roster: &Roster, named: &str) -> Vec<String> {
+    let mail = roster.host(named).and_then(|host| host.services.mail(Service::Imap));
+    let address = mail.and_then(|mail| mail.endpoint.address.rsplit_once(':'));
+    let others = [named.split('.').next(), address.map(|(place, _)| place.trim_matches(['[', ']']))];
+    let others =
+        others.into_iter().flatten().filter(|other| name(roster, other, None).as_deref() == Some(named));
+    [named].into_iter().chain(others).map(ToOwned::to_owned).collect()
 }
 
 fn only<T>(mut found: impl Iterator<Item = T>) -> Option<T> {

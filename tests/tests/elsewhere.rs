@@ -244,19 +244,6 @@ fn sources_are_asked_in_their_order() {
     site.recovers("killed", "carl@example.com");
 }
 
-#[test]
-fn an_entry_of_ldap_that_is_not_alone_is_a_fault() {
-    let site = Site::filled(Kind::Ldap);
-    site.store.put("anna@example.com", "two.test");
-    let until = Instant::now() + DEADLINE;
-    while !site.tries("anna@example.com", "secret").starts_with("a NO [UNAVAILABLE]") {
-        assert!(Instant::now() < until, "two entries are a fault, and never a guess");
-        thread::sleep(Duration::from_millis(20));
-    }
-    site.usher.wait_for_log("anna@example.com has more than one entry");
-    site.at_home("berta@example.com", 1);
-}
-
 struct Nginx(Child);
 
 impl Drop for Nginx {

@@ -18,7 +18,8 @@ use usher_wire::imap::capability::Privacy;
 use usher_wire::imap::reply::{self, Code};
 
 /// Serves one connection to its end. What it needs before its relay begins is on the heap and freed by then: a session
-/// that lasts for hours is no larger for it.
+/// that lasts for hours is no larger for it. What it needs from then on is made only then: a task is moved several times
+/// before it runs.
 pub(crate) fn serve(
     server: Arc<Server>,
     at: ListenerContext,
@@ -31,7 +32,7 @@ pub(crate) fn serve(
     async move {
         if let Some(Begun { server, joined, record, patience }) = beginning.await {
             let Joined { session, lease, streams, place } = *joined;
-            let end = relay::run(&session, streams, &server.metrics.bytes, patience).await;
+            let end = Box::pin(relay::run(&session, streams, &server.metrics.bytes, patience)).await;
             let host = &lease.backend().config.name;
             record.write(&server.metrics, &session.about.user, host, end.ended, end.octets);
             drop(place);

@@ -205,13 +205,16 @@ async fn log_in(
         Err(without) => return without,
     };
     let tried = Instant::now();
-    let answering = pass_on(case, &host, &credential, tried);
+    // Each of them where it is awaited: otherwise it would be moved there.
     let answered = match &case.voice {
-        None => answering.await,
-        Some(voice) => match Box::pin(in_time(case, voice, &host.config.name, tried, answering)).await {
-            Ok(answered) => answered,
-            Err(tried) => return tried,
-        },
+        None => pass_on(case, &host, &credential, tried).await,
+        Some(voice) => {
+            let answering = Box::pin(pass_on(case, &host, &credential, tried));
+            match Box::pin(in_time(case, voice, &host.config.name, tried, answering)).await {
+                Ok(answered) => answered,
+                Err(tried) => return tried,
+            }
+        }
     };
     let Some(answered) = answered else { return Try::Out };
     if let Some(gave_up) = case.voice.as_ref().and_then(Voice::gave_up) {

@@ -201,6 +201,11 @@ impl Store {
         postgres::sql(self, text)
     }
 
+    /// Adds entries, below what everything is below: `{base}`.
+    pub fn ldif(&self, text: &str) {
+        ldap::add(self, &text.replace("{base}", ldap::BASE));
+    }
+
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);
         if let Some(mut child) = self.child.take() {

@@ -389,3 +389,20 @@ fn a_client_that_is_gone_is_not_kept_by_its_backend() {
         usher.wait_until("/v1/hosts/ih.test", |shown| shown[0]["sessions"] == 0);
     }
 }
+
+/// It has all that it waits for. Without TLS, nothing is left to be said, and nobody is waited for.
+#[test]
+fn a_client_that_has_logged_out_is_not_waited_for() {
+    let setup = Setup::new().imap("plaintext_from = [\"127.0.0.0/8\"]").limits("farewell = \"1h\"");
+    let (usher, _held) = with_archive(setup);
+    let mut client = Client::plain(usher.imap());
+    client.line();
+    client.login("anna", "secret");
+    let said = client.command("z LOGOUT");
+    assert!(said[0].starts_with("* BYE") && said[1].starts_with("z OK"), "{said:?}");
+    let (rest, ended) = client.rest();
+    assert!(rest.is_empty() && ended.is_ok(), "{rest} {ended:?}");
+    // The client has not closed its side.
+    usher.wait_until("/metrics", |page| page.as_str().unwrap().contains("\nusher_connections 0\n"));
+    drop(client);
+}

@@ -90,6 +90,9 @@ impl Attempt {
     /// Asks each of its marks for a turn, takes it from all of them if all have one, and is under way from then on. Returns
     /// how long it has to wait; `None`: as many are under way as may fail.
     fn begin(&self) -> Result<Option<Duration>, HeldOff> {
+        if self.marks.is_empty() {
+            return Ok(Some(Duration::ZERO));
+        }
         let (guessing, rules, now) = (&self.guessing, self.guessing.rules(), super::moment());
         // Those of a name do not wait for each other: whoever guesses it could fill a queue in front of its owner.
         let in_turn = |marked: &Marked| !matches!(marked.whose, Banned::User(_));

@@ -188,7 +188,7 @@ impl RequestRecord {
             host: self.held.as_ref().map_or("", |held| &held.id().name),
             user: self.session.as_ref().map_or("", |session| &session.about.user),
             session: &self.id,
-            since: self.begun,
+            took: self.begun.elapsed(),
         });
     }
 

@@ -2,7 +2,6 @@
 
 use std::sync::OnceLock;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// From when on something is slow; nothing is unless it is set.
 pub(super) static SLOW: OnceLock<Duration> = OnceLock::new();
@@ -18,18 +17,15 @@ pub(crate) struct Timed<'t> {
     pub(crate) user: &'t str,
     /// The session's or request's id, where there is one.
     pub(crate) session: &'t dyn std::fmt::Display,
-    /// When it began.
-    pub(crate) since: Instant,
+    /// How long it took.
+    pub(crate) took: Duration,
 }
 
 /// Logs it if it was slow.
 pub(crate) fn slow(timed: &Timed<'_>) {
-    // Nobody asks for the time for nothing.
-    let Some(slow) = SLOW.get() else { return };
-    let took = timed.since.elapsed();
-    if took < *slow {
+    let Timed { stage, host, user, session, took } = timed;
+    if SLOW.get().is_none_or(|slow| took < slow) {
         return;
     }
-    let Timed { stage, host, user, session, .. } = timed;
     tracing::warn!(stage, host, user, %session, seconds = took.as_secs_f64(), "slow");
 }

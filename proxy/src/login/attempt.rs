@@ -312,14 +312,15 @@ async fn pass_on(
             ready.converse(target, credential, &claim.client_id, Some(on_behalf), &deadlines, &relayed).await
         }
     };
-    server.metrics.stage("login", begun.elapsed());
-    case.note_answer(&host.config.name, answered.is_ok(), begun);
+    let took = begun.elapsed();
+    server.metrics.stage("login", took);
+    case.note_answer(&host.config.name, answered.is_ok(), took);
     tracing::debug!(
         client = %prelogin.client,
         session = %prelogin.id,
         host = host.config.name,
         accepted = matches!(answered, Ok(LoginOutcome::Accepted(_))),
-        seconds = begun.elapsed().as_secs_f64(),
+        seconds = took.as_secs_f64(),
         "the host has answered"
     );
     Some(answered)

@@ -7,7 +7,7 @@ use crate::session::Session;
 use rustls::CipherSuite;
 use rustls::pki_types::CertificateDer;
 use std::sync::OnceLock;
-use tokio::time::Instant;
+use std::time::Duration;
 use usher_policy::ArchiveKey;
 use usher_policy::identity::Arrival;
 use usher_wire::imap::preauth::Claim;
@@ -39,14 +39,15 @@ impl Case<'_> {
         Arrival { local: Some(self.prelogin.local.ip()), server_name: self.server_name.as_deref() }
     }
 
-    /// Notes the answer of a host that was asked at `since`. In a conversation the client has taken some of that time.
-    pub(super) fn note_answer(&self, host: &str, is_answer: bool, since: Instant) {
-        let took = self.voice.is_none().then(|| since.elapsed());
+    /// Notes the answer of a host, or that it has given none, which `took` so long. In a conversation the client has taken some
+    /// of that time.
+    pub(super) fn note_answer(&self, host: &str, is_answer: bool, took: Duration) {
+        let took = Some(took).filter(|_| self.voice.is_none());
         if is_answer {
             self.prelogin.server.metrics.host_login(host, took);
         }
-        if took.is_some() {
-            self.prelogin.tell_if_slow("host-login", host, &self.session.about.user, since);
+        if let Some(took) = took {
+            self.prelogin.tell_if_slow("host-login", host, &self.session.about.user, took);
         }
     }
 

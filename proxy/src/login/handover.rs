@@ -132,15 +132,15 @@ fn note(prelogin: &PreLogin, claim: &Claim, session: &Session, outcome: &Result<
             host
         }
     };
-    let metrics = &prelogin.server.metrics;
+    let (metrics, took) = (&prelogin.server.metrics, begun.elapsed());
     let counted = outcome.as_ref().map_or("aborted", Try::result);
-    metrics.login(prelogin.protocol(), claim.mechanism.name(), counted, begun.elapsed());
+    metrics.login(prelogin.protocol(), claim.mechanism.name(), counted, took);
     if let Some(span) = spans::begin("login", begun, None) {
         span.end(&Told { session: &prelogin.id, host: &host, result: counted, status: None, method: None });
     }
     // Whoever is refused has been made to wait.
     if matches!(outcome, Ok(Try::LoggedIn(..) | Try::Out | Try::Hopeless | Try::Unanswered)) {
-        prelogin.tell_if_slow("login", &host, &session.about.user, begun);
+        prelogin.tell_if_slow("login", &host, &session.about.user, took);
     }
 }
 

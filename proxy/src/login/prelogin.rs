@@ -55,9 +55,9 @@ impl PreLogin {
         *self.tried.lock().unwrap_or_else(PoisonError::into_inner) = Some(tried);
     }
 
-    /// Logs a stage of a login that began at `since` and has just ended, if it was slow.
-    pub(crate) fn tell_if_slow(&self, stage: &'static str, host: &str, user: &str, since: Instant) {
-        log::slow(&Timed { stage, host, user, session: &self.id, since });
+    /// Logs a stage of a login that `took` so long, if it was slow.
+    pub(crate) fn tell_if_slow(&self, stage: &'static str, host: &str, user: &str, took: Duration) {
+        log::slow(&Timed { stage, host, user, session: &self.id, took });
     }
 
     /// Notes how long a login has waited for the client itself.

@@ -26,7 +26,6 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::time::Instant;
 use usher_backends::directory::Found;
 use usher_backends::sources::Said;
 use usher_config::snapshot::Protocol;
@@ -285,7 +284,7 @@ impl Metrics {
     pub(crate) fn connected(&self, host: &str, took: Duration) {
         tracing::debug!(host, milliseconds = took.as_secs_f64() * 1e3, "connected");
         self.stage("connect", took);
-        log::slow(&Timed { stage: "connect", host, user: "", session: &"", since: Instant::now() - took });
+        log::slow(&Timed { stage: "connect", host, user: "", session: &"", took });
     }
 
     /// A connection to a host failed.

@@ -51,6 +51,8 @@ pub(crate) async fn run<F: Follow>(
     match (end.last_words, end.ended.by) {
         // Cut off: what the client has seen ends in the middle, and it should notice.
         (LastWords::None, _) => {}
+        // It needs nobody to wait for it: closing is all that is left.
+        (LastWords::Clean, By::Client) if pump.client_is_done() => {}
         (last_words, By::Backend) if end.ended.cause == Cause::Closed => {
             let mut words = Some(last_words.words(pump.goodbye()));
             let rest = std::future::poll_fn(|cx| pump.poll_rest(cx, &mut words));

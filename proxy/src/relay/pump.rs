@@ -64,6 +64,15 @@ impl<'s, F: Follow> Pump<'s, F> {
         self.follower.goodbye()
     }
 
+    /// Whether the client has said that it is done, has got all that it waits for, and says no more. Under TLS it still says
+    /// goodbye to a goodbye, and would be reset.
+    pub(crate) fn client_is_done(&self) -> bool {
+        let Leg { stream, unread, ended, .. } = &self.client;
+        let is_plain = matches!(stream, ClientStream::Plain(_));
+        let has_said_so = *ended || self.follower.logged_out();
+        is_plain && has_said_so && unread.is_empty() && !self.client.is_blocked()
+    }
+
     /// The client's stream and what has not been sent to it.
     pub(crate) fn into_client(self) -> (ClientStream, Vec<u8>) {
         self.client.into_parts()

@@ -406,3 +406,23 @@ fn a_client_that_has_logged_out_is_not_waited_for() {
     usher.wait_until("/metrics", |page| page.as_str().unwrap().contains("\nusher_connections 0\n"));
     drop(client);
 }
+
+#[test]
+fn a_host_that_stays_after_a_logout_keeps_nobody() {
+    let (usher, _scripted) = with_script(Setup::new(), |conn| {
+        while let Some(line) = conn.line() {
+            match line.split(' ').collect::<Vec<_>>().as_slice() {
+                [tag, "LOGOUT"] => conn.send(&format!("* BYE\r\n{tag} OK done\r\n")),
+                [tag, ..] => conn.send(&format!("{tag} OK done\r\n")),
+                [] => {}
+            }
+        }
+    });
+    for pipelined in ["", "y NOOP\r\n"] {
+        let mut client = logged_in(&usher);
+        client.send(format!("z LOGOUT\r\n{pipelined}"));
+        let (rest, ended) = client.rest();
+        assert!(rest.starts_with("* BYE\r\nz OK done\r\n") && ended.is_ok(), "{rest} {ended:?}");
+        assert!(pipelined.is_empty() || rest.ends_with("y OK done\r\n"), "{rest}");
+    }
+}

@@ -10,7 +10,7 @@ use crate::tls::ClientStream;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use usher_backends::connect::BackendStream;
-use usher_wire::follow::Follow;
+use usher_wire::follow::{Follow, Rest};
 
 /// Both legs, and what is known about them.
 pub(crate) struct Pump<'s, F> {
@@ -134,9 +134,17 @@ impl<'s, F: Follow> Pump<'s, F> {
         Direction::Down { stop }.flow(cx, buf, legs, &mut self.follower, self.watchers)
     }
 
+    /// Whether the client has logged out and been answered: no more comes from either side. A backend with TLS still says
+    /// goodbye there.
+    fn is_over(&self) -> bool {
+        let is_answered = || self.follower.said_bye() && self.follower.rest() == Rest::Between;
+        let is_plain = matches!(self.backend.stream, BackendStream::Plain(_));
+        is_plain && self.follower.logged_out() && is_answered() && self.backend.unread.is_empty()
+    }
+
     /// Passes half-closes on, and returns whether both sides have ended.
     fn ended(&mut self, cx: &mut Context<'_>) -> Option<End> {
-        if self.backend.ended {
+        if self.backend.ended || self.is_over() {
             if self.client.is_blocked() {
                 return None;
             }

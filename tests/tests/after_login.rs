@@ -412,8 +412,8 @@ fn a_host_that_stays_after_a_logout_keeps_nobody() {
     let (usher, _scripted) = with_script(Setup::new(), |conn| {
         while let Some(line) = conn.line() {
             match line.split(' ').collect::<Vec<_>>().as_slice() {
-                [tag, "LOGOUT"] => conn.send(&format!("* BYE\r\n{tag} OK done\r\n")),
-                [tag, ..] => conn.send(&format!("{tag} OK done\r\n")),
+                [tag, "LOGOUT"] => conn.send(format!("* BYE\r\n{tag} OK done\r\n")),
+                [tag, ..] => conn.send(format!("{tag} OK done\r\n")),
                 [] => {}
             }
         }

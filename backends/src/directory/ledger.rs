@@ -20,7 +20,7 @@ pub trait Ledger: Send + Sync {
     /// Where the archive of `key` is: under its own name or under that of its domain.
     fn look_up(&self, key: &ArchiveKey) -> Result<Option<Placement>, DirectoryError>;
 
-    /// The same, once every change of `key` that is under way has been made or never will be.
+    /// The same, if no change of `key` is under way; [`DirectoryError::InDoubt`] if one is.
     fn settled(&self, key: &ArchiveKey) -> Result<Option<Placement>, DirectoryError> {
         // Where no change is under way once its call has returned.
         self.look_up(key)

@@ -124,7 +124,8 @@ pub(super) struct Removal {
     force: bool,
 }
 
-/// Whether the directory has users on a host of the fleet, however it writes the host.
+/// Whether the directory has users on a host of the fleet, however it writes the host, or on one that it may mean: without this
+/// host, it would mean the other one.
 fn has_users(context: &Context, name: &str) -> Result<bool, DirectoryError> {
     let roster = context.fleet.roster();
     if roster.host(name).is_none() {

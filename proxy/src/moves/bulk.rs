@@ -77,6 +77,10 @@ impl Bulk {
             self.moved.fetch_add(1, Ordering::Relaxed);
             return;
         };
+        if let MoveError::Unsettled { .. } = error {
+            // The others would wait as well, for whatever this one waits for.
+            self.stop();
+        }
         self.failed.fetch_add(1, Ordering::Relaxed);
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() < TOLD {
@@ -92,7 +96,12 @@ impl Mover {
     /// If the directory cannot be read.
     pub(crate) fn keys(&self, from: &str, matching: Option<&Pattern>) -> Result<Vec<ArchiveKey>, MoveError> {
         let mut keys = Vec::new();
-        for written in registered::spellings(&self.fleet.roster(), from) {
+        let roster = self.fleet.roster();
+        let is_meant = |written: &String| {
+            let name = registered::name(&roster, written, None);
+            written == from || name.as_deref() == Some(from)
+        };
+        for written in registered::spellings(&roster, from).into_iter().filter(is_meant) {
             let mut after = None;
             loop {
                 let page = self.directory.page(Some(&written), after.as_ref(), PAGE)?;

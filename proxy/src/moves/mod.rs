@@ -290,7 +290,9 @@ impl Mover {
                 let now = directory.settled(&flipped).map_err(|_| error)?;
                 Ok(match now {
                     Some(now) if now.found_by == flipped && now.host == to => Flip::Done,
-                    now => Flip::Elsewhere(now.map(|now| now.host)),
+                    now => Flip::Elsewhere(
+                        now.map(|now| registered::name(&roster, &now.host, now.port).unwrap_or(now.host)),
+                    ),
                 })
             })
         })

@@ -5,6 +5,7 @@ use super::{MoveError, Mover, PATIENCE, Phase};
 use crate::succession::MoveUnderWay;
 use std::sync::{MutexGuard, PoisonError};
 use tokio::time::Instant;
+use usher_backends::directory::DirectoryError;
 use usher_backends::roster::KeyHold;
 use usher_policy::ArchiveKey;
 
@@ -17,6 +18,9 @@ impl Mover {
             let Some(ends) = &hold.ends else { continue };
             let shown = key.to_string();
             let Some(going_on) = going_on.iter().find(|one| one.key == shown) else {
+                // As if somebody in this process were finishing it: nobody else may.
+                self.moves.begin(key, &ends.from, &ends.to);
+                self.moves.claim(key);
                 left.push((key.clone(), hold.clone()));
                 continue;
             };
@@ -56,24 +60,33 @@ impl Mover {
     /// Finishes or undoes each: the directory says how far it had come.
     fn settle(&self) -> Result<(), MoveError> {
         // Taken out meanwhile: a directory may take its time, and others may have more of them.
-        let mut left = std::mem::take(&mut *self.unsettled());
-        let mut settled = Ok(());
-        while let Some((key, hold)) = left.last() {
-            settled = self.settle_one(key, hold);
-            if settled.is_err() {
+        let mut todo = std::mem::take(&mut *self.unsettled()).into_iter();
+        let (mut left, mut settled) = (Vec::new(), Ok(()));
+        for (key, hold) in todo.by_ref() {
+            let Err(error) = self.settle_one(&key, &hold) else { continue };
+            left.push((key, hold));
+            let is_of_this_one = matches!(error, MoveError::Directory(DirectoryError::InDoubt(_)));
+            settled = Err(error);
+            // If the directory cannot be asked, it cannot be asked about the others either.
+            if !is_of_this_one {
                 break;
             }
-            left.pop();
         }
-        self.unsettled().append(&mut left);
+        self.unsettled().extend(left.into_iter().chain(todo));
         settled
     }
 
     fn settle_one(&self, key: &ArchiveKey, hold: &KeyHold) -> Result<(), MoveError> {
         let host = self.directory.settled(key)?.map(|placement| placement.host);
-        // An operator may have released it meanwhile, and begun anew.
-        let is_held = self.fleet.roster().moving_keys().any(|(held, by)| held == key && by == hold);
-        let Some(ends) = hold.ends.as_ref().filter(|_| is_held) else { return Ok(()) };
+        let roster = self.fleet.roster();
+        let held = roster.moving_keys().find(|(held, _)| *held == key).map(|(_, held)| held);
+        let Some(ends) = hold.ends.as_ref().filter(|_| held == Some(hold)) else {
+            // Another process has ended it, and somebody may have begun anew.
+            if held.is_none() {
+                self.moves.end(key, Phase::Undone, "its hold is gone");
+            }
+            return Ok(());
+        };
         // What was remembered of it is from before the move.
         self.router.note_move();
         self.router.sources.forget(key);

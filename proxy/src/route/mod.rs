@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
-use usher_backends::directory::{DirectoryError, Found, Placement};
+use usher_backends::directory::{DirectoryError, Flip, Found, Placement};
 use usher_backends::roster::{Fleet, Host, Lease, Service, Unavailable};
 use usher_backends::sources::{Inquiry, Said, Sources, Visitor};
 use usher_policy::ArchiveKey;
@@ -223,9 +223,15 @@ impl Router {
             return;
         }
         let (sources, key) = (self.sources.clone(), permit.key().clone());
-        let (from, to) = (permit.host().to_owned(), host.to_owned());
+        let (from, to, roster) = (permit.host().to_owned(), host.to_owned(), self.fleet.roster());
         let learning = async move {
-            if let Err(error) = sources.learn(&key, &from, &to).await {
+            let mut learnt = sources.learn(&key, &from, &to).await;
+            if let Ok(Flip::Elsewhere(Some(written))) = &learnt
+                && registered::name(&roster, written, None).as_ref() == Some(&from)
+            {
+                learnt = sources.learn(&key, written, &to).await;
+            }
+            if let Err(error) = learnt {
                 tracing::error!(user = %key, %error, "the directory cannot be mended");
             }
         };

@@ -27,14 +27,19 @@ pub(crate) fn name(roster: &Roster, written: &str, known: Option<u16>) -> Option
     found.map(|host| host.config.name.clone())
 }
 
-/// Everything that a directory may have written for the host called `named`.
+/// What a directory may have written for the host called `named`: its name, the same without its domain, and its address as it is
+/// configured. Another host may be meant as well.
 pub(crate) fn spellings(roster: &Roster, named: &str) -> Vec<String> {
     let mail = roster.host(named).and_then(|host| host.services.mail(Service::Imap));
     let address = mail.and_then(|mail| mail.endpoint.address.rsplit_once(':'));
     let others = [named.split('.').next(), address.map(|(place, _)| place.trim_matches(['[', ']']))];
-    let others =
-        others.into_iter().flatten().filter(|other| name(roster, other, None).as_deref() == Some(named));
-    [named].into_iter().chain(others).map(ToOwned::to_owned).collect()
+    let mut all = vec![named.to_owned()];
+    for other in others.into_iter().flatten() {
+        if !all.iter().any(|known| known == other) {
+            all.push(other.to_owned());
+        }
+    }
+    all
 }
 
 fn only<T>(mut found: impl Iterator<Item = T>) -> Option<T> {

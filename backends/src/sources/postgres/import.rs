@@ -133,7 +133,7 @@ fn send(
         }
         scanned
     });
-    let outcome = ledger.change(
+    let outcome = ledger.change_if(
         true,
         Box::new(|transaction| {
             async move {
@@ -142,6 +142,7 @@ fn send(
             }
             .boxed()
         }),
+        |outcome| outcome.done,
     );
     let read =
         reader.join().unwrap_or_else(|_| Err(DirectoryError::Unsure("the import was lost".to_owned())));
@@ -188,7 +189,7 @@ async fn apply(
     told: mpsc::UnboundedSender<Elsewhere>,
 ) -> Result<Outcome, SourceFault> {
     // Others go on reading, and wait with their changes.
-    let wait = "LOCK TABLE usher.entry IN SHARE ROW EXCLUSIVE MODE";
+    let wait = "SET LOCAL lock_timeout = 0; LOCK TABLE usher.entry IN SHARE ROW EXCLUSIVE MODE";
     transaction.batch_execute(wait).await.map_err(failed)?;
     let count = async |sql: &str| -> Result<u64, SourceFault> {
         let counted: i64 =

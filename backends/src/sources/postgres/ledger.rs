@@ -25,14 +25,18 @@ const PAGE: u32 = 10_000;
 /// Up to so many entries are counted; of more, the server's own estimate is told.
 const COUNTED: f32 = 100_000.0;
 
+/// The name of the lock that whoever changes `key` holds.
+fn lock_of(key: &ArchiveKey) -> String {
+    format!("usher {}:{}", kind(key), key.name())
+}
+
 /// Keeps others from changing `key` until the transaction ends.
 async fn lock(transaction: &Transaction<'_>, key: &ArchiveKey) -> Result<(), SourceFault> {
     // An import holds the table: everybody takes that first.
     let wait = "LOCK TABLE usher.entry IN ROW EXCLUSIVE MODE";
     transaction.batch_execute(wait).await.map_err(failed)?;
-    let name = format!("usher {}:{}", kind(key), key.name());
     let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
-    transaction.execute(sql, &[&name]).await.map_err(failed)?;
+    transaction.execute(sql, &[&lock_of(key)]).await.map_err(failed)?;
     Ok(())
 }
 
@@ -109,15 +113,21 @@ impl Ledger for PostgresLedger {
 
     fn settled(&self, key: &ArchiveKey) -> Result<Option<Placement>, DirectoryError> {
         let key = key.clone();
-        self.0.run(Box::new(|client| {
+        let found = self.0.run(Box::new(|client| {
             async move {
                 let transaction = client.transaction().await.map_err(failed)?;
-                // Whoever changes it holds its lock until that is done, or never will be.
-                lock(&transaction, &key).await?;
-                look_up(&transaction, &key).await
+                // Whoever changes it holds its lock until that is done, or never will be. Nobody waits for it here: the server
+                // would go on waiting when this side has given up.
+                let sql = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))";
+                let row = transaction.query_one(sql, &[&lock_of(&key)]).await.map_err(failed)?;
+                match row.try_get(0).map_err(failed)? {
+                    true => look_up(&transaction, &key).await.map(Some),
+                    false => Ok(None),
+                }
             }
             .boxed()
-        }))
+        }))?;
+        found.ok_or_else(|| DirectoryError::InDoubt("postgres: a change of it is under way".to_owned()))
     }
 
     fn get(&self, key: &ArchiveKey) -> Result<Option<Entry>, DirectoryError> {
@@ -134,37 +144,31 @@ impl Ledger for PostgresLedger {
 
     fn set(&self, key: &ArchiveKey, host: &str, by: &str) -> Result<Option<String>, DirectoryError> {
         let (owned, host, by) = (key.clone(), host.to_owned(), by.to_owned());
-        let done = self.0.change(
-            false,
-            Box::new(|transaction| {
-                async move {
-                    lock(transaction, &owned).await?;
-                    let before = host_of(transaction, &owned).await?;
-                    put(transaction, &owned, &host, &by, &owned).await?;
-                    Ok(before)
-                }
-                .boxed()
-            }),
-        );
+        let done = self.0.change(Box::new(|transaction| {
+            async move {
+                lock(transaction, &owned).await?;
+                let before = host_of(transaction, &owned).await?;
+                put(transaction, &owned, &host, &by, &owned).await?;
+                Ok(before)
+            }
+            .boxed()
+        }));
         self.0.told(key, done)
     }
 
     fn add(&self, key: &ArchiveKey, host: &str, by: &str) -> Result<Option<String>, DirectoryError> {
         let (owned, host, by) = (key.clone(), host.to_owned(), by.to_owned());
-        let done = self.0.change(
-            false,
-            Box::new(|transaction| {
-                async move {
-                    lock(transaction, &owned).await?;
-                    let there = host_of(transaction, &owned).await?;
-                    if there.is_none() {
-                        put(transaction, &owned, &host, &by, &owned).await?;
-                    }
-                    Ok(there)
+        let done = self.0.change(Box::new(|transaction| {
+            async move {
+                lock(transaction, &owned).await?;
+                let there = host_of(transaction, &owned).await?;
+                if there.is_none() {
+                    put(transaction, &owned, &host, &by, &owned).await?;
                 }
-                .boxed()
-            }),
-        );
+                Ok(there)
+            }
+            .boxed()
+        }));
         self.0.told(key, done)
     }
 
@@ -175,91 +179,79 @@ impl Ledger for PostgresLedger {
         by: &str,
     ) -> Result<bool, DirectoryError> {
         let (owned, changes, by) = (key.clone(), changes.to_vec(), by.to_owned());
-        let done = self.0.change(
-            false,
-            Box::new(|transaction| {
-                async move {
-                    lock(transaction, &owned).await?;
-                    let (of, name) = (i16::from(kind(&owned)), owned.name());
-                    let sql = "SELECT attributes FROM usher.entry WHERE kind = $1 AND key = $2";
-                    let Some(row) = transaction.query_opt(sql, &[&of, &name]).await.map_err(failed)? else {
-                        return Ok(false);
+        let done = self.0.change(Box::new(|transaction| {
+            async move {
+                lock(transaction, &owned).await?;
+                let (of, name) = (i16::from(kind(&owned)), owned.name());
+                let sql = "SELECT attributes FROM usher.entry WHERE kind = $1 AND key = $2";
+                let Some(row) = transaction.query_opt(sql, &[&of, &name]).await.map_err(failed)? else {
+                    return Ok(false);
+                };
+                let stored: Option<String> = row.try_get(0).map_err(failed)?;
+                let mut now: Pairs = stored.map(|stored| pairs(&stored)).unwrap_or_default();
+                for (name, value) in changes {
+                    match value {
+                        Some(value) => now.insert(name, value),
+                        None => now.remove(&name),
                     };
-                    let stored: Option<String> = row.try_get(0).map_err(failed)?;
-                    let mut now: Pairs = stored.map(|stored| pairs(&stored)).unwrap_or_default();
-                    for (name, value) in changes {
-                        match value {
-                            Some(value) => now.insert(name, value),
-                            None => now.remove(&name),
-                        };
-                    }
-                    let change = new_change(transaction, &by, Some(&owned)).await?;
-                    let sql =
-                        "UPDATE usher.entry SET attributes = $3, change = $4 WHERE kind = $1 AND key = $2";
-                    let values: [&(dyn ToSql + Sync); 4] = [&of, &name, &stored_as(&now), &change];
-                    transaction.execute(sql, &values).await.map_err(failed)?;
-                    Ok(true)
                 }
-                .boxed()
-            }),
-        );
+                let change = new_change(transaction, &by, Some(&owned)).await?;
+                let sql = "UPDATE usher.entry SET attributes = $3, change = $4 WHERE kind = $1 AND key = $2";
+                let values: [&(dyn ToSql + Sync); 4] = [&of, &name, &stored_as(&now), &change];
+                transaction.execute(sql, &values).await.map_err(failed)?;
+                Ok(true)
+            }
+            .boxed()
+        }));
         self.0.told(key, done)
     }
 
     fn remove(&self, key: &ArchiveKey, by: &str) -> Result<Option<String>, DirectoryError> {
         let (owned, by) = (key.clone(), by.to_owned());
-        let done = self.0.change(
-            false,
-            Box::new(|transaction| {
-                async move {
-                    lock(transaction, &owned).await?;
-                    let before = host_of(transaction, &owned).await?;
-                    if before.is_some() {
-                        new_change(transaction, &by, Some(&owned)).await?;
-                        let sql = "DELETE FROM usher.entry WHERE kind = $1 AND key = $2";
-                        let values: [&(dyn ToSql + Sync); 2] = [&i16::from(kind(&owned)), &owned.name()];
-                        transaction.execute(sql, &values).await.map_err(failed)?;
-                    }
-                    Ok(before)
+        let done = self.0.change(Box::new(|transaction| {
+            async move {
+                lock(transaction, &owned).await?;
+                let before = host_of(transaction, &owned).await?;
+                if before.is_some() {
+                    new_change(transaction, &by, Some(&owned)).await?;
+                    let sql = "DELETE FROM usher.entry WHERE kind = $1 AND key = $2";
+                    let values: [&(dyn ToSql + Sync); 2] = [&i16::from(kind(&owned)), &owned.name()];
+                    transaction.execute(sql, &values).await.map_err(failed)?;
                 }
-                .boxed()
-            }),
-        );
+                Ok(before)
+            }
+            .boxed()
+        }));
         self.0.told(key, done)
     }
 
     fn flip(&self, key: &ArchiveKey, from: &str, to: &str, by: &str) -> Result<Flip, DirectoryError> {
         let (owned, from, to, by) = (key.clone(), from.to_owned(), to.to_owned(), by.to_owned());
-        let done = self.0.change(
-            false,
-            Box::new(|transaction| {
-                async move {
-                    lock(transaction, &owned).await?;
-                    let mut found = None;
-                    for found_by in [Some(owned.clone()), owned.domain()].into_iter().flatten() {
-                        found = host_of(transaction, &found_by).await?.map(|host| (found_by, host));
-                        if found.is_some() {
-                            break;
-                        }
+        let done = self.0.change(Box::new(|transaction| {
+            async move {
+                lock(transaction, &owned).await?;
+                let mut found = None;
+                for found_by in [Some(owned.clone()), owned.domain()].into_iter().flatten() {
+                    found = host_of(transaction, &found_by).await?.map(|host| (found_by, host));
+                    if found.is_some() {
+                        break;
                     }
-                    let Some((found_by, _)) = found.as_ref().filter(|(_, host)| *host == from) else {
-                        return Ok(Flip::Elsewhere(found.map(|(_, host)| host)));
-                    };
-                    put(transaction, &owned, &to, &by, found_by).await?;
-                    Ok(Flip::Done)
                 }
-                .boxed()
-            }),
-        );
+                let Some((found_by, _)) = found.as_ref().filter(|(_, host)| *host == from) else {
+                    return Ok(Flip::Elsewhere(found.map(|(_, host)| host)));
+                };
+                put(transaction, &owned, &to, &by, found_by).await?;
+                Ok(Flip::Done)
+            }
+            .boxed()
+        }));
         self.0.told(key, done)
     }
 
     fn rename(&self, from: &ArchiveKey, to: &ArchiveKey, by: &str) -> Result<Renamed, DirectoryError> {
         let (former, next, by) = (from.clone(), to.clone(), by.to_owned());
-        let done = self.0.change(
-            false,
-            Box::new(|transaction| {
-                async move {
+        let done = self.0.change(Box::new(|transaction| {
+            async move {
                 // In one order, so that two who want both do not wait for each other.
                 for key in [(&former).min(&next), (&former).max(&next)] {
                     lock(transaction, key).await?;
@@ -278,8 +270,7 @@ impl Ledger for PostgresLedger {
                 Ok(Renamed::Done(host))
             }
             .boxed()
-            }),
-        );
+        }));
         let done = self.0.told(from, done);
         self.0.told(to, done)
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::config::TargetSessionAttrs;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, GenericClient, Transaction};
 use usher_policy::ArchiveKey;
 
@@ -19,6 +20,12 @@ use usher_policy::ArchiveKey;
 const DEADLINE: Duration = Duration::from_secs(15);
 /// The same for one that takes long: a list of millions, and its commit where others have to have it as well.
 const LONG: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// How a session behaves: it waits for nobody for longer than it is waited for, the server ends it soon when this side is gone,
+/// and each statement sees what others have changed before it.
+const MANNERS: &str = "SET lock_timeout = '14s'; SET idle_in_transaction_session_timeout = '60s';
+    SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4;
+    SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 /// Work on a connection that changes nothing.
 type Work<T> =
@@ -77,11 +84,17 @@ impl Writer {
         })
     }
 
-    /// Makes a change, all of it or nothing, within a deadline unless it `is_long`.
-    pub(super) fn change<T: Send + 'static>(
+    /// Makes a change, all of it or nothing.
+    pub(super) fn change<T: Send + 'static>(&self, work: Change<T>) -> Result<T, DirectoryError> {
+        self.change_if(false, work, |_| true)
+    }
+
+    /// Makes a change, if it `is_wanted` by what has come of it, all of it or nothing, within a deadline unless it `is_long`.
+    pub(super) fn change_if<T: Send + 'static>(
         &self,
         is_long: bool,
         work: Change<T>,
+        is_wanted: fn(&T) -> bool,
     ) -> Result<T, DirectoryError> {
         let writer = self.clone();
         self.wait(async move {
@@ -90,10 +103,20 @@ impl Writer {
             let transaction = in_time(until, begin(&mut client)).await?;
             let until = if is_long { until + LONG } else { until };
             let done = in_time(until, work(&transaction)).await?;
+            if !is_wanted(&done) {
+                in_time(Instant::now() + DEADLINE, async { transaction.rollback().await.map_err(failed) })
+                    .await?;
+                writer.keep(client);
+                return Ok(done);
+            }
             // Until here nothing has changed, whatever goes wrong; from here on, nobody knows if no answer comes.
             let until = Instant::now() + if is_long { LONG } else { DEADLINE };
-            let committing = in_time(until, async { transaction.commit().await.map_err(failed) });
-            committing.await.map_err(Undone::Perhaps)?;
+            match timeout_at(until, transaction.commit()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) if is_answer(&error) => return Err(failed(error).into()),
+                Ok(Err(error)) => return Err(Undone::Perhaps(failed(error))),
+                Err(_) => return Err(Undone::Perhaps(SourceFault::out("no answer in time"))),
+            }
             writer.keep(client);
             Ok(done)
         })
@@ -105,6 +128,7 @@ impl Writer {
             return Ok(client);
         }
         let client = self.place.connect(TargetSessionAttrs::ReadWrite).await?;
+        client.batch_execute(MANNERS).await.map_err(failed)?;
         tables::check(&client).await?;
         Ok(client)
     }
@@ -154,6 +178,13 @@ pub(super) async fn new_change(
     let (kind, name) = (key.map(|key| i16::from(kind(key))), key.map(ArchiveKey::name));
     let row = client.query_one(sql, &[&now(), &by, &kind, &name]).await.map_err(failed)?;
     row.try_get(0).map_err(failed)
+}
+
+/// Whether the server has answered a COMMIT that it has not been carried out: it says so also of one that it has just carried out,
+/// when it ends the connection (class 57) or does not know (40003), and class 08 is of the connection.
+fn is_answer(error: &tokio_postgres::Error) -> bool {
+    let code = error.code().map(SqlState::code);
+    code.is_some_and(|code| !code.starts_with("57") && !code.starts_with("08") && code != "40003")
 }
 
 async fn begin(client: &mut Client) -> Result<Transaction<'_>, SourceFault> {

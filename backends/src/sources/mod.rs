@@ -27,7 +27,7 @@ pub use fault::{SourceFault, chain};
 pub use inquiry::{Inquiry, Visitor};
 pub use tls::config as tls_config;
 
-use crate::directory::{Directory, DirectoryError, Flip, Found, Ledger, Placement, ReadOnly};
+use crate::directory::{Directory, DirectoryError, Found, Ledger, Placement, ReadOnly};
 use asked::Asked;
 use postgres::{Place, PostgresLedger};
 use std::path::Path;
@@ -166,19 +166,6 @@ impl Sources {
                 asked.keep_absence(key);
             }
         }
-    }
-
-    /// Moves `key` from the host `from` to `to`, which a referral names, unless somebody else has moved it meanwhile.
-    ///
-    /// # Errors
-    /// [`DirectoryError`], if it cannot be written.
-    pub async fn learn(&self, key: &ArchiveKey, from: &str, to: &str) -> Result<Flip, DirectoryError> {
-        let (directory, key) = (self.ledger.clone(), key.clone());
-        let (from, to) = (from.to_owned(), to.to_owned());
-        let learning = move || directory.flip(&key, &from, &to, &format!("referral of {from}"));
-        // The disk is waited for where that delays nobody else.
-        let learnt = tokio::task::spawn_blocking(learning).await;
-        learnt.unwrap_or_else(|error| Err(DirectoryError::Unsure(error.to_string())))
     }
 
     /// Forgets where `key` was; for the key of a domain, everything.

@@ -273,16 +273,7 @@ impl Mover {
         // A disk or another server is waited for where that delays nobody else.
         let flipping = spawn_blocking(move || {
             let flip = |written: &str| directory.flip(&flipped, written, &to, &by);
-            let flipped_at_once = match flip(&from) {
-                // A program of the site's own has written the same host in another way.
-                Ok(Flip::Elsewhere(Some(other)))
-                    if registered::name(&roster, &other, None).as_ref() == Some(&from) =>
-                {
-                    flip(&other)
-                }
-                flipped => flipped,
-            };
-            flipped_at_once.or_else(|error| {
+            registered::flip(&roster, &from, flip).or_else(|error| {
                 if !matches!(error, DirectoryError::InDoubt(_)) {
                     return Err(error);
                 }

@@ -17,14 +17,13 @@ impl Mover {
         for (key, hold) in self.fleet.roster().moving_keys() {
             let Some(ends) = &hold.ends else { continue };
             let shown = key.to_string();
+            self.moves.begin(key, &ends.from, &ends.to);
             let Some(going_on) = going_on.iter().find(|one| one.key == shown) else {
                 // As if somebody in this process were finishing it: nobody else may.
-                self.moves.begin(key, &ends.from, &ends.to);
                 self.moves.claim(key);
                 left.push((key.clone(), hold.clone()));
                 continue;
             };
-            self.moves.begin(key, &ends.from, &ends.to);
             self.moves.note_ended(key, going_on.ended);
             if going_on.is_awaited {
                 self.moves.wait_for(key, Instant::now() + PATIENCE);
@@ -38,10 +37,8 @@ impl Mover {
 
     /// Leaves the end of a move that its caller has claimed to [`Mover::settle_the_rest`].
     pub(super) fn settle_later(&self, key: &ArchiveKey, why: &str) -> MoveError {
-        let roster = self.fleet.roster();
-        let hold = roster.moving_keys().find(|(held, _)| *held == key).map(|(_, hold)| hold.clone());
-        match hold {
-            Some(hold) => self.unsettled().push((key.clone(), hold)),
+        match self.fleet.roster().moving(key, None) {
+            Some(hold) => self.unsettled().push((key.clone(), hold.clone())),
             None => self.moves.end(key, Phase::Undone, "its hold is gone"),
         }
         tracing::error!(key = %key, why, "how a move has ended is not known or not kept; its logins wait");
@@ -79,7 +76,7 @@ impl Mover {
     fn settle_one(&self, key: &ArchiveKey, hold: &KeyHold) -> Result<(), MoveError> {
         let host = self.directory.settled(key)?.map(|placement| placement.host);
         let roster = self.fleet.roster();
-        let held = roster.moving_keys().find(|(held, _)| *held == key).map(|(_, held)| held);
+        let held = roster.moving(key, None);
         let Some(ends) = hold.ends.as_ref().filter(|_| held == Some(hold)) else {
             // Another process has ended it, and somebody may have begun anew.
             if held.is_none() {

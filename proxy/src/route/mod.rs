@@ -10,8 +10,9 @@ use crate::remembered::Remembered;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
-use usher_backends::directory::{DirectoryError, Flip, Found, Placement};
+use usher_backends::directory::{DirectoryError, Found, Placement};
 use usher_backends::roster::{Fleet, Host, Lease, Service, Unavailable};
 use usher_backends::sources::{Inquiry, Said, Sources, Visitor};
 use usher_policy::ArchiveKey;
@@ -222,21 +223,17 @@ impl Router {
         if !learns {
             return;
         }
-        let (sources, key) = (self.sources.clone(), permit.key().clone());
+        let (ledger, key) = (self.sources.ledger(), permit.key().clone());
         let (from, to, roster) = (permit.host().to_owned(), host.to_owned(), self.fleet.roster());
-        let learning = async move {
-            let mut learnt = sources.learn(&key, &from, &to).await;
-            if let Ok(Flip::Elsewhere(Some(written))) = &learnt
-                && registered::name(&roster, written, None).as_ref() == Some(&from)
-            {
-                learnt = sources.learn(&key, written, &to).await;
-            }
-            if let Err(error) = learnt {
+        let learning = move || {
+            let by = format!("referral of {from}");
+            let flip = |written: &str| ledger.flip(&key, written, &to, &by);
+            if let Err(error) = registered::flip(&roster, &from, flip) {
                 tracing::error!(user = %key, %error, "the directory cannot be mended");
             }
         };
         // Whoever has logged in does not wait for another server.
-        let soon = timeout(SOON, tokio::spawn(learning)).await;
+        let soon = timeout(SOON, spawn_blocking(learning)).await;
         drop(soon);
     }
 

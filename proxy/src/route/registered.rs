@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use usher_backends::directory::{DirectoryError, Flip};
 use usher_backends::roster::{Host, Roster, Service};
 
 /// The name of the host that a directory has `written` as its address, perhaps with the `known` port, or as a name without its
@@ -40,6 +41,24 @@ pub(crate) fn spellings(roster: &Roster, named: &str) -> Vec<String> {
         }
     }
     all
+}
+
+/// Moves what is on the host called `from` by `flip`, which is told how the directory writes that host: a program of the site's own
+/// may write it in another way.
+///
+/// # Errors
+/// As `flip`.
+pub(crate) fn flip(
+    roster: &Roster,
+    from: &str,
+    flip: impl Fn(&str) -> Result<Flip, DirectoryError>,
+) -> Result<Flip, DirectoryError> {
+    match flip(from)? {
+        Flip::Elsewhere(Some(written)) if name(roster, &written, None).as_deref() == Some(from) => {
+            flip(&written)
+        }
+        flipped => Ok(flipped),
+    }
 }
 
 fn only<T>(mut found: impl Iterator<Item = T>) -> Option<T> {

@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use usher_tests::apache::Apache;
 use usher_tests::certificate::Certificate;
+use usher_tests::deadline::comes_to;
 use usher_tests::frames::{self, DATA, END_HEADERS, END_STREAM, HEADERS, frame, get_block};
 use usher_tests::http::{Answer, ask, basic, connect, get};
 use usher_tests::nginx::Nginx;
@@ -505,11 +506,7 @@ fn an_upgrade_that_is_refused_leaves_nothing_behind_for_http2() {
         assert_eq!(ask(usher.https(), get("/", &upgrade)).status, 200, "nginx does not switch");
         assert_eq!(anna(&usher).status, 200);
     }
-    // It writes its log behind its answers.
-    let begun = Instant::now();
-    while nginx.requests() < 6 && begun.elapsed() < DEADLINE {
-        std::thread::yield_now();
-    }
+    comes_to(6, || nginx.requests());
     assert_eq!(nginx.log().matches("HTTP/1.1\" 200").count(), 3, "{}", nginx.log());
     assert_eq!(nginx.log().matches("HTTP/2.0\" 200").count(), 3);
     // The client of an extended CONNECT would take any success for a tunnel.

@@ -249,6 +249,11 @@ fn rows_of_a_database_are_brought() {
     let missing = told(&site.ask("postgres", &url, &store, &["--query", "SELECT 1 FROM nowhere"]));
     assert!(missing.contains("nowhere") && !missing.contains(SECRET), "{missing}");
     assert!(told(&site.ask("postgres", &url, &store, &[])).contains("--query"));
+    // A database that hangs is not waited for without end.
+    let hangs = ["--query", "SELECT pg_sleep(600)", "--patience", "1s"];
+    let silent = site.ask("postgres", &url, &store, &hangs);
+    assert_eq!(silent.status.code(), Some(69), "{}", told(&silent));
+    assert!(told(&silent).contains("does not answer in time"), "{}", told(&silent));
     store.kill();
     let gone = site.ask("postgres", &url, &store, &popmap);
     assert_eq!(gone.status.code(), Some(69), "{}", told(&gone));

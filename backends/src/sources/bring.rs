@@ -57,19 +57,23 @@ impl Inquirer {
     }
 }
 
-/// Hands each row of `query` to `take`, as pairs of a column's name and its value; what is NULL is left out.
+/// Hands each row of `query` to `take`, as pairs of a column's name and its value; what is NULL is left out. `deadline`: for
+/// connecting; `patience`: for the first row, and for each one after it.
 ///
 /// # Errors
-/// [`SourceFault`], if the database cannot be asked; what `take` has been given until then is not all.
+/// [`SourceFault`], if the database cannot be asked or falls silent; what `take` has been given until then is not all.
 pub async fn rows(
     access: &SourceAccess,
     query: &str,
     deadline: Duration,
+    patience: Duration,
     mut take: impl FnMut(Vec<(&str, &str)>),
 ) -> Result<(), SourceFault> {
     let client = Place::new(access, deadline)?.connect(TargetSessionAttrs::Any).await?;
-    let mut messages = pin!(client.simple_query_raw(query).await.map_err(failed)?);
-    while let Some(message) = messages.try_next().await.map_err(failed)? {
+    let silent = |_| SourceFault::out("it does not answer in time");
+    let asked = timeout(patience, client.simple_query_raw(query)).await.map_err(silent)?;
+    let mut messages = pin!(asked.map_err(failed)?);
+    while let Some(message) = timeout(patience, messages.try_next()).await.map_err(silent)?.map_err(failed)? {
         if let SimpleQueryMessage::Row(row) = message {
             let columns = row.columns().iter().enumerate();
             take(columns.filter_map(|(at, column)| Some((column.name(), row.get(at)?))).collect());

@@ -2,6 +2,7 @@
 
 use super::api::{Api, ApiError, Reach, part};
 use super::table::span;
+use super::time::time;
 use super::{Exit, complete, machine, print};
 use crate::admin::model::{Drain, Reason, Started};
 use clap::Args;
@@ -9,7 +10,6 @@ use hyper::Method;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::Duration;
-use usher_config::shown;
 
 /// Interval at which the progress is checked.
 const LOOK: Duration = Duration::from_millis(200);
@@ -45,10 +45,6 @@ pub(super) struct StartArguments {
     /// The host or member.
     #[arg(add = complete::hosts())]
     host: String,
-}
-
-fn time(text: &str) -> Result<Duration, &'static str> {
-    shown::duration::parse(text).ok_or("write a time such as 30s or 10m")
 }
 
 pub(super) fn drain(arguments: &DrainArguments) -> Exit {

@@ -1,13 +1,13 @@
 //! `usher log-level`.
 
 use super::api::{ApiError, Reach};
+use super::time::time;
 use super::{Exit, complete, print};
 use crate::admin::model::{LogLevel, LogLevelOrder};
 use clap::{Args, ValueEnum};
 use hyper::Method;
 use std::net::IpAddr;
 use std::time::Duration;
-use usher_config::shown::duration;
 
 /// What the API is asked at.
 const PATH: &str = "/v1/log-level";
@@ -40,10 +40,6 @@ enum Level {
     Debug,
     /// Everything.
     Trace,
-}
-
-fn time(text: &str) -> Result<Duration, &'static str> {
-    duration::parse(text).ok_or("write a time such as 30s or 10m")
 }
 
 pub(super) fn log_level(arguments: &Arguments) -> Exit {

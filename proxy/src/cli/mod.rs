@@ -28,6 +28,7 @@ mod sessions;
 mod status;
 mod support;
 mod table;
+mod time;
 mod top;
 mod upgrade;
 mod user;

@@ -3,6 +3,7 @@
 mod mailstore;
 
 use super::formats::{Left, push, skip};
+use crate::cli::time::time;
 use clap::Args;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::path::PathBuf;
@@ -44,6 +45,9 @@ pub(super) struct Access {
     /// With `postgres`: what is asked, with columns such as user and host: SELECT "user", servername FROM popmap.
     #[arg(long, value_name = "SQL")]
     query: Option<String>,
+    /// With `postgres`: how long the database may take for its first row, and between two.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
+    patience: Duration,
     /// With `auth-http`: the file with the users that are asked about, one in each line.
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
@@ -102,7 +106,7 @@ async fn database(url: &str, access: &Access) -> Result<List, String> {
             }
         }
     };
-    rows(&access.to(url), query, TIME, take).await.map_err(|fault| fault.to_string())?;
+    rows(&access.to(url), query, TIME, access.patience, take).await.map_err(|fault| fault.to_string())?;
     Ok(list)
 }
 

@@ -4,9 +4,9 @@
 //! whose name ends in `-shm` (SQLite documents the format, which is the same in all its versions). As long as the
 //! header is the same, so is everything that a look-up would find.
 
+use mmap_io::MemoryMappedFile;
 use std::cell::Cell;
-use std::fs::File;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 use tokio::time::Instant;
@@ -28,7 +28,9 @@ pub(super) struct Versions(RwLock<Seen>);
 struct Seen {
     /// Which file the database is.
     database: Option<(u64, u64)>,
-    index: Option<File>,
+    /// In memory, as SQLite itself has it: to read it takes no call of the system. SQLite never makes it shorter than the
+    /// page with the header.
+    index: Option<MemoryMappedFile>,
 }
 
 thread_local! {
@@ -66,7 +68,8 @@ impl Versions {
         if seen.index.is_none() {
             let mut name = path.as_os_str().to_owned();
             name.push("-shm");
-            *seen = Seen { database: which(path), index: File::open(name).ok() };
+            *seen =
+                Seen { database: which(path), index: MemoryMappedFile::open_ro(name).ok().filter(is_there) };
         }
         version(seen.index.as_ref()?)
     }
@@ -82,14 +85,19 @@ impl Versions {
     }
 }
 
+/// Whether the header was there already when the file was looked at.
+fn is_there(index: &MemoryMappedFile) -> bool {
+    index.len() >= 2 * HEADER as u64
+}
+
 /// Which file is at `path`.
 fn which(path: &Path) -> Option<(u64, u64)> {
     std::fs::metadata(path).ok().map(|there| (there.dev(), there.ino()))
 }
 
-fn version(index: &File) -> Option<Version> {
+fn version(index: &MemoryMappedFile) -> Option<Version> {
     let mut twice = [0; 2 * HEADER];
-    index.read_exact_at(&mut twice, 0).ok()?;
+    index.read_into(0, &mut twice).ok()?;
     let (first, second) = twice.split_at(HEADER);
     let is_written = first == second && first.iter().any(|octet| *octet != 0);
     is_written.then(|| Version(xxh3_128(first)))

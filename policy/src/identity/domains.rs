@@ -4,6 +4,7 @@ use super::archive_key::{ArchiveKey, KEY_CAP};
 use super::login_name::{LoginForms, LoginName};
 use crate::access::{Name, Pattern};
 use crate::fold::fold;
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -22,10 +23,10 @@ pub enum DefaultFor {
 #[derive(Debug, Clone, Default)]
 pub struct Domains {
     /// Names and aliases, with the separators that may precede them.
-    known: HashMap<String, Known>,
+    known: HashMap<String, Known, RandomState>,
     /// All separators of all domains.
     separators: Vec<char>,
-    defaults: HashMap<DefaultFor, String>,
+    defaults: HashMap<DefaultFor, String, RandomState>,
     forms: LoginForms,
 }
 

@@ -351,10 +351,13 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends what waits, to its last byte.
+    /// Sends what waits, to its last byte. What TLS itself has to say goes out with it, and not before.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.out.is_empty() || !self.data.is_empty() {
             ready!(self.poll_write(cx))?;
+        }
+        if !self.stream.is_blocked() {
+            return Poll::Ready(Ok(()));
         }
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         self.watch(cx, flushed.map_ok(|()| 0)).map_ok(|_| ())

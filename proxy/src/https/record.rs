@@ -212,15 +212,17 @@ impl Drop for RequestRecord {
         let took = self.begun.elapsed();
         let code = self.status.map_or(0, |status| status.as_u16());
         let server = &self.client.server;
-        server.metrics.http.request(self.version, code, took);
+        let is_relayed = matches!((self.ended.by, self.ended.cause), (By::Backend, Cause::Complete));
+        server.metrics.http.request(self.version, code, took, is_relayed);
         let (by, stage, cause) = (self.ended.by.name(), self.ended.stage.name(), self.ended.cause.name());
-        match (self.ended.by, self.ended.cause) {
-            (By::Backend, Cause::Complete) => server.metrics.http.completed(),
-            _ => server.metrics.closed(Protocol::Https, by, stage, cause),
+        if !is_relayed {
+            server.metrics.closed(Protocol::Https, by, stage, cause);
         }
         let of_body = self.seen.as_ref().map_or(0, |seen| seen.octets());
         // The bytes of a tunnel are counted elsewhere.
-        server.metrics.bytes.from_client.increment(of_body);
+        if of_body > 0 {
+            server.metrics.bytes.from_client.increment(of_body);
+        }
         let from_client = of_body + self.from_client;
         let user = self.session.as_ref().map(|session| &*session.about.user).unwrap_or_default();
         let host = self.held.as_ref().map(|held| &*held.id().name).unwrap_or_default();

@@ -1,12 +1,14 @@
 //! Metrics. Labels are bounded: listeners, hosts and words from closed sets, never a user and never anything that a
 //! client chose.
 
+mod gathered;
 mod handles;
 mod hosts;
 mod http;
 pub(crate) mod names;
 mod page;
 
+use gathered::Gathered;
 use handles::Handles;
 use hosts::Hosts;
 pub(crate) use hosts::Used;
@@ -52,11 +54,10 @@ const EMBEDDED: &str = "embedded";
 /// What a look-up can come to.
 const RESULTS: [&str; 4] = ["found", "nobody", "remembered", "failed"];
 
-/// Metrics of look-ups, through handles because each request makes one.
+/// Metrics of look-ups, by what they came to.
 struct Lookups {
-    /// Found, nobody, remembered, failed.
-    results: [Counter; 4],
-    time: Histogram,
+    embedded: Gathered<{ RESULTS.len() }>,
+    /// That of all sources.
     stage: Histogram,
 }
 
@@ -65,16 +66,9 @@ impl Lookups {
         let results = RESULTS
             .map(|result| counter(recorder, names::LOOKUPS, &[("source", EMBEDDED), ("result", result)]));
         let histogram = |name, labels| recorder.register_histogram(&key(name, labels), &METADATA);
-        let time = histogram(names::LOOKUP_TIME, &[("source", "embedded")]);
-        Self { results, time, stage: histogram(names::STAGE_TIME, &[("stage", "directory")]) }
-    }
-
-    fn note(&self, result: usize, took: Duration) {
-        if let Some(counter) = self.results.get(result) {
-            counter.increment(1);
-        }
-        self.time.record(took.as_secs_f64());
-        self.stage.record(took.as_secs_f64());
+        let time = histogram(names::LOOKUP_TIME, &[("source", EMBEDDED)]);
+        let stage = histogram(names::STAGE_TIME, &[("stage", "directory")]);
+        Self { embedded: Gathered::new(results, vec![time, stage.clone()]), stage }
     }
 }
 
@@ -213,7 +207,7 @@ impl Metrics {
                 false => tracing::warn!("the directory can be read again"),
             }
         }
-        self.lookups.note(result, took);
+        self.lookups.embedded.note([result], took);
     }
 
     /// Of a source that is elsewhere, which itself says when it is out.
@@ -322,7 +316,14 @@ impl Metrics {
 
     /// Must be called regularly, so that histograms do not grow.
     pub(crate) fn tidy_up(&self) {
+        self.gather();
         self.handle.run_upkeep();
+    }
+
+    /// Counts what the workers have kept.
+    fn gather(&self) {
+        self.lookups.embedded.hand_all_on();
+        self.http.gather();
     }
 
     fn count(&self, name: &'static str, labels: Labels<'_>, by: u64) {

@@ -33,6 +33,7 @@ impl Metrics {
         }
         *shown = set;
         metrics::with_local_recorder(&self.recorder, || self.process.collect());
+        self.gather();
         self.handle.render()
     }
 

@@ -43,7 +43,7 @@ impl Contest {
             stub.auth()
         );
         let peers = [
-            Peer::nginx(&certificate, &mail, nginx)?,
+            Peer::nginx(&certificate, 2, &mail, nginx)?,
             Peer::haproxy(
                 &certificate,
                 &format!(

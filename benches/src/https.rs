@@ -161,7 +161,8 @@ impl Contest {
             "http {{ access_log off; sendfile on; open_file_cache max=10; keepalive_requests 100000000; \
              server {{ listen {backend} backlog=4096; root {root}; }} }}"
         );
-        let stub = Peer::nginx(&certificate, &stub, backend)?;
+        // Of one process: of two, each would serve as many of a proxy's connections as chance has given it.
+        let stub = Peer::nginx(&certificate, 1, &stub, backend)?;
         let proxy = format!(
             "http {{ access_log off; keepalive_requests 100000000; \
              upstream b {{ server {backend}; keepalive 2048; keepalive_requests 100000000; }} \
@@ -170,7 +171,7 @@ impl Contest {
              proxy_set_header Connection \"\"; proxy_set_header Host $host; \
              proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }} }}"
         );
-        let nginx_peer = Peer::nginx(&certificate, &proxy, nginx)?;
+        let nginx_peer = Peer::nginx(&certificate, 2, &proxy, nginx)?;
         let content = format!(
             " mode http\n option http-keep-alive\n option forwardfor\nfrontend f\n \
              bind {haproxy} ssl crt PEM alpn h2,http/1.1\n default_backend b\nbackend b\n http-reuse always\n \

@@ -47,6 +47,7 @@ impl Peer {
     /// nginx with this content of `http`, `mail` or both.
     pub(crate) fn nginx(
         certificate: &Certificate,
+        processes: u32,
         content: &str,
         address: SocketAddr,
     ) -> Result<Self, Box<dyn Error>> {
@@ -59,7 +60,7 @@ impl Peer {
         let config = place.config(
             "nginx.conf",
             &format!(
-                "{module}\ndaemon off;\nworker_processes 2;\nuser root;\npid {path}/pid;\n\
+                "{module}\ndaemon off;\nworker_processes {processes};\nuser root;\npid {path}/pid;\n\
                  error_log {path}/error.log;\nworker_rlimit_nofile 20000;\n\
                  events {{ worker_connections 9900; }}\n{content}\n"
             ),

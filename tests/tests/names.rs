@@ -2,12 +2,13 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
 
+use rustls::ClientConfig;
 use std::process::Command;
 use std::sync::Arc;
 use usher_tests::archive::{Archive, Event, Options};
-use usher_tests::client::Client;
+use usher_tests::client::{Client, config};
 use usher_tests::dovecot::{Dovecot, Mode, PASSWORD};
-use usher_tests::http::ask;
+use usher_tests::http::{ask, basic};
 use usher_tests::runtime::archive;
 use usher_tests::usher::{Setup, Usher, command};
 use usher_tests::web::Web;
@@ -196,4 +197,49 @@ fn dovecot_lets_a_master_user_in() {
         Command::new("curl").args(["-sk", "--max-time", "20", "--user", &user, &url]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("held by dovecot.test"), "{said}: {}", dovecot.log());
+}
+
+/// What was read of a credential holds for as long as it would be read so again.
+#[test]
+fn the_same_credential_names_another_user_for_another_host_or_configuration() {
+    let setup = Setup::new();
+    let _webs =
+        [("com.test", 8441), ("net.test", 8442)].map(|(name, port)| Web::start(name, setup.at(port), None));
+    let [com, net] = [setup.at(8441), setup.at(8442)];
+    let usher = setup
+        .https("")
+        .section("[[domain]]\nname = \"example.net\"\ndefault_for = [\"web.example.net\"]\n[https]\n")
+        .web_host("com.test", com, "tls = \"none\"", "")
+        .web_host("net.test", net, "tls = \"none\"", "")
+        .users(&[
+            ("anna@example.com", "com.test"),
+            ("anna@example.net", "net.test"),
+            ("berta@example.com", "net.test"),
+        ])
+        .start();
+    let mut config = ClientConfig::clone(&config());
+    config.enable_sni = false;
+    let mut client = Client::plain(usher.https());
+    client.start_tls(Arc::new(config));
+    let mut answered_by = |host: &str, user: &str| {
+        client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n{}\r\n", basic(user)));
+        client.http_answer().json()["host"].as_str().unwrap_or_default().to_owned()
+    };
+    for (host, user, wanted) in [
+        ("mail.test", "anna", "com.test"),
+        ("mail.test", "anna", "com.test"),
+        ("web.example.net", "anna", "net.test"),
+        ("mail.test", "anna", "com.test"),
+        ("mail.test", "berta", "net.test"),
+        ("mail.test", "anna", "com.test"),
+    ] {
+        assert_eq!(answered_by(host, user), wanted, "{user} at {host}");
+    }
+    usher.rewrite(|text| {
+        text.replace("default_for = [\"any\"]\n", "").replace("[\"web.example.net\"]", "[\"any\"]")
+    });
+    usher.did(&["reload"]);
+    assert_eq!(answered_by("mail.test", "anna"), "net.test", "after a reload");
+    usher.did(&["move", "user", "anna@example.net", "com.test", "--wait"]);
+    assert_eq!(answered_by("mail.test", "anna"), "com.test", "after a move");
 }

@@ -4,6 +4,7 @@ use crate::accepted::{Connected, Ends};
 use crate::access::Visit;
 use crate::active::ListenerContext;
 use crate::https::message::body::RequestBody;
+use crate::https::message::credential::LastCredential;
 use crate::https::message::forwarding::ForwardingFields;
 use crate::https::message::named_by::NamedBy;
 use crate::https::message::requested_host::{LastRequestedHost, RequestedHost};
@@ -47,8 +48,7 @@ pub(crate) struct Client {
     asked: LastRequestedHost,
     /// A digest of whose request was remembered last, and how it named them: most requests are like the one before.
     noted: AtomicU64,
-    /// A digest of the credential that was accepted last, in no other place.
-    accepted: AtomicU64,
+    pub(crate) credential: LastCredential,
     begun: Instant,
     _place: Connected,
 }
@@ -79,7 +79,7 @@ impl Client {
             told,
             asked: LastRequestedHost::default(),
             noted: AtomicU64::new(0),
-            accepted: AtomicU64::new(0),
+            credential: LastCredential::default(),
             begun: Instant::now(),
             _place: place,
         })
@@ -99,16 +99,6 @@ impl Client {
     /// The name of this server.
     pub(crate) fn name(&self) -> &str {
         &self.began_with.active.snapshot.server.name
-    }
-
-    /// Whether the last credential that was accepted on it has this digest.
-    pub(crate) fn has_accepted(&self, digest: u64) -> bool {
-        self.accepted.load(Ordering::Relaxed) == digest
-    }
-
-    /// A credential with this digest has been accepted.
-    pub(crate) fn note_accepted(&self, digest: u64) {
-        self.accepted.store(digest, Ordering::Relaxed);
     }
 
     /// Remembers that whoever has `session` was let in, named in this way.

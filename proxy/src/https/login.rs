@@ -29,7 +29,7 @@ impl RequestRecord {
         let who = self.who(login);
         guessing.refuse_user(&who.key, &who.users).map_err(Refusal::held_off)?;
         // Most requests are like the one before on their connection, whose credential is known to be right.
-        if login.digest != 0 && self.client.has_accepted(login.digest) {
+        if login.digest.is_some_and(|digest| self.client.credential.is_accepted(digest)) {
             return Ok(());
         }
         let until = self.begun + at.active.snapshot.server.login_wait;
@@ -67,7 +67,7 @@ impl RequestRecord {
         let guard = guard();
         match verdict {
             Some(Verdict::Accepted) => {
-                self.client.note_accepted(login.digest);
+                self.client.credential.note_accepted(login.digest);
                 // Some things are anybody's, and say nothing of a password.
                 self.attempt.iter().for_each(|attempt| attempt.succeeded(Some(guard)));
             }
@@ -95,7 +95,7 @@ impl RequestRecord {
     fn who(&self, login: &HttpLogin) -> Who {
         let key = self.session.as_ref().map(|session| session.about.user.to_string()).unwrap_or_default();
         // Of one that repeats what was accepted before, the names have not been read again.
-        let is_repeated = login.digest != 0 && login.users.is_empty() && !key.is_empty();
+        let is_repeated = login.digest.is_some() && login.users.is_empty() && !key.is_empty();
         let users = if is_repeated { vec![key.clone()] } else { login.users.clone() };
         Who { protocol: Protocol::Https, client: self.client.ends.client, key, users }
     }

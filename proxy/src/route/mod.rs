@@ -185,7 +185,7 @@ impl Router {
     /// Whether the archive is being moved.
     pub(crate) fn is_moving(&self, permit: &Permit) -> bool {
         let (roster, key) = (self.fleet.roster(), permit.key());
-        let domain = key.domain().filter(|_| permit.is_by_domain());
+        let domain = if permit.is_by_domain() { key.domain() } else { None };
         roster.moving(key, domain.as_ref()).is_some()
     }
 

@@ -1,5 +1,7 @@
 //! A request that says who somebody is and proves it, or claims to.
 
+use super::credential::CredentialDigest;
+
 /// A request that is a login.
 pub(crate) struct HttpLogin {
     /// Whom it names, as failures are counted; empty: that cannot be told.
@@ -8,6 +10,6 @@ pub(crate) struct HttpLogin {
     pub(crate) form: Option<usize>,
     /// It has a token rather than a password.
     pub(crate) is_token: bool,
-    /// Of the credential; 0 for a form.
-    pub(crate) digest: u64,
+    /// Of the credential; a form has none.
+    pub(crate) digest: Option<CredentialDigest>,
 }

@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod connect_protocol;
 pub(crate) mod cookies;
+pub(crate) mod credential;
 pub(crate) mod date;
 pub(crate) mod fields;
 pub(crate) mod forwarding;

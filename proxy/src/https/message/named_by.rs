@@ -1,4 +1,19 @@
-//! Where in a request the name of its user was found.
+//! The name of its user in a request, and where it was found.
+
+use usher_policy::ArchiveKey;
+use usher_policy::access::Name;
+
+/// A name that was found.
+#[derive(Clone)]
+pub(crate) struct Named {
+    /// `None`: nobody can be called so.
+    pub(crate) key: Option<ArchiveKey>,
+    /// Everybody whom it shows, if that is not just the user.
+    pub(crate) names: Vec<Name>,
+    pub(crate) by: NamedBy,
+    /// It cannot be anything but a name.
+    pub(crate) is_certain: bool,
+}
 
 /// Which of the identities named somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,6 @@ use http::header::AUTHORIZATION;
 use std::borrow::Cow;
 use usher_config::https::Identity;
 use usher_policy::identity::{Arrival, Naming};
-use xxhash_rust::xxh3::xxh3_64;
 
 /// The login that a request is; `None`: it is none.
 ///
@@ -37,13 +36,13 @@ pub(super) async fn login(
         }
         let typed = form::read(&valid.parts, body, field).await?.filter(|_| *names == Naming::User);
         let users = typed.map_or_else(Vec::new, |typed| names_of(client, at, valid, typed.as_bytes()));
-        return Ok(Some(HttpLogin { users, form: Some(place), is_token: false, digest: 0 }));
+        return Ok(Some(HttpLogin { users, form: Some(place), is_token: false, digest: None }));
     }
     let Some(value) = valid.parts.headers.get(AUTHORIZATION) else { return Ok(None) };
     // Of the whole: the same name with another password is another login.
-    let digest = xxh3_64(value.as_bytes()).max(1);
-    if client.has_accepted(digest) {
-        return Ok(Some(HttpLogin { users: Vec::new(), form: None, is_token: false, digest }));
+    let digest = client.server.web.credentials.digest(value.as_bytes());
+    if client.credential.is_accepted(digest) {
+        return Ok(Some(HttpLogin { users: Vec::new(), form: None, is_token: false, digest: Some(digest) }));
     }
     let (scheme, given) = scheme::split(value.as_bytes());
     let is_token = scheme.eq_ignore_ascii_case(b"bearer");
@@ -58,7 +57,7 @@ pub(super) async fn login(
     let users = typed.map_or_else(Vec::new, |typed| names_of(client, at, valid, &typed));
     // Nobody guesses tokens, and one that names nobody is nobody's.
     let is_nobodys = is_token && users.is_empty();
-    Ok((!is_nobodys).then_some(HttpLogin { users, form: None, is_token, digest }))
+    Ok((!is_nobodys).then_some(HttpLogin { users, form: None, is_token, digest: Some(digest) }))
 }
 
 /// Whom a token names, if tokens name users here.

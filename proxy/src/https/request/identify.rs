@@ -6,8 +6,9 @@ use crate::access::Visit;
 use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::message::body::RequestBody;
+use crate::https::message::credential::CredentialDigest;
 use crate::https::message::fields::is_in;
-use crate::https::message::named_by::NamedBy;
+use crate::https::message::named_by::{Named, NamedBy};
 use crate::https::message::refusal::{NO_TOKEN, Refusal};
 use crate::https::message::scheme;
 use crate::https::request::credentials::as_utf8;
@@ -51,17 +52,7 @@ pub(crate) enum Claimant {
     Unknown { key: Option<ArchiveKey>, by: NamedBy },
 }
 
-/// A name that was found.
-struct Named {
-    key: Option<ArchiveKey>,
-    /// Everybody whom it shows, if that is not just the user.
-    names: Vec<Name>,
-    by: NamedBy,
-    /// It cannot be anything but a name.
-    is_certain: bool,
-}
-
-/// Finds out whose request it is. `cookie` is the value of usher's own cookie.
+/// Finds out whose request it is. `credential` stands for what it is a login with; `cookie` is the value of usher's own cookie.
 ///
 /// # Errors
 /// If there are two different names in one place, or the body breaks off while a form is being read.
@@ -71,6 +62,7 @@ pub(crate) async fn identify(
     at: &ListenerContext,
     valid: &Validated,
     body: &mut RequestBody,
+    credential: Option<CredentialDigest>,
     cookie: Option<&str>,
 ) -> Result<Claimant, Refusal> {
     let snapshot = &at.active.snapshot;
@@ -84,7 +76,7 @@ pub(crate) async fn identify(
                 let typed = if is_login { form::read(&valid.parts, body, field).await? } else { None };
                 typed.map(|typed| named(client, at, valid, *names, typed.as_bytes(), NamedBy::Form, false))
             }
-            other => explicit(client, at, valid, other)?,
+            other => explicit(client, at, valid, credential, other)?,
         };
         let Some(named) = named else { continue };
         // A form was waited for: what was changed meanwhile is heard of.
@@ -161,21 +153,28 @@ fn explicit(
     client: &Client,
     at: &ListenerContext,
     valid: &Validated,
+    credential: Option<CredentialDigest>,
     identity: &Identity,
 ) -> Result<Option<Named>, Refusal> {
     let parts = &valid.parts;
-    let named =
-        |names, typed: &[u8], by, is_certain| Some(named(client, at, valid, names, typed, by, is_certain));
+    let called = |names, typed: &[u8], by, is_certain| named(client, at, valid, names, typed, by, is_certain);
+    let named = |names, typed: &[u8], by, is_certain| Some(called(names, typed, by, is_certain));
     let mut doubled = false;
     let mut found = || match identity {
         Identity::Basic => {
             let given = credentials(parts, "basic")?;
-            // Even if it cannot be decoded, it could be somebody's password: it is refused, and passed on to nobody.
-            let Ok(decoded) = STANDARD.decode(given).map(zeroize::Zeroizing::new) else {
-                return Some(Named { key: None, names: Vec::new(), by: NamedBy::Basic, is_certain: true });
+            let read = || {
+                // Even if it cannot be decoded, it could be somebody's password: it is refused, and passed on to nobody.
+                let Ok(decoded) = STANDARD.decode(given).map(zeroize::Zeroizing::new) else {
+                    return Named { key: None, names: Vec::new(), by: NamedBy::Basic, is_certain: true };
+                };
+                let user = decoded.split(|b| *b == b':').next().unwrap_or_default();
+                called(Naming::User, &as_utf8(user), NamedBy::Basic, true)
             };
-            let user = decoded.split(|b| *b == b':').next().unwrap_or_default();
-            named(Naming::User, &as_utf8(user), NamedBy::Basic, true)
+            Some(match credential {
+                Some(digest) => client.credential.named(digest, &at.active, &valid.asked, read),
+                None => read(),
+            })
         }
         Identity::Bearer { claim, names } => {
             let token = std::str::from_utf8(credentials(parts, "bearer")?).ok()?;

@@ -73,6 +73,7 @@ impl Opened {
             at,
             &self.validated,
             &mut self.body,
+            record.login.as_ref().and_then(|login| login.digest),
             own.user.as_deref(),
         )
         .await?;

@@ -148,7 +148,8 @@ impl Web {
         let mut answer = Response::new(full(format!("{seen}\n")));
         answer.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
         answer.headers_mut().insert("x-held-by", HeaderValue::from_str(&self.name).unwrap());
-        if let Some(status) = part("/status/") {
+        let is_refused = path == "/guarded" && !has_password(&parts.headers);
+        if let Some(status) = part("/status/").or(is_refused.then_some(401)) {
             *answer.status_mut() = StatusCode::from_u16(status as u16).unwrap();
         }
         if path == "/blank" {
@@ -249,9 +250,17 @@ fn fields(headers: &HeaderMap) -> Value {
 }
 
 fn basic_user(headers: &HeaderMap) -> Option<String> {
+    basic_pair(headers).map(|(user, _)| user)
+}
+
+fn has_password(headers: &HeaderMap) -> bool {
+    basic_pair(headers).is_some_and(|(_, password)| password == "secret")
+}
+
+fn basic_pair(headers: &HeaderMap) -> Option<(String, String)> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
     let decoded = String::from_utf8(STANDARD.decode(value).ok()?).ok()?;
-    decoded.split_once(':').map(|(user, _)| user.to_owned())
+    decoded.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned()))
 }
 
 /// Answers with what comes, after it has switched.

@@ -2,11 +2,16 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
 
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use rustls::ClientConfig;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use usher_tests::archive::{Archive, Event, Options};
-use usher_tests::client::{Client, config};
+use usher_tests::client::{Client, config, config_with_alpn};
+use usher_tests::deadline::comes_to;
+use usher_tests::frames;
 use usher_tests::http::{Answer, basic, get};
 use usher_tests::runtime::runtime;
 use usher_tests::storm::login;
@@ -24,7 +29,7 @@ const WRONG: &str = "a NO [AUTHENTICATIONFAILED] Authentication failed.";
 struct House {
     usher: Usher,
     archive: Arc<Archive>,
-    _web: Arc<Web>,
+    web: Arc<Web>,
 }
 
 fn house(guessing: &str, https: &str) -> House {
@@ -47,17 +52,28 @@ fn house(guessing: &str, https: &str) -> House {
         .section(https)
         .users(&[(ANNA, "ih.test"), (BEN, "ih.test")])
         .start();
-    House { usher, archive, _web: served }
+    House { usher, archive, web: served }
 }
 
 impl House {
     /// A connection from `address`, after the greeting or, with `web`, after TLS.
     fn from(&self, address: &str, web: bool) -> Client {
+        self.connect(address, web, config())
+    }
+
+    /// Asks for something with these fields, and leaves before it is answered.
+    fn leave(&self, mut client: Client, fields: &str) {
+        let before = self.web.asked().len();
+        client.send(get("/slow/60000", fields));
+        assert_eq!(comes_to(before + 1, || self.web.asked().len()), before + 1);
+    }
+
+    fn connect(&self, address: &str, web: bool, config: Arc<ClientConfig>) -> Client {
         let (family, own) =
             if address.contains(':') { ("TCP6", "2001:db8::1") } else { ("TCP4", "192.0.2.1") };
         let mut client = Client::plain(if web { self.usher.https() } else { self.usher.imaps() });
         client.send(format!("PROXY {family} {address} {own} 50000 993\r\n"));
-        client.start_tls(config());
+        client.start_tls(config);
         if !web {
             client.line();
         }
@@ -459,4 +475,112 @@ fn strangers_do_not_use_up_what_a_user_may_have() {
     assert!(house.login("192.0.2.7", ANNA, "secret").starts_with("a OK"));
     (0..10).for_each(|at| house.fail(&format!("198.51.100.{at}"), ANNA, 1));
     assert!(house.login("192.0.2.7", ANNA, "secret").starts_with("a OK"));
+}
+
+/// `Authorization: Basic`, with its CRLF.
+fn credential(user: &str, password: &str) -> String {
+    format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// A connection by which several hosts can be asked for.
+fn without_sni() -> Arc<ClientConfig> {
+    let mut config = ClientConfig::clone(&config());
+    config.enable_sni = false;
+    Arc::new(config)
+}
+
+#[test]
+fn what_is_let_in_for_one_user_is_not_for_another_of_the_same_letters() {
+    let house = house(
+        "logins_per_minute_per_address = 3\n",
+        "[[domain]]\nname = \"example.net\"\ndefault_for = [\"web.example.net\"]\n",
+    );
+    house.usher.did(&["user", "set", "anna@example.net", "ih.test"]);
+    let mut client = house.connect("192.0.2.7", true, without_sni());
+    let mut ask = |host: &str, status: u16| {
+        let request = get(&format!("/status/{status}"), &basic("anna"));
+        client.send(request.replace("mail.test", host));
+        client.http_answer().status
+    };
+    // The same user again is no other login.
+    (0..9).for_each(|_| assert_eq!(ask("mail.test", 200), 200));
+    // Another one is, each time until the host has let it in.
+    assert_eq!([(); 3].map(|()| ask("web.example.net", 404)), [404, 404, 429]);
+}
+
+#[test]
+fn a_token_that_expires_on_a_connection_is_no_guess() {
+    let house = house(QUICK, "[[https.identity]]\nfrom = \"bearer\"\nclaim = \"email\"\n");
+    let own = "192.0.2.7";
+    assert!(house.login(own, ANNA, "secret").starts_with("a OK"));
+    let payload = URL_SAFE_NO_PAD.encode(format!("{{\"email\":\"{ANNA}\"}}"));
+    let token = format!("Authorization: Bearer e30.{payload}.c2ln\r\n");
+    let mut client = house.from(own, true);
+    let mut ask = |status: u16| {
+        client.send(get(&format!("/status/{status}"), &token));
+        client.http_answer().status
+    };
+    (0..2).for_each(|_| assert_eq!(ask(200), 200));
+    (0..6).for_each(|_| assert_eq!(ask(401), 401));
+    // Left before it is judged, too.
+    for _ in 0..9 {
+        house.leave(house.from(own, true), &token);
+    }
+    assert!(house.login(own, ANNA, "secret").starts_with("a OK"));
+}
+
+#[test]
+fn whoever_leaves_a_repeated_guess_has_failed_unless_it_was_proven() {
+    let house = house(QUICK, "");
+    let (guesser, own) = ("198.51.100.7", "192.0.2.7");
+    let let_in = |address: &str, password: &str| {
+        let mut client = house.from(address, true);
+        let guess = credential(ANNA, password);
+        client.send(get("/status/200", &guess));
+        assert_eq!(client.http_answer().status, 200);
+        (client, guess)
+    };
+    for at in 0..5 {
+        // Nobody asks for a password there, and elsewhere nobody waits for what the host says.
+        let (client, guess) = let_in(guesser, &at.to_string());
+        house.leave(client, &guess);
+    }
+    house.usher.wait_for_log("too many failed logins");
+    assert_eq!(house.request(guesser, &get("/status/200", &basic(ANNA))).status, 429);
+    // Where others are refused, who is let in has proven who they are, and may leave what they like.
+    let let_in_by_proof = || {
+        let mut client = house.from(own, true);
+        client.send(get("/guarded", &basic(ANNA)));
+        assert_eq!(client.http_answer().status, 200);
+        client
+    };
+    assert_eq!(house.request("203.0.113.1", &get("/guarded", &credential(BEN, "wrong"))).status, 401);
+    (0..9).for_each(|_| house.leave(let_in_by_proof(), &basic(ANNA)));
+    assert!(house.login(own, ANNA, "secret").starts_with("a OK"));
+}
+
+#[test]
+fn many_requests_that_are_left_at_once_are_one_guess() {
+    let house = house(QUICK, "");
+    let pair = STANDARD.encode(format!("{ANNA}:secret"));
+    let fields = frames::block(&[
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", "mail.test"),
+        (":path", "/slow/60000"),
+        ("authorization", &format!("Basic {pair}")),
+    ]);
+    let request =
+        |stream| frames::frame(frames::HEADERS, frames::END_STREAM | frames::END_HEADERS, stream, &fields);
+    for connection in 1..3 {
+        let mut client = house.connect("192.0.2.7", true, config_with_alpn(&["h2"]));
+        client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        client.send(frames::frame(frames::SETTINGS, 0, 0, &[]));
+        (1..8).step_by(2).for_each(|stream| client.send(request(stream)));
+        assert_eq!(comes_to(4 * connection, || house.web.asked().len()), 4 * connection);
+        drop(client);
+        house.usher.wait_until("/v1/sessions", |shown| shown["matching"] == 0);
+    }
+    let told = house.usher.did(&["explain", ANNA, "--from", "192.0.2.7"]);
+    assert!(told.contains("1 failed login"), "{told}");
 }

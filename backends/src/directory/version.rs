@@ -28,9 +28,11 @@ pub(super) struct Versions(RwLock<Seen>);
 struct Seen {
     /// Which file the database is.
     database: Option<(u64, u64)>,
-    /// In memory, as SQLite itself has it: to read it takes no call of the system. SQLite never makes it shorter than the
-    /// page with the header.
-    index: Option<MemoryMappedFile>,
+    /// In memory, as SQLite itself has it: to read it takes no call of the system. SQLite cuts it to three octets when
+    /// nobody else has the database open; the page with the header stays there to be read, as zeros. `Some(None)`: it was
+    /// opened, and cannot be had so. It stays open in either case: to close it would end the locks that SQLite has on it in
+    /// this process (POSIX.1-2017, `fcntl`).
+    index: Option<Option<MemoryMappedFile>>,
 }
 
 thread_local! {
@@ -61,17 +63,16 @@ impl Versions {
     pub(super) fn now(&self, path: &Path) -> Option<Version> {
         let seen = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(index) = &seen.index {
-            return version(index);
+            return version(index.as_ref()?);
         }
         drop(seen);
         let mut seen = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if seen.index.is_none() {
             let mut name = path.as_os_str().to_owned();
             name.push("-shm");
-            *seen =
-                Seen { database: which(path), index: MemoryMappedFile::open_ro(name).ok().filter(is_there) };
+            *seen = Seen { database: which(path), index: open(Path::new(&name)) };
         }
-        version(seen.index.as_ref()?)
+        version(seen.index.as_ref()?.as_ref()?)
     }
 
     /// Whether the database was replaced by another file, which is watched from now on.
@@ -85,9 +86,10 @@ impl Versions {
     }
 }
 
-/// Whether the header was there already when the file was looked at.
-fn is_there(index: &MemoryMappedFile) -> bool {
-    index.len() >= 2 * HEADER as u64
+/// The index, once its header is there; until then it is not opened, since that could not be undone.
+fn open(path: &Path) -> Option<Option<MemoryMappedFile>> {
+    let is_there = std::fs::metadata(path).is_ok_and(|there| there.len() >= 2 * HEADER as u64);
+    is_there.then(|| MemoryMappedFile::open_ro(path).ok())
 }
 
 /// Which file is at `path`.
@@ -101,4 +103,61 @@ fn version(index: &MemoryMappedFile) -> Option<Version> {
     let (first, second) = twice.split_at(HEADER);
     let is_written = first == second && first.iter().any(|octet| *octet != 0);
     is_written.then(|| Version(xxh3_128(first)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test fails by panicking
+mod tests {
+    use super::*;
+    use std::fs::{self, OpenOptions};
+    use std::io::Write;
+
+    const PAGE: usize = 4096;
+
+    /// A database in a directory of its own, whose index has these octets.
+    fn database(index: &[u8]) -> (tempfile::TempDir, std::path::PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("directory.db");
+        fs::write(&path, "").unwrap();
+        fs::write(directory.path().join("directory.db-shm"), index).unwrap();
+        (directory, path)
+    }
+
+    #[test]
+    fn an_index_is_opened_once_its_header_is_there() {
+        // What SQLite leaves of it before it writes a new one.
+        let (directory, path) = database(&[0; 3]);
+        let versions = Versions::default();
+        assert_eq!(versions.now(&path), None);
+        assert!(versions.0.read().unwrap().index.is_none(), "it could only be closed again");
+        let mut index =
+            OpenOptions::new().append(true).open(directory.path().join("directory.db-shm")).unwrap();
+        index.write_all(&[0; PAGE - 3]).unwrap();
+        assert_eq!(versions.now(&path), None, "the header is not written yet");
+        fs::write(directory.path().join("directory.db-shm"), [7; PAGE]).unwrap();
+        let version = versions.now(&path);
+        assert!(version.is_some());
+        assert_eq!(versions.now(&path), version);
+    }
+
+    #[test]
+    fn an_index_that_is_cut_and_written_again_is_followed() {
+        let (directory, path) = database(&[7; PAGE]);
+        let versions = Versions::default();
+        let before = versions.now(&path).unwrap();
+        let index = OpenOptions::new().write(true).open(directory.path().join("directory.db-shm")).unwrap();
+        index.set_len(3).unwrap();
+        assert_eq!(versions.now(&path), None);
+        index.set_len(PAGE as u64).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&index, &[8; 2 * HEADER], 0).unwrap();
+        assert_ne!(versions.now(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn half_a_header_is_none() {
+        let mut octets = [7; 2 * HEADER];
+        octets[HEADER] = 8;
+        let (_directory, path) = database(&octets);
+        assert_eq!(Versions::default().now(&path), None);
+    }
 }

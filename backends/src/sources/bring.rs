@@ -9,9 +9,10 @@ use futures_util::TryStreamExt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::config::TargetSessionAttrs;
+use usher_config::shown::duration;
 use usher_config::snapshot::{Source, SourceAccess};
 use usher_policy::ArchiveKey;
 
@@ -70,13 +71,18 @@ pub async fn rows(
     mut take: impl FnMut(Vec<(&str, &str)>),
 ) -> Result<(), SourceFault> {
     let client = Place::new(access, deadline)?.connect(TargetSessionAttrs::Any).await?;
-    let silent = |_| SourceFault::out("it does not answer in time");
-    let asked = timeout(patience, client.simple_query_raw(query)).await.map_err(silent)?;
+    let silent = |_| {
+        let waited = duration::text(patience);
+        SourceFault::Out(format!("it does not answer in time: no row for {waited}"))
+    };
+    let mut until = Instant::now() + patience;
+    let asked = timeout_at(until, client.simple_query_raw(query)).await.map_err(silent)?;
     let mut messages = pin!(asked.map_err(failed)?);
-    while let Some(message) = timeout(patience, messages.try_next()).await.map_err(silent)?.map_err(failed)? {
+    while let Some(message) = timeout_at(until, messages.try_next()).await.map_err(silent)?.map_err(failed)? {
         if let SimpleQueryMessage::Row(row) = message {
             let columns = row.columns().iter().enumerate();
             take(columns.filter_map(|(at, column)| Some((column.name(), row.get(at)?))).collect());
+            until = Instant::now() + patience;
         }
     }
     Ok(())

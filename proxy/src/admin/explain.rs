@@ -189,7 +189,8 @@ fn standing(context: &Context, login: &Login, key: Option<&ArchiveKey>) -> Stand
     let arrival = Arrival { local: login.local, server_name: login.server_name.as_deref() };
     let users = setting.snapshot.domains.counted(login.user.as_bytes(), arrival);
     let key = key.map(ToString::to_string).unwrap_or_default();
-    let who = Who { protocol: Protocol::Imaps, client: SocketAddr::new(address, 0), key, users };
+    let who =
+        Who { protocol: Protocol::Imaps, client: SocketAddr::new(address, 0), key, users, has_token: false };
     context.guessing.standing(&who, login.from.is_some())
 }
 

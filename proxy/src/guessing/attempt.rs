@@ -208,6 +208,9 @@ impl Attempt {
     /// Counts a failure. Returns the last of the bans that follow, which is still to be written.
     fn count(&self) -> Option<BanChange> {
         self.rest();
+        if self.who.has_token && self.is_at_home() {
+            return None;
+        }
         let (guessing, rules, moment) = (&self.guessing, self.guessing.rules(), super::moment());
         guessing.metrics.guess_failed(self.who.protocol);
         let mut bans = Vec::new();

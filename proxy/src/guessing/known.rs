@@ -55,7 +55,8 @@ impl Known {
         last.at > oldest(lately) && self.is_proof(last.guard)
     }
 
-    fn is_proof(&self, guard: u64) -> bool {
+    /// Whether it has refused somebody.
+    pub(super) fn is_proof(&self, guard: u64) -> bool {
         guard == 0 || self.guards.get(&guard).is_some()
     }
 

@@ -216,6 +216,11 @@ impl Guessing {
         );
     }
 
+    /// Whether something lets in only those who have proven who they are.
+    pub(crate) fn is_proof(&self, guard: u64) -> bool {
+        self.known.is_proof(guard)
+    }
+
     /// Something has refused somebody: what it lets in has been judged.
     pub(crate) fn note_guard(&self, guard: u64) {
         self.known.note_guard(guard);

@@ -16,6 +16,8 @@ pub(crate) struct Who {
     pub(crate) key: String,
     /// Whom the login names: whose archive it is and, if somebody else opens it, who that is; each once.
     pub(crate) users: Vec<String>,
+    /// By a token, which nobody guesses: one that has expired comes from somebody who had it.
+    pub(crate) has_token: bool,
 }
 
 /// Something that failures are counted by.

@@ -1,5 +1,6 @@
 //! Logins by HTTP as failures are counted: requests with a password or a token, and login forms that are posted.
 
+use super::message::credential::{Claim, LetIn};
 use super::message::http_login::HttpLogin;
 use super::message::refusal::Refusal;
 use super::record::RequestRecord;
@@ -9,7 +10,7 @@ use http::header::LOCATION;
 use http::{HeaderMap, Method, Response, StatusCode};
 use usher_config::https::Identity;
 use usher_config::snapshot::Protocol;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// What a response says of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,12 +27,15 @@ impl RequestRecord {
     pub(crate) async fn admit(&mut self, at: &ListenerContext) -> Result<(), Refusal> {
         let Some(login) = &self.login else { return Ok(()) };
         let guessing = &self.client.server.guessing;
-        let who = self.who(login);
-        guessing.refuse_user(&who.key, &who.users).map_err(Refusal::held_off)?;
+        let key = self.key();
+        guessing.refuse_user(key, &login.users).map_err(Refusal::held_off)?;
         // Most requests are like the one before on their connection, whose credential is known to be right.
-        if login.digest.is_some_and(|digest| self.client.credential.is_accepted(digest)) {
+        if let Some(by) = self.accepted(login) {
+            // What lets in everybody says nothing of a password, which may yet be a guess elsewhere.
+            self.is_unproven = !self.is_known_by(by, digest(self.path()));
             return Ok(());
         }
+        let who = self.who(login);
         let until = self.begun + at.active.snapshot.server.login_wait;
         let attempt = guessing.admit(who, until).await.map_err(Refusal::held_off)?;
         attempt.expose();
@@ -59,7 +63,8 @@ impl RequestRecord {
 
     /// Notes what the host called `host` has said of its login by answering with `status`.
     pub(crate) async fn judged(&mut self, verdict: Option<Verdict>, status: StatusCode, host: &str) {
-        let guard = || xxh3_64_with_seed(self.path().as_bytes(), xxh3_64_with_seed(host.as_bytes(), 0));
+        let path = digest(self.path());
+        let guard = || xxh3_64_with_seed(host.as_bytes(), path);
         if status == StatusCode::UNAUTHORIZED {
             self.client.server.guessing.note_guard(guard());
         }
@@ -67,38 +72,89 @@ impl RequestRecord {
         let guard = guard();
         match verdict {
             Some(Verdict::Accepted) => {
-                self.client.credential.note_accepted(login.digest);
+                if let Some(claim) = self.claim(login)
+                    && self.accepted(login).is_none_or(|by| !self.is_known_by(by, path))
+                {
+                    self.client.credential.note_accepted(claim, LetIn { path, guard });
+                }
                 // Some things are anybody's, and say nothing of a password.
                 self.attempt.iter().for_each(|attempt| attempt.succeeded(Some(guard)));
+                self.is_unproven = false;
             }
             Some(Verdict::Refused) => {
                 self.client.server.guessing.note_guard(guard);
                 self.is_refused_login = true;
                 self.login_failed().await;
             }
-            None => self.attempt.iter().for_each(|attempt| attempt.rest()),
+            None => self.unjudged(),
         }
     }
 
     /// Counts its login as failed.
     pub(crate) async fn login_failed(&mut self) {
         let Some(login) = &self.login else { return };
+        if let Some(claim) = self.claim(login) {
+            self.client.credential.note_refused(claim);
+        }
         let who = self.who(login);
         let attempt = self.attempt.take().unwrap_or_else(|| self.client.server.guessing.unheld(who));
-        // Nobody guesses tokens; one that has expired comes from somebody who had it.
-        match login.is_token && attempt.is_at_home() {
-            true => attempt.rest(),
-            false => attempt.failed().await,
+        self.is_unproven = false;
+        attempt.failed().await;
+    }
+
+    /// Nobody has judged its login, or it has been counted.
+    pub(crate) fn unjudged(&mut self) {
+        self.attempt.iter().for_each(|attempt| attempt.rest());
+        self.is_unproven = false;
+    }
+
+    /// It ends. If its login is not judged yet, the client has left, and what it may have learnt by that is counted.
+    pub(crate) fn left(&mut self) {
+        let Some(login) = &self.login else { return };
+        let is_exposed = self.attempt.as_ref().is_some_and(|attempt| attempt.is_exposed());
+        if !is_exposed && !self.is_unproven {
+            return;
+        }
+        if self.claim(login).is_some_and(|claim| !self.client.server.web.credentials.note_left(claim)) {
+            self.unjudged();
+        } else if self.attempt.is_none() {
+            let attempt = self.client.server.guessing.unheld(self.who(login));
+            attempt.expose();
+            self.attempt = Some(attempt);
         }
     }
 
-    fn who(&self, login: &HttpLogin) -> Who {
-        let key = self.session.as_ref().map(|session| session.about.user.to_string()).unwrap_or_default();
-        // Of one that repeats what was accepted before, the names have not been read again.
-        let is_repeated = login.digest.is_some() && login.users.is_empty() && !key.is_empty();
-        let users = if is_repeated { vec![key.clone()] } else { login.users.clone() };
-        Who { protocol: Protocol::Https, client: self.client.ends.client, key, users }
+    /// What has let its credential in before.
+    fn accepted(&self, login: &HttpLogin) -> Option<LetIn> {
+        self.client.credential.accepted(self.claim(login)?)
     }
+
+    /// What it claims, unless it is a form.
+    fn claim<'r>(&'r self, login: &'r HttpLogin) -> Option<Claim<'r>> {
+        Some(Claim { digest: login.digest?, key: self.key(), users: &login.users })
+    }
+
+    /// Whether who was let in so needs no proof at `path`: it is the same, or lets in only those who have proven who they
+    /// are.
+    fn is_known_by(&self, by: LetIn, path: u64) -> bool {
+        by.path == path || self.client.server.guessing.is_proof(by.guard)
+    }
+
+    fn who(&self, login: &HttpLogin) -> Who {
+        let (key, users) = (self.key().to_owned(), login.users.to_vec());
+        let client = self.client.ends.client;
+        Who { protocol: Protocol::Https, client, key, users, has_token: login.is_token }
+    }
+
+    /// The key of the archive that it is for; empty: of none.
+    fn key(&self) -> &str {
+        self.session.as_ref().map_or("", |session| &session.about.user)
+    }
+}
+
+/// That of a path.
+fn digest(path: &str) -> u64 {
+    xxh3_64(path.as_bytes())
 }
 
 /// Whether a response redirects to `path`, where the request itself went.

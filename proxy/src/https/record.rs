@@ -67,6 +67,8 @@ pub(crate) struct RequestRecord {
     pub(crate) login: Option<HttpLogin>,
     /// That login, while it may fail.
     pub(crate) attempt: Option<Box<Attempt>>,
+    /// It repeats a credential that was let in by something that may let in everybody, and is not judged yet.
+    pub(crate) is_unproven: bool,
     /// Somebody said who they are and was rejected.
     pub(crate) is_refused_login: bool,
     pub(crate) status: Option<StatusCode>,
@@ -109,6 +111,7 @@ impl RequestRecord {
             names: None,
             login: None,
             attempt: None,
+            is_unproven: false,
             is_refused_login: false,
             status: None,
             seen: None,
@@ -209,6 +212,7 @@ impl Drop for RequestRecord {
             seen.abandon();
             seen.answered();
         }
+        self.left();
         let took = self.begun.elapsed();
         let code = self.status.map_or(0, |status| status.as_u16());
         let server = &self.client.server;

@@ -3,7 +3,7 @@
 use super::http2::idle::Idlers;
 use super::message::body::RequestBody;
 use super::message::cookies::Cookies;
-use super::message::credential::CredentialDigester;
+use super::message::credential::Credentials;
 use super::upstream::retry::RetryBudget;
 use crate::active::CurrentConfig;
 use crate::guessing::Guessing;
@@ -49,7 +49,7 @@ pub(crate) struct Web {
     /// Seals usher's own cookies.
     pub(crate) cookies: Cookies,
     /// Makes what stands for credentials.
-    pub(crate) credentials: CredentialDigester,
+    pub(crate) credentials: Credentials,
     /// How many requests may be sent a second time.
     pub(crate) retries: RetryBudget,
     /// HTTP/2 connections that may be idle.
@@ -62,7 +62,7 @@ impl Web {
         Self {
             pools: (0..workers.count()).map(|_| Pool::default()).collect(),
             cookies: Cookies::open(state_dir),
-            credentials: CredentialDigester::new(),
+            credentials: Credentials::new(),
             retries: RetryBudget::default(),
             idlers: Idlers::default(),
         }

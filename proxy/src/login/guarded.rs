@@ -16,10 +16,8 @@ pub(super) async fn guarded(case: &Case<'_>, begun: Instant) -> Try {
     let tried = seek(case, Instant::now()).await;
     match &tried {
         Try::LoggedIn(..) => attempt.succeeded(None),
-        // Nobody guesses tokens, and nothing was proven where the host does not talk: of those who are known, an old token
-        // or another mechanism is no guess.
+        // Nothing was proven where the host does not talk: of those who are known, another mechanism is no guess.
         Try::RefusedAtFirst if attempt.is_at_home() => attempt.rest(),
-        _ if case.claim.mechanism.tells_why() && attempt.is_at_home() => attempt.rest(),
         tried if tried.is_failed_proof() => attempt.failed().await,
         _ => attempt.rest(),
     }
@@ -33,7 +31,13 @@ fn who(case: &Case<'_>) -> Who {
         None if !about.user.is_empty() => vec![(*about.user).to_owned()],
         _ => counted(case),
     };
-    Who { protocol: prelogin.protocol(), client: prelogin.client, key: (*about.user).to_owned(), users }
+    Who {
+        protocol: prelogin.protocol(),
+        client: prelogin.client,
+        key: (*about.user).to_owned(),
+        users,
+        has_token: case.claim.mechanism.tells_why(),
+    }
 }
 
 /// Everybody whom the login shows, each once.

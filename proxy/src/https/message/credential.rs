@@ -4,28 +4,48 @@
 use super::named_by::Named;
 use super::requested_host::RequestedHost;
 use crate::active::ActiveConfig;
-use siphasher::sip128::SipHasher13;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use quick_cache::sync::Cache;
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// Most that are remembered of those which clients have left before they were judged.
+const LEFT: usize = 10_000;
 
 /// A digest of a value of `Authorization`. Without the key, which is drawn at each start, nobody can make another value
 /// with the same one: a guess would pass for what was accepted before.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CredentialDigest(u128);
 
-/// Makes them.
-pub(crate) struct CredentialDigester(SipHasher13);
+/// Makes them, and knows which guesses were left.
+pub(crate) struct Credentials {
+    digester: SipHasher13,
+    left: Cache<u128, ()>,
+}
 
-impl CredentialDigester {
-    /// One with a key of its own.
+impl Credentials {
+    /// With a key of their own.
     pub(crate) fn new() -> Self {
         let drawn = || RandomState::new().hash_one(0);
-        Self(SipHasher13::new_with_keys(drawn(), drawn()))
+        Self { digester: SipHasher13::new_with_keys(drawn(), drawn()), left: Cache::new(LEFT) }
     }
 
     /// That of a value, its scheme included.
     pub(crate) fn digest(&self, value: &[u8]) -> CredentialDigest {
-        CredentialDigest(self.0.hash(value).as_u128())
+        CredentialDigest(self.digester.hash(value).as_u128())
+    }
+
+    /// A client leaves before this is judged. Returns whether that is news: a browser leaves many requests at once, each on
+    /// a connection of its own, which are one guess.
+    pub(crate) fn note_left(&self, claim: Claim<'_>) -> bool {
+        let mut digester = self.digester;
+        (claim.digest.0, claim.key, claim.users).hash(&mut digester);
+        let digest = digester.finish128().as_u128();
+        let is_news = self.left.get(&digest).is_none();
+        if is_news {
+            self.left.insert(digest, ());
+        }
+        is_news
     }
 }
 
@@ -35,55 +55,126 @@ pub(crate) struct LastCredential(Mutex<Last>);
 
 #[derive(Default)]
 struct Last {
-    /// What was accepted last, in no other place.
-    accepted: Option<CredentialDigest>,
-    /// Whom that of Basic named which was read last.
+    /// What was let in last, unless it has been refused since, and by what.
+    accepted: Option<Box<(KeptClaim, LetIn)>>,
+    /// What was read last.
     read: Option<Box<Read>>,
+}
+
+/// A credential, and whose it claims to be: the same letters are another user's for another host, or after a reload.
+#[derive(Clone, Copy)]
+pub(crate) struct Claim<'r> {
+    pub(crate) digest: CredentialDigest,
+    /// The key of the archive.
+    pub(crate) key: &'r str,
+    /// Whom it names, as failures are counted.
+    pub(crate) users: &'r Arc<[String]>,
+}
+
+struct KeptClaim {
+    digest: CredentialDigest,
+    key: Box<str>,
+    users: Arc<[String]>,
+}
+
+impl KeptClaim {
+    fn of(claim: Claim<'_>) -> Self {
+        Self { digest: claim.digest, key: claim.key.into(), users: claim.users.clone() }
+    }
+
+    fn is(&self, claim: Claim<'_>) -> bool {
+        self.digest == claim.digest && &*self.key == claim.key && self.users == *claim.users
+    }
+}
+
+/// What has let a credential in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LetIn {
+    /// The digest of the path.
+    pub(crate) path: u64,
+    /// What stands for the path at its backend.
+    pub(crate) guard: u64,
 }
 
 /// What was read of a credential, and what that depends on.
 struct Read {
     digest: CredentialDigest,
-    /// By its domains.
-    by: Arc<ActiveConfig>,
+    /// By its domains. A connection that says nothing new does not keep what was reloaded since.
+    by: Weak<ActiveConfig>,
     asked: Arc<RequestedHost>,
-    named: Named,
+    /// What failures are counted by, if that has been read; `Some(None)`: it is no login.
+    login: Option<Option<CredentialLogin>>,
+    /// Whom it names as Basic, if that has been read.
+    named: Option<Named>,
+}
+
+/// A credential as failures are counted.
+#[derive(Clone)]
+pub(crate) struct CredentialLogin {
+    /// Whom it names; empty: that cannot be told.
+    pub(crate) users: Arc<[String]>,
+    /// It is a token rather than a password.
+    pub(crate) is_token: bool,
+}
+
+/// A credential, and what says how to read it.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'r> {
+    pub(crate) digest: CredentialDigest,
+    pub(crate) by: &'r Arc<ActiveConfig>,
+    /// The host whose request it came with.
+    pub(crate) asked: &'r Arc<RequestedHost>,
 }
 
 impl LastCredential {
-    /// Whether this is the last one that was accepted.
-    pub(crate) fn is_accepted(&self, digest: CredentialDigest) -> bool {
-        self.with(|last| last.accepted == Some(digest))
+    /// What has let this in, if it is the last one that was.
+    pub(crate) fn accepted(&self, claim: Claim<'_>) -> Option<LetIn> {
+        self.with(|last| last.accepted.as_ref().filter(|accepted| accepted.0.is(claim)).map(|last| last.1))
     }
 
-    /// This has been accepted; `None`: something without a digest.
-    pub(crate) fn note_accepted(&self, digest: Option<CredentialDigest>) {
-        self.with(|last| last.accepted = digest);
+    /// This has been let in.
+    pub(crate) fn note_accepted(&self, claim: Claim<'_>, by: LetIn) {
+        self.with(|last| last.accepted = Some(Box::new((KeptClaim::of(claim), by))));
     }
 
-    /// Whom it names with this configuration in a request for `asked`, by what was read last or else by `read`.
-    pub(crate) fn named(
+    /// This has been refused.
+    pub(crate) fn note_refused(&self, claim: Claim<'_>) {
+        self.with(|last| last.accepted.take_if(|accepted| accepted.0.is(claim)));
+    }
+
+    /// As what it is counted, by what was read last or else by `read`; `None`: it is no login.
+    pub(crate) fn login(
         &self,
-        digest: CredentialDigest,
-        by: &Arc<ActiveConfig>,
-        asked: &Arc<RequestedHost>,
-        read: impl FnOnce() -> Named,
-    ) -> Named {
-        self.with(|last| {
-            let is_same = |read: &&Read| {
-                read.digest == digest && Arc::ptr_eq(&read.by, by) && Arc::ptr_eq(&read.asked, asked)
-            };
-            if let Some(read) = last.read.as_deref().filter(is_same) {
-                return read.named.clone();
-            }
-            let named = read();
-            last.read =
-                Some(Box::new(Read { digest, by: by.clone(), asked: asked.clone(), named: named.clone() }));
-            named
-        })
+        given: Given<'_>,
+        read: impl FnOnce() -> Option<CredentialLogin>,
+    ) -> Option<CredentialLogin> {
+        self.with(|last| last.of(given).login.get_or_insert_with(read).clone())
+    }
+
+    /// Whom it names, by what was read last or else by `read`.
+    pub(crate) fn named(&self, given: Given<'_>, read: impl FnOnce() -> Named) -> Named {
+        self.with(|last| last.of(given).named.get_or_insert_with(read).clone())
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Last) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Last {
+    /// What was read of a credential, which is nothing yet if it is another one.
+    fn of(&mut self, given: Given<'_>) -> &mut Read {
+        let is_same = |read: &mut Box<Read>| {
+            read.digest == given.digest
+                && read.by.as_ptr() == Arc::as_ptr(given.by)
+                && Arc::ptr_eq(&read.asked, given.asked)
+        };
+        if !self.read.as_mut().is_some_and(is_same) {
+            self.read = None;
+        }
+        self.read.get_or_insert_with(|| {
+            let (by, asked) = (Arc::downgrade(given.by), given.asked.clone());
+            Box::new(Read { digest: given.digest, by, asked, login: None, named: None })
+        })
     }
 }

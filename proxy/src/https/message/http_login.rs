@@ -1,11 +1,12 @@
 //! A request that says who somebody is and proves it, or claims to.
 
 use super::credential::CredentialDigest;
+use std::sync::Arc;
 
 /// A request that is a login.
 pub(crate) struct HttpLogin {
     /// Whom it names, as failures are counted; empty: that cannot be told.
-    pub(crate) users: Vec<String>,
+    pub(crate) users: Arc<[String]>,
     /// The place of the identity whose form it is.
     pub(crate) form: Option<usize>,
     /// It has a token rather than a password.

@@ -6,6 +6,7 @@ use super::validate::Validated;
 use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::message::body::RequestBody;
+use crate::https::message::credential::{CredentialLogin, Given};
 use crate::https::message::http_login::HttpLogin;
 use crate::https::message::refusal::Refusal;
 use crate::https::message::scheme;
@@ -36,28 +37,37 @@ pub(super) async fn login(
         }
         let typed = form::read(&valid.parts, body, field).await?.filter(|_| *names == Naming::User);
         let users = typed.map_or_else(Vec::new, |typed| names_of(client, at, valid, typed.as_bytes()));
-        return Ok(Some(HttpLogin { users, form: Some(place), is_token: false, digest: None }));
+        return Ok(Some(HttpLogin { users: users.into(), form: Some(place), is_token: false, digest: None }));
     }
     let Some(value) = valid.parts.headers.get(AUTHORIZATION) else { return Ok(None) };
     // Of the whole: the same name with another password is another login.
     let digest = client.server.web.credentials.digest(value.as_bytes());
-    if client.credential.is_accepted(digest) {
-        return Ok(Some(HttpLogin { users: Vec::new(), form: None, is_token: false, digest: Some(digest) }));
-    }
-    let (scheme, given) = scheme::split(value.as_bytes());
+    let given = Given { digest, by: &at.active, asked: &valid.asked };
+    let read = client.credential.login(given, || read(client, at, valid, value.as_bytes()));
+    Ok(read.map(|CredentialLogin { users, is_token }| HttpLogin {
+        users,
+        form: None,
+        is_token,
+        digest: Some(digest),
+    }))
+}
+
+/// The login that a value of `Authorization` is.
+fn read(client: &Client, at: &ListenerContext, valid: &Validated, value: &[u8]) -> Option<CredentialLogin> {
+    let (scheme, given) = scheme::split(value);
     let is_token = scheme.eq_ignore_ascii_case(b"bearer");
     let typed = if scheme.eq_ignore_ascii_case(b"basic") {
         let decoded = STANDARD.decode(given).map(zeroize::Zeroizing::new).unwrap_or_default();
         Some(as_utf8(decoded.split(|b| *b == b':').next().unwrap_or_default()).into_owned())
     } else if is_token {
-        claimed(identities, given)
+        claimed(&at.active.snapshot.https.identities, given)
     } else {
-        return Ok(None);
+        return None;
     };
     let users = typed.map_or_else(Vec::new, |typed| names_of(client, at, valid, &typed));
     // Nobody guesses tokens, and one that names nobody is nobody's.
     let is_nobodys = is_token && users.is_empty();
-    Ok((!is_nobodys).then_some(HttpLogin { users, form: None, is_token, digest: Some(digest) }))
+    (!is_nobodys).then(|| CredentialLogin { users: users.into(), is_token })
 }
 
 /// Whom a token names, if tokens name users here.

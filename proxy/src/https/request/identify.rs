@@ -6,7 +6,7 @@ use crate::access::Visit;
 use crate::active::ListenerContext;
 use crate::https::client::Client;
 use crate::https::message::body::RequestBody;
-use crate::https::message::credential::CredentialDigest;
+use crate::https::message::credential::{CredentialDigest, Given};
 use crate::https::message::fields::is_in;
 use crate::https::message::named_by::{Named, NamedBy};
 use crate::https::message::refusal::{NO_TOKEN, Refusal};
@@ -172,7 +172,9 @@ fn explicit(
                 called(Naming::User, &as_utf8(user), NamedBy::Basic, true)
             };
             Some(match credential {
-                Some(digest) => client.credential.named(digest, &at.active, &valid.asked, read),
+                Some(digest) => {
+                    client.credential.named(Given { digest, by: &at.active, asked: &valid.asked }, read)
+                }
                 None => read(),
             })
         }

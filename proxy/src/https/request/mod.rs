@@ -75,8 +75,7 @@ pub(crate) async fn exchange(
         None => Box::pin(serve(&mut record, &at, parts, source, inform)).await,
     };
     if served.is_err() {
-        // No host has judged it, or it has been counted.
-        record.attempt.iter().for_each(|attempt| attempt.rest());
+        record.unjudged();
     }
     match served {
         Ok(Served::Own(response)) => answer::own(record, &at, version, response),

@@ -523,10 +523,18 @@ fn a_token_that_expires_on_a_connection_is_no_guess() {
     (0..2).for_each(|_| assert_eq!(ask(200), 200));
     (0..6).for_each(|_| assert_eq!(ask(401), 401));
     // Left before it is judged, too.
-    for _ in 0..9 {
-        house.leave(house.from(own, true), &token);
+    for at in 0..6 {
+        house.leave(house.from(own, true), &token.replace("c2ln", &format!("c2ln{at}")));
     }
     assert!(house.login(own, ANNA, "secret").starts_with("a OK"));
+    // Where nobody is known, one counts once, however many requests had it.
+    let elsewhere = "198.51.100.7";
+    for _ in 0..6 {
+        let other = token.replace("c2ln", "b3RoZXI");
+        assert_eq!(house.request(elsewhere, &get("/status/401", &other)).status, 401);
+    }
+    let told = house.usher.did(&["explain", ANNA, "--from", elsewhere]);
+    assert!(told.contains("198.51.100.7: 1 failed login"), "{told}");
 }
 
 #[test]
@@ -555,8 +563,72 @@ fn whoever_leaves_a_repeated_guess_has_failed_unless_it_was_proven() {
         client
     };
     assert_eq!(house.request("203.0.113.1", &get("/guarded", &credential(BEN, "wrong"))).status, 401);
-    (0..9).for_each(|_| house.leave(let_in_by_proof(), &basic(ANNA)));
-    assert!(house.login(own, ANNA, "secret").starts_with("a OK"));
+    house.leave(let_in_by_proof(), &basic(ANNA));
+    house.usher.wait_until("/v1/sessions", |shown| shown["matching"] == 0);
+    let told = house.usher.did(&["explain", ANNA, "--from", own]);
+    assert!(told.contains("192.0.2.7: known there; no failed logins lately"), "{told}");
+}
+
+#[test]
+fn a_body_that_is_never_sent_does_not_hide_a_guess() {
+    let house = house(QUICK, "");
+    for at in 0..5 {
+        let before = house.web.asked().len();
+        let mut client = house.from("198.51.100.7", true);
+        let guess = credential(ANNA, &at.to_string());
+        client.send(format!(
+            "POST /slow/60000 HTTP/1.1\r\nHost: mail.test\r\n{guess}Content-Length: 5\r\n\r\n"
+        ));
+        assert_eq!(comes_to(before + 1, || house.web.asked().len()), before + 1);
+        client.half_close();
+        client.rest().1.unwrap();
+    }
+    assert_eq!(house.request("198.51.100.7", &get("/status/200", &basic(ANNA))).status, 429);
+    assert_eq!(comes_to(5, || house.usher.log().matches("login refused").count()), 5);
+}
+
+#[test]
+fn guesses_that_were_let_in_beforehand_are_refused_with_all_others() {
+    let house = house(QUICK, "");
+    let guesser = "198.51.100.7";
+    let mut prepared: Vec<_> = (0..8)
+        .map(|at| {
+            let (mut client, guess) = (house.from(guesser, true), credential(ANNA, &at.to_string()));
+            client.send(get("/status/200", &guess));
+            assert_eq!(client.http_answer().status, 200);
+            (client, guess)
+        })
+        .collect();
+    // Another query or method is another thing.
+    let ask = |(client, guess): &mut (Client, String)| {
+        client.send(get("/guarded?which", guess));
+        client.http_answer().status
+    };
+    let statuses: Vec<u16> = prepared.iter_mut().map(ask).collect();
+    assert_eq!(statuses, [401, 401, 401, 401, 401, 429, 429, 429]);
+    // Nor is it known there, by a method that lets in everybody.
+    let mut client = house.from("192.0.2.7", true);
+    client.send(get("/status/200", &credential(ANNA, "guess")));
+    assert_eq!(client.http_answer().status, 200);
+    let told = house.usher.did(&["explain", ANNA, "--from", "192.0.2.7"]);
+    assert!(!told.contains("known there"), "{told}");
+}
+
+#[test]
+fn a_form_with_a_credential_counts_for_both() {
+    let identity = "[[https.identity]]\nfrom = \"form\"\npath = \"/login\"\nfield = \"username\"\n";
+    let house = house(QUICK, identity);
+    for at in 0..8 {
+        let both = form(BEN, "wrong").replacen(
+            "Host: mail.test\r\n",
+            &format!("Host: mail.test\r\n{}", basic(ANNA)),
+            1,
+        );
+        assert_eq!(house.request(&format!("198.51.100.{at}"), &both).status, 401);
+    }
+    for user in [ANNA, BEN] {
+        assert_eq!(house.login("203.0.113.1", user, "secret"), LIMIT, "{user}");
+    }
 }
 
 #[test]

@@ -4,10 +4,12 @@
 //! whose name ends in `-shm` (SQLite documents the format, which is the same in all its versions). As long as the
 //! header is the same, so is everything that a look-up would find.
 
-use mmap_io::MemoryMappedFile;
+use mmap_io::{MemoryMappedFile, MmapIoError};
+use rustix::io::Errno;
 use std::cell::Cell;
+use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_128;
@@ -27,13 +29,22 @@ pub(super) struct Versions(RwLock<Seen>);
 #[derive(Default)]
 struct Seen {
     /// Which file the database is.
-    database: Option<(u64, u64)>,
-    /// In memory, as SQLite itself has it: to read it takes no call of the system. SQLite cuts it to three octets when
-    /// nobody else has the database open; the page with the header stays there to be read, as zeros. `Some(None)`: it was
-    /// opened, and cannot be had so. It stays open in either case: to close it would end the locks that SQLite has on it in
-    /// this process (POSIX.1-2017, `fcntl`).
-    index: Option<Option<MemoryMappedFile>>,
+    database: Option<FileId>,
+    index: Option<Index>,
 }
+
+/// The WAL index, which stays open: to close it would end the locks that SQLite has on it in this process (POSIX.1-2017,
+/// `fcntl`).
+struct Index {
+    /// Which file it is.
+    id: FileId,
+    /// In memory, as SQLite itself has it: to read it takes no call of the system. SQLite cuts it to three octets when
+    /// nobody else has the database open, and then writes another header into the same page. `None`: it cannot be had so.
+    memory: Option<MemoryMappedFile>,
+}
+
+/// Its device and its number there.
+type FileId = (u64, u64);
 
 thread_local! {
     /// What this thread has last seen: of which directory, and since when it was so at the latest.
@@ -63,43 +74,68 @@ impl Versions {
     pub(super) fn now(&self, path: &Path) -> Option<Version> {
         let seen = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(index) = &seen.index {
-            return version(index.as_ref()?);
+            return version(index);
         }
         drop(seen);
         let mut seen = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if seen.index.is_none() {
-            let mut name = path.as_os_str().to_owned();
-            name.push("-shm");
-            *seen = Seen { database: which(path), index: open(Path::new(&name)) };
+        if seen.database.is_none() {
+            seen.database = which(path);
         }
-        version(seen.index.as_ref()?.as_ref()?)
+        if seen.index.is_none() {
+            seen.index = open(&index_of(path));
+        }
+        version(seen.index.as_ref()?)
     }
 
     /// Whether the database was replaced by another file, which is watched from now on.
     pub(super) fn is_another_file(&self, path: &Path) -> bool {
         let mut seen = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let is_another = seen.database.is_some_and(|known| which(path).is_some_and(|now| now != known));
-        if is_another {
+        let is_another = |known: Option<FileId>, path: &Path| {
+            known.is_some_and(|known| which(path).is_some_and(|now| now != known))
+        };
+        if is_another(seen.database, path) {
             *seen = Seen::default();
+            return true;
         }
-        is_another
+        // One that belonged to the former file, and was there for a moment after it: nobody else has locks on it.
+        if is_another(seen.index.as_ref().map(|index| index.id), &index_of(path)) {
+            seen.index = None;
+        }
+        false
     }
 }
 
+fn index_of(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-shm");
+    name.into()
+}
+
 /// The index, once its header is there; until then it is not opened, since that could not be undone.
-fn open(path: &Path) -> Option<Option<MemoryMappedFile>> {
-    let is_there = std::fs::metadata(path).is_ok_and(|there| there.len() >= 2 * HEADER as u64);
-    is_there.then(|| MemoryMappedFile::open_ro(path).ok())
+fn open(path: &Path) -> Option<Index> {
+    let there = std::fs::metadata(path).ok().filter(|there| there.len() >= 2 * HEADER as u64)?;
+    let id = (there.dev(), there.ino());
+    match MemoryMappedFile::open_ro(path) {
+        Ok(memory) => Some(Index { id, memory: Some(memory) }),
+        // It was not opened, for lack of descriptors or because it has just gone.
+        Err(MmapIoError::Io(error)) if is_unopened(&error) => None,
+        Err(_) => Some(Index { id, memory: None }),
+    }
+}
+
+fn is_unopened(error: &io::Error) -> bool {
+    let unopened = [Errno::MFILE, Errno::NFILE, Errno::NOENT, Errno::ACCESS];
+    Errno::from_io_error(error).is_some_and(|error| unopened.contains(&error))
 }
 
 /// Which file is at `path`.
-fn which(path: &Path) -> Option<(u64, u64)> {
+fn which(path: &Path) -> Option<FileId> {
     std::fs::metadata(path).ok().map(|there| (there.dev(), there.ino()))
 }
 
-fn version(index: &MemoryMappedFile) -> Option<Version> {
+fn version(index: &Index) -> Option<Version> {
     let mut twice = [0; 2 * HEADER];
-    index.read_into(0, &mut twice).ok()?;
+    index.memory.as_ref()?.read_into(0, &mut twice).ok()?;
     let (first, second) = twice.split_at(HEADER);
     let is_written = first == second && first.iter().any(|octet| *octet != 0);
     is_written.then(|| Version(xxh3_128(first)))
@@ -115,7 +151,7 @@ mod tests {
     const PAGE: usize = 4096;
 
     /// A database in a directory of its own, whose index has these octets.
-    fn database(index: &[u8]) -> (tempfile::TempDir, std::path::PathBuf) {
+    fn database(index: &[u8]) -> (tempfile::TempDir, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("directory.db");
         fs::write(&path, "").unwrap();
@@ -150,6 +186,19 @@ mod tests {
         assert_eq!(versions.now(&path), None);
         index.set_len(PAGE as u64).unwrap();
         std::os::unix::fs::FileExt::write_all_at(&index, &[8; 2 * HEADER], 0).unwrap();
+        assert_ne!(versions.now(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn an_index_that_belonged_to_a_former_file_is_let_go() {
+        let (directory, path) = database(&[7; PAGE]);
+        let versions = Versions::default();
+        let before = versions.now(&path).unwrap();
+        let (index, other) = (directory.path().join("directory.db-shm"), directory.path().join("other"));
+        fs::write(&other, [8; PAGE]).unwrap();
+        fs::rename(&other, &index).unwrap();
+        assert_eq!(versions.now(&path), Some(before));
+        assert!(!versions.is_another_file(&path));
         assert_ne!(versions.now(&path).unwrap(), before);
     }
 

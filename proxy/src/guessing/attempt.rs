@@ -19,6 +19,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub(crate) struct Attempt {
     guessing: Arc<Guessing>,
     who: Who,
+    /// It was let in before, with the same credential.
+    is_repeat: bool,
     /// What its success makes known; nothing where nobody is ever held up.
     homes: Vec<Mark>,
     /// What its failure counts for.
@@ -38,13 +40,7 @@ impl Guessing {
     pub(crate) async fn admit(self: &Arc<Self>, who: Who, until: Instant) -> Result<Box<Attempt>, HeldOff> {
         self.refuse_banned(&who)?;
         let attempt = self.unheld(who);
-        let wait = loop {
-            match attempt.begin()? {
-                Some(wait) => break wait,
-                None if Instant::now() >= until => return Err(self.held_off("crowd", AGAIN)),
-                None => sleep(AGAIN).await,
-            }
-        };
+        let wait = attempt.enter(until).await?;
         let place = self.take_place(&attempt.who, attempt.is_at_home())?;
         *attempt.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
         if !wait.is_zero() {
@@ -56,8 +52,27 @@ impl Guessing {
         Ok(attempt)
     }
 
+    /// Lets a login that was let in before go on, which may be a guess all the same. It waits for nothing but others that may
+    /// yet fail: it has waited once, and is no other session.
+    ///
+    /// # Errors
+    /// If it must not be tried.
+    pub(crate) async fn admit_again(
+        self: &Arc<Self>,
+        who: Who,
+        until: Instant,
+    ) -> Result<Box<Attempt>, HeldOff> {
+        let attempt = self.attempt(who, true);
+        attempt.enter(until).await?;
+        Ok(attempt)
+    }
+
     /// A login that is not held up, because nothing would do so.
     pub(crate) fn unheld(self: &Arc<Self>, who: Who) -> Box<Attempt> {
+        self.attempt(who, false)
+    }
+
+    fn attempt(self: &Arc<Self>, who: Who, is_repeat: bool) -> Box<Attempt> {
         let rules = self.rules();
         let is_spared = rules.spares(who.client.ip());
         let at_home = if is_spared { Vec::new() } else { who.at_home(&self.marker) };
@@ -65,7 +80,7 @@ impl Guessing {
         let marks = if is_spared { Vec::new() } else { self.marks(&rules, &who, at_home) };
         let (is_under_way, is_exposed) = (AtomicBool::new(false), AtomicBool::new(false));
         let (guessing, place) = (self.clone(), Mutex::default());
-        Box::new(Attempt { guessing, who, homes, marks, is_under_way, is_exposed, place })
+        Box::new(Attempt { guessing, who, is_repeat, homes, marks, is_under_way, is_exposed, place })
     }
 
     /// What a failure counts for: of those who are known there, for themselves alone.
@@ -87,6 +102,23 @@ pub(super) fn rules_of(rules: &snapshot::Guessing, marked: &Marked) -> Rules {
 }
 
 impl Attempt {
+    /// Is under way as soon as no more are than may fail. Returns how long it has to wait then.
+    async fn enter(&self, until: Instant) -> Result<Duration, HeldOff> {
+        loop {
+            match self.begin()? {
+                Some(wait) => return Ok(wait),
+                None if Instant::now() >= until => return Err(self.guessing.held_off("crowd", AGAIN)),
+                None => sleep(AGAIN).await,
+            }
+        }
+    }
+
+    /// The rules that it is under as `marked`.
+    fn rules_of(&self, rules: &snapshot::Guessing, marked: &Marked) -> Rules {
+        let rules = rules_of(rules, marked);
+        if self.is_repeat { Rules { delay: Duration::ZERO, ..rules } } else { rules }
+    }
+
     /// Asks each of its marks for a turn, takes it from all of them if all have one, and is under way from then on. Returns
     /// how long it has to wait; `None`: as many are under way as may fail.
     fn begin(&self) -> Result<Option<Duration>, HeldOff> {
@@ -100,7 +132,7 @@ impl Attempt {
         let is_alone = self.marks.len() == 1;
         // Nobody takes a turn from one mark where another one has none. One alone is asked when it gives it.
         for marked in self.marks.iter().filter(|_| !is_alone) {
-            let of = rules_of(&rules, marked);
+            let of = self.rules_of(&rules, marked);
             let mut record = guessing.table.get(&marked.mark).unwrap_or_default();
             let turn = record.turn(now, &of, marked.factor, under_way(marked), in_turn(marked));
             if self.wait(&rules, marked, turn)?.is_none() {
@@ -109,7 +141,7 @@ impl Attempt {
         }
         let mut longest = Duration::ZERO;
         for marked in &self.marks {
-            let of = rules_of(&rules, marked);
+            let of = self.rules_of(&rules, marked);
             let under_way = if is_alone { under_way(marked) } else { 0 };
             let turn = guessing.table.with(&marked.mark, now, |record| {
                 record.turn(now, &of, marked.factor, under_way, in_turn(marked))
@@ -157,9 +189,15 @@ impl Attempt {
         matches!(self.marks.first(), Some(Marked { whose: Banned::UserAt(..), .. }))
     }
 
-    /// What the client has said is on its way to whoever judges it: from now on, leaving before the answer is a failure.
+    /// What the client has said is on its way to whoever judges it: from now on, leaving before the answer is a failure,
+    /// if a refusal would be one.
     pub(crate) fn expose(&self) {
-        self.is_exposed.store(true, Ordering::Relaxed);
+        self.is_exposed.store(!self.is_harmless(), Ordering::Relaxed);
+    }
+
+    /// A refusal is no failure: of those who are known there, nobody guesses tokens.
+    fn is_harmless(&self) -> bool {
+        self.who.has_token && self.is_at_home()
     }
 
     /// Nobody judges it now: it waits for a host, or was not judged at all.
@@ -191,7 +229,7 @@ impl Attempt {
     pub(crate) fn succeeded(&self, guard: Option<u64>) {
         self.rest();
         self.homes.iter().for_each(|mark| self.guessing.known.note(*mark, guard));
-        if !self.is_at_home() {
+        if !self.is_at_home() && !self.is_repeat {
             let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
             self.guessing.take_place_of_user(&self.who, &mut place);
         }
@@ -208,7 +246,7 @@ impl Attempt {
     /// Counts a failure. Returns the last of the bans that follow, which is still to be written.
     fn count(&self) -> Option<BanChange> {
         self.rest();
-        if self.who.has_token && self.is_at_home() {
+        if self.is_harmless() {
             return None;
         }
         let (guessing, rules, moment) = (&self.guessing, self.guessing.rules(), super::moment());

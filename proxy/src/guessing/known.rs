@@ -52,7 +52,12 @@ impl Known {
     /// Whether they have logged in from there within `lately`, by something that refuses others.
     pub(super) fn has(&self, mark: &Mark, lately: Duration) -> bool {
         let Some(last) = self.last.get(mark).map(|last| *last) else { return false };
-        last.at > oldest(lately) && self.is_proof(last.guard)
+        let is_proof = self.is_proof(last.guard);
+        if is_proof && last.guard != 0 {
+            // It stays one, when that guard is forgotten for others.
+            self.last.alter(mark, |_, last| Last { guard: 0, ..last });
+        }
+        last.at > oldest(lately) && is_proof
     }
 
     /// Whether it has refused somebody.
@@ -67,12 +72,15 @@ impl Known {
 
     /// Notes that they have logged in from there, by what `guard` stands for if that may let in everybody.
     pub(super) fn note(&self, mark: Mark, guard: Option<u64>) {
-        let (now, guard) = (now(), guard.map_or(0, |guard| guard.max(1)));
-        if let Some(last) = self.last.get(&mark).map(|last| *last)
-            && now - last.at < FRESH
-            && (self.is_proof(last.guard) || last.guard == guard)
-        {
-            return;
+        let guard = guard.map_or(0, |guard| guard.max(1));
+        let (now, guard) = (now(), if self.is_proof(guard) { 0 } else { guard });
+        if let Some(last) = self.last.get(&mark).map(|last| *last) {
+            let was_proof = self.is_proof(last.guard);
+            let is_fresh = now - last.at < FRESH && (was_proof || last.guard == guard);
+            // What proves nothing does not take the place of a proof.
+            if is_fresh || was_proof && guard != 0 {
+                return;
+            }
         }
         if self.last.len() < MOST || self.last.contains_key(&mark) {
             self.last.insert(mark, Last { at: now, guard });

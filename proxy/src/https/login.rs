@@ -10,7 +10,7 @@ use http::header::LOCATION;
 use http::{HeaderMap, Method, Response, StatusCode};
 use usher_config::https::Identity;
 use usher_config::snapshot::Protocol;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// What a response says of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,18 +29,21 @@ impl RequestRecord {
         let guessing = &self.client.server.guessing;
         let key = self.key();
         guessing.refuse_user(key, &login.users).map_err(Refusal::held_off)?;
-        // Most requests are like the one before on their connection, whose credential is known to be right.
-        if let Some(by) = self.accepted(login) {
-            // What lets in everybody says nothing of a password, which may yet be a guess elsewhere.
-            self.is_unproven = !self.is_known_by(by, digest(self.path()));
-            return Ok(());
-        }
-        let who = self.who(login);
         let until = self.begun + at.active.snapshot.server.login_wait;
-        let attempt = guessing.admit(who, until).await.map_err(Refusal::held_off)?;
-        attempt.expose();
-        self.attempt = Some(attempt);
+        let attempt = match self.accepted(login) {
+            // Most requests are like the one before on their connection, whose credential is known to be right.
+            Some(by) if self.is_known_by(by) => return Ok(()),
+            // What lets in everybody says nothing of a password, which may yet be a guess elsewhere.
+            Some(_) => guessing.admit_again(self.who(login), until).await,
+            None => guessing.admit(self.who(login), until).await,
+        };
+        self.attempt = Some(attempt.map_err(Refusal::held_off)?);
         Ok(())
+    }
+
+    /// Its login is on its way to whoever judges it.
+    pub(crate) fn expose(&self) {
+        self.attempt.iter().for_each(|attempt| attempt.expose());
     }
 
     /// What `response` says of the login that its request was; `None`: it was none, or that is not said.
@@ -58,13 +61,13 @@ impl RequestRecord {
             }
         };
         let refused = is_refused.then_some(Verdict::Refused);
-        refused.or((is_accepted && self.method() != Method::OPTIONS).then_some(Verdict::Accepted))
+        let is_accepted = is_accepted && !login.is_twofold && self.method() != Method::OPTIONS;
+        refused.or(is_accepted.then_some(Verdict::Accepted))
     }
 
     /// Notes what the host called `host` has said of its login by answering with `status`.
     pub(crate) async fn judged(&mut self, verdict: Option<Verdict>, status: StatusCode, host: &str) {
-        let path = digest(self.path());
-        let guard = || xxh3_64_with_seed(host.as_bytes(), path);
+        let guard = || xxh3_64_with_seed(host.as_bytes(), self.target);
         if status == StatusCode::UNAUTHORIZED {
             self.client.server.guessing.note_guard(guard());
         }
@@ -73,13 +76,12 @@ impl RequestRecord {
         match verdict {
             Some(Verdict::Accepted) => {
                 if let Some(claim) = self.claim(login)
-                    && self.accepted(login).is_none_or(|by| !self.is_known_by(by, path))
+                    && self.accepted(login).is_none_or(|by| !self.is_known_by(by))
                 {
-                    self.client.credential.note_accepted(claim, LetIn { path, guard });
+                    self.client.credential.note_accepted(claim, LetIn { target: self.target, guard });
                 }
                 // Some things are anybody's, and say nothing of a password.
                 self.attempt.iter().for_each(|attempt| attempt.succeeded(Some(guard)));
-                self.is_unproven = false;
             }
             Some(Verdict::Refused) => {
                 self.client.server.guessing.note_guard(guard);
@@ -93,35 +95,37 @@ impl RequestRecord {
     /// Counts its login as failed.
     pub(crate) async fn login_failed(&mut self) {
         let Some(login) = &self.login else { return };
-        if let Some(claim) = self.claim(login) {
-            self.client.credential.note_refused(claim);
-        }
+        let claim = self.claim(login);
+        claim.into_iter().for_each(|claim| self.client.credential.note_refused(claim));
+        // Many requests may have the token that has just expired.
+        let is_counted = login.is_token && claim.is_some_and(|claim| !self.is_news(claim));
         let who = self.who(login);
         let attempt = self.attempt.take().unwrap_or_else(|| self.client.server.guessing.unheld(who));
-        self.is_unproven = false;
-        attempt.failed().await;
+        match is_counted {
+            true => attempt.rest(),
+            false => attempt.failed().await,
+        }
     }
 
     /// Nobody has judged its login, or it has been counted.
-    pub(crate) fn unjudged(&mut self) {
+    pub(crate) fn unjudged(&self) {
         self.attempt.iter().for_each(|attempt| attempt.rest());
-        self.is_unproven = false;
     }
 
-    /// It ends. If its login is not judged yet, the client has left, and what it may have learnt by that is counted.
+    /// It ends. If its login is still to be judged, the client has left, and what it may have learnt by that is counted.
     pub(crate) fn left(&mut self) {
         let Some(login) = &self.login else { return };
-        let is_exposed = self.attempt.as_ref().is_some_and(|attempt| attempt.is_exposed());
-        if !is_exposed && !self.is_unproven {
+        if !self.attempt.as_ref().is_some_and(|attempt| attempt.is_exposed()) {
             return;
         }
-        if self.claim(login).is_some_and(|claim| !self.client.server.web.credentials.note_left(claim)) {
-            self.unjudged();
-        } else if self.attempt.is_none() {
-            let attempt = self.client.server.guessing.unheld(self.who(login));
-            attempt.expose();
-            self.attempt = Some(attempt);
+        match self.claim(login).is_none_or(|claim| self.is_news(claim)) {
+            true => self.is_refused_login = true,
+            false => self.unjudged(),
         }
+    }
+
+    fn is_news(&self, claim: Claim<'_>) -> bool {
+        self.client.server.web.credentials.is_news(claim)
     }
 
     /// What has let its credential in before.
@@ -134,10 +138,10 @@ impl RequestRecord {
         Some(Claim { digest: login.digest?, key: self.key(), users: &login.users })
     }
 
-    /// Whether who was let in so needs no proof at `path`: it is the same, or lets in only those who have proven who they
-    /// are.
-    fn is_known_by(&self, by: LetIn, path: u64) -> bool {
-        by.path == path || self.client.server.guessing.is_proof(by.guard)
+    /// Whether who was let in so needs no other proof: the same is asked for, or it lets in only those who have proven who
+    /// they are.
+    fn is_known_by(&self, by: LetIn) -> bool {
+        by.target == self.target || self.client.server.guessing.is_proof(by.guard)
     }
 
     fn who(&self, login: &HttpLogin) -> Who {
@@ -150,11 +154,6 @@ impl RequestRecord {
     fn key(&self) -> &str {
         self.session.as_ref().map_or("", |session| &session.about.user)
     }
-}
-
-/// That of a path.
-fn digest(path: &str) -> u64 {
-    xxh3_64(path.as_bytes())
 }
 
 /// Whether a response redirects to `path`, where the request itself went.

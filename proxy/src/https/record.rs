@@ -4,7 +4,7 @@ use crate::active::ListenerContext;
 use crate::guessing::Attempt;
 use crate::https::client::Client;
 use crate::https::message::body::Seen;
-use crate::https::message::http_login::HttpLogin;
+use crate::https::message::http_login::{HttpLogin, target};
 use crate::https::message::named_by::NamedBy;
 use crate::https::message::pace::Patience;
 use crate::https::message::refusal::Refusal;
@@ -13,7 +13,7 @@ use crate::log::{self, RequestLine, Timed, login_refused};
 use crate::metrics::Used;
 use crate::session::{About, By, Cause, Doing, Ended, Entry, Stage};
 use crate::spans::{self, Span, TRACEPARENT, Told};
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
 use std::sync::Arc;
 use tokio::time::Instant;
 use usher_backends::connect::HttpTarget;
@@ -54,6 +54,8 @@ pub(crate) struct RequestRecord {
     version: Version,
     method: Method,
     path: String,
+    /// What stands for what it asks for.
+    pub(super) target: u64,
     /// Its place in the table of sessions, once its destination is known.
     pub(crate) session: Option<Entry>,
     pub(crate) held: Option<Held>,
@@ -67,8 +69,6 @@ pub(crate) struct RequestRecord {
     pub(crate) login: Option<HttpLogin>,
     /// That login, while it may fail.
     pub(crate) attempt: Option<Box<Attempt>>,
-    /// It repeats a credential that was let in by something that may let in everybody, and is not judged yet.
-    pub(crate) is_unproven: bool,
     /// Somebody said who they are and was rejected.
     pub(crate) is_refused_login: bool,
     pub(crate) status: Option<StatusCode>,
@@ -94,7 +94,7 @@ impl RequestRecord {
         begun: Instant,
         version: Version,
         method: Method,
-        path: &str,
+        uri: Option<&Uri>,
         patience: Patience,
     ) -> Self {
         Self {
@@ -102,8 +102,9 @@ impl RequestRecord {
             client: client.clone(),
             begun,
             version,
+            path: uri.map_or("", Uri::path).to_owned(),
+            target: uri.map_or(0, |uri| target(&method, uri)),
             method,
-            path: path.to_owned(),
             session: None,
             held: None,
             by: NamedBy::Nothing,
@@ -111,7 +112,6 @@ impl RequestRecord {
             names: None,
             login: None,
             attempt: None,
-            is_unproven: false,
             is_refused_login: false,
             status: None,
             seen: None,
@@ -155,11 +155,6 @@ impl RequestRecord {
     /// Its method.
     pub(crate) fn method(&self) -> &Method {
         &self.method
-    }
-
-    /// The path that it asks for.
-    pub(crate) fn path(&self) -> &str {
-        &self.path
     }
 
     /// The backend has been chosen.

@@ -6,28 +6,29 @@ use super::requested_host::RequestedHost;
 use crate::active::ActiveConfig;
 use quick_cache::sync::Cache;
 use siphasher::sip128::{Hasher128, SipHasher13};
+use std::convert::Infallible;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// Most that are remembered of those which clients have left before they were judged.
-const LEFT: usize = 10_000;
+/// Most that are remembered of those that are counted once.
+const COUNTED: usize = 10_000;
 
 /// A digest of a value of `Authorization`. Without the key, which is drawn at each start, nobody can make another value
 /// with the same one: a guess would pass for what was accepted before.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CredentialDigest(u128);
 
-/// Makes them, and knows which guesses were left.
+/// Makes them, and knows which are counted already.
 pub(crate) struct Credentials {
     digester: SipHasher13,
-    left: Cache<u128, ()>,
+    counted: Cache<u128, ()>,
 }
 
 impl Credentials {
     /// With a key of their own.
     pub(crate) fn new() -> Self {
         let drawn = || RandomState::new().hash_one(0);
-        Self { digester: SipHasher13::new_with_keys(drawn(), drawn()), left: Cache::new(LEFT) }
+        Self { digester: SipHasher13::new_with_keys(drawn(), drawn()), counted: Cache::new(COUNTED) }
     }
 
     /// That of a value, its scheme included.
@@ -35,16 +36,17 @@ impl Credentials {
         CredentialDigest(self.digester.hash(value).as_u128())
     }
 
-    /// A client leaves before this is judged. Returns whether that is news: a browser leaves many requests at once, each on
-    /// a connection of its own, which are one guess.
-    pub(crate) fn note_left(&self, claim: Claim<'_>) -> bool {
+    /// A client leaves before this is judged, or it is a token that is refused. Returns whether that is news, as far as is
+    /// remembered: browsers send many requests at once, each on a connection of its own, which are one guess.
+    pub(crate) fn is_news(&self, claim: Claim<'_>) -> bool {
         let mut digester = self.digester;
         (claim.digest.0, claim.key, claim.users).hash(&mut digester);
-        let digest = digester.finish128().as_u128();
-        let is_news = self.left.get(&digest).is_none();
-        if is_news {
-            self.left.insert(digest, ());
-        }
+        let mut is_news = false;
+        let note = || {
+            is_news = true;
+            Ok::<_, Infallible>(())
+        };
+        let Ok(()) = self.counted.get_or_insert_with(&digester.finish128().as_u128(), note);
         is_news
     }
 }
@@ -90,9 +92,9 @@ impl KeptClaim {
 /// What has let a credential in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LetIn {
-    /// The digest of the path.
-    pub(crate) path: u64,
-    /// What stands for the path at its backend.
+    /// The digest of what was asked for.
+    pub(crate) target: u64,
+    /// What stands for that at its backend.
     pub(crate) guard: u64,
 }
 

@@ -12,12 +12,22 @@ use crate::https::message::refusal::Refusal;
 use crate::https::message::scheme;
 use crate::json;
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::alphabet::STANDARD as STANDARD_ALPHABET;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use http::Method;
 use http::header::AUTHORIZATION;
 use std::borrow::Cow;
 use usher_config::https::Identity;
 use usher_policy::identity::{Arrival, Naming};
+
+/// As base64 is read by those who do not mind how it ends.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD_ALPHABET,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
 
 /// The login that a request is; `None`: it is none.
 ///
@@ -36,8 +46,15 @@ pub(super) async fn login(
             continue;
         }
         let typed = form::read(&valid.parts, body, field).await?.filter(|_| *names == Naming::User);
-        let users = typed.map_or_else(Vec::new, |typed| names_of(client, at, valid, typed.as_bytes()));
-        return Ok(Some(HttpLogin { users: users.into(), form: Some(place), is_token: false, digest: None }));
+        let mut users = typed.map_or_else(Vec::new, |typed| names_of(client, at, valid, typed.as_bytes()));
+        let other = valid.parts.headers.get(AUTHORIZATION);
+        let other = other.and_then(|value| read(client, at, valid, value.as_bytes()));
+        let is_twofold = other.is_some();
+        users.extend(other.iter().flat_map(|other| other.users.iter().cloned()));
+        users.sort_unstable();
+        users.dedup();
+        let users = users.into();
+        return Ok(Some(HttpLogin { users, form: Some(place), is_twofold, is_token: false, digest: None }));
     }
     let Some(value) = valid.parts.headers.get(AUTHORIZATION) else { return Ok(None) };
     // Of the whole: the same name with another password is another login.
@@ -47,6 +64,7 @@ pub(super) async fn login(
     Ok(read.map(|CredentialLogin { users, is_token }| HttpLogin {
         users,
         form: None,
+        is_twofold: false,
         is_token,
         digest: Some(digest),
     }))
@@ -57,7 +75,7 @@ fn read(client: &Client, at: &ListenerContext, valid: &Validated, value: &[u8]) 
     let (scheme, given) = scheme::split(value);
     let is_token = scheme.eq_ignore_ascii_case(b"bearer");
     let typed = if scheme.eq_ignore_ascii_case(b"basic") {
-        let decoded = STANDARD.decode(given).map(zeroize::Zeroizing::new).unwrap_or_default();
+        let decoded = LENIENT.decode(given).map(zeroize::Zeroizing::new).unwrap_or_default();
         Some(as_utf8(decoded.split(|b| *b == b':').next().unwrap_or_default()).into_owned())
     } else if is_token {
         claimed(&at.active.snapshot.https.identities, given)

@@ -66,15 +66,16 @@ pub(crate) async fn exchange(
     let at = client.listening();
     let version = parts.version;
     // The stand-in for a refused request belongs to nobody.
-    let path = if refused.is_some() { "" } else { parts.uri.path() };
+    let uri = refused.is_none().then_some(&parts.uri);
     let patience = Patience::of(&at.active.snapshot.limits, None);
-    let mut record = RequestRecord::new(client, arrived, version, parts.method.clone(), path, patience);
+    let mut record = RequestRecord::new(client, arrived, version, parts.method.clone(), uri, patience);
     let served = match refused {
         Some(refusal) => Err(refusal.into()),
         // Allocated on the heap as a whole, so that it is not moved along with the stream that it serves.
         None => Box::pin(serve(&mut record, &at, parts, source, inform)).await,
     };
-    if served.is_err() {
+    // A client that breaks off its body leaves; for others, the host has not judged them, or they have been counted.
+    if served.is_err() && record.seen.as_ref().is_none_or(|seen| seen.fault().is_none()) {
         record.unjudged();
     }
     match served {

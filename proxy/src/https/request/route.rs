@@ -160,6 +160,7 @@ async fn destination(
             record.enter(at, key.map(|key| key.to_string()).unwrap_or_default());
             record.admit(at).await?;
             let name = record.session.as_ref().map(|session| &*session.about.user).unwrap_or_default();
+            record.expose();
             client.server.refusals.made_up(name.as_bytes(), Instant::now()).await;
             record.is_refused_login = true;
             record.login_failed().await;

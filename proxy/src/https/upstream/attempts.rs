@@ -151,6 +151,7 @@ impl<'a> Attempts<'a> {
         }
         let told = self.manner.untold.as_ref().map_or(&[][..], |asked| &asked.fields);
         self.head = Some(link.begin(*request, told));
+        record.expose();
         match send(record, &mut link, &self.seen, &self.manner, inform).await {
             Ok(response) => {
                 if asks_for_connection_login(&response) {

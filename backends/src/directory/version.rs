@@ -7,7 +7,6 @@
 use mmap_io::{MemoryMappedFile, MmapIoError};
 use rustix::io::Errno;
 use std::cell::Cell;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
@@ -39,7 +38,8 @@ struct Index {
     /// Which file it is.
     id: FileId,
     /// In memory, as SQLite itself has it: to read it takes no call of the system. SQLite cuts it to three octets when
-    /// nobody else has the database open, and then writes another header into the same page. `None`: it cannot be had so.
+    /// nobody else has the database open, and then writes another header into the same page. `None`: it cannot be had so,
+    /// which is not tried again.
     memory: Option<MemoryMappedFile>,
 }
 
@@ -81,7 +81,7 @@ impl Versions {
         if seen.database.is_none() {
             seen.database = which(path);
         }
-        if seen.index.is_none() {
+        if seen.index.is_none() && seen.database.is_some() {
             seen.index = open(&index_of(path));
         }
         version(seen.index.as_ref()?)
@@ -117,15 +117,14 @@ fn open(path: &Path) -> Option<Index> {
     let id = (there.dev(), there.ino());
     match MemoryMappedFile::open_ro(path) {
         Ok(memory) => Some(Index { id, memory: Some(memory) }),
-        // It was not opened, for lack of descriptors or because it has just gone.
-        Err(MmapIoError::Io(error)) if is_unopened(&error) => None,
+        // It was not even opened, for lack of descriptors or because it has just gone.
+        Err(MmapIoError::Io(error))
+            if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NOENT)) =>
+        {
+            None
+        }
         Err(_) => Some(Index { id, memory: None }),
     }
-}
-
-fn is_unopened(error: &io::Error) -> bool {
-    let unopened = [Errno::MFILE, Errno::NFILE, Errno::NOENT, Errno::ACCESS];
-    Errno::from_io_error(error).is_some_and(|error| unopened.contains(&error))
 }
 
 /// Which file is at `path`.

@@ -1,6 +1,7 @@
 //! One login, from the wait that it has deserved to what became of it.
 
 use super::places::Place;
+use super::under_way::{Period, Since};
 use super::who::{Marked, Who};
 use super::{Guessing, HeldOff};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +27,7 @@ pub(crate) struct Attempt {
     /// What its failure counts for.
     marks: Vec<Marked>,
     /// It is one of those that may yet fail.
-    is_under_way: AtomicBool,
+    since: Since,
     /// Somebody judges what the client has said: whoever leaves now knows why.
     is_exposed: AtomicBool,
     place: Mutex<Option<Place>>,
@@ -78,9 +79,9 @@ impl Guessing {
         let at_home = if is_spared { Vec::new() } else { who.at_home(&self.marker) };
         let homes = at_home.iter().map(|marked| marked.mark).collect();
         let marks = if is_spared { Vec::new() } else { self.marks(&rules, &who, at_home) };
-        let (is_under_way, is_exposed) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (since, is_exposed) = (Since::default(), AtomicBool::new(false));
         let (guessing, place) = (self.clone(), Mutex::default());
-        Box::new(Attempt { guessing, who, is_repeat, homes, marks, is_under_way, is_exposed, place })
+        Box::new(Attempt { guessing, who, is_repeat, homes, marks, since, is_exposed, place })
     }
 
     /// What a failure counts for: of those who are known there, for themselves alone.
@@ -128,7 +129,8 @@ impl Attempt {
         let (guessing, rules, now) = (&self.guessing, self.guessing.rules(), super::moment());
         // Those of a name do not wait for each other: whoever guesses it could fill a queue in front of its owner.
         let in_turn = |marked: &Marked| !matches!(marked.whose, Banned::User(_));
-        let under_way = |marked: &Marked| guessing.under_way.get(&marked.mark).map_or(0, |count| *count);
+        let period = Period::of(now);
+        let under_way = |marked: &Marked| guessing.under_way.count(&marked.mark, period);
         let is_alone = self.marks.len() == 1;
         // Nobody takes a turn from one mark where another one has none. One alone is asked when it gives it.
         for marked in self.marks.iter().filter(|_| !is_alone) {
@@ -152,9 +154,9 @@ impl Attempt {
             }
         }
         for marked in &self.marks {
-            *guessing.under_way.entry(marked.mark).or_default() += 1;
+            guessing.under_way.begin(marked.mark, period);
         }
-        self.is_under_way.store(true, Ordering::Relaxed);
+        self.since.begin(period);
         Ok(Some(longest))
     }
 
@@ -195,23 +197,17 @@ impl Attempt {
         self.is_exposed.store(!self.is_harmless(), Ordering::Relaxed);
     }
 
-    /// A refusal is no failure: of those who are known there, nobody guesses tokens.
+    /// A refusal is no failure: it counts for nothing, or is of a token, which nobody who is known there guesses.
     fn is_harmless(&self) -> bool {
-        self.who.has_token && self.is_at_home()
+        self.marks.is_empty() || self.who.has_token && self.is_at_home()
     }
 
     /// Nobody judges it now: it waits for a host, or was not judged at all.
     pub(crate) fn rest(&self) {
         self.is_exposed.store(false, Ordering::Relaxed);
-        if !self.is_under_way.swap(false, Ordering::Relaxed) {
-            return;
-        }
-        for marked in &self.marks {
-            self.guessing.under_way.remove_if_mut(&marked.mark, |_, count| {
-                *count = count.saturating_sub(1);
-                *count == 0
-            });
-        }
+        let Some(begun) = self.since.end() else { return };
+        let now = Period::of(super::moment());
+        self.marks.iter().for_each(|marked| self.guessing.under_way.end(&marked.mark, begun, now));
     }
 
     /// Whether it has been left while somebody was judging it.
@@ -246,7 +242,7 @@ impl Attempt {
     /// Counts a failure. Returns the last of the bans that follow, which is still to be written.
     fn count(&self) -> Option<BanChange> {
         self.rest();
-        if self.is_harmless() {
+        if self.who.has_token && self.is_at_home() {
             return None;
         }
         let (guessing, rules, moment) = (&self.guessing, self.guessing.rules(), super::moment());

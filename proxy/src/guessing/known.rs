@@ -55,7 +55,11 @@ impl Known {
         let is_proof = self.is_proof(last.guard);
         if is_proof && last.guard != 0 {
             // It stays one, when that guard is forgotten for others.
-            self.last.alter(mark, |_, last| Last { guard: 0, ..last });
+            self.last.alter(mark, |_, now| match now.guard == last.guard {
+                true => Last { guard: 0, ..now },
+                false => now,
+            });
+            self.has_changed.store(true, Ordering::Relaxed);
         }
         last.at > oldest(lately) && is_proof
     }

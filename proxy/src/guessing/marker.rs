@@ -3,6 +3,7 @@
 use crate::digester::Digester;
 use ipnet::IpNet;
 use siphasher::sip::SipHasher24;
+use std::hash::Hasher;
 
 /// Half of a mark.
 pub(super) type Half = [u8; 8];
@@ -11,6 +12,7 @@ pub(super) type Half = [u8; 8];
 pub(super) struct Marker {
     users: SipHasher24,
     homes: SipHasher24,
+    guards: SipHasher24,
 }
 
 impl Marker {
@@ -21,7 +23,7 @@ impl Marker {
             key.copy_from_slice(&digester.digest(&[b"marks", of])[..16]);
             SipHasher24::new_with_key(&key)
         };
-        Self { users: hasher(b"user"), homes: hasher(b"home") }
+        Self { users: hasher(b"user"), homes: hasher(b"home"), guards: hasher(b"guard") }
     }
 
     /// That of a user.
@@ -36,5 +38,16 @@ impl Marker {
             std::net::IpAddr::V6(address) => address.octets(),
         };
         self.homes.hash(&octets).to_le_bytes()
+    }
+
+    /// What stands for something that may refuse somebody, which is named by these `parts`: without the key, something open
+    /// to everybody could be named so that it passes for it.
+    pub(super) fn guard<'p>(&self, parts: impl IntoIterator<Item = &'p [u8]>) -> u64 {
+        let mut hasher = self.guards;
+        for part in parts {
+            hasher.write_usize(part.len());
+            hasher.write(part);
+        }
+        hasher.finish()
     }
 }

@@ -10,6 +10,7 @@ mod ledger;
 mod marker;
 mod places;
 mod standing;
+mod under_way;
 mod who;
 
 pub(crate) use attempt::Attempt;
@@ -22,8 +23,6 @@ use crate::digester::Digester;
 use crate::metrics::Metrics;
 use arc_swap::Guard;
 use barred::{Barred, Until};
-use dashmap::DashMap;
-use foldhash::fast::RandomState;
 use known::Known;
 use ledger::Ledger;
 use marker::Marker;
@@ -34,10 +33,11 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use under_way::UnderWay;
 use usher_backends::bans::{Ban, BanChange, Banned, Bans};
 use usher_backends::roster::now;
 use usher_config::snapshot;
-use usher_policy::guessing::{Mark, Moment, Table};
+use usher_policy::guessing::{Moment, Table};
 use who::Marked;
 
 /// Seconds after which whoever is banned for good may ask again.
@@ -54,8 +54,7 @@ pub(crate) struct Guessing {
     digester: Digester,
     marker: Marker,
     table: Table,
-    /// Logins that may yet fail.
-    under_way: DashMap<Mark, u32, RandomState>,
+    under_way: UnderWay,
     known: Known,
     barred: Barred,
     ledger: Ledger,
@@ -96,7 +95,7 @@ impl Guessing {
             marker: Marker::new(&digester),
             digester,
             table: Table::new(rules.sources as usize),
-            under_way: DashMap::default(),
+            under_way: UnderWay::default(),
             known: Known::open(state_dir.join("known")),
             barred: Barred::default(),
             ledger: Ledger::start(bans)?,
@@ -214,6 +213,11 @@ impl Guessing {
             retry_seconds = retry.as_secs(),
             "logins are refused untried; the next ones are only counted"
         );
+    }
+
+    /// What stands for something that may refuse somebody, which is named by these `parts`.
+    pub(crate) fn guard<'p>(&self, parts: impl IntoIterator<Item = &'p [u8]>) -> u64 {
+        self.marker.guard(parts)
     }
 
     /// Whether something lets in only those who have proven who they are.

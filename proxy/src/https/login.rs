@@ -10,7 +10,6 @@ use http::header::LOCATION;
 use http::{HeaderMap, Method, Response, StatusCode};
 use usher_config::https::Identity;
 use usher_config::snapshot::Protocol;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// What a response says of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +59,7 @@ impl RequestRecord {
                 (is_refused, status.is_success() || status.is_redirection())
             }
         };
+        let is_refused = is_refused || login.is_twofold && status == StatusCode::UNAUTHORIZED;
         let refused = is_refused.then_some(Verdict::Refused);
         let is_accepted = is_accepted && !login.is_twofold && self.method() != Method::OPTIONS;
         refused.or(is_accepted.then_some(Verdict::Accepted))
@@ -67,7 +67,7 @@ impl RequestRecord {
 
     /// Notes what the host called `host` has said of its login by answering with `status`.
     pub(crate) async fn judged(&mut self, verdict: Option<Verdict>, status: StatusCode, host: &str) {
-        let guard = || xxh3_64_with_seed(host.as_bytes(), self.target);
+        let guard = || self.client.server.guessing.guard([host.as_bytes(), &self.target.to_le_bytes()]);
         if status == StatusCode::UNAUTHORIZED {
             self.client.server.guessing.note_guard(guard());
         }

@@ -4,7 +4,7 @@ use crate::active::ListenerContext;
 use crate::guessing::Attempt;
 use crate::https::client::Client;
 use crate::https::message::body::Seen;
-use crate::https::message::http_login::{HttpLogin, target};
+use crate::https::message::http_login::HttpLogin;
 use crate::https::message::named_by::NamedBy;
 use crate::https::message::pace::Patience;
 use crate::https::message::refusal::Refusal;
@@ -13,7 +13,7 @@ use crate::log::{self, RequestLine, Timed, login_refused};
 use crate::metrics::Used;
 use crate::session::{About, By, Cause, Doing, Ended, Entry, Stage};
 use crate::spans::{self, Span, TRACEPARENT, Told};
-use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use http::{HeaderMap, Method, StatusCode, Version};
 use std::sync::Arc;
 use tokio::time::Instant;
 use usher_backends::connect::HttpTarget;
@@ -55,7 +55,7 @@ pub(crate) struct RequestRecord {
     method: Method,
     path: String,
     /// What stands for what it asks for.
-    pub(super) target: u64,
+    pub(crate) target: u64,
     /// Its place in the table of sessions, once its destination is known.
     pub(crate) session: Option<Entry>,
     pub(crate) held: Option<Held>,
@@ -94,7 +94,7 @@ impl RequestRecord {
         begun: Instant,
         version: Version,
         method: Method,
-        uri: Option<&Uri>,
+        path: &str,
         patience: Patience,
     ) -> Self {
         Self {
@@ -102,8 +102,8 @@ impl RequestRecord {
             client: client.clone(),
             begun,
             version,
-            path: uri.map_or("", Uri::path).to_owned(),
-            target: uri.map_or(0, |uri| target(&method, uri)),
+            path: path.to_owned(),
+            target: 0,
             method,
             session: None,
             held: None,

@@ -1,9 +1,7 @@
 //! A request that says who somebody is and proves it, or claims to.
 
 use super::credential::CredentialDigest;
-use http::{Method, Uri};
 use std::sync::Arc;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// A request that is a login.
 pub(crate) struct HttpLogin {
@@ -17,10 +15,4 @@ pub(crate) struct HttpLogin {
     pub(crate) is_token: bool,
     /// Of the credential; a form has none.
     pub(crate) digest: Option<CredentialDigest>,
-}
-
-/// What stands for what is asked for: one path may be open to everybody by one method or query, and not by another.
-pub(crate) fn target(method: &Method, uri: &Uri) -> u64 {
-    let asked = uri.path_and_query().map_or("", |asked| asked.as_str());
-    xxh3_64_with_seed(asked.as_bytes(), xxh3_64(method.as_str().as_bytes()))
 }

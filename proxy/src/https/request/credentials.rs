@@ -16,7 +16,8 @@ use base64::alphabet::STANDARD as STANDARD_ALPHABET;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use http::Method;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, COOKIE, HeaderValue};
+use http::uri::PathAndQuery;
 use std::borrow::Cow;
 use usher_config::https::Identity;
 use usher_policy::identity::{Arrival, Naming};
@@ -48,8 +49,8 @@ pub(super) async fn login(
         let typed = form::read(&valid.parts, body, field).await?.filter(|_| *names == Naming::User);
         let mut users = typed.map_or_else(Vec::new, |typed| names_of(client, at, valid, typed.as_bytes()));
         let other = valid.parts.headers.get(AUTHORIZATION);
-        let other = other.and_then(|value| read(client, at, valid, value.as_bytes()));
         let is_twofold = other.is_some();
+        let other = other.and_then(|value| read(client, at, valid, value.as_bytes()));
         users.extend(other.iter().flat_map(|other| other.users.iter().cloned()));
         users.sort_unstable();
         users.dedup();
@@ -86,6 +87,18 @@ fn read(client: &Client, at: &ListenerContext, valid: &Validated, value: &[u8]) 
     // Nobody guesses tokens, and one that names nobody is nobody's.
     let is_nobodys = is_token && users.is_empty();
     (!is_nobodys).then(|| CredentialLogin { users: users.into(), is_token })
+}
+
+/// What stands for what is asked for. The same path may be open to everybody at one host, by one method or query, or to those
+/// who have a cookie of its own, and not to others. ActiveSync needs a password for everything, and each of its queries
+/// names the user and the device.
+pub(super) fn target(client: &Client, valid: &Validated) -> u64 {
+    let parts = &valid.parts;
+    let is_active_sync = valid.path.eq_ignore_ascii_case("/Microsoft-Server-ActiveSync");
+    let asked = parts.uri.path_and_query().filter(|_| !is_active_sync).map_or("", PathAndQuery::as_str);
+    let cookies = parts.headers.get_all(COOKIE).iter().filter(|_| !is_active_sync).map(HeaderValue::as_bytes);
+    let named = [parts.method.as_str(), &valid.asked.name, asked].map(str::as_bytes);
+    client.server.guessing.guard(named.into_iter().chain(cookies))
 }
 
 /// Whom a token names, if tokens name users here.

@@ -66,9 +66,9 @@ pub(crate) async fn exchange(
     let at = client.listening();
     let version = parts.version;
     // The stand-in for a refused request belongs to nobody.
-    let uri = refused.is_none().then_some(&parts.uri);
+    let path = if refused.is_some() { "" } else { parts.uri.path() };
     let patience = Patience::of(&at.active.snapshot.limits, None);
-    let mut record = RequestRecord::new(client, arrived, version, parts.method.clone(), uri, patience);
+    let mut record = RequestRecord::new(client, arrived, version, parts.method.clone(), path, patience);
     let served = match refused {
         Some(refusal) => Err(refusal.into()),
         // Allocated on the heap as a whole, so that it is not moved along with the stream that it serves.

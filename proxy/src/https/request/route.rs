@@ -67,6 +67,7 @@ impl Opened {
         let parts = &mut self.validated.parts;
         let is_cross_site = is_cross_site(&parts.method, &parts.headers, &self.validated.asked);
         let own = OwnCookies::take(&mut parts.headers);
+        record.target = credentials::target(client, &self.validated);
         let claimant = identify::identify(
             client,
             record.begun,

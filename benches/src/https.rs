@@ -248,9 +248,10 @@ impl Contest {
     /// How long requests take at half the rate that nginx can bear.
     fn latency(&self, name: &str, words: &[&str], table: &mut Table) -> Outcome {
         const CLIENTS: u32 = 20;
-        const SECONDS: u32 = 4;
-        /// A p99 is the luck of a few hundred requests, and two that were measured side by side are often a quarter apart.
-        const ROUNDS: usize = 15;
+        const SECONDS: u32 = 2;
+        /// A p99 is the luck of a few hundred requests, and two that were measured one after the other are often a quarter
+        /// apart.
+        const ROUNDS: usize = 31;
         let mut row =
             Row::new(format!("HTTPS request of 1 KiB, {name}, at half of nginx's saturation: p99"), "ms")
                 .against("nginx", 1.2, 0.8);

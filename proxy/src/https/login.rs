@@ -72,19 +72,21 @@ impl RequestRecord {
             self.client.server.guessing.note_guard(guard());
         }
         let Some(login) = &self.login else { return };
-        let guard = guard();
         match verdict {
             Some(Verdict::Accepted) => {
+                // Of a repeat without one, nothing is news.
+                let Some(attempt) = &self.attempt else { return };
+                let guard = guard();
                 if let Some(claim) = self.claim(login)
                     && self.accepted(login).is_none_or(|by| !self.is_known_by(by))
                 {
                     self.client.credential.note_accepted(claim, LetIn { target: self.target, guard });
                 }
                 // Some things are anybody's, and say nothing of a password.
-                self.attempt.iter().for_each(|attempt| attempt.succeeded(Some(guard)));
+                attempt.succeeded(Some(guard));
             }
             Some(Verdict::Refused) => {
-                self.client.server.guessing.note_guard(guard);
+                self.client.server.guessing.note_guard(guard());
                 self.is_refused_login = true;
                 self.login_failed().await;
             }
@@ -98,10 +100,10 @@ impl RequestRecord {
         let claim = self.claim(login);
         claim.into_iter().for_each(|claim| self.client.credential.note_refused(claim));
         // Many requests may have the token that has just expired.
-        let is_counted = login.is_token && claim.is_some_and(|claim| !self.is_news(claim));
+        let was_counted = login.is_token && claim.is_some_and(|claim| !self.is_news(claim));
         let who = self.who(login);
         let attempt = self.attempt.take().unwrap_or_else(|| self.client.server.guessing.unheld(who));
-        match is_counted {
+        match was_counted {
             true => attempt.rest(),
             false => attempt.failed().await,
         }

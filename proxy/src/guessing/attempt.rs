@@ -26,7 +26,7 @@ pub(crate) struct Attempt {
     homes: Vec<Mark>,
     /// What its failure counts for.
     marks: Vec<Marked>,
-    /// It is one of those that may yet fail.
+    /// Since when it is one of those that may yet fail.
     since: Since,
     /// Somebody judges what the client has said: whoever leaves now knows why.
     is_exposed: AtomicBool,

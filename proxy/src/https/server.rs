@@ -48,7 +48,7 @@ pub(crate) struct Web {
     pools: Box<[Pool<RequestBody>]>,
     /// Seals usher's own cookies.
     pub(crate) cookies: Cookies,
-    /// Makes what stands for credentials.
+    /// Makes what stands for credentials, and knows which of them are counted.
     pub(crate) credentials: Credentials,
     /// How many requests may be sent a second time.
     pub(crate) retries: RetryBudget,

@@ -20,7 +20,7 @@ release: toolchain
 
 PLACES = $(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo $(CURDIR)=/usher
 
-# It is built twice, and compared: the two are not the same yet.
+# It is built twice, and compared.
 reproducible: toolchain
 	packaging/reproduce
 

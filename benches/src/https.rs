@@ -266,7 +266,7 @@ impl Contest {
         let rate = f64::from(saturating.requests) / begun.elapsed().as_secs_f64() / 2.0;
         let each = format!("--rps={:.0}", rate / f64::from(CLIENTS));
         // h2load looks every 10 ms, from the moment at which a connection stands, what it has to send on it. Connections that
-        // are opened all at once are the more in step the faster the proxy shakes hands. So it is four at a time, 2 ms apart.
+        // are opened all at once are the more in step the faster the proxy shakes hands. These look four at a time, 2 ms apart.
         let apart = ["-r1", "--rate-period=12ms"];
         let log = self._files.path().join("times");
         let file = format!("--log-file={}", log.display());

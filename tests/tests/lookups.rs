@@ -2,9 +2,11 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail by panicking
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -258,10 +260,21 @@ fn dovecot_proxies_to_where_a_user_is() {
 
 /// Sends bytes, and reads until the other side has nothing more to say.
 fn says(at: SocketAddr, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(at).unwrap();
+    let stream = TcpStream::connect(at).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    converse(&stream, bytes, || stream.shutdown(Shutdown::Write))
+}
+
+/// The same at a socket of the file system.
+fn says_at(socket: &Path, bytes: &[u8]) -> String {
+    let stream = UnixStream::connect(socket).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    converse(&stream, bytes, || stream.shutdown(Shutdown::Write))
+}
+
+fn converse(mut stream: impl Read + Write, bytes: &[u8], end: impl Fn() -> io::Result<()>) -> String {
     stream.write_all(bytes).unwrap();
-    let _ = stream.shutdown(std::net::Shutdown::Write);
+    let _ = end();
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     String::from_utf8_lossy(&answer).into_owned()
@@ -297,11 +310,22 @@ fn what_is_not_a_question_has_no_answer_and_disturbs_nobody() {
     assert_eq!(says(site.at, b"26:transport anna@example.com,"), "16:OK lmtp:one.test,");
     drop(silent);
     // What is not for a listener is not answered there.
-    let mut stream = std::os::unix::net::UnixStream::connect(&site.socket).unwrap();
-    stream.write_all(b"get anna@example.com\n").unwrap();
-    let mut answer = String::new();
-    let _ = stream.read_to_string(&mut answer);
-    assert_eq!(answer, "");
+    assert_eq!(says_at(&site.socket, b"get anna@example.com\n"), "");
+}
+
+#[test]
+fn whoever_asks_while_processes_succeed_each_other_is_answered() {
+    const UPGRADES: usize = 5;
+    const QUESTION: &[u8] = b"21:host anna@example.com,";
+    let mut site = site();
+    let (at, socket) = (site.at, site.socket.clone());
+    thread::scope(|scope| {
+        let upgrading = scope.spawn(|| (0..UPGRADES).for_each(|_| site.usher.upgraded()));
+        while !upgrading.is_finished() {
+            assert_eq!(says(at, QUESTION), "11:OK one.test,");
+            assert_eq!(says_at(&socket, QUESTION), "11:OK one.test,");
+        }
+    });
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{Prepared, RunError};
 use crate::admin::{Admin, Doors, Orders};
 use crate::listen::{self, Sockets};
-use crate::lookup;
+use crate::lookup::{self, Lookups};
 use crate::parts::Parts;
 use crate::reload::{self, Content, Reloader};
 use crate::succession::BulkUnderWay;
@@ -21,6 +21,7 @@ const QUEUED: usize = 16;
 pub(super) struct Begun {
     pub(super) orders: Orders,
     pub(super) admin: Arc<Admin>,
+    pub(super) lookups: Arc<Lookups>,
     /// Reloads, until usher stops.
     pub(super) reloading: JoinHandle<Sockets>,
     /// Whether changes of the configuration are put in force by themselves.
@@ -41,9 +42,9 @@ pub(super) async fn begin(
     successor: &mut Option<Successor>,
 ) -> Result<Begun, RunError> {
     let Parts { enforcer, acceptor, mover, sources, fleet, health, .. } = parts;
-    let Prepared { path, watched, loaded, lasting, bound, state_dir, program, admin, unwanted } = prepared;
+    let Prepared { path, watched, loaded, lasting, bound, lookups, state_dir, program, admin, unwanted } =
+        prepared;
     let bound = listen::watch(&acceptor.workers, bound)?;
-    let lookups = lookup::bind(&acceptor.config.load().snapshot.lookups)?;
     let doors = Doors::open(&acceptor.config.load().snapshot.admin, admin)?;
     // From here on, nothing fails.
     let unfinished = match successor {
@@ -71,7 +72,7 @@ pub(super) async fn begin(
         metrics: acceptor.metrics.clone(),
         shutdown: acceptor.shutdown.clone(),
     };
-    lookup::serve(lookups, &Arc::new(server));
+    let lookups = Arc::new(lookup::serve(lookups, &Arc::new(server)));
     if unfinished.reload {
         // Its result is logged.
         let _ = orders.reloads.try_send(reload::Request::new().0);
@@ -80,6 +81,7 @@ pub(super) async fn begin(
         program,
         acceptor: acceptor.clone(),
         admin: admin.clone(),
+        lookups: lookups.clone(),
         mover: mover.clone(),
         fleet: fleet.clone(),
         tickets: lasting.tickets.clone(),
@@ -98,5 +100,5 @@ pub(super) async fn begin(
         formers: parts.formers.clone(),
     };
     let reloading = tokio::spawn(attend(reloader, predecessor, requests, successions));
-    Ok(Begun { orders, admin, reloading, watched, loaded, path, bulk: unfinished.bulk, unwanted })
+    Ok(Begun { orders, admin, lookups, reloading, watched, loaded, path, bulk: unfinished.bulk, unwanted })
 }

@@ -16,6 +16,7 @@ use crate::admin::Inherited;
 use crate::drain::{self, Drainer};
 use crate::listen::{Acceptor, Bound, SocketSource, Sockets};
 use crate::load::{Config, secrets_are_readable};
+use crate::lookup::{self, Lookups};
 use crate::parts::Parts;
 use crate::reload::{self, Content};
 use crate::service_manager;
@@ -40,6 +41,9 @@ use usher_backends::state_dir::StateDir;
 /// How long sessions may take to end where others wait to be served by the next process.
 const SOON: Duration = Duration::from_millis(700);
 
+/// How long others may take to be answered where users are.
+const SETTLING: Duration = Duration::from_secs(5);
+
 /// What a process has before it serves.
 struct Prepared {
     /// Where the configuration is.
@@ -50,6 +54,7 @@ struct Prepared {
     loaded: Content,
     lasting: Lasting,
     bound: Vec<Bound>,
+    lookups: Vec<lookup::Bound>,
     state_dir: StateDir,
     program: Program,
     admin: Option<Inherited>,
@@ -119,6 +124,7 @@ fn prepare(
     descriptors::raise_limit(config.snapshot.limits.connections);
     let workers = Workers::start()?;
     let bound = config.sockets(&[], workers.count(), &left.source)?;
+    let lookups = lookup::bind(&config.snapshot.lookups, &left.source, &config.snapshot.limits)?;
     let unwanted = left.source.unwanted();
     for address in &unwanted {
         tracing::warn!(%address, "nothing listens here any longer: the configuration has no such listener");
@@ -130,7 +136,10 @@ fn prepare(
     acme::restore(&config.snapshot, &lasting.acquired);
     let parts = build(config.snapshot, read, workers, &lasting, left.stopped)?;
     let admin = left.admin;
-    Ok((parts, Prepared { path, watched, loaded, lasting, bound, state_dir, program, admin, unwanted }))
+    Ok((
+        parts,
+        Prepared { path, watched, loaded, lasting, bound, lookups, state_dir, program, admin, unwanted },
+    ))
 }
 
 fn inherit(inheritance: Inheritance) -> Result<Left, RunError> {
@@ -151,7 +160,7 @@ async fn serve(parts: Parts, prepared: Prepared, mut successor: Option<Successor
     let mut signals = Signals::new()?;
     let (hangups, upgrades) = (signal(SignalKind::hangup())?, signal(SignalKind::user_defined2())?);
     let begun = begin(&parts, prepared, &mut successor).await;
-    let Begun { orders, admin, reloading, watched, loaded, path, bulk, unwanted } =
+    let Begun { orders, admin, lookups, reloading, watched, loaded, path, bulk, unwanted } =
         begun.inspect_err(|error| fail(successor.as_ref(), error))?;
     let Parts { enforcer, acceptor, drainer, mover, sources, formers, keeper, .. } = parts;
     tokio::spawn(reload::follow_hangups(hangups, orders.reloads.clone()));
@@ -183,10 +192,11 @@ async fn serve(parts: Parts, prepared: Prepared, mut successor: Option<Successor
             () = drain::stop(&drainer, Some(SOON)) => tracing::info!("nobody is left here"),
             _ = signals.next() => tracing::warn!(sessions = drainer.sessions.len(), "stopped at once"),
         }
+        lookups.settled(SETTLING).await;
         admin.settled().await;
         return Ok(());
     }
-    stop(&acceptor, &drainer, reloading, &mut signals).await;
+    stop(&acceptor, &drainer, &lookups, reloading, &mut signals).await;
     // It waits for what this runtime sends.
     let _ = tokio::task::spawn_blocking(spans::finish).await;
     Ok(())
@@ -196,6 +206,7 @@ async fn serve(parts: Parts, prepared: Prepared, mut successor: Option<Successor
 async fn stop(
     acceptor: &Acceptor,
     drainer: &Arc<Drainer>,
+    lookups: &Lookups,
     reloading: JoinHandle<Sockets>,
     signals: &mut Signals,
 ) {
@@ -224,6 +235,7 @@ async fn stop(
             sockets.closed().await;
         }
         drain::stop(drainer, deadline).await;
+        lookups.settled(deadline.unwrap_or(SETTLING)).await;
         if !has_successor {
             acceptor.imap.router.remembered.save();
             acceptor.imap.router.sources.keep();

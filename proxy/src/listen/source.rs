@@ -45,6 +45,20 @@ impl SocketSource {
         self.left.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 
+    /// A socket that one task alone accepts from, and whether nobody else has it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) fn open_one(
+        &self,
+        address: SocketAddr,
+        limits: &Limits,
+    ) -> std::io::Result<(TcpListener, bool)> {
+        let Provided { sockets, are_new } = self.open(address, 1, limits)?;
+        let first = sockets.into_iter().next().ok_or(std::io::ErrorKind::AddrNotAvailable)?;
+        Ok((first, are_new))
+    }
+
     /// At least `count` sockets with the options that `limits` give; the system spreads connections over them. `[::]`
     /// accepts IPv4 as well.
     ///

@@ -1,13 +1,12 @@
 //! Dovecot's dict client, by which its passdb asks where it is to proxy a user to. Passwords are for the host to judge.
 
 use super::place::{Place, Told};
-use super::{SILENCE, Service, line, send};
+use super::{Service, line, send};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use serde_json::json;
 use std::io;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite};
-use tokio::time::timeout;
+use tokio::io::{AsyncBufRead, AsyncWrite};
 use usher_config::snapshot::{BackendTls, LookupProtocol};
 
 /// What is asked for of a user, as the passdb's `key` says: it is followed by the name.
@@ -29,8 +28,10 @@ impl Service {
                     send(stream, answer.as_bytes()).await?;
                     continue;
                 }
-                more = timeout(SILENCE, stream.fill_buf()), if answers.len() < AT_ONCE => {
-                    more??;
+                asked = self.is_asked(stream), if answers.len() < AT_ONCE => {
+                    if !asked? {
+                        break;
+                    }
                 }
             }
             let Some(question) = line(stream).await? else { break };

@@ -10,30 +10,31 @@ mod tcp_table;
 
 pub(crate) use open::{Bound, LookupError, bind};
 
+use open::Socket;
+
 use crate::active::CurrentConfig;
 use crate::metrics::Metrics;
 use crate::route::Router;
 use crate::shutdown::Shutdown;
+use futures_util::future::join_all;
 use std::io::{self, ErrorKind};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::io::{
     AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader,
 };
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use usher_config::snapshot::{LookupListener, LookupProtocol};
 
-/// Connections at the same time, of each listener.
-const CONNECTIONS: usize = 1000;
+/// Connections at the same time, of each listener, and one place for whoever accepts them.
+const PLACES: u32 = 1000 + 1;
 /// How long a connection may be silent.
 const SILENCE: Duration = Duration::from_secs(300);
 /// Longest line of a question, in bytes.
 const LINE: u64 = 8 * 1024;
-/// How long those are let in who came before a successor did.
-const LATECOMERS: Duration = Duration::from_millis(200);
-/// How long their connections go on.
+/// How long those may be silent who came before a successor did.
 const LAST: Duration = Duration::from_secs(2);
 /// Time for a question that has begun.
 const QUESTION: Duration = Duration::from_secs(10);
@@ -55,8 +56,18 @@ struct Service {
     places: Arc<Semaphore>,
 }
 
+/// The listeners while they answer.
+#[derive(Default)]
+pub(crate) struct Lookups {
+    /// Closed once nobody accepts from them here: nobody must wait at a process that does not answer.
+    tcp: Vec<Weak<TcpListener>>,
+    /// Of each.
+    places: Vec<Arc<Semaphore>>,
+}
+
 /// Answers at all of them.
-pub(crate) fn serve(bound: Vec<Bound>, server: &Arc<Server>) {
+pub(crate) fn serve(bound: Vec<Bound>, server: &Arc<Server>) -> Lookups {
+    let mut lookups = Lookups::default();
     for bound in bound {
         let (listener, socket) = match bound.open() {
             Ok(opened) => opened,
@@ -65,44 +76,53 @@ pub(crate) fn serve(bound: Vec<Bound>, server: &Arc<Server>) {
                 continue;
             }
         };
-        let (server, places) = (server.clone(), Arc::new(Semaphore::new(CONNECTIONS)));
-        let service = Arc::new(Service { server, listener, places });
-        let retired = service.server.shutdown.clone();
-        tokio::spawn(async move {
-            let accepting = async {
-                match socket {
-                    open::Socket::Tcp(socket) => accept_tcp(socket, service).await,
-                    open::Socket::Unix(socket) => accept_unix(socket, service).await,
-                }
-            };
-            tokio::select! {
-                () = accepting => {}
-                // A successor answers; those who came before it did are not turned away.
-                () = async {
-                    retired.retired().await;
-                    sleep(LATECOMERS).await;
-                } => {}
+        let places = Arc::new(Semaphore::new(PLACES as usize));
+        lookups.places.push(places.clone());
+        let service = Arc::new(Service { server: server.clone(), listener, places });
+        match socket {
+            Socket::Tcp(socket) => {
+                lookups.tcp.push(Arc::downgrade(&socket));
+                tokio::spawn(accept(service, async move || {
+                    let (stream, _) = socket.accept().await?;
+                    let _ = stream.set_nodelay(true);
+                    Ok(stream)
+                }));
             }
-        });
-    }
-}
-
-async fn accept_tcp(socket: TcpListener, service: Arc<Service>) {
-    loop {
-        match socket.accept().await {
-            Ok((stream, _)) => {
-                let _ = stream.set_nodelay(true);
-                service.clone().take(stream);
+            Socket::Unix(socket) => {
+                tokio::spawn(accept(service, async move || Ok(socket.accept().await?.0)));
             }
-            Err(_) => sleep(BACK_OFF).await,
         }
     }
+    lookups
 }
 
-async fn accept_unix(socket: UnixListener, service: Arc<Service>) {
+impl Lookups {
+    /// Those that a successor goes on with.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = Arc<TcpListener>> {
+        self.tcp.iter().filter_map(Weak::upgrade)
+    }
+
+    /// Waits until everybody has been answered who came before usher retired, at most this long.
+    pub(crate) async fn settled(&self, patience: Duration) {
+        let all = join_all(self.places.iter().map(|places| places.acquire_many(PLACES)));
+        let _ = timeout(patience, all).await;
+    }
+}
+
+/// Lets others in, until usher retires and nobody is left who came before that.
+async fn accept<S>(service: Arc<Service>, next: impl AsyncFn() -> io::Result<S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Ok(_place) = service.places.clone().try_acquire_owned() else { return };
     loop {
-        match socket.accept().await {
-            Ok((stream, _)) => service.clone().take(stream),
+        let accepted = tokio::select! {
+            biased;
+            accepted = next() => accepted,
+            () = service.server.shutdown.retired() => return,
+        };
+        match accepted {
+            Ok(stream) => service.clone().take(stream),
             Err(_) => sleep(BACK_OFF).await,
         }
     }
@@ -116,20 +136,24 @@ impl Service {
         };
         tokio::spawn(async move {
             let _place = place;
-            let shutdown = self.server.shutdown.clone();
-            tokio::select! {
-                answered = self.answer(BufReader::new(stream)) => {
-                    if answered.is_err_and(|error| error.kind() == ErrorKind::InvalidData) {
-                        self.server.metrics.answered("any", "invalid");
-                    }
-                }
-                // A successor answers whoever comes again.
-                () = async {
-                    shutdown.retired().await;
-                    sleep(LAST).await;
-                } => {}
+            let answered = self.answer(BufReader::new(stream)).await;
+            if answered.is_err_and(|error| error.kind() == ErrorKind::InvalidData) {
+                self.server.metrics.answered("any", "invalid");
             }
         });
+    }
+
+    /// Waits for a question. Returns whether one comes: whoever is silent once a successor answers may ask there.
+    async fn is_asked<S: AsyncBufRead + Unpin>(&self, stream: &mut S) -> io::Result<bool> {
+        let left_alone = async {
+            self.server.shutdown.retired().await;
+            sleep(LAST).await;
+        };
+        tokio::select! {
+            biased;
+            more = timeout(SILENCE, stream.fill_buf()) => Ok(!more??.is_empty()),
+            () = left_alone => Ok(false),
+        }
     }
 
     /// Answers until the other side has gone.
@@ -137,7 +161,10 @@ impl Service {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let spoken = timeout(SILENCE, spoken(&mut stream)).await??;
+        if !self.is_asked(&mut stream).await? {
+            return Ok(());
+        }
+        let spoken = spoken(stream.buffer());
         let Some(spoken) = spoken.filter(|spoken| self.listener.serves.contains(spoken)) else {
             return Err(invalid("none of the protocols that this listener serves"));
         };
@@ -151,17 +178,15 @@ impl Service {
 }
 
 /// Which protocol it is, by how it begins; `None`: none of them.
-async fn spoken<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> io::Result<Option<LookupProtocol>> {
-    let begun = stream.fill_buf().await?;
-    let found = match begun.first().ok_or(ErrorKind::UnexpectedEof)? {
-        b'0'..=b'9' => LookupProtocol::Socketmap,
-        b'a'..=b'z' => LookupProtocol::TcpTable,
+fn spoken(begun: &[u8]) -> Option<LookupProtocol> {
+    match begun.first()? {
+        b'0'..=b'9' => Some(LookupProtocol::Socketmap),
+        b'a'..=b'z' => Some(LookupProtocol::TcpTable),
         // A dict client says hello with a version.
-        b'H' if begun.get(1).is_some_and(u8::is_ascii_digit) => LookupProtocol::Dict,
-        b'A'..=b'Z' => LookupProtocol::AuthHttp,
-        _ => return Ok(None),
-    };
-    Ok(Some(found))
+        b'H' if begun.get(1).is_some_and(u8::is_ascii_digit) => Some(LookupProtocol::Dict),
+        b'A'..=b'Z' => Some(LookupProtocol::AuthHttp),
+        _ => None,
+    }
 }
 
 /// The next line without its end; `None`: there is none.

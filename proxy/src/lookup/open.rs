@@ -1,15 +1,14 @@
 //! The sockets on which others ask.
 
-use socket2::{Domain, Socket as RawSocket, Type};
+use crate::listen::SocketSource;
+use crate::service_manager;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use tokio::net::{TcpListener, UnixListener};
-use usher_config::snapshot::{LookupAddress, LookupListener};
-
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 128;
+use std::sync::Arc;
+use usher_config::snapshot::{Limits, LookupAddress, LookupListener};
 
 /// Why others cannot ask.
 #[derive(Debug, thiserror::Error)]
@@ -24,14 +23,14 @@ pub(crate) enum LookupError {
     },
 }
 
-/// A listener with its socket, which nobody reaches yet.
+/// A listener with its socket, at which nobody is answered yet.
 pub(crate) struct Bound {
-    pub(super) listener: LookupListener,
+    listener: LookupListener,
     socket: Ready,
 }
 
 enum Ready {
-    Tcp(RawSocket),
+    Tcp { address: SocketAddr, socket: TcpListener, is_new: bool },
     Unix(UnixListener, Placing),
 }
 
@@ -48,9 +47,10 @@ impl Drop for Placing {
     }
 }
 
+/// One that others reach.
 pub(super) enum Socket {
-    Tcp(TcpListener),
-    Unix(UnixListener),
+    Tcp(Arc<tokio::net::TcpListener>),
+    Unix(tokio::net::UnixListener),
 }
 
 impl Bound {
@@ -60,12 +60,16 @@ impl Bound {
     /// The system's.
     pub(super) fn open(self) -> io::Result<(LookupListener, Socket)> {
         let socket = match self.socket {
-            Ready::Tcp(socket) => {
-                socket.listen(BACKLOG)?;
-                Socket::Tcp(TcpListener::from_std(socket.into())?)
+            Ready::Tcp { address, socket, is_new } => {
+                let socket = Arc::new(tokio::net::TcpListener::from_std(socket)?);
+                if is_new {
+                    service_manager::keep(address, std::slice::from_ref(&socket));
+                }
+                Socket::Tcp(socket)
             }
             // Whatever is there: whoever asks finds one at any moment.
             Ready::Unix(socket, placing) => {
+                let socket = tokio::net::UnixListener::from_std(socket)?;
                 std::fs::rename(&placing.next, &placing.path)?;
                 Socket::Unix(socket)
             }
@@ -74,17 +78,20 @@ impl Bound {
     }
 }
 
-/// Takes the addresses. A process that this one succeeds has them too, and answers until this one does.
+/// Takes the addresses: what `source` has of them, so that nobody is turned away who came to a process that this one
+/// succeeds.
 ///
 /// # Errors
 /// [`LookupError`].
-pub(crate) fn bind(listeners: &[LookupListener]) -> Result<Vec<Bound>, LookupError> {
+pub(crate) fn bind(
+    listeners: &[LookupListener],
+    source: &SocketSource,
+    limits: &Limits,
+) -> Result<Vec<Bound>, LookupError> {
     let bound = listeners.iter().map(|listener| {
         let (shown, socket) = match &listener.address {
-            LookupAddress::Tcp(address) => (address.to_string(), tcp(*address).map(Ready::Tcp)),
-            LookupAddress::Unix(path) => {
-                (path.display().to_string(), unix(path).map(|(socket, placing)| Ready::Unix(socket, placing)))
-            }
+            LookupAddress::Tcp(address) => (address.to_string(), tcp(*address, source, limits)),
+            LookupAddress::Unix(path) => (path.display().to_string(), unix(path)),
         };
         let socket = socket.map_err(|source| LookupError::Address { address: shown, source })?;
         Ok(Bound { listener: listener.clone(), socket })
@@ -92,19 +99,19 @@ pub(crate) fn bind(listeners: &[LookupListener]) -> Result<Vec<Bound>, LookupErr
     bound.collect()
 }
 
-fn tcp(address: SocketAddr) -> io::Result<RawSocket> {
-    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket)
+fn tcp(address: SocketAddr, source: &SocketSource, limits: &Limits) -> io::Result<Ready> {
+    let (socket, is_new) = source.open_one(address, limits)?;
+    Ok(Ready::Tcp { address, socket, is_new })
 }
 
-fn unix(path: &Path) -> io::Result<(UnixListener, Placing)> {
+/// A socket beside its place: those who ask a process that this one succeeds are answered there until this one serves.
+fn unix(path: &Path) -> io::Result<Ready> {
     let next = PathBuf::from(format!("{}.{}", path.display(), std::process::id()));
     let _ = std::fs::remove_file(&next);
     let socket = UnixListener::bind(&next)?;
+    let placing = Placing { next, path: path.to_owned() };
+    socket.set_nonblocking(true)?;
     // Whoever may enter its directory may ask, as with sockets of other mail servers.
-    std::fs::set_permissions(&next, std::fs::Permissions::from_mode(0o666))?;
-    Ok((socket, Placing { next, path: path.to_owned() }))
+    std::fs::set_permissions(&placing.next, std::fs::Permissions::from_mode(0o666))?;
+    Ok(Ready::Unix(socket, placing))
 }

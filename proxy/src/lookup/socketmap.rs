@@ -1,9 +1,9 @@
 //! Postfix's socketmap_table(5): a netstring with the name of a map and a key.
 
 use super::place::Told;
-use super::{QUESTION, SILENCE, Service, invalid, send};
+use super::{QUESTION, Service, invalid, send};
 use std::io::{self, ErrorKind};
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncBufRead, AsyncReadExt, AsyncWrite};
 use tokio::time::timeout;
 use usher_config::snapshot::LookupProtocol;
 
@@ -17,7 +17,7 @@ impl Service {
     where
         S: AsyncBufRead + AsyncWrite + Unpin + Send,
     {
-        while !timeout(SILENCE, stream.fill_buf()).await??.is_empty()
+        while self.is_asked(stream).await?
             && let Some(question) = timeout(QUESTION, netstring(stream)).await??
         {
             let space = question.iter().position(|byte| *byte == b' ');

@@ -12,7 +12,9 @@ impl Service {
     where
         S: AsyncBufRead + AsyncWrite + Unpin + Send,
     {
-        while let Some(question) = line(stream).await? {
+        while self.is_asked(stream).await?
+            && let Some(question) = line(stream).await?
+        {
             let answer = match question.strip_prefix(b"get ") {
                 Some(key) => {
                     let key: Vec<u8> = percent_decode(key).collect();

@@ -73,7 +73,7 @@ impl Formers {
                         let _ = std::fs::remove_file(&socket);
                         Ok(None)
                     }
-                    Err(AskError::Unreachable(error)) if error.kind() == ErrorKind::NotFound => Ok(None),
+                    Err(_) if !socket.exists() => Ok(None),
                     Err(error) => Err(error.to_string()),
                     Ok((status, said)) if status.is_success() => Ok(Some(said)),
                     Ok((status, _)) => Err(status.to_string()),

@@ -7,6 +7,7 @@ use crate::admin::Admin;
 use crate::guessing::Guessing;
 use crate::kept::keep;
 use crate::listen::{Acceptor, Sockets};
+use crate::lookup::Lookups;
 use crate::moves::Mover;
 use crate::service_manager;
 use crate::succession::{BulkUnderWay, Program};
@@ -32,6 +33,7 @@ pub(crate) struct Predecessor {
     pub(crate) program: Arc<Program>,
     pub(crate) acceptor: Arc<Acceptor>,
     pub(crate) admin: Arc<Admin>,
+    pub(crate) lookups: Arc<Lookups>,
     pub(crate) mover: Arc<Mover>,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) tickets: Arc<Tickets>,
@@ -154,7 +156,7 @@ impl Predecessor {
         let (admin, keys) = (self.admin.clone(), self.tickets.keys());
         let stopped = self.fleet.stopped_since_start();
         let listeners: Vec<Arc<TcpListener>> =
-            sockets.open().flat_map(|(_, sockets)| sockets.iter().cloned()).collect();
+            sockets.open().flat_map(|(_, sockets)| sockets).cloned().chain(self.lookups.sockets()).collect();
         let doors = admin.doors().ok_or(NotTakenOver::Stopping)?;
         spawn_blocking(move || {
             let mut files = vec![lock.as_fd(), doors.socket.as_fd()];

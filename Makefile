@@ -6,7 +6,7 @@ USHER_COMMIT ?= $(shell git describe --always --dirty --abbrev=12 --exclude='*' 
 # How long each fuzz target runs, in seconds.
 FUZZ_SECONDS ?= 60
 
-.PHONY: run release deb image sbom reproducible book test proof lint audit bench fuzz peers toolchain
+.PHONY: run release deb image sbom reproducible book test proof lint audit bench profile fuzz peers toolchain
 
 # usher with sample users and three sample archive servers, on unprivileged ports.
 run: toolchain
@@ -80,9 +80,22 @@ bench: toolchain
 	$(CARGO) build --release --workspace --bins
 	./target/release/bench
 
+# What usher calls often at its daily work, for the compiler: see docs/decisions/0025-profile.md.
+profile: toolchain
+	./tests/install-peers bench
+	USHER_COUNTING=1 CARGO_TARGET_DIR=$(COUNTING) $(CARGO) build --release --locked --package usher --bin usher
+	rm -rf $(COUNTING)/calls
+	USHER_PROGRAM=$(COUNTING)/release/usher LLVM_PROFILE_FILE=$(COUNTING)/calls/%p.profraw \
+	    $(CARGO) run --package usher-benches --bin bench -- train
+	$(LLVM_PROFDATA) merge --sparse --output=packaging/profile/usher.profdata $(COUNTING)/calls/*.profraw
+
+COUNTING = $(CURDIR)/target/counting
+# Of the compiler's own LLVM or a later one: `rustup component add llvm-tools`.
+LLVM_PROFDATA ?= $(shell rustc --print sysroot)/lib/rustlib/$(HOST)/bin/llvm-profdata
+
 # Every fuzz target for FUZZ_SECONDS. libFuzzer's instrumentation is LLVM's own, so the stable compiler does.
 fuzz: toolchain
-	cd tests/fuzz && RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --target $(HOST)
+	cd tests/fuzz && RUSTC_WRAPPER= RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --target $(HOST)
 	for target in preauth sasl backend_reply tracker proxy_header http_request http_response http2_frames field path; do \
 	    mkdir -p tests/fuzz/target/found/$$target; \
 	    FUZZ_TARGET=$$target tests/fuzz/target/$(HOST)/release/fuzz -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 \

@@ -2,7 +2,7 @@
 
 use crate::Outcome;
 use crate::client::{Client, Handshake, How, RUNTIME, user};
-use crate::contest::Contest;
+use crate::contest::{Contest, Contestant};
 use crate::peers::cpu;
 use crate::stub::MESSAGE;
 use crate::table::{Row, Table};
@@ -33,6 +33,12 @@ pub(crate) fn measure(table: &mut Table) -> Outcome {
     table.add(with);
     table.add(without);
     Ok(())
+}
+
+/// All that is asked of usher, once.
+pub(crate) fn train(usher: &Contestant) -> Outcome {
+    download(usher.tls, &How::tls(Handshake::Full))?;
+    Ok(download(usher.plain, &How::Plain)?)
 }
 
 fn download(address: SocketAddr, how: &How) -> std::io::Result<()> {

@@ -13,7 +13,8 @@ pub(crate) const RESUMING: usize = 3;
 /// All of them, running.
 pub(crate) struct Contest {
     pub(crate) contestants: Vec<Contestant>,
-    _running: (Usher, [Peer; 3], Stub),
+    usher: Usher,
+    _others: ([Peer; 3], Stub),
 }
 
 /// One of them.
@@ -65,9 +66,14 @@ impl Contest {
             one("HAProxy", peers[1].pid(), haproxy, haproxy_tls),
             one("Dovecot", peers[2].pid(), dovecot, dovecot_tls),
         ];
-        let contest = Self { contestants, _running: (usher, peers, stub) };
+        let contest = Self { contestants, usher, _others: (peers, stub) };
         contest.check()?;
         Ok(contest)
+    }
+
+    /// Lets usher stop by itself.
+    pub(crate) fn end(self) {
+        self.usher.end();
     }
 
     /// That nobody has it easier: all negotiate the same, and those of [`RESUMING`] resume.

@@ -131,7 +131,7 @@ const LARGE: [Work; 5] = [
 pub(crate) struct Contest {
     _backend: Peer,
     _peers: [Peer; 2],
-    _ushers: [Usher; 3],
+    ushers: [Usher; 3],
     _files: TempDir,
     pub(crate) proxies: [(&'static str, SocketAddr, u32); ALL],
 }
@@ -145,6 +145,25 @@ pub(crate) fn measure(table: &mut Table) -> Outcome {
         contest.latency(name, words, table)?;
     }
     Ok(())
+}
+
+/// All that is asked of usher, once and by nobody but usher.
+pub(crate) fn train() -> Outcome {
+    let contest = Contest::start()?;
+    for work in SMALL.iter().chain(&LARGE) {
+        for (name, address, _) in contest.proxies {
+            if !matches!(name, "nginx" | "HAProxy") {
+                load(address, work, field(name))?;
+            }
+        }
+    }
+    contest.ushers.into_iter().for_each(Usher::end);
+    Ok(())
+}
+
+/// What is sent to this proxy to be passed on.
+fn field(proxy: &str) -> &'static str {
+    if proxy == "to an array" { NOBODY } else { LOGIN }
 }
 
 impl Contest {
@@ -200,7 +219,7 @@ impl Contest {
             ("to an array", array.0, array.1.pid()),
         ];
         let (peers, ushers) = ([nginx_peer, haproxy_peer], [quiet.1, logging.1, array.1]);
-        Ok(Self { _backend: stub, _peers: peers, _ushers: ushers, _files: files, proxies })
+        Ok(Self { _backend: stub, _peers: peers, ushers, _files: files, proxies })
     }
 
     fn measure(&self, work: &Work, table: &mut Table) -> Outcome {
@@ -219,7 +238,7 @@ impl Contest {
             let mut figures = Vec::new();
             for (name, address, pid) in self.proxies.into_iter().take(measured) {
                 let before = cpu(pid);
-                load(address, work, if name == "to an array" { NOBODY } else { LOGIN })?;
+                load(address, work, field(name))?;
                 figures.push((name, (cpu(pid) - before) / f64::from(work.requests) * 1e6));
             }
             // The first round fills pools and caches.
@@ -305,7 +324,7 @@ fn load(address: SocketAddr, work: &Work, field: &str) -> Outcome {
     if work.words.iter().any(|word| word.starts_with("-c")) {
         return asked(address, work, work.words, field);
     }
-    // As many clients as requests, a few of them at a time.
+    // As many clients as requests, in bursts of 1,500.
     let clients = format!("-c{}", work.requests);
     let words: Vec<&str> = work.words.iter().copied().chain([clients.as_str(), "-r1500", "-m1"]).collect();
     asked(address, work, &words, field)

@@ -21,6 +21,7 @@ mod sources;
 mod storm;
 mod stub;
 mod table;
+mod train;
 
 use std::error::Error;
 use std::path::Path;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
     let outcome = match wanted.as_slice() {
         [word] if word == stub::WORD => stub::serve(),
         [word, arguments @ ..] if word == micro::WORD => micro::call(arguments),
+        [word] if word == train::WORD => train::run(),
         wanted => compare(wanted),
     };
     match outcome {

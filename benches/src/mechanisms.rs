@@ -39,6 +39,7 @@ pub(crate) fn measure(table: &mut Table) -> Outcome {
             }
         }
     }
+    usher.end();
     table.add(row);
     Ok(())
 }

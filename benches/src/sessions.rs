@@ -2,7 +2,7 @@
 
 use crate::Outcome;
 use crate::client::{Handshake, How, sessions, user};
-use crate::contest::{Contest, RESUMING};
+use crate::contest::{Contest, Contestant, RESUMING};
 use crate::peers::cpu;
 use crate::table::{Row, Table};
 
@@ -26,6 +26,31 @@ pub(crate) fn measure(table: &mut Table) -> Outcome {
     run(table, &contest, row("with X25519MLKEM768, usher's default"), Some(Handshake::PostQuantum), 1)
 }
 
+/// All that is asked of usher, once.
+pub(crate) fn train(usher: &Contestant) -> Outcome {
+    let kinds = [Some(Handshake::Full), Some(Handshake::Resumed), Some(Handshake::PostQuantum), None];
+    for handshake in kinds {
+        visit(usher, handshake, &hows(handshake))?;
+    }
+    Ok(())
+}
+
+/// One for each session at a time: those that begin together have a ticket each.
+fn hows(handshake: Option<Handshake>) -> Vec<How> {
+    (0..AT_ONCE).map(|_| handshake.map_or(How::Plain, How::tls)).collect()
+}
+
+/// How many sessions a round has.
+fn count(handshake: Option<Handshake>) -> usize {
+    if handshake.is_some() { SESSIONS } else { PLAIN_SESSIONS }
+}
+
+/// Has a round of sessions with one of them. Returns how many were resumed.
+fn visit(one: &Contestant, handshake: Option<Handshake>, hows: &[How]) -> Result<usize, String> {
+    let address = if handshake.is_some() { one.tls } else { one.plain };
+    sessions(address, hows, count(handshake), user).map_err(|error| format!("{}: {error}", one.name))
+}
+
 /// Fills in a row for the first `among` contestants.
 fn run(
     table: &mut Table,
@@ -34,17 +59,13 @@ fn run(
     handshake: Option<Handshake>,
     among: usize,
 ) -> Outcome {
-    // One for each session at a time: those that begin together have a ticket each.
-    let how = || (0..AT_ONCE).map(|_| handshake.map_or(How::Plain, How::tls)).collect();
-    let hows: Vec<Vec<How>> = contest.contestants.iter().map(|_| how()).collect();
-    let count = if handshake.is_some() { SESSIONS } else { PLAIN_SESSIONS };
+    let hows: Vec<Vec<How>> = contest.contestants.iter().map(|_| hows(handshake)).collect();
+    let count = count(handshake);
     let all_resume = handshake == Some(Handshake::Resumed);
     for round in 0..=ROUNDS {
         for (one, hows) in contest.contestants.iter().zip(&hows).take(among) {
-            let address = if handshake.is_some() { one.tls } else { one.plain };
             let before = cpu(one.pid);
-            let resumed = sessions(address, hows, count, user);
-            let resumed = resumed.map_err(|error| format!("{}: {error}", one.name))?;
+            let resumed = visit(one, handshake, hows)?;
             if round > 0 && (resumed == count) != all_resume {
                 return Err(format!("{}: {resumed} of {count} sessions are resumed", one.name).into());
             }

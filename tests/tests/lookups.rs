@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use usher_tests::usher::{Setup, Usher, command};
 struct Site {
     usher: Usher,
     at: SocketAddr,
-    socket: std::path::PathBuf,
+    socket: PathBuf,
     one: SocketAddr,
     archives: [std::sync::Arc<usher_tests::archive::Archive>; 2],
 }
@@ -171,7 +171,7 @@ fn nginx_proxies_to_where_a_user_is() {
 struct Dovecot(TempDir);
 
 impl Dovecot {
-    fn start(socket: &std::path::Path, at: SocketAddr) -> Self {
+    fn start(socket: &Path, at: SocketAddr) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let shown = dir.path().display();

@@ -243,6 +243,12 @@ impl Usher {
         }
     }
 
+    /// Lets it stop by itself.
+    pub fn end(mut self) {
+        self.signal(Signal::TERM);
+        assert!(self.wait().success(), "usher fails at its end:\n{}", self.log());
+    }
+
     /// Resident memory in octets.
     pub fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
@@ -293,10 +299,13 @@ pub fn command(arguments: &[&str]) -> Output {
     Command::new(binary()).args(arguments).stdin(Stdio::null()).output().expect("usher runs")
 }
 
-/// The program, built as the tests are.
+/// The program: the one that `USHER_PROGRAM` names, or else built as the tests are.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
+        if let Some(program) = std::env::var_os("USHER_PROGRAM") {
+            return program.into();
+        }
         // …/target/PROFILE/deps/test
         let test = std::env::current_exe().unwrap();
         let profile =

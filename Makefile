@@ -88,6 +88,8 @@ profile: toolchain
 	USHER_PROGRAM=$(COUNTING)/release/usher LLVM_PROFILE_FILE=$(COUNTING)/calls/%p.profraw \
 	    $(CARGO) run --package usher-benches --bin bench -- train
 	$(LLVM_PROFDATA) merge --sparse --output=packaging/profile/usher.profdata $(COUNTING)/calls/*.profraw
+	# Cargo does not see that crates from elsewhere would be other ones now.
+	$(CARGO) clean --release
 
 COUNTING = $(CURDIR)/target/counting
 # Of the compiler's own LLVM or a later one: `rustup component add llvm-tools`.

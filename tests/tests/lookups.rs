@@ -41,7 +41,10 @@ fn logs_in(at: SocketAddr, user: &str) -> String {
 }
 
 fn site() -> Site {
-    let setup = Setup::new();
+    site_of(Setup::new())
+}
+
+fn site_of(setup: Setup) -> Site {
     let hosts = [("one.test", setup.at(10143)), ("two.test", setup.at(10144))];
     let archives = hosts.map(|(name, at)| archive(Options::named(name), at));
     archives.iter().for_each(|archive| archive.add_user("anna@example.com", "secret"));
@@ -310,7 +313,11 @@ fn what_is_not_a_question_has_no_answer_and_disturbs_nobody() {
     assert_eq!(says(site.at, b"26:transport anna@example.com,"), "16:OK lmtp:one.test,");
     drop(silent);
     // What is not for a listener is not answered there.
-    assert_eq!(says_at(&site.socket, b"get anna@example.com\n"), "");
+    let mut stream = UnixStream::connect(&site.socket).unwrap();
+    stream.write_all(b"get anna@example.com\n").unwrap();
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    assert_eq!(answer, "");
 }
 
 #[test]
@@ -326,6 +333,31 @@ fn whoever_asks_while_processes_succeed_each_other_is_answered() {
             assert_eq!(says_at(&socket, QUESTION), "11:OK one.test,");
         }
     });
+}
+
+#[test]
+fn whoever_goes_on_asking_comes_to_the_successor() {
+    // The former process stays.
+    let keep = "old_sessions = \"keep\"\ndrain_deadline = \"10m\"";
+    let mut site = site_of(Setup::new().server(keep));
+    let mut session = Client::tls(site.usher.imaps());
+    assert!(session.command("a LOGIN anna@example.com secret").pop().unwrap().starts_with("a OK"));
+    let mut stream = TcpStream::connect(site.at).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut asks = || {
+        let mut answer = [0; 15];
+        stream.write_all(b"21:host anna@example.com,").and_then(|()| stream.read_exact(&mut answer)).ok()?;
+        Some(String::from_utf8_lossy(&answer).into_owned())
+    };
+    assert_eq!(asks().as_deref(), Some("11:OK one.test,"));
+    site.usher.upgraded();
+    let until = Instant::now() + DEADLINE;
+    while let Some(answer) = asks() {
+        assert_eq!(answer, "11:OK one.test,");
+        assert!(Instant::now() < until, "the former process goes on answering");
+    }
+    assert_eq!(says(site.at, b"21:host anna@example.com,"), "11:OK one.test,");
+    assert!(session.command("b NOOP").pop().unwrap().starts_with("b OK"), "the session stays");
 }
 
 #[test]

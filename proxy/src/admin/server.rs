@@ -7,6 +7,7 @@ use super::{Context, Orders, router};
 use crate::parts::Parts;
 use crate::succession::private_socket;
 use axum::Router;
+use futures_util::future::join_all;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
@@ -63,8 +64,8 @@ pub(crate) struct Admin {
     /// Gone once a successor has them: whoever comes must not wait in the queue of a process that does not answer.
     doors: Mutex<Option<Doors>>,
     router: Router,
-    /// Requests that are being answered.
-    places: Arc<Semaphore>,
+    /// Requests that are being answered, by socket and by TCP.
+    places: [Arc<Semaphore>; 2],
     serving: Mutex<Vec<JoinHandle<()>>>,
     /// Where a successor asks.
     private: PathBuf,
@@ -137,12 +138,13 @@ impl Admin {
         // It ends by itself when this process has a successor.
         tokio::spawn(watch_over(context.clone()));
         let router = router(context);
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
-        let by_socket = serve_socket(doors.socket.clone(), places.clone(), router.clone(), who);
+        let places = [(); 2].map(|()| Arc::new(Semaphore::new(CONNECTIONS)));
+        let [by_socket, by_tcp] = places.clone();
+        let by_socket = serve_socket(doors.socket.clone(), by_socket, router.clone(), who);
         let mut serving = vec![tokio::spawn(by_socket)];
         if let Some((address, listener)) = &doors.listen {
             tracing::info!(%address, "admin API");
-            serving.push(tokio::spawn(serve_tcp(listener.clone(), router.clone())));
+            serving.push(tokio::spawn(serve_tcp(listener.clone(), by_tcp, router.clone())));
         }
         Self {
             path,
@@ -194,7 +196,7 @@ impl Admin {
 
     /// Waits a moment for those who are still being answered.
     pub(crate) async fn settled(&self) {
-        let all = self.places.acquire_many(CONNECTIONS as u32);
+        let all = join_all(self.places.iter().map(|places| places.acquire_many(CONNECTIONS as u32)));
         let _ = tokio::time::timeout(SETTLING, all).await;
     }
 
@@ -265,8 +267,7 @@ fn who(stream: &UnixStream) -> Caller {
     Caller::Socket { uid, pid }
 }
 
-async fn serve_tcp(listener: Arc<TcpListener>, router: Router) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+async fn serve_tcp(listener: Arc<TcpListener>, places: Arc<Semaphore>, router: Router) {
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {

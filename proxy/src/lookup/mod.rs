@@ -18,14 +18,14 @@ use crate::route::Router;
 use crate::shutdown::Shutdown;
 use futures_util::future::join_all;
 use std::io::{self, ErrorKind};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use tokio::io::{
     AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader,
 };
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use usher_config::snapshot::{LookupListener, LookupProtocol};
 
 /// Connections at the same time, of each listener, and one place for whoever accepts them.
@@ -34,7 +34,7 @@ const PLACES: u32 = 1000 + 1;
 const SILENCE: Duration = Duration::from_secs(300);
 /// Longest line of a question, in bytes.
 const LINE: u64 = 8 * 1024;
-/// How long those may be silent who came before a successor did.
+/// How long those may go on who came before a successor did.
 const LAST: Duration = Duration::from_secs(2);
 /// Time for a question that has begun.
 const QUESTION: Duration = Duration::from_secs(10);
@@ -54,6 +54,8 @@ struct Service {
     server: Arc<Server>,
     listener: LookupListener,
     places: Arc<Semaphore>,
+    /// When its last connections end, once usher has retired.
+    end: OnceLock<Instant>,
 }
 
 /// The listeners while they answer.
@@ -78,7 +80,7 @@ pub(crate) fn serve(bound: Vec<Bound>, server: &Arc<Server>) -> Lookups {
         };
         let places = Arc::new(Semaphore::new(PLACES as usize));
         lookups.places.push(places.clone());
-        let service = Arc::new(Service { server: server.clone(), listener, places });
+        let service = Arc::new(Service { server: server.clone(), listener, places, end: OnceLock::new() });
         match socket {
             Socket::Tcp(socket) => {
                 lookups.tcp.push(Arc::downgrade(&socket));
@@ -143,16 +145,17 @@ impl Service {
         });
     }
 
-    /// Waits for a question. Returns whether one comes: whoever is silent once a successor answers may ask there.
+    /// Waits for a question. Returns whether one is to be answered: a while after a successor does so, whoever has more of them
+    /// comes to that.
     async fn is_asked<S: AsyncBufRead + Unpin>(&self, stream: &mut S) -> io::Result<bool> {
-        let left_alone = async {
+        let over = async {
             self.server.shutdown.retired().await;
-            sleep(LAST).await;
+            sleep_until(*self.end.get_or_init(|| Instant::now() + LAST)).await;
         };
         tokio::select! {
             biased;
+            () = over => Ok(false),
             more = timeout(SILENCE, stream.fill_buf()) => Ok(!more??.is_empty()),
-            () = left_alone => Ok(false),
         }
     }
 
@@ -191,12 +194,12 @@ fn spoken(begun: &[u8]) -> Option<LookupProtocol> {
 
 /// The next line without its end; `None`: there is none.
 async fn line<S: AsyncBufRead + Unpin>(stream: &mut S) -> io::Result<Option<Vec<u8>>> {
-    if timeout(SILENCE, stream.fill_buf()).await??.is_empty() {
-        return Ok(None);
-    }
     // With all the room that it may need: one may hold a password, which must not be left behind.
     let mut line = Vec::with_capacity(LINE as usize);
     timeout(QUESTION, stream.take(LINE).read_until(b'\n', &mut line)).await??;
+    if line.is_empty() {
+        return Ok(None);
+    }
     if line.pop() != Some(b'\n') {
         return Err(invalid("a line that has no end"));
     }

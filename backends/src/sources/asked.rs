@@ -203,7 +203,8 @@ impl Asked {
                 (Some(_), _) if self.is_late() => Duration::ZERO,
                 (Some(_), false) => PATIENCE,
                 (Some(_), true) => PATIENCE_OF_JUDGES,
-                (None, _) => self.deadline,
+                // The question ends by itself before, and its failure has been counted then.
+                (None, _) => self.deadline + PATIENCE,
             };
             let (asked, flight) = if is_judged { self.fly(inquiry, None) } else { self.flight(inquiry) };
             match timeout(wait, flight).await {

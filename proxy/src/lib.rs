@@ -8,6 +8,7 @@ mod acme;
 mod active;
 mod admin;
 mod app;
+mod boxed;
 mod cli;
 mod countries;
 mod digester;

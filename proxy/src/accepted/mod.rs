@@ -6,6 +6,7 @@ mod proxy_header;
 pub(crate) use lingering_close::lingering_close;
 
 use crate::active::ListenerContext;
+use crate::boxed::boxed;
 use crate::session::{By, Cause, Ended, Stage};
 use crate::slot::Slot;
 use crate::unread::Unread;
@@ -71,7 +72,7 @@ pub(crate) async fn read_proxy_header(
 ) -> Result<(), Ended> {
     let limits = &at.active.snapshot.limits;
     if let Some(senders) = &at.listener().proxy_from {
-        let told = proxy_header::read(tcp.header(), senders, ends.client, limits).await;
+        let told = boxed(|| proxy_header::read(tcp.header(), senders, ends.client, limits)).await;
         let Ok(told) = told else {
             return Err(Ended::new(By::Client, Stage::ProxyHeader, Cause::ProxyHeader));
         };

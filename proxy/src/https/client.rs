@@ -32,8 +32,6 @@ pub(crate) struct Client {
     listener: SocketAddr,
     /// The client, and the address it connected to, as a PROXY header tells where one is demanded.
     pub(crate) ends: Ends,
-    /// The client's address as the log has it: once, and not for every request.
-    pub(crate) shown: Box<str>,
     pub(crate) tls: &'static str,
     /// What was asked for with SNI, in lower case.
     pub(crate) server_name: Option<String>,
@@ -70,7 +68,6 @@ impl Client {
             listener: at.listener().address,
             began_with: at,
             ends,
-            shown: ends.client.to_string().into(),
             tls: stream.tls_version(),
             server_name,
             certificate: stream.client_certificate().and_then(tls::named_in),

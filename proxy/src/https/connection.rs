@@ -2,6 +2,7 @@
 
 use crate::accepted::{Accepted, Ends, Slots, lingering_close, read_proxy_header};
 use crate::active::ListenerContext;
+use crate::boxed::boxed;
 use crate::https::client::Client;
 use crate::https::server::Server;
 use crate::https::{http1, http2, redirect};
@@ -23,22 +24,22 @@ pub(crate) async fn serve(
     let Accepted { tcp, peer, local } = accepted;
     let (begun, id, protocol) = (Instant::now(), server.ids.next(), at.listener().protocol());
     let mut ends = Ends { client: peer, local };
-    let made = Box::pin(secure(&server, &at, &listener, tcp, &mut ends, begun)).await;
+    let made = boxed(|| secure(&server, &at, &listener, tcp, &mut ends, begun)).await;
     // A long-lived connection must not keep a configuration alive.
     drop(listener);
     drop(slots.before_login);
     match made {
         // It has been given by the handshake.
         Ok(stream) if stream.is_for_proof() => {
-            lingering_close(stream, b"", at.active.snapshot.limits.farewell).await;
+            boxed(|| lingering_close(stream, b"", at.active.snapshot.limits.farewell)).await;
         }
         Ok(stream) => {
             let is_two = stream.is_http2();
             let client = Client::new(server, at, ends, &stream, slots.connection);
             if is_two {
-                Box::pin(http2::serve(client, stream)).await;
+                boxed(|| http2::serve(client, stream)).await;
             } else {
-                Box::pin(http1::serve(client, stream)).await;
+                boxed(|| http1::serve(client, stream)).await;
             }
         }
         Err(ended) => {
@@ -61,7 +62,7 @@ pub(crate) async fn serve_redirects(
         return;
     }
     drop(slots.before_login);
-    Box::pin(redirect::serve(&server, &at, redirect_to, ClientStream::Plain(tcp.into_inner()))).await;
+    boxed(|| redirect::serve(&server, &at, redirect_to, ClientStream::Plain(tcp.into_inner()))).await;
     drop(slots.connection);
 }
 

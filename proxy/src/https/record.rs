@@ -239,7 +239,7 @@ impl Drop for RequestRecord {
             login_refused(self.client.ends.client, self.id, Code::AuthenticationFailed, self.by.name(), user);
         }
         log::request(&RequestLine {
-            client: &self.client.shown,
+            client: &self.client.told.client,
             session: self.id,
             protocol: "https",
             user,

@@ -4,6 +4,7 @@ use super::joined::Joined;
 use super::preauth;
 use crate::accepted::{Accepted, Ends, Slots, lingering_close, read_proxy_header};
 use crate::active::ListenerContext;
+use crate::boxed::boxed;
 use crate::login::{PreLogin, Server};
 use crate::relay;
 use crate::session::{By, Cause, Ended, Record, Stage};
@@ -28,11 +29,11 @@ pub(crate) fn serve(
     slots: Slots,
 ) -> impl Future<Output = ()> + Send {
     let Slots { connection, before_login } = slots;
-    let beginning = Box::pin(begin(server, at, listener, accepted, before_login));
+    let beginning = boxed(|| begin(server, at, listener, accepted, before_login));
     async move {
         if let Some(Begun { server, joined, record, patience }) = beginning.await {
             let Joined { session, lease, streams, place } = *joined;
-            let end = Box::pin(relay::run(&session, streams, &server.metrics.bytes, patience)).await;
+            let end = boxed(|| relay::run(&session, streams, &server.metrics.bytes, patience)).await;
             let host = &lease.backend().config.name;
             record.write(&server.metrics, &session.about.user, host, end.ended, end.octets);
             drop(place);
@@ -114,7 +115,7 @@ async fn before_login(
         return Err(Ended::new(By::Operator, Stage::Preauth, Cause::Stopping));
     }
     loop {
-        match Box::pin(preauth::converse(prelogin, &listener, stream, privacy, &mut until)).await? {
+        match boxed(|| preauth::converse(prelogin, &listener, stream, privacy, &mut until)).await? {
             preauth::Next::StartTls(unread) => {
                 stream = secure(prelogin, &listener, unread, until).await?;
                 privacy = Privacy::Tls;
@@ -136,7 +137,7 @@ async fn secure(
     let config = prelogin.at.active.tls.imap(client_ca).choose(listener.strict_sni);
     let begun = Instant::now();
     let until = until.min(begun + limits.tls_handshake);
-    let made = Box::pin(tls::accept(connection, config, until, limits.farewell)).await;
+    let made = boxed(|| tls::accept(connection, config, until, limits.farewell)).await;
     prelogin.server.metrics.handshake(made.as_ref().ok(), begun.elapsed());
     made.map_err(|fault| {
         tracing::debug!(client = %prelogin.client, session = %prelogin.id, %fault, "no TLS");

@@ -3,6 +3,7 @@
 use super::joined::Joined;
 use super::offer::offer;
 use crate::accepted::lingering_close;
+use crate::boxed::boxed;
 use crate::login::{Handover, PreLogin, Refusal, complete, hand_over};
 use crate::session::{By, Cause, Ended, Stage};
 use crate::tls::ClientStream;
@@ -74,7 +75,7 @@ pub(crate) async fn converse(
                 complete(&mut claim.credential, prelogin.snapshot(), stream.client_certificate());
                 prelogin.attempts.fetch_add(1, Ordering::Relaxed);
                 let begun = Instant::now();
-                let handed = Box::pin(hand_over(prelogin, &claim, &mut preauth, &mut stream)).await?;
+                let handed = boxed(|| hand_over(prelogin, &claim, &mut preauth, &mut stream)).await?;
                 *until += begun.elapsed().saturating_sub(prelogin.take_waited());
                 let ended = match handed {
                     Handover::LoggedIn(logged_in) => {

@@ -5,6 +5,7 @@ use super::case::Case;
 use super::scram::make_up;
 use super::tried::{Refusal, Try};
 use super::voice::{GaveUp, Voice};
+use crate::boxed::boxed;
 use crate::slot::Slot;
 use tokio::time::{Instant, sleep};
 use usher_wire::imap::reply::Code;
@@ -20,7 +21,7 @@ pub(super) async fn seek(case: &Case<'_>, begun: Instant) -> Try {
     loop {
         let tried = Instant::now();
         let outcome = match key {
-            Some(key) => Box::pin(attempt(case, key, (begun, until), &mut slot)).await,
+            Some(key) => boxed(|| attempt(case, key, (begun, until), &mut slot)).await,
             None => Try::Unknown,
         };
         match outcome {

@@ -1,6 +1,7 @@
 //! Where a user is, for others.
 
 use super::Service;
+use crate::boxed::boxed;
 use crate::route::{Answer, Decided};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ impl Service {
         let told = match key {
             None => Told::Nobody,
             Some(key) => {
-                let Decided { decision, answer, .. } = Box::pin(self.server.router.explain(&key, None)).await;
+                let Decided { decision, answer, .. } = boxed(|| self.server.router.explain(&key, None)).await;
                 match decision {
                     Decision::Permitted(permit) => match self.server.router.host(&permit) {
                         Some(host) => Told::On(Place { host, login: permit.login().map(ToOwned::to_owned) }),

@@ -13,6 +13,7 @@ pub(crate) use end::End;
 pub(crate) use splice::splice;
 
 use crate::accepted::lingering_close;
+use crate::boxed::boxed;
 use crate::metrics::Bytes;
 use crate::session::{By, Cause, Session};
 use crate::tls::ClientStream;
@@ -63,7 +64,7 @@ pub(crate) async fn run<F: Follow>(
             let goodbye = last_words.words(pump.goodbye());
             let (client, unsent) = pump.into_client();
             let words = [unsent.as_slice(), goodbye].concat();
-            Box::pin(lingering_close(client, &words, patience)).await;
+            boxed(|| lingering_close(client, &words, patience)).await;
         }
     }
     end

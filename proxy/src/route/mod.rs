@@ -4,6 +4,7 @@
 pub(crate) mod registered;
 
 use crate::access::{Access, Hearing, Visit};
+use crate::boxed::boxed;
 use crate::metrics::Metrics;
 use crate::peers::{Peers, Told};
 use crate::remembered::Remembered;
@@ -88,7 +89,7 @@ impl Router {
         self.metrics.lookup(&said, begun.elapsed());
         if matches!(said.found, Ok(Found::Now(None)))
             && !said.is_refusal
-            && let Some(told) = Box::pin(self.peers.ask(key)).await
+            && let Some(told) = boxed(|| self.peers.ask(key)).await
         {
             match told {
                 Told::On(_) => {
@@ -159,7 +160,7 @@ impl Router {
     /// The same, now that its host refuses the login: perhaps because it has moved, which a source that was asked a while
     /// ago has not said.
     pub(crate) async fn stands_though_refused(&self, permit: &Permit) -> bool {
-        let now = Box::pin(self.explain_fresh(permit.key(), None, Some(RECENT))).await.decision;
+        let now = boxed(|| self.explain_fresh(permit.key(), None, Some(RECENT))).await.decision;
         matches!(now, Decision::Permitted(now) if now == *permit)
     }
 

@@ -3,6 +3,7 @@
 use crate::accepted::{Accepted, Ends, Slots, read_proxy_header};
 use crate::access::Visit;
 use crate::active::ListenerContext;
+use crate::boxed::boxed;
 use crate::guessing::Guessing;
 use crate::id::{Id, Ids};
 use crate::metrics::Metrics;
@@ -51,15 +52,9 @@ pub(crate) async fn serve(
     let begun = Instant::now();
     let id = server.ids.next();
     let mut session = None;
-    let outcome = Box::pin(find_member(
-        &server,
-        &at,
-        &listener,
-        &mut tcp,
-        id,
-        Ends { client: peer, local },
-        &mut session,
-    ))
+    let outcome = boxed(|| {
+        find_member(&server, &at, &listener, &mut tcp, id, Ends { client: peer, local }, &mut session)
+    })
     .await;
     let patience = at.active.snapshot.limits.farewell;
     drop((at, listener));

@@ -2,6 +2,7 @@
 
 use super::ClientStream;
 use super::secured::Secured;
+use crate::boxed::boxed;
 use crate::unread::Unread;
 use rustls::{InvalidMessage, ServerConfig};
 use std::sync::Arc;
@@ -35,7 +36,8 @@ pub(crate) async fn accept(
         Err(_) => Err(HandshakeFault::TimedOut),
         Ok(Ok(stream)) => Ok(ClientStream::Tls(stream)),
         Ok(Err((error, tcp))) => {
-            let _ = timeout(farewell, after_alert(tcp, &error)).await;
+            // Seldom, and large.
+            let _ = boxed(|| timeout(farewell, after_alert(tcp, &error))).await;
             Err(HandshakeFault::Failed(error))
         }
     }

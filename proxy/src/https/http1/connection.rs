@@ -50,7 +50,7 @@ pub(crate) struct Connection {
     data: Bytes,
     behind: &'static [u8],
     unwritten: Pace,
-    closing: Lingering,
+    farewell: Duration,
 }
 
 /// Why a request is not let in.
@@ -99,7 +99,7 @@ impl Connection {
             data: Bytes::new(),
             behind: b"",
             unwritten: Pace::new(Patience::of(limits, None)),
-            closing: Lingering::new(limits.farewell),
+            farewell: limits.farewell,
         }
     }
 
@@ -386,7 +386,8 @@ impl Connection {
     }
 
     /// Closes it so that the client reads what it was told.
-    pub(crate) async fn close(mut self) {
-        let _ = std::future::poll_fn(|cx| self.closing.poll(cx, &mut self.stream)).await;
+    pub(crate) async fn close(&mut self) {
+        let mut closing = Lingering::new(self.farewell);
+        let _ = std::future::poll_fn(|cx| closing.poll(cx, &mut self.stream)).await;
     }
 }

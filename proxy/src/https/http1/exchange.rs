@@ -36,34 +36,40 @@ pub(super) enum After {
 }
 
 /// Serves the request that begins with `head`.
-pub(super) async fn serve(client: &Arc<Client>, head: Head, connection: &mut Connection) -> After {
-    match request(head) {
+pub(super) fn serve<'a>(
+    client: &'a Arc<Client>,
+    head: Head,
+    connection: &'a mut Connection,
+) -> impl Future<Output = After> + 'a {
+    let (parts, asked, body) = match request(head) {
         Some((parts, asked)) => match connection.body() {
-            Ok(inflow) => run(client, parts, asked, Ok(inflow), connection).await,
-            Err(refused) => {
-                let asked = Asked::refused(asked.is_head);
-                run(client, parts, asked, Err(refusal(refused)), connection).await
-            }
+            Ok(inflow) => (parts, asked, Ok(inflow)),
+            Err(refused) => (parts, Asked::refused(asked.is_head), Err(refusal(refused))),
         },
         None => {
             client.note_refused_by_codec();
-            refuse(client, Refusal::new(StatusCode::BAD_REQUEST, "codec"), false, connection).await
+            stand_in(Refusal::new(StatusCode::BAD_REQUEST, "codec"), false)
         }
-    }
+    };
+    run(client, parts, asked, body, connection)
 }
 
 /// Answers a request that is refused, by HEAD or another method.
-pub(super) async fn refuse(
-    client: &Arc<Client>,
+pub(super) fn refuse<'a>(
+    client: &'a Arc<Client>,
     refusal: Refusal,
     is_head: bool,
-    connection: &mut Connection,
-) -> After {
-    // It stands for one that asks for nothing.
+    connection: &'a mut Connection,
+) -> impl Future<Output = After> + 'a {
+    let (parts, asked, body) = stand_in(refusal, is_head);
+    run(client, parts, asked, body, connection)
+}
+
+/// What stands for a request that is refused, and asks for nothing.
+fn stand_in(refusal: Refusal, is_head: bool) -> (Parts, Asked, Result<Option<Inflow>, Refusal>) {
     let mut stand_in = Request::new(());
     *stand_in.method_mut() = if is_head { Method::HEAD } else { Method::GET };
-    let (parts, ()) = stand_in.into_parts();
-    run(client, parts, Asked::refused(is_head), Err(refusal), connection).await
+    (stand_in.into_parts().0, Asked::refused(is_head), Err(refusal))
 }
 
 /// Answers a request with this body, or one that is refused.

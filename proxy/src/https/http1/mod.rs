@@ -10,6 +10,7 @@ pub(super) use connection::{Connection, Next, Refused};
 pub(super) use encode::encode_head;
 
 use self::exchange::After;
+use crate::boxed::boxed;
 use crate::https::client::Client;
 use crate::https::message::refusal::Refusal;
 use crate::tls::ClientStream;
@@ -40,9 +41,9 @@ pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
         });
         // On the heap and gone with it: a connection that waits for its next request is no larger for it.
         let after = match next.await {
-            Next::Request(head) => Box::pin(exchange::serve(&client, head, &mut connection)).await,
+            Next::Request(head) => boxed(|| exchange::serve(&client, head, &mut connection)).await,
             Next::Refused(refused, is_head) => {
-                Box::pin(exchange::refuse(&client, refusal(refused), is_head, &mut connection)).await
+                boxed(|| exchange::refuse(&client, refusal(refused), is_head, &mut connection)).await
             }
             Next::Nothing => break,
         };
@@ -50,7 +51,7 @@ pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
             After::Another => {}
             After::Close => break,
             After::Nothing => return,
-            After::Switch(tunnel) => return Box::pin(tunnel.run(connection.into_switched())).await,
+            After::Switch(tunnel) => return boxed(|| tunnel.run(connection.into_switched())).await,
         }
     }
     connection.close().await;

@@ -2,6 +2,7 @@
 
 use super::stream::{Incoming, Reset, Responder};
 use super::tunnel::StreamIo;
+use crate::boxed::boxed;
 use crate::https::client::Client;
 use crate::https::message::body::Source;
 use crate::https::message::connect_protocol::ConnectProtocol;
@@ -61,7 +62,7 @@ pub(super) async fn answer(
         Outcome::Tunnel(mut response, joined) => {
             tunnel::as_connect(&mut response);
             match incoming.filter(|_| responder.head(&response, false)) {
-                Some(incoming) => Box::pin(joined.run(StreamIo::new(responder, incoming))).await,
+                Some(incoming) => boxed(|| joined.run(StreamIo::new(responder, incoming))).await,
                 None => joined.give_up(),
             }
         }

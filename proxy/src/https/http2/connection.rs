@@ -321,7 +321,7 @@ impl Connection {
     }
 
     /// Ends all streams, and closes it so that the client reads what it was told.
-    pub(super) async fn close(mut self) {
+    pub(super) async fn close(&mut self) {
         self.break_off();
         let farewell = self.farewell;
         if let Ok(Ok(())) = timeout(farewell, std::future::poll_fn(|cx| self.poll_write(cx))).await {

@@ -11,6 +11,7 @@ mod tunnel;
 pub(crate) use stream::{Incoming, Piece};
 
 use self::connection::{Connection, Next};
+use crate::boxed::boxed;
 use crate::https::client::Client;
 use crate::https::message::refusal::Refusal;
 use crate::session::{By, Cause, Ended, Stage};
@@ -84,10 +85,10 @@ pub(crate) async fn serve(client: Arc<Client>, stream: ClientStream) {
         let (incoming, responder) = stream::begun(connection.shared(), stream);
         let held = (incoming.expected_by(&parts), responder);
         let (client, limits, guard) = (client.clone(), limits.clone(), idler.busy());
-        server.workers.session(async move {
+        server.workers.session(boxed(|| async move {
             answer::answer(client, arrived, parts, refused, held, &limits).await;
             drop(guard);
-        });
+        }));
     }
     connection.close().await;
 }

@@ -2,7 +2,7 @@
 //! kept with what was derived from it.
 
 use crate::https::message::forwarding::ForwardingFields;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use std::sync::{Arc, Mutex, PoisonError};
 use usher_wire::http::authority::Authority;
 
@@ -19,6 +19,9 @@ pub(crate) struct RequestedHost {
     pub(crate) fields: Vec<u8>,
 }
 
+/// Octets of [`RequestedHost::fields`], mostly, beside the name that is in them twice.
+const FIELDS: usize = 320;
+
 /// The last one of a connection.
 #[derive(Default)]
 pub(crate) struct LastRequestedHost(Mutex<Option<Arc<RequestedHost>>>);
@@ -33,18 +36,16 @@ impl LastRequestedHost {
         let authority = Authority::parse(written)?;
         let shown = std::str::from_utf8(written).ok()?;
         let forwarded = [told.ends.as_str(), ";host=\"", shown, "\";proto=", told.proto].concat();
-        let mut asked = RequestedHost {
-            host: HeaderValue::from_bytes(written).ok()?,
-            name: authority.host.trim_end_matches('.').to_ascii_lowercase(),
-            forwarded: HeaderValue::try_from(forwarded).ok()?,
-            fields: Vec::new(),
-        };
-        let mut headers = HeaderMap::new();
-        told.tell(&mut headers, &asked.forwarded, &asked.host);
-        for (name, value) in &headers {
-            asked.fields.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        let host = HeaderValue::from_bytes(written).ok()?;
+        let forwarded = HeaderValue::try_from(forwarded).ok()?;
+        let mut fields = Vec::with_capacity(FIELDS + 2 * written.len());
+        for (name, value) in told.fields(&forwarded, &host) {
+            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                fields.extend_from_slice(part);
+            }
         }
-        let asked = Arc::new(asked);
+        let name = authority.host.trim_end_matches('.').to_ascii_lowercase();
+        let asked = Arc::new(RequestedHost { host, name, forwarded, fields });
         Some(last.insert(asked).clone())
     }
 }

@@ -29,6 +29,7 @@ use super::response::ResponseBody;
 use super::upstream::Unreached;
 use super::upstream::tunnel::Tunnel;
 use crate::active::ListenerContext;
+use crate::boxed::boxed;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use std::sync::Arc;
@@ -72,7 +73,7 @@ pub(crate) async fn exchange(
     let served = match refused {
         Some(refusal) => Err(refusal.into()),
         // Allocated on the heap as a whole, so that it is not moved along with the stream that it serves.
-        None => Box::pin(serve(&mut record, &at, parts, source, inform)).await,
+        None => boxed(|| serve(&mut record, &at, parts, source, inform)).await,
     };
     // A client that breaks off its body leaves; for others, the host has not judged them, or they have been counted.
     if served.is_err() && record.seen.as_ref().is_none_or(|seen| seen.fault().is_none()) {

@@ -1,6 +1,7 @@
 //! Connections to web services: an idle one, or a new one.
 
 use crate::active::ListenerContext;
+use crate::boxed::boxed;
 use crate::https::message::body::RequestBody;
 use crate::https::record::{Held, RequestRecord};
 use std::sync::Arc;
@@ -103,7 +104,7 @@ async fn open(
         certificate: None,
     };
     // Rare, and large: boxed, so that a request that finds a connection is no larger for it.
-    let opened = Box::pin(Link::open(target, version, on_behalf, &deadlines)).await;
+    let opened = boxed(|| Link::open(target, version, on_behalf, &deadlines)).await;
     if let Some(held) = &record.held {
         server.health.note_session(held.id(), Service::Http, opened.as_ref().map(|_| ()));
     }

@@ -24,6 +24,8 @@ const CHUNK: usize = 64 * 1024;
 const SEALED: usize = CHUNK + 4 * 1024;
 /// The longest record (RFC 5246 section 6.2.3).
 const RECORD: usize = 5 + 16 * 1024 + 2048;
+/// Octets of what answers a ClientHello, mostly.
+const FLIGHT: usize = 3 * 1024;
 /// Room for the longest handshake message, which must be complete, and a record after it.
 const RECEIVED: usize = 64 * 1024 + 2 * RECORD;
 
@@ -50,7 +52,7 @@ pub(crate) struct Secured {
     /// The client has said that nothing more will come.
     has_ended: bool,
     has_said_goodbye: bool,
-    fault: Option<rustls::Error>,
+    fault: Option<Box<rustls::Error>>,
 }
 
 impl Secured {
@@ -63,11 +65,13 @@ impl Secured {
         tcp: TcpStream,
         config: &Arc<ServerConfig>,
     ) -> Result<Box<Self>, (io::Error, TcpStream)> {
+        // Its place is there first: then it is made there, and not copied.
+        let place = Box::new_uninit();
         let tls = match UnbufferedServerConnection::new(config.clone()) {
             Ok(tls) => tls,
             Err(error) => return Err((io::Error::other(error), tcp)),
         };
-        let mut secured = Box::new(Self {
+        let secured = Self {
             tcp,
             tls,
             server_name: None,
@@ -78,7 +82,8 @@ impl Secured {
             has_ended: false,
             has_said_goodbye: false,
             fault: None,
-        });
+        };
+        let mut secured = Box::write(place, secured);
         match std::future::poll_fn(|cx| secured.poll_handshake(cx)).await {
             Ok(()) => Ok(secured),
             Err(error) => Err((error, secured.tcp)),
@@ -121,7 +126,7 @@ impl Secured {
     /// Fails if something has failed before.
     fn check(&self) -> io::Result<()> {
         match &self.fault {
-            Some(fault) => Err(io::Error::new(io::ErrorKind::InvalidData, fault.clone())),
+            Some(fault) => Err(io::Error::new(io::ErrorKind::InvalidData, rustls::Error::clone(fault))),
             None => Ok(()),
         }
     }
@@ -190,6 +195,7 @@ impl Secured {
         write: &mut impl FnMut(&mut WriteTraffic<'_, ServerConnectionData>),
     ) -> (usize, Result<bool, rustls::Error>) {
         let is_handshaking = self.tls.is_handshaking();
+        let begins = self.tls.protocol_version().is_none();
         // Clears what a failed connection may have left behind.
         if is_handshaking {
             drop(take_asked_name());
@@ -209,6 +215,9 @@ impl Secured {
             Ok(ConnectionState::EncodeTlsData(mut data)) => {
                 let unsent = &mut self.unsent.octets;
                 let length = unsent.len();
+                if begins {
+                    unsent.reserve(FLIGHT);
+                }
                 if let Err(EncodeError::InsufficientSize(wanted)) = data.encode(&mut []) {
                     unsent.resize(length + wanted.required_size, 0);
                 }
@@ -245,7 +254,7 @@ impl Secured {
         while self.tls.wants_write() && self.step(&mut [], &mut ReadBuf::new(&mut []), &mut |_| {}).1.is_ok()
         {
         }
-        self.fault = Some(fault);
+        self.fault = Some(Box::new(fault));
     }
 
     /// Calls `seal` as soon as rustls has nothing else to write; its result goes into `out` after that. `None`: the
@@ -285,8 +294,17 @@ impl Secured {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends `sealed` after what is already waiting, and keeps what the client does not take now.
-    fn send(&mut self, cx: &mut Context<'_>, mut sealed: &[u8]) -> io::Result<()> {
+    /// Sends `length` octets of `out` after what is already waiting, and keeps what the client does not take now.
+    fn send(&mut self, cx: &mut Context<'_>, out: &mut [u8], mut length: usize) -> io::Result<()> {
+        let waiting = self.unsent.rest().len();
+        if !self.is_blocked && waiting > 0 && waiting + length <= out.len() {
+            // A ticket goes out with what is said first.
+            out.copy_within(..length, waiting);
+            out.iter_mut().zip(self.unsent.rest()).for_each(|(to, from)| *to = *from);
+            self.unsent = PendingBuffer::default();
+            length += waiting;
+        }
+        let mut sealed = out.get(..length).unwrap_or_default();
         if self.unsent.is_empty() {
             // Mostly everything is sent at once, and nothing is kept.
             match Pin::new(&mut self.tcp).poll_write(cx, sealed) {
@@ -336,7 +354,7 @@ impl AsyncWrite for Secured {
         OUTGOING.with_borrow_mut(|out| {
             let length = this.seal(out, |traffic, out| traffic.encrypt(part, out))?;
             let length = length.ok_or(io::ErrorKind::BrokenPipe)?;
-            this.send(cx, out.get(..length).unwrap_or_default())?;
+            this.send(cx, out, length)?;
             Poll::Ready(Ok(part.len()))
         })
     }

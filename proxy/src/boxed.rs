@@ -2,8 +2,8 @@
 
 use std::pin::Pin;
 
-/// Puts what `make` returns on the heap. Its place is there first: of a future that may have to be dropped because there
-/// is none, the compiler makes all of it elsewhere, and copies it.
+/// Makes a future on the heap. `Box::pin` makes it on the stack and then copies all of it, because it would have to be
+/// dropped if there were no memory. Here, its place is found first.
 #[inline]
 pub(crate) fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
     Box::into_pin(Box::write(Box::new_uninit(), make()))

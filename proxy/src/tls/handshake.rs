@@ -36,7 +36,7 @@ pub(crate) async fn accept(
         Err(_) => Err(HandshakeFault::TimedOut),
         Ok(Ok(stream)) => Ok(ClientStream::Tls(stream)),
         Ok(Err((error, tcp))) => {
-            // Seldom, and large.
+            // On the heap: it is seldom needed, and large.
             let _ = boxed(|| timeout(farewell, after_alert(tcp, &error))).await;
             Err(HandshakeFault::Failed(error))
         }

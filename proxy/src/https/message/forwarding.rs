@@ -45,7 +45,7 @@ impl ForwardingFields {
         }
     }
 
-    /// All of it that a request says which asks for `host`: `forwarded` is its element of `Forwarded` (RFC 7239).
+    /// The fields of a request for `host`, whose element of `Forwarded` (RFC 7239) is `forwarded`.
     pub(crate) fn fields(
         &self,
         forwarded: &HeaderValue,
@@ -61,7 +61,7 @@ impl ForwardingFields {
         ]
     }
 
-    /// Says it in `headers`: what a trusted client says of others is added to, or stays.
+    /// Adds these fields to `headers`, in which a trusted client may have said who asks whom before it.
     pub(crate) fn tell(&self, headers: &mut HeaderMap, forwarded: &HeaderValue, host: &HeaderValue) {
         for (name, value) in self.fields(forwarded, host) {
             if name == FORWARDED || name == X_FORWARDED_FOR {

@@ -65,7 +65,7 @@ impl Secured {
         tcp: TcpStream,
         config: &Arc<ServerConfig>,
     ) -> Result<Box<Self>, (io::Error, TcpStream)> {
-        // Its place is there first: then it is made there, and not copied.
+        // Before what will be in it, which is then not copied there.
         let place = Box::new_uninit();
         let tls = match UnbufferedServerConnection::new(config.clone()) {
             Ok(tls) => tls,

@@ -2,6 +2,7 @@
 
 mod accept;
 mod acceptor;
+mod deferred;
 mod open;
 mod reserve;
 mod source;

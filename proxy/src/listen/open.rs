@@ -1,6 +1,7 @@
 //! The sockets that are open, and how they follow the configuration.
 
 use super::acceptor::Acceptor;
+use super::deferred::defer;
 use super::source::Provided;
 use super::{SocketSource, accept};
 use crate::service_manager;
@@ -111,6 +112,7 @@ impl Sockets {
             }
             self.0.insert(address, Open { close, accepting, sockets });
         }
+        self.defer(listeners);
         let wanted: Vec<_> = listeners.iter().flat_map(addresses).collect();
         let gone: Vec<_> = self.0.keys().filter(|address| !wanted.contains(address)).copied().collect();
         for address in gone {
@@ -122,6 +124,14 @@ impl Sockets {
                 all_ended(accepting).await;
                 tracing::info!(%address, "no longer listening");
             }
+        }
+    }
+
+    /// A reload may let another protocol be spoken at an address that is open.
+    fn defer(&self, listeners: &[Listener]) {
+        for listener in listeners {
+            let open = addresses(listener).filter_map(|address| self.0.get(&address));
+            open.flat_map(|open| &open.sockets).for_each(|socket| defer(socket, listener.protocol()));
         }
     }
 

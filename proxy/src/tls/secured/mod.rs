@@ -371,6 +371,10 @@ impl AsyncWrite for Secured {
             this.unsent.octets.extend_from_slice(out.get(..length.unwrap_or(0)).unwrap_or_default());
         }
         ready!(this.poll_send(cx))?;
+        if this.has_ended {
+            // Nothing more can be read, so whoever ends this drops it next, which closes the connection as well.
+            return Poll::Ready(Ok(()));
+        }
         match ready!(Pin::new(&mut this.tcp).poll_shutdown(cx)) {
             // It is gone already.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),

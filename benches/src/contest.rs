@@ -38,8 +38,7 @@ impl Contest {
         let [nginx, nginx_tls, haproxy, haproxy_tls, dovecot, dovecot_tls] = at;
         let mail = format!(
             "mail {{ server_name mail.test; auth_http {}/auth; proxy_pass_error_message on; \
-             ssl_certificate CHAIN; ssl_certificate_key KEY; ssl_protocols TLSv1.3; ssl_ecdh_curve X25519; \
-             ssl_session_tickets on; \
+             TLS; ssl_session_tickets on; \
              server {{ listen {nginx}; protocol imap; }} server {{ listen {nginx_tls} ssl; protocol imap; }} }}",
             stub.auth()
         );

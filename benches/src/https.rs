@@ -14,6 +14,9 @@ use usher_tests::usher::{HTTPS, Setup, Usher};
 pub(crate) const LOGIN: &str = "authorization: Basic dXNlckBleGFtcGxlLmNvbTpzZWNyZXQ=";
 const NOBODY: &str = "x-nothing: Basic dXNlckBleGFtcGxlLmNvbTpzZWNyZXQ=";
 const ALL: usize = 5;
+/// What all negotiate, in h2load's words: nobody has it easier. The suite is the one that browsers like best.
+const NEGOTIATED: [&str; 3] =
+    ["TLS Protocol: TLSv1.3", "Cipher: TLS_AES_128_GCM_SHA256", "Server Temp Key: X25519 253 bits"];
 
 /// A kind of work.
 struct Work {
@@ -185,8 +188,8 @@ impl Contest {
         let proxy = format!(
             "http {{ access_log off; keepalive_requests 100000000; \
              upstream b {{ server {backend}; keepalive 2048; keepalive_requests 100000000; }} \
-             server {{ listen {nginx} ssl http2 backlog=4096; ssl_certificate CHAIN; ssl_certificate_key KEY; \
-             ssl_ecdh_curve X25519; location / {{ proxy_pass http://b; proxy_http_version 1.1; \
+             server {{ listen {nginx} ssl http2 reuseport backlog=4096; TLS; \
+             location / {{ proxy_pass http://b; proxy_http_version 1.1; \
              proxy_set_header Connection \"\"; proxy_set_header Host $host; \
              proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }} }}"
         );
@@ -334,10 +337,18 @@ fn asked(address: SocketAddr, work: &Work, words: &[&str], field: &str) -> Outco
     let requests = work.requests;
     let output = Command::new("h2load")
         .args(["-t1", &format!("-n{requests}"), &format!("--connect-to={address}"), "-H", field])
+        .args(["--tls13-ciphers=TLS_AES_128_GCM_SHA256", "--groups=X25519"])
         .args(words)
         .arg(format!("https://mail.test{}", work.path))
         .output()?;
     let said = String::from_utf8_lossy(&output.stdout);
+    let protocol = if words.contains(&"--h1") { "http/1.1" } else { "h2" };
+    let protocol = format!("Application protocol: {protocol}");
     let whole = format!("status codes: {requests} 2xx");
-    if said.contains(&whole) { Ok(()) } else { Err(format!("h2load: {said}").into()) }
+    for expected in NEGOTIATED.into_iter().chain([protocol.as_str(), whole.as_str()]) {
+        if !said.lines().any(|line| line.starts_with(expected)) {
+            return Err(format!("h2load at {address} does not say `{expected}`: {said}").into());
+        }
+    }
+    Ok(())
 }

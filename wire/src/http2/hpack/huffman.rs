@@ -89,16 +89,22 @@ fn symbol(window: u32) -> Option<Symbol> {
 }
 
 /// Appends to `out` what `input` stands for. `None`: it is no string in this code.
-pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Option<()> {
-    let mut input = input.iter();
+pub(super) fn decode(mut input: &[u8], out: &mut Vec<u8>) -> Option<()> {
     // Aligned to the left.
     let (mut bits, mut have) = (0_u64, 0_u32);
     loop {
-        while have <= 56
-            && let Some(byte) = input.next()
-        {
-            bits |= u64::from(*byte) << (56 - have);
-            have += 8;
+        // As long as there is more, what is there has room for the longest code.
+        if have < 32 {
+            if let Some((four, rest)) = input.split_first_chunk() {
+                bits |= u64::from(u32::from_be_bytes(*four)) << (32 - have);
+                have += 32;
+                input = rest;
+            } else if let Some((byte, rest)) = input.split_first() {
+                bits |= u64::from(*byte) << (56 - have);
+                have += 8;
+                input = rest;
+                continue;
+            }
         }
         let symbol = symbol((bits >> 32) as u32)?;
         if u32::from(symbol.bits) > have {

@@ -93,7 +93,7 @@ pub(super) fn decode(mut input: &[u8], out: &mut Vec<u8>) -> Option<()> {
     // Aligned to the left.
     let (mut bits, mut have) = (0_u64, 0_u32);
     loop {
-        // As long as there is more, what is there has room for the longest code.
+        // As many bits as the longest code has, at least, unless the input ends.
         if have < 32 {
             if let Some((four, rest)) = input.split_first_chunk() {
                 bits |= u64::from(u32::from_be_bytes(*four)) << (32 - have);
